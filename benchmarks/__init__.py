@@ -1,0 +1,1 @@
+"""Measurements that README quotes; each prints a table and one JSON line."""

@@ -1,0 +1,3 @@
+"""Reproducible serving experiments for routed large language models."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What a model server runs: simulated TensorRT-LLM engines and a real small model."""

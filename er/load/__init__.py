@@ -1,0 +1,1 @@
+"""Users: what they send, when, and the time of everything they receive."""

@@ -1,0 +1,81 @@
+"""Data that ships inside a pinned package of the package index, taken without installing it.
+
+The package is downloaded with pip, so the user's own index settings hold, checked against its
+SHA-256 and kept in the cache by that digest; nothing of it is ever imported.
+"""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from er.errors import ErError
+
+
+@dataclass(frozen=True)
+class Package:
+    """One pinned wheel."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@contextmanager
+def opened(package: Package, cache_dir: Path) -> Iterator[zipfile.ZipFile]:
+    """The wheel, opened for reading.
+
+    Raises ErError when it cannot be fetched or differs from its pinned digest.
+    """
+    with zipfile.ZipFile(fetch(package, cache_dir)) as archive:
+        yield archive
+
+
+def fetch(package: Package, cache_dir: Path) -> Path:
+    """Path of the wheel in the cache, downloaded when it is not there yet.
+
+    Raises ErError when it cannot be fetched or differs from its pinned digest.
+    """
+    path = cache_dir / "packages" / f"{package.name}-{package.version}-{package.sha256[:16]}.whl"
+    if path.exists():
+        if digest(path) != package.sha256:
+            raise ErError(
+                f"{path} is damaged (its SHA-256 is not the pinned one): delete it and run again"
+            )
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        wheel = download(package, Path(folder))
+        if digest(wheel) != package.sha256:
+            raise ErError(
+                f"{package.name} {package.version} from the package index has another SHA-256 than "
+                f"the pinned {package.sha256[:16]}...: check your index, or pin the new digest"
+            )
+        wheel.rename(path)
+    return path
+
+
+def download(package: Package, folder: Path) -> Path:
+    """Let pip download the wheel, without its dependencies, into `folder`."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    command += ["--only-binary=:all:", "--dest", str(folder), f"{package.name}=={package.version}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        said = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise ErError(
+            f"cannot download {package.name} {package.version} with pip: {said} "
+            "(is a package index reachable?)"
+        )
+    return wheels[0]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The k-means classifier that sends each prompt to one expert."""

@@ -1,0 +1,1 @@
+"""Starting, proving ready and stopping Triton."""

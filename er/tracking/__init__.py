@@ -1,0 +1,1 @@
+"""Publishing runs to MLflow and reading them back."""
