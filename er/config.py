@@ -4,7 +4,7 @@ Values live in `conf/`; these classes hold names, types and rules. Fields withou
 mandatory in YAML. `compose` in `er.sweep` turns YAML into a `Config`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from er.errors import ConfigError
@@ -102,6 +102,11 @@ class Engine:
         require_positive(self, "engine", "max_batch_size")
 
 
+def require_kind(engine: Engine, kind: str) -> None:
+    """An engine's kind follows from its class; to change it, choose another engine."""
+    require(engine.kind == kind, f"engine.kind is {engine.kind}: choose an engine with engine=...")
+
+
 @dataclass
 class SimulatedEngine(Engine):
     """A TensorRT-LLM engine played in real time from a table of step times."""
@@ -116,6 +121,7 @@ class SimulatedEngine(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_kind(self, "simulated")
         require_positive(
             self, "engine", "max_num_tokens", "max_seq_len", "tokens_per_block", "step_time_scale"
         )
@@ -139,6 +145,7 @@ class SmolLM2Engine(Engine):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_kind(self, "smollm2")
         require_positive(self, "engine", "max_seq_len", "threads")
 
 
@@ -301,6 +308,7 @@ class Config:
     """One run: one deployment, walked up one concurrency ladder."""
 
     experiment: str
+    figure: str  # module of paper_figures that draws the experiment; empty for none
     seed: int
     runs_dir: str
     cache_dir: str
@@ -314,7 +322,6 @@ class Config:
     workload: Workload
     load: Load
     tracking: Tracking
-    tags: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")
@@ -323,4 +330,10 @@ class Config:
             need <= have,
             f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts), "
             f"hardware.{self.hardware.name} has {have}",
+        )
+        real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
+        require(
+            real == small,
+            f"engine={self.engine.kind} cannot run deployment.model {self.deployment.model.name}: "
+            "engine=smollm2 and deployment=smollm2 go together",
         )

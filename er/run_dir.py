@@ -1,0 +1,181 @@
+"""A run on disk: written first, completed point by point, read by everything that comes after.
+
+    runs/<experiment>/<started>-<deployment>-<key>/
+      config.json      the resolved configuration
+      provenance.json  code, packages, host, command
+      run.json         status: running, finished, failed or interrupted; tags
+      requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
+      points.json      one entry for each measured point
+      logs/            of the processes that were started
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from er.config import Config
+from er.errors import ErError
+from er.points import Point, Summary
+from er.results import Request
+
+FLUSH_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Files of one run."""
+
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        """Where started processes log."""
+        return self.path / "logs"
+
+    def write(self, name: str, value: object) -> None:
+        """Write `value` as JSON, whole or not at all."""
+        target = self.path / name
+        part = target.with_suffix(".part")
+        part.write_text(json.dumps(value, indent=2) + "\n")
+        part.replace(target)
+
+    def read(self, name: str) -> Any:
+        """Read a JSON file of this run."""
+        return json.loads((self.path / name).read_text())
+
+    def add_point(self, point: Point) -> None:
+        """Append one measured point."""
+        self.write("points.json", [*map(asdict, self.points()), asdict(point)])
+
+    def points(self) -> list[Point]:
+        """The points measured so far, in order of concurrency."""
+        if not (self.path / "points.json").exists():
+            return []
+        return [point_of(entry) for entry in self.read("points.json")]
+
+    def set_status(self, status: str) -> None:
+        """Record how the run stands."""
+        self.write("run.json", {**self.read("run.json"), "status": status, "ended": _now()})
+
+    def requests(self) -> pd.DataFrame:
+        """Every completed request of every point, warm-up included."""
+        files = sorted((self.path / "requests").glob("*.parquet"))
+        return pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
+
+    @contextmanager
+    def request_log(self, users: int) -> Iterator["RequestLog"]:
+        """A log of one point's requests: lines while they come, a Parquet file at the end.
+
+        What was logged is kept whatever ends the block; a killed process loses a second at most.
+        """
+        lines = self.path / "requests" / f"c{users:04d}.jsonl"
+        requests: list[Request] = []
+        with lines.open("w") as file:
+            try:
+                yield RequestLog(file, requests)
+            finally:
+                file.flush()
+                if requests:
+                    frame(requests).to_parquet(lines.with_suffix(".parquet"), index=False)
+        lines.unlink()
+
+
+@dataclass
+class RequestLog:
+    """Requests as they complete."""
+
+    file: IO[str]
+    requests: list[Request]
+    flushed_s: float = 0.0
+
+    def add(self, request: Request) -> None:
+        """Keep one completed request."""
+        self.requests.append(request)
+        self.file.write(json.dumps(asdict(request)) + "\n")
+        if time.monotonic() - self.flushed_s > FLUSH_EVERY_S:
+            self.file.flush()
+            self.flushed_s = time.monotonic()
+
+
+def create(config: Config, key: str, provenance: dict[str, Any], tags: dict[str, str]) -> RunDir:
+    """Make the directory of a new run.
+
+    Raises ErError when it cannot be written.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    path = Path(config.runs_dir) / config.experiment / f"{stamp}-{config.deployment.id}-{key[:8]}"
+    try:
+        path = _fresh(path)
+        (path / "requests").mkdir()
+        (path / "logs").mkdir()
+        run = RunDir(path)
+        run.write("config.json", plain(config))
+        run.write("provenance.json", provenance)
+        run.write("run.json", {"status": "running", "started": _now(), "key": key, "tags": tags})
+    except OSError as error:
+        raise ErError(
+            f"cannot write runs to {config.runs_dir}: {error.strerror}: "
+            "make it a directory you may write to, or set runs_dir=..."
+        ) from error
+    return run
+
+
+def frame(requests: Iterable[Request]) -> pd.DataFrame:
+    """One row for each request, with its latencies in seconds (NaN where it failed)."""
+    rows = []
+    for request in requests:
+        latencies = {
+            "output_tokens": request.output_tokens,
+            "ok": request.ok,
+            "ttft_s": request.ttft_s if request.ok else float("nan"),
+            "tpot_s": request.tpot_s if request.ok else float("nan"),
+            "e2e_s": request.e2e_s if request.ok else float("nan"),
+        }
+        rows.append(asdict(request) | latencies)
+    return pd.DataFrame(rows)
+
+
+def plain(value: Any) -> Any:
+    """A configuration as JSON has it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return plain(vars(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _fresh(path: Path) -> Path:
+    """`path`, or the same with the next free number: two starts may share a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, 1000):
+        candidate = path if attempt == 1 else path.with_name(f"{path.name}-{attempt}")
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            continue
+        return candidate
+    raise FileExistsError(17, "too many runs with one name", str(path))
+
+
+def point_of(entry: dict[str, Any]) -> Point:
+    """A point from its JSON entry."""
+    summaries = {
+        name: Summary(**value)
+        for name, value in entry.items()
+        if name in ("ttft_s", "tpot_s", "itl_s", "e2e_s")
+    }
+    return Point(**{**entry, **summaries})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,103 @@
+"""From the command line to checked configurations: every job of a sweep, before any starts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from er.config import Config, SimulatedEngine, SmolLM2Engine
+from er.errors import ConfigError
+
+CONF = Path(__file__).parent.parent / "conf"
+
+
+def register_schema() -> None:
+    """Make the classes of `er.config` known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    store.store(group="engine", name="base_simulated", node=SimulatedEngine)
+    store.store(group="engine", name="base_smollm2", node=SmolLM2Engine)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """The checked configuration of one job.
+
+    Raises ConfigError when a value is missing, of the wrong type, or breaks a rule.
+    """
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise ConfigError(one_line(error)) from error
+    assert isinstance(config, Config)
+    _refuse_unknown(composed, config, "")
+    return config
+
+
+def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
+    """Every job that these overrides make, as Hydra's basic sweeper makes them.
+
+    Raises ConfigError when any of them cannot be composed or breaks a rule.
+    """
+    register_schema()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return [_compose(job) for job in _jobs(list(overrides), multirun)]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """What Hydra or omegaconf said over several lines, in one."""
+    text = str(error)
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:
+        text = f"{text} {cause}"
+    text = text.split("Config search path:")[0].removeprefix("In 'config': ")
+    lines = [line.strip() for line in text.splitlines()]
+    noise = ("object_type=", "reference_type=", "See https://")
+    return " ".join(line for line in lines if line and not line.startswith(noise))
+
+
+def overrides_of(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """Hydra's overrides among command-line arguments, and whether a multirun is asked for."""
+    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    return [argument for argument in arguments if not argument.startswith("-")], multirun
+
+
+def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
+    parser = OverridesParser.create()
+    parsed = parser.parse_overrides(overrides)
+    fixed = [o.input_line for o in parsed if not o.is_sweep_override() and o.input_line]
+    hydra = compose("config", overrides=fixed, return_hydra_config=True).hydra
+    swept = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+    if not (multirun or swept):
+        for override in parsed:
+            if override.is_sweep_override():
+                raise ConfigError(f"{override.input_line} names several values: add -m to run each")
+        return [overrides]
+    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
+    return BasicSweeper.split_arguments(parser.parse_overrides(params + overrides), None)[0]
+
+
+def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:
+    """An override with `+` can add a key to a typed node; no such key is left unread."""
+    for key, known in composed.items():
+        name = f"{place}{key}"
+        if not hasattr(value, "__dataclass_fields__"):
+            return
+        if str(key) not in value.__dataclass_fields__:
+            names = ", ".join(value.__dataclass_fields__)
+            raise ConfigError(f"{name} is not a known key: choose from {names}")
+        if isinstance(known, DictConfig):
+            _refuse_unknown(known, getattr(value, str(key)), f"{name}.")
+
+
+def _compose(job: list[str]) -> Config:
+    return to_config(compose("config", overrides=job))
+
