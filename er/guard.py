@@ -1,0 +1,108 @@
+"""Starts one command and leaves nothing of it behind, however its owner ends.
+
+Run as `python -I -S guard.py GRACE_S SHM_PREFIX COMMAND...` by `er.process`, so that it imports the
+standard library alone. Standard input is a pipe whose other end the owner holds: when the owner
+closes it, or dies, even by SIGKILL, the command's process group is stopped. The first line of
+standard output is the command's process id. The exit status is the command's.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+CANNOT_START = 127
+
+
+def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
+    """Run `command` until it ends or the owner does; its exit status, 128 + N after signal N."""
+    wake = wake_on_signals()
+    libc = ctypes.CDLL(None)
+    # Orphans of the command become children of this process, which can then reap them.
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            start_new_session=True,
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+        )
+    except OSError as error:
+        print(f"cannot start {command[0]}: {error.strerror}", file=sys.stderr)
+        return CANNOT_START
+    print(child.pid, flush=True)
+    watch(child, wake)
+    end_group(child, grace_s)
+    remove_shared_memory(shm_prefix)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def wake_on_signals() -> int:
+    """A file descriptor that turns readable on a signal; a terminal's Ctrl-C is the owner's."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.set_wakeup_fd(write_end)
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    for watched in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(watched, lambda *_: None)
+    return read_end
+
+
+def watch(child: "subprocess.Popen[bytes]", wake: int) -> None:
+    """Return when the command has ended, the owner has gone, or SIGTERM has come."""
+    owner = sys.stdin.fileno()
+    while child.poll() is None:
+        readable, _, _ = select.select([owner, wake], [], [])
+        if owner in readable or signal.SIGTERM in os.read(wake, 4096):
+            return
+
+
+def end_group(child: "subprocess.Popen[bytes]", grace_s: float) -> None:
+    """TERM to the group, KILL after the grace; returns when no process of it is left."""
+    signal_group(child.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    killed = False
+    while alive(child):
+        if not killed and time.monotonic() > deadline:
+            signal_group(child.pid, signal.SIGKILL)
+            killed = True
+        time.sleep(0.02)
+
+
+def alive(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether the command or anything else in its group runs; reaps what has ended."""
+    if child.poll() is None:
+        return True
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return signal_group(child.pid, 0)
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Whether the group exists and has been sent the signal."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Delete the files of /dev/shm whose name begins with a prefix that is not empty."""
+    for path in Path("/dev/shm").glob(f"{prefix}*") if prefix else []:
+        path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), sys.argv[2], sys.argv[3:]))

@@ -1,0 +1,40 @@
+"""Wait for an endpoint while watching the process behind it."""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from er.errors import ErError
+from er.process import Child
+
+POLL_INTERVAL_S = 0.05
+PROBE_TIMEOUT_S = 2.0
+
+
+def wait_until(ready: Callable[[], bool], child: Child, timeout_s: float, what: str) -> None:
+    """Return once `ready()` holds.
+
+    Raises ErError with the log's last lines as soon as the process has ended, and after
+    `timeout_s` one that names `what` was waited for.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        child.require_alive()
+        if time.monotonic() > deadline:
+            raise ErError(
+                f"{child.name}: waited {timeout_s:g} s for {what} in vain: {child.last_words()} "
+                f"(log: {child.log_path}; raise ready_timeout_s if the machine is slow)"
+            )
+        time.sleep(POLL_INTERVAL_S)
+    # Another process may have answered on the port of one that has just died.
+    child.require_alive()
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of `url` gives status 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

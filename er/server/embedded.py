@@ -1,0 +1,203 @@
+"""The real tritonserver from the nvidia-pytriton wheel, on this machine, without a GPU."""
+
+import ctypes.util
+import http.client
+import importlib.util
+import json
+import os
+import socket
+import sys
+import sysconfig
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from er import readiness
+from er.config import Server
+from er.errors import ErError
+from er.process import running
+from er.results import Endpoint, ServedModel
+from er.server import model_repository
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+LIBPYTHON = f"libpython{PYTHON}.so.1.0"
+HOST = "127.0.0.1"
+PROOF_TIMEOUT_S = 30.0
+
+
+@contextmanager
+def serve(models: list[ServedModel], server: Server, run_dir: Path) -> Iterator[list[Endpoint]]:
+    """Serve `models` from one Triton, each proved ready by a real inference.
+
+    Writes `model_repository/`, `backends/` and `logs/triton.log` into `run_dir`. When the block
+    ends no process, port or /dev/shm file is left. Raises ErError when Triton cannot be started.
+    """
+    check()
+    model_repository.write(models, run_dir / "model_repository")
+    link_backend(run_dir / "backends")
+    log_path = run_dir / "logs" / "triton.log"
+    shm_prefix = f"er_{uuid.uuid4().hex[:12]}_"
+    with (
+        reserved_port(server.http_port) as port,
+        running(
+            command(models, run_dir, port, shm_prefix),
+            log_path,
+            name="Triton",
+            env=environment(),
+            stop_timeout_s=server.stop_timeout_s,
+            shm_prefix=shm_prefix,
+        ) as child,
+    ):
+        base = f"http://{HOST}:{port}/v2"
+        readiness.wait_until(
+            lambda: readiness.answers(f"{base}/health/ready"),
+            child,
+            server.ready_timeout_s,
+            f"{len(models)} models to load",
+        )
+        endpoints = [
+            Endpoint(f"{base}/models/{model.name}/generate_stream", model.name) for model in models
+        ]
+        for endpoint, model in zip(endpoints, models, strict=True):
+            prove(endpoint, model.ready_max_tokens)
+        yield endpoints
+
+
+def check() -> None:
+    """Raise ErError, naming the mend, unless Triton can run under this interpreter."""
+    if not tritonserver().is_file():
+        raise ErError(
+            f"the Triton binary is missing ({tritonserver()}): install the locked environment "
+            "with `make setup` (Linux x86-64, glibc 2.35 or newer)"
+        )
+    if not stub().is_file():
+        raise ErError(
+            f"this Triton has no Python backend for Python {PYTHON} ({stub()}): "
+            "use Python 3.11 or 3.12"
+        )
+    if not libpython_folders() and not ctypes.util.find_library(f"python{PYTHON}"):
+        raise ErError(
+            f"{LIBPYTHON}, which Triton's Python backend loads, was not found: install it "
+            f"(Debian, Ubuntu: apt install libpython{PYTHON}) or use a Python built with "
+            "--enable-shared"
+        )
+    numpy = version("numpy")
+    if int(numpy.split(".")[0]) >= 2:
+        raise ErError(
+            f"numpy {numpy} is installed, with which Triton's Python backend dies on its first "
+            "request: install numpy < 2, as `make setup` does"
+        )
+
+
+def triton_folder() -> Path:
+    """Folder of the Triton inside the installed nvidia-pytriton wheel."""
+    spec = importlib.util.find_spec("pytriton")
+    origin = spec.origin if spec and spec.origin else "pytriton/__init__.py"
+    return Path(origin).parent / "tritonserver"
+
+
+def tritonserver() -> Path:
+    """The server's binary."""
+    return triton_folder() / "bin" / "tritonserver"
+
+
+def stub() -> Path:
+    """The Python backend's executable for the running version of Python."""
+    return triton_folder() / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
+
+
+def libpython_folders() -> list[str]:
+    """Folders of this interpreter that hold the shared library which the stub loads."""
+    candidates = [str(sysconfig.get_config_var("LIBDIR")), f"{sys.base_prefix}/lib"]
+    return [folder for folder in candidates if (Path(folder) / LIBPYTHON).is_file()]
+
+
+def link_backend(folder: Path) -> None:
+    """A backend directory with the stub in the place where Triton looks for it."""
+    python = folder / "python"
+    python.mkdir(parents=True)
+    for file in [*(triton_folder() / "backends" / "python").iterdir(), stub()]:
+        if not (python / file.name).exists():
+            (python / file.name).symlink_to(file)
+
+
+def command(models: list[ServedModel], run_dir: Path, port: int, shm_prefix: str) -> list[str]:
+    """The command line of tritonserver: loopback only, models loaded by name."""
+    return [
+        str(tritonserver()),
+        f"--model-repository={run_dir.resolve() / 'model_repository'}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model.name}" for model in models),
+        f"--backend-directory={run_dir.resolve() / 'backends'}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        f"--http-address={HOST}",
+        f"--http-port={port}",
+        "--reuse-http-port=true",  # the port is reserved by this process
+        "--allow-grpc=false",
+        "--allow-metrics=false",
+        "--allow-gpu-metrics=false",
+        "--exit-timeout-secs=5",
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Environment in which the stub runs this interpreter with its packages."""
+    libraries = triton_folder().parent.parent / "nvidia_pytriton.libs"
+    return {
+        **os.environ,
+        "PATH": joined(str(Path(sys.executable).parent), os.environ.get("PATH")),
+        "LD_LIBRARY_PATH": joined(
+            str(libraries), *libpython_folders(), os.environ.get("LD_LIBRARY_PATH")
+        ),
+    }
+
+
+def joined(*folders: str | None) -> str:
+    """A search path of the folders that are given."""
+    return os.pathsep.join(folder for folder in folders if folder)
+
+
+@contextmanager
+def reserved_port(wanted: int) -> Iterator[int]:
+    """A TCP port, `wanted` or any free one for 0, that only Triton can open meanwhile.
+
+    The port is held by a socket that never listens, so that nobody else is given it between the
+    choice and Triton's own opening. Raises ErError when `wanted` is busy.
+    """
+    with socket.socket() as probe, socket.socket() as holder:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, wanted))
+            probe.close()
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind((HOST, wanted))
+        except OSError as error:
+            raise ErError(
+                f"server.http_port {wanted} cannot be opened on {HOST} ({error.strerror}): "
+                "stop what uses it, or set server.http_port=0 for any free port"
+            ) from error
+        yield holder.getsockname()[1]
+
+
+def prove(endpoint: Endpoint, max_tokens: int) -> None:
+    """Have the model infer, since one whose process has died still reads READY.
+
+    Raises ErError unless text comes back.
+    """
+    body = json.dumps({"text_input": "Hello", "max_tokens": max_tokens, "stream": True})
+    request = urllib.request.Request(
+        endpoint.url, body.encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PROOF_TIMEOUT_S) as response:
+            events = [json.loads(line[5:]) for line in response if line.startswith(b"data:")]
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ErError(f"model {endpoint.model} does not infer: {error} ({endpoint.url})") from error
+    errors = [event["error"] for event in events if "error" in event]
+    if errors:
+        raise ErError(f"model {endpoint.model} does not infer: {errors[0]} ({endpoint.url})")
+    if not any(event.get("text_output") for event in events):
+        raise ErError(f"model {endpoint.model} answers without text ({endpoint.url})")
