@@ -1,1 +1,1 @@
-"""What a model server runs: simulated TensorRT-LLM engines and a real small model."""
+"""The engines that can stand behind Triton: which models a deployment needs, as plain values."""

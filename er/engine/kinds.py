@@ -1,0 +1,23 @@
+"""From a configuration to the models Triton has to serve, whatever the kind of engine."""
+
+from collections.abc import Callable
+
+from er.config import Config
+from er.engine import simulated
+from er.errors import ConfigError
+from er.results import ServedModel
+
+KINDS: dict[str, Callable[[Config], list[ServedModel]]] = {
+    "simulated": simulated.models,
+}
+
+
+def models(config: Config) -> list[ServedModel]:
+    """The models of the deployment, `expert_0`... when routed, else `ensemble`.
+
+    Raises ConfigError when the engine's kind is unknown or the deployment cannot run.
+    """
+    kind = config.engine.kind
+    if kind not in KINDS:
+        raise ConfigError(f"engine.kind is {kind}: choose of {sorted(KINDS)}")
+    return KINDS[kind](config)

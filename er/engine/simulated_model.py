@@ -1,0 +1,197 @@
+"""A simulated TensorRT-LLM engine inside Triton's Python backend (decoupled).
+
+A thread of its own keeps the engine's clock: it starts an iteration, sleeps until the iteration's
+scheduled end, sends each sequence its token, and starts the next at that scheduled end, so that the
+clock never drifts. How late each token left is told with the last response of its request. The text
+means nothing; that the engine is simulated is recorded with the run.
+"""
+
+import itertools
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils  # exists inside Triton only
+
+from er.simulation.batching import Batch, Iteration, Limits, RequestError, Sequence
+from er.simulation.cost import StepCost
+from er.tokenizer import llama3
+
+PS_PER_NS = 1000
+CANCELLATION_CHECK_NS = 100_000_000  # asking Triton costs as much as a token
+WORDS = ("this", "answer", "is", "as", "long", "as", "its", "user", "asked", "for")
+
+
+@dataclass
+class Stream:
+    """A request and where its answer goes."""
+
+    arrival_ns: int
+    input_tokens: int
+    max_tokens: int
+    streamed: bool
+    sender: Any
+    lateness: list[float] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)  # not sent yet, when not streamed
+
+
+class TritonPythonModel:
+    """What Triton calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Build the engine from the model's parameters and start its clock."""
+        given = json.loads(args["model_config"])["parameters"]
+        parameters = {name: value["string_value"] for name, value in given.items()}
+        self.tokenizer = llama3(Path(parameters["cache_dir"]))
+        self.limits = Limits(**json.loads(parameters["limits"]))
+        self.engine = Engine(Batch(StepCost(**json.loads(parameters["cost"])), self.limits))
+        self.engine.thread.start()
+
+    def execute(self, requests: list[Any]) -> None:
+        """Hand requests to the engine; answers are sent later, from its thread."""
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                self.engine.submit(self.stream(request, sender))
+            except (RequestError, ValueError) as error:
+                send_error(sender, str(error))
+
+    def stream(self, request: Any, sender: Any) -> Stream:
+        """A request as the engine knows it. Raises ValueError or RequestError for a bad one."""
+        text = value(request, "text_input")
+        max_tokens = value(request, "max_tokens")
+        if text is None or max_tokens is None:
+            raise ValueError("text_input and max_tokens are required: give both")
+        input_tokens = len(self.tokenizer.encode(text.decode(), disallowed_special=()))
+        self.engine.batch.blocks_for(input_tokens, int(max_tokens))
+        streamed = bool(value(request, "stream"))
+        return Stream(time.monotonic_ns(), input_tokens, int(max_tokens), streamed, sender)
+
+    def finalize(self) -> None:
+        """Stop the clock."""
+        self.engine.stop()
+
+
+class Engine:
+    """One in-flight batch, kept in real time."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.clock_ns = 0  # scheduled end of the last iteration
+        self.arrived: list[Stream] = []
+        self.wake = threading.Condition()
+        self.stopping = False
+        self.streams: dict[int, Stream] = {}
+        self.ids = itertools.count()
+        self.checked_ns = 0
+        self.thread = threading.Thread(target=self.run, name="engine", daemon=True)
+
+    def submit(self, stream: Stream) -> None:
+        """Take a request in; it joins at the first iteration that starts after its arrival."""
+        with self.wake:
+            self.arrived.append(stream)
+            self.wake.notify()
+
+    def stop(self) -> None:
+        """Stop after the iteration in progress; answers under way end with an error."""
+        with self.wake:
+            self.stopping = True
+            self.wake.notify()
+        self.thread.join()
+
+    def run(self) -> None:
+        """Iteration after iteration, until stopped."""
+        while not self.stopping:
+            self.admit_arrivals()
+            iteration = self.batch.start()
+            if iteration is None:
+                self.wait_for_arrival()
+                continue
+            self.clock_ns += iteration.duration_ps // PS_PER_NS
+            sleep_until(self.clock_ns)
+            done = self.batch.finish(iteration)
+            self.send_tokens(iteration, {sequence.key for sequence in done})
+            self.forget_cancelled()
+        for stream in [*self.streams.values(), *self.arrived]:
+            send_error(stream.sender, "the server is stopping")
+
+    def admit_arrivals(self) -> None:
+        """Queue what has arrived by the engine's clock."""
+        with self.wake:
+            due = [stream for stream in self.arrived if stream.arrival_ns <= self.clock_ns]
+            del self.arrived[: len(due)]
+        for stream in due:
+            key = next(self.ids)
+            self.streams[key] = stream
+            self.batch.add(key, stream.input_tokens, stream.max_tokens)
+
+    def wait_for_arrival(self) -> None:
+        """Nothing to do: sleep until a request comes, and set the clock to its arrival."""
+        with self.wake:
+            self.wake.wait_for(lambda: self.arrived or self.stopping)
+            if self.arrived:
+                self.clock_ns = self.arrived[0].arrival_ns
+
+    def send_tokens(self, iteration: Iteration, done: set[int]) -> None:
+        """One token to each sequence of the iteration, which ended at the engine's clock."""
+        step_ns = iteration.duration_ps / PS_PER_NS
+        for sequence in iteration.sequences:
+            stream = self.streams[sequence.key]
+            stream.text.append(word(sequence))
+            if stream.streamed and sequence.key not in done:
+                stream.sender.send(response("".join(stream.text)))
+                stream.text.clear()
+            stream.lateness.append((time.monotonic_ns() - self.clock_ns) / step_ns)
+            if sequence.key in done:
+                last = response("".join(stream.text), stream.lateness)
+                stream.sender.send(last, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                del self.streams[sequence.key]
+
+    def forget_cancelled(self) -> None:
+        """Take requests whose client has gone out of the batch."""
+        if self.clock_ns - self.checked_ns < CANCELLATION_CHECK_NS:
+            return
+        self.checked_ns = self.clock_ns
+        for key, stream in list(self.streams.items()):
+            if stream.sender.is_cancelled():
+                self.batch.cancel(key)
+                stream.sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                del self.streams[key]
+
+
+def sleep_until(deadline_ns: int) -> None:
+    """Sleep to a point of the monotonic clock (clock_nanosleep underneath)."""
+    left_ns = deadline_ns - time.monotonic_ns()
+    if left_ns > 0:
+        time.sleep(left_ns / 1e9)
+
+
+def word(sequence: Sequence) -> str:
+    """The text of a sequence's newest token."""
+    return " " + WORDS[(sequence.key + sequence.generated) % len(WORDS)]
+
+
+def value(request: Any, name: str) -> Any:
+    """The first element of an input; None when it is absent."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().flat[0]
+
+
+def response(text: str, lateness: list[float] | None = None) -> Any:
+    """One event of an answer."""
+    tensors = [pb_utils.Tensor("text_output", np.array([text.encode()], dtype=np.object_))]
+    if lateness is not None:
+        tensors.append(pb_utils.Tensor("token_lateness", np.array(lateness, dtype=np.float32)))
+    return pb_utils.InferenceResponse(tensors)
+
+
+def send_error(sender: Any, message: str) -> None:
+    """End a request with an error."""
+    sender.send(
+        pb_utils.InferenceResponse(error=pb_utils.TritonError(message)),
+        flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL,
+    )

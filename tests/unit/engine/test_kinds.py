@@ -1,0 +1,43 @@
+"""Which models a deployment needs."""
+
+import json
+
+import pytest
+
+from er.engine.kinds import models
+from er.errors import ConfigError
+from er.sweep import plan
+
+
+def config(*overrides):
+    [only] = plan(overrides)
+    return only
+
+
+def test_a_baseline_is_one_ensemble():
+    [model] = models(config("deployment=b"))
+    assert model.name == "ensemble"
+    assert model.implementation == "er.engine.simulated_model"
+
+
+def test_a_routed_deployment_has_one_model_for_each_expert():
+    names = [model.name for model in models(config("deployment=d"))]
+    assert names == [f"expert_{i}" for i in range(8)]
+
+
+def test_the_model_process_is_told_everything_it_needs_as_text():
+    [model] = models(config("deployment=a", "engine.max_batch_size=3"))
+    assert json.loads(model.parameters["limits"])["max_batch_size"] == 3
+    assert len(json.loads(model.parameters["cost"])["decode_ps"]) == 4
+
+
+def test_what_does_not_fit_is_refused_before_anything_starts():
+    with pytest.raises(ConfigError, match="does not fit h100_sxm"):
+        models(config("deployment=d", "deployment.precision=fp16"))
+    with pytest.raises(ConfigError, match="no step times of llama3_8b/fp16/tp2"):
+        models(config("deployment=e", "deployment.tp=2", "deployment.experts=4"))
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"engine\.kind is abacus: choose of"):
+        models(config("engine.kind=abacus"))
