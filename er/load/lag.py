@@ -1,0 +1,27 @@
+"""How late the event loop runs its callbacks: a client that lags measures itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+TICK_S = 0.005
+
+
+@asynccontextmanager
+async def watched(lags_s: list[float]) -> AsyncIterator[None]:
+    """Append to `lags_s`, every few milliseconds, by how much a timer was late (s, 0 or more)."""
+    watch = asyncio.create_task(_watch(lags_s))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _watch(lags_s: list[float]) -> None:
+    while True:
+        due_s = time.monotonic() + TICK_S
+        await asyncio.sleep(TICK_S)
+        lags_s.append(max(0.0, time.monotonic() - due_s))

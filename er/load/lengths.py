@@ -1,0 +1,25 @@
+"""Token counts drawn from a quantile table."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from er.config import Lengths
+
+
+def draw(lengths: Lengths, count: int, generator: np.random.Generator) -> list[int]:
+    """`count` independent token counts of the distribution `lengths`."""
+    return [int(tokens) for tokens in quantiles(lengths, generator.uniform(0, 100, count))]
+
+
+def quantiles(
+    lengths: Lengths, percentiles: Sequence[float] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Whole token counts at `percentiles` (0 to 100).
+
+    The table is interpolated linearly in the logarithm of the counts, scaled, rounded and clipped.
+    """
+    logarithms = np.interp(percentiles, lengths.percentiles, np.log(lengths.tokens))
+    tokens = np.rint(np.exp(logarithms) * lengths.scale)
+    return np.asarray(np.clip(tokens, lengths.at_least, lengths.at_most))

@@ -1,0 +1,42 @@
+"""Token counts against their table."""
+
+import numpy as np
+import pytest
+
+from er.config import Lengths
+from er.load import lengths
+
+TABLE = Lengths(
+    percentiles=[0, 10, 50, 90, 100],
+    tokens=[72, 89, 144, 518, 987],
+    scale=1,
+    at_least=64,
+    at_most=1023,
+)
+
+
+def test_the_table_is_met_at_its_own_percentiles() -> None:
+    assert lengths.quantiles(TABLE, TABLE.percentiles).tolist() == TABLE.tokens
+
+
+def test_between_two_rows_the_logarithm_is_linear() -> None:
+    assert lengths.quantiles(TABLE, [70])[0] == round((144 * 518) ** 0.5)
+
+
+def test_draws_follow_the_table() -> None:
+    drawn = lengths.draw(TABLE, 20_000, np.random.default_rng(1))
+    assert np.percentile(drawn, TABLE.percentiles) == pytest.approx(TABLE.tokens, rel=0.05)
+
+
+def test_scaled_then_clipped() -> None:
+    table = Lengths([0, 100], [10, 1000], scale=0.5, at_least=20, at_most=100)
+    drawn = lengths.draw(table, 1000, np.random.default_rng(1))
+    assert (min(drawn), max(drawn)) == (20, 100)
+
+
+def test_one_seed_gives_one_list() -> None:
+    first, again, other = (
+        lengths.draw(TABLE, 50, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other

@@ -1,0 +1,105 @@
+"""Prompts have exactly the tokens that were drawn, and one topic each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiktoken
+
+from er.config import Lengths, Workload
+from er.errors import ErError
+from er.load import lengths, prompts
+from er.tokenizer import LLAMA3_SPLIT
+
+WORKLOAD = Workload(
+    name="test",
+    description="",
+    tokenizer="small",
+    input=Lengths([0, 50, 100], [5, 40, 300], scale=1, at_least=1, at_most=1000),
+    output=Lengths([0, 100], [2, 64], scale=1, at_least=2, at_most=64),
+)
+TEXTS = [
+    ("sea", "The tide comes in twice a day, and 12345 boats wait for it.\n\n  Then they sail!"),
+    ("sea", "Ça déjà — naïve façade 🐙🐙🐙 don't   stop..."),
+    ("law", "判決は、明日の午前に言い渡される。" * 3),
+    ("law", "A contract binds those who sign it; nobody else."),
+    ("law", "   "),
+]
+
+
+@pytest.fixture(autouse=True)
+def small_tokenizer(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
+    """Bytes and a few merges, split as Llama 3 splits: characters break across tokens."""
+    merges = [b" t", b"he", b" the", b"\n\n", b".\n\n", b"in", b" a", b"an", b" an", b" and"]
+    merges += ["🐙".encode()[:2], "🐙".encode()[:3], "、".encode()[:2]]
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    ranks |= {merge: 256 + rank for rank, merge in enumerate(merges)}
+    encoding = tiktoken.Encoding(
+        "small", pat_str=LLAMA3_SPLIT, mergeable_ranks=ranks, special_tokens={}
+    )
+    monkeypatch.setitem(prompts.TOKENIZERS, "small", lambda _: encoding)
+    return encoding
+
+
+def build(count: int, seed: int = 0, texts: list[tuple[str, str]] = TEXTS) -> list[prompts.Prompt]:
+    return prompts.build(texts, WORKLOAD, count, seed, Path("unused"))
+
+
+def test_every_text_has_exactly_its_tokens(small_tokenizer: tiktoken.Encoding) -> None:
+    for prompt in build(2000):
+        assert len(small_tokenizer.encode_ordinary(prompt.text)) == prompt.input_tokens
+
+
+def test_counts_sent_follow_the_table(small_tokenizer: tiktoken.Encoding) -> None:
+    sent = [len(small_tokenizer.encode_ordinary(prompt.text)) for prompt in build(4000)]
+    percentiles = [25, 50, 75, 90, 99]
+    wanted = lengths.quantiles(WORKLOAD.input, percentiles)
+    assert np.percentile(sent, percentiles) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_prompt_keeps_to_one_topic() -> None:
+    letters = {"vowels": set("aeiou"), "digits": set("0123456789")}
+    texts = [(topic, " ".join(sorted(some)) * 2) for topic, some in letters.items()] * 3
+    for prompt in build(100, texts=texts):
+        assert set(prompt.text.replace(" and", "").split()) <= _words(texts, prompt.topic)
+
+
+def _words(texts: list[tuple[str, str]], topic: str) -> set[str]:
+    return {word for name, text in texts if name == topic for word in text.split()}
+
+
+def test_every_text_begins_a_prompt_before_any_begins_a_second() -> None:
+    beginnings = [prompt.text[:1] for prompt in build(8)]
+    assert len(set(beginnings[:4])) == 4
+    assert beginnings[:4] == beginnings[4:]
+
+
+def test_one_seed_gives_one_list() -> None:
+    assert build(50, seed=1) == build(50, seed=1)
+    assert build(50, seed=1) != build(50, seed=2)
+
+
+def test_output_tokens_are_within_the_table() -> None:
+    outputs = [prompt.output_tokens for prompt in build(500)]
+    assert min(outputs) >= 2
+    assert max(outputs) <= 64
+    assert len(set(outputs)) > 30
+
+
+@pytest.mark.parametrize("count", range(1, 60))
+def test_a_cut_is_exact_at_every_place(count: int, small_tokenizer: tiktoken.Encoding) -> None:
+    for _, text in TEXTS:
+        tokens = small_tokenizer.encode_ordinary(text)
+        cut = prompts.cut(tokens, count, small_tokenizer)
+        assert len(small_tokenizer.encode_ordinary(cut)) == count
+
+
+def test_no_text_is_an_error() -> None:
+    with pytest.raises(ErError, match="no text to make prompts from"):
+        build(1, texts=[("sea", "  ")])
+
+
+def test_an_unknown_tokenizer_is_an_error() -> None:
+    workload = Workload("x", "", "gpt9", WORKLOAD.input, WORKLOAD.output)
+    with pytest.raises(ErError, match=r"workload\.tokenizer is gpt9: choose one of llama3"):
+        prompts.build(TEXTS, workload, 1, 0, Path("unused"))
