@@ -1,0 +1,35 @@
+"""The gateway as an aiohttp application."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+
+from er.gateway import control, relay
+from er.gateway.state import State
+from er.routing.classify import Router
+
+GENERATE_PATH = "/v2/models/ensemble/generate_stream"
+READY_PATH = "/v2/health/ready"
+BODY_BYTES_AT_MOST = 16 * 2**20
+CONNECT_TIMEOUT_S = 5.0
+
+
+def application(router: Router, experts: list[str], in_flight_at_most: int) -> web.Application:
+    """The gateway before `experts`: generate_stream URLs, one for each of the router's experts."""
+    app = web.Application(client_max_size=BODY_BYTES_AT_MOST)
+
+    async def with_state(app: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            auto_decompress=False,
+        ) as session:
+            app[relay.STATE] = State(router, experts, session, in_flight_at_most)
+            yield
+
+    app.cleanup_ctx.append(with_state)
+    app.router.add_post(GENERATE_PATH, relay.generate_stream)
+    app.router.add_get(READY_PATH, control.ready)
+    app.router.add_get("/metrics", control.metrics)
+    return app

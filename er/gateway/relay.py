@@ -1,0 +1,100 @@
+"""The data plane: classify a prompt, then pass its expert's stream on as it arrives."""
+
+import json
+import time
+
+import aiohttp
+from aiohttp import web
+
+from er.gateway.state import State
+
+STATE = web.AppKey("state", State)
+EXPERT_HEADER = "x-er-expert"
+
+
+async def generate_stream(request: web.Request) -> web.StreamResponse:
+    """Answer one prompt with the stream of the expert it is classified to.
+
+    400 for a body that is no prompt, 429 when too many requests are in flight, 503 when the expert
+    cannot be reached, 502 when it breaks off before answering. When the client leaves, aiohttp
+    cancels this coroutine and with it the request to the expert.
+    """
+    state = request.app[STATE]
+    body = await request.read()
+    try:
+        text = prompt(body)
+    except ValueError as error:
+        return refusal(state, 400, "bad_request", str(error))
+    if state.in_flight >= state.in_flight_at_most:
+        return refusal(state, 429, "overload", f"{state.in_flight} requests are in flight")
+    expert = classify(state, text)
+    state.requests[expert] += 1
+    state.in_flight += 1
+    try:
+        return await relay(request, state, expert, body)
+    finally:
+        state.in_flight -= 1
+
+
+def prompt(body: bytes) -> str:
+    """The text of a request. Raises ValueError, saying what is wrong, when there is none."""
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        raise ValueError("the body is not JSON") from None
+    text = asked.get("text_input") if isinstance(asked, dict) else None
+    if not isinstance(text, str):
+        raise ValueError("text_input is missing or is not a string")
+    return text
+
+
+def classify(state: State, text: str) -> int:
+    """The expert for a text, with the time it took counted."""
+    started = time.perf_counter()
+    expert = state.router.classify(text)
+    state.classify_s += time.perf_counter() - started
+    state.classified += 1
+    return expert
+
+
+async def relay(request: web.Request, state: State, expert: int, body: bytes) -> web.StreamResponse:
+    """Send the body to the expert and its answer, whatever it is, to the client."""
+    headers = {"Content-Type": "application/json"}
+    try:
+        async with state.session.post(state.experts[expert], data=body, headers=headers) as answer:
+            response = web.StreamResponse(
+                status=answer.status,
+                headers={
+                    EXPERT_HEADER: str(expert),
+                    "Content-Type": answer.headers.get("Content-Type", "text/event-stream"),
+                },
+            )
+            await response.prepare(request)
+            await pass_on(answer, response, state, expert)
+    except aiohttp.ClientConnectorError as error:
+        return refusal(state, 503, "unreachable", f"expert {expert} cannot be reached: {error}")
+    except aiohttp.ClientError as error:
+        return refusal(state, 502, "broken_off", f"expert {expert} did not answer: {error}")
+    await response.write_eof()
+    return response
+
+
+async def pass_on(
+    answer: aiohttp.ClientResponse, response: web.StreamResponse, state: State, expert: int
+) -> None:
+    """Pass bytes on untouched; an error event tells the client when the expert breaks off."""
+    chunk = b""
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+    except aiohttp.ClientPayloadError:
+        state.count_error("broken_stream")
+        event = json.dumps({"error": f"expert {expert} broke off its stream"})
+        gap = "" if not chunk or chunk.endswith(b"\n\n") else "\n\n"
+        await response.write(f"{gap}data: {event}\n\n".encode())
+
+
+def refusal(state: State, status: int, cause: str, message: str) -> web.Response:
+    """A counted error answer."""
+    state.count_error(cause)
+    return web.json_response({"error": message}, status=status)

@@ -1,0 +1,58 @@
+"""The file of a router: arrays and JSON in NumPy's npz, with a digest; never a pickle."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from er.errors import ErError
+
+FORMAT = "er-router-1"
+NAMES = ("centres", "components", "idf", "terms")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def digest(arrays: Arrays, metadata: dict[str, Any]) -> str:
+    """SHA-256 of the content, in hexadecimal digits, whatever the packing of the file."""
+    hashed = hashlib.sha256(json.dumps([FORMAT, metadata], sort_keys=True).encode())
+    for name in NAMES:
+        array = np.ascontiguousarray(arrays[name])
+        hashed.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        hashed.update(array.data)
+    return hashed.hexdigest()
+
+
+def write(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    """Write in one step: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = {"format": FORMAT, "digest": digest(arrays, metadata), "metadata": metadata}
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
+    part.rename(path)
+
+
+def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and metadata of a router's file.
+
+    Raises ErError, naming the file, when it is missing, is not a router or was changed.
+    """
+    if not path.is_file():
+        raise ErError(f"there is no router at {path}: train one, or correct the path")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head = json.loads(bytes(file["head"]))
+            arrays = {name: file[name] for name in NAMES}
+        known, expected, metadata = head["format"], head["digest"], head["metadata"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ErError(f"{path} is not a router, or is cut short: train it again") from error
+    if known != FORMAT:
+        raise ErError(f"{path} has the format {known}, not {FORMAT}: train it again")
+    if digest(arrays, metadata) != expected:
+        raise ErError(f"{path} was changed after it was written: train it again")
+    return arrays, metadata

@@ -1,0 +1,40 @@
+"""A router for a deployment: trained once for one set of inputs, then read from the cache."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from er import config
+from er.routing import classify, clusters, corpus
+from er.routing.artefact import FORMAT
+
+LIBRARIES = ("numpy", "scikit-learn", "scipy")
+
+
+def router_for(
+    routing: config.Routing, of: config.Corpus, experts: int, seed: int, cache_dir: Path
+) -> Path:
+    """Path of the router that these inputs determine; trained when the cache does not have it.
+
+    Raises ErError when the corpus cannot be had or the cached router is damaged.
+    """
+    texts = corpus.load(of, cache_dir)
+    metadata: dict[str, Any] = {
+        "routing": asdict(routing),
+        "corpus": {"name": of.name, "digest": corpus.digest(texts)},
+        "experts": experts,
+        "seed": seed,
+        "libraries": {library: version(library) for library in LIBRARIES},
+    }
+    key = hashlib.sha256(json.dumps([FORMAT, metadata], sort_keys=True).encode()).hexdigest()
+    path = cache_dir / "routers" / f"{routing.name}-{of.name}-{experts}-{key[:16]}.npz"
+    if path.exists():
+        classify.load(path)
+        return path
+    trained_on = [text.text for text in texts if text.split == "train"]
+    router = clusters.fit(trained_on, routing.components, experts, seed, metadata)
+    classify.save(router, path)
+    return path
