@@ -18,8 +18,8 @@ def models(config: Config) -> list[ServedModel]:
     """One model for each expert. Raises ConfigError when the deployment does not fit its GPUs or
     nothing was measured for it."""
     parameters = {
-        "cost": json.dumps(asdict(cost_of(config))),
         "limits": json.dumps(asdict(limits_of(config))),
+        "cost": json.dumps(asdict(cost_of(config))),
         "cache_dir": str(Path(config.cache_dir).resolve()),
     }
     deployment = config.deployment

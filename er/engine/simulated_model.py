@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils  # exists inside Triton only
 
-from er.simulation.batching import Batch, Iteration, Limits, RequestError, Sequence
+from er.simulation.batching import Batch, Limits, RequestError, Sequence
 from er.simulation.cost import StepCost
 from er.tokenizer import llama3
 
@@ -36,7 +36,7 @@ class Stream:
     streamed: bool
     sender: Any
     lateness: list[float] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)  # not sent yet, when not streamed
+    text: str = ""  # not sent yet
 
 
 class TritonPythonModel:
@@ -112,9 +112,11 @@ class Engine:
                 self.wait_for_arrival()
                 continue
             self.clock_ns += iteration.duration_ps // PS_PER_NS
+            self.batch.finish(iteration)
+            answers = [self.prepare(sequence) for sequence in iteration.sequences]
             sleep_until(self.clock_ns)
-            done = self.batch.finish(iteration)
-            self.send_tokens(iteration, {sequence.key for sequence in done})
+            for sequence, answer in zip(iteration.sequences, answers, strict=True):
+                self.send(sequence, answer, iteration.duration_ps / PS_PER_NS)
             self.forget_cancelled()
         for stream in [*self.streams.values(), *self.arrived]:
             send_error(stream.sender, "the server is stopping")
@@ -136,20 +138,26 @@ class Engine:
             if self.arrived:
                 self.clock_ns = self.arrived[0].arrival_ns
 
-    def send_tokens(self, iteration: Iteration, done: set[int]) -> None:
-        """One token to each sequence of the iteration, which ended at the engine's clock."""
-        step_ns = iteration.duration_ps / PS_PER_NS
-        for sequence in iteration.sequences:
-            stream = self.streams[sequence.key]
-            stream.text.append(word(sequence))
-            if stream.streamed and sequence.key not in done:
-                stream.sender.send(response("".join(stream.text)))
-                stream.text.clear()
-            stream.lateness.append((time.monotonic_ns() - self.clock_ns) / step_ns)
-            if sequence.key in done:
-                last = response("".join(stream.text), stream.lateness)
-                stream.sender.send(last, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-                del self.streams[sequence.key]
+    def prepare(self, sequence: Sequence) -> Any:
+        """The answer that carries a sequence's newest token, built before it is due; None when it
+        goes with a later one."""
+        stream = self.streams[sequence.key]
+        stream.text += word(sequence)
+        if sequence.finished or not stream.streamed:
+            return None
+        text, stream.text = stream.text, ""
+        return response(text)
+
+    def send(self, sequence: Sequence, answer: Any, step_ns: float) -> None:
+        """Send a token that is due now, and with the last one how late each of them left."""
+        stream = self.streams[sequence.key]
+        if answer is not None:
+            stream.sender.send(answer)
+        stream.lateness.append((time.monotonic_ns() - self.clock_ns) / step_ns)
+        if sequence.finished:
+            last = response(stream.text, stream.lateness)
+            stream.sender.send(last, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            del self.streams[sequence.key]
 
     def forget_cancelled(self) -> None:
         """Take requests whose client has gone out of the batch."""

@@ -42,6 +42,11 @@ class Sequence:
     blocks: int
     generated: int = 0
 
+    @property
+    def finished(self) -> bool:
+        """Whether it has all its tokens."""
+        return self.generated == self.output_tokens
+
 
 @dataclass(frozen=True)
 class Iteration:
@@ -127,7 +132,7 @@ class Batch:
         for sequence in iteration.sequences:
             sequence.generated += 1
             self.context += 1
-            if sequence.generated == sequence.output_tokens:
+            if sequence.finished:
                 self.release(sequence)
                 done.append(sequence)
         return done

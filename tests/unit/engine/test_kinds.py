@@ -1,9 +1,11 @@
 """Which models a deployment needs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from er.config import Engine
 from er.engine.kinds import models
 from er.errors import ConfigError
 from er.sweep import plan
@@ -40,4 +42,4 @@ def test_what_does_not_fit_is_refused_before_anything_starts():
 
 def test_an_unknown_kind_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"engine\.kind is abacus: choose of"):
-        models(config("engine.kind=abacus"))
+        models(replace(config(), engine=Engine("abacus", 1)))

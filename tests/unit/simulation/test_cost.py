@@ -38,7 +38,7 @@ def test_more_work_never_takes_less_time(row):
     cost = cost_of(row)
     assert all(ps > 0 for ps in cost.decode_ps[1:])
 
-    @given(st.integers(0, 256), st.integers(0, 200_000), st.integers(1, 4000), st.integers(1, 4000))
+    @given(st.integers(0, 256), st.integers(0, 200_000), st.integers(1, 3900), st.integers(1, 3900))
     def check(decoding, context, prefill, more):
         alone = cost.iteration_ps(decoding, context, 0)
         mixed = cost.iteration_ps(decoding, context, prefill)
