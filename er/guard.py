@@ -13,11 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 CANNOT_START = 127
+POLL_INTERVAL_S = 0.02
+ORPHANS_GRACE_S = 1.0  # for what is left of the group once the command itself has ended
 
 
 def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
@@ -68,17 +71,23 @@ def watch(child: "subprocess.Popen[bytes]", wake: int) -> None:
 def end_group(child: "subprocess.Popen[bytes]", grace_s: float) -> None:
     """TERM to the group, KILL after the grace; returns when no process of it is left."""
     signal_group(child.pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace_s
-    killed = False
-    while alive(child):
-        if not killed and time.monotonic() > deadline:
-            signal_group(child.pid, signal.SIGKILL)
-            killed = True
-        time.sleep(0.02)
+    wait(lambda: child.poll() is not None, grace_s)
+    if child.poll() is not None:
+        wait(lambda: not running(child), ORPHANS_GRACE_S)
+    while running(child):
+        signal_group(child.pid, signal.SIGKILL)
+        time.sleep(POLL_INTERVAL_S)
 
 
-def alive(child: "subprocess.Popen[bytes]") -> bool:
-    """Whether the command or anything else in its group runs; reaps what has ended."""
+def wait(condition: Callable[[], bool], limit_s: float) -> None:
+    """Return when the condition holds or the time is over."""
+    deadline = time.monotonic() + limit_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(POLL_INTERVAL_S)
+
+
+def running(child: "subprocess.Popen[bytes]") -> bool:
+    """Whether anything of the group still runs; reaps what has ended."""
     if child.poll() is None:
         return True
     try:

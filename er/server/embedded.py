@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import sysconfig
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from er.server import model_repository
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
 HOST = "127.0.0.1"
+PROOF_TEXT = "Hello"
 PROOF_TIMEOUT_S = 30.0
 
 
@@ -187,13 +189,16 @@ def prove(endpoint: Endpoint, max_tokens: int) -> None:
 
     Raises ErError unless text comes back.
     """
-    body = json.dumps({"text_input": "Hello", "max_tokens": max_tokens, "stream": True})
+    body = json.dumps({"text_input": PROOF_TEXT, "max_tokens": max_tokens, "stream": True})
     request = urllib.request.Request(
         endpoint.url, body.encode(), {"Content-Type": "application/json"}
     )
     try:
         with urllib.request.urlopen(request, timeout=PROOF_TIMEOUT_S) as response:
             events = [json.loads(line[5:]) for line in response if line.startswith(b"data:")]
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace").strip() or error.reason
+        raise ErError(f"model {endpoint.model} does not infer: {said} ({endpoint.url})") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ErError(f"model {endpoint.model} does not infer: {error} ({endpoint.url})") from error
     errors = [event["error"] for event in events if "error" in event]
