@@ -86,9 +86,7 @@ class Hardware:
     memory_bandwidth_bytes_per_s: float  # of one GPU
 
     def __post_init__(self) -> None:
-        require_positive(
-            self, "hardware", "gpus", "memory_bytes", "memory_bandwidth_bytes_per_s"
-        )
+        require_positive(self, "hardware", "gpus", "memory_bytes", "memory_bandwidth_bytes_per_s")
 
 
 @dataclass
@@ -273,9 +271,7 @@ class Load:
     def __post_init__(self) -> None:
         require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
         for users in self.concurrency:
-            require(
-                users >= 1, f"load.concurrency has {users}: a number of users is 1 or more"
-            )
+            require(users >= 1, f"load.concurrency has {users}: a number of users is 1 or more")
         require(
             self.concurrency == sorted(set(self.concurrency)),
             f"load.concurrency is {self.concurrency}: give rising numbers, each once",

@@ -62,7 +62,15 @@ def fetch(package: Package, cache_dir: Path) -> Path:
 
 def download(package: Package, folder: Path) -> Path:
     """Let pip download the wheel, without its dependencies, into `folder`."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+    ]
     command += ["--only-binary=:all:", "--dest", str(folder), f"{package.name}=={package.version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))

@@ -104,7 +104,9 @@ def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
         causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
         doubts.append(f"{point.errors} of {point.requests} requests failed ({causes})")
     if point.requests < load.requests_at_least:
-        doubts.append(f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}")
+        doubts.append(
+            f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}"
+        )
     short = sum(1 for r in measured if r.ok and r.output_tokens != r.max_tokens)
     if short and point.token_lateness_p50 == point.token_lateness_p50:
         doubts.append(f"{short} answers of a simulated engine have not the tokens asked for")
@@ -115,8 +117,9 @@ def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
         )
     if point.loop_lag_p99_s > load.max_loop_lag_s:
         doubts.append(
-            f"the load generator lagged: {point.loop_lag_p99_s * 1e3:.1f} ms at the 99th percentile "
-            f"(at most {load.max_loop_lag_s * 1e3:.1f} ms): use fewer users or a free core"
+            f"the load generator lagged: {point.loop_lag_p99_s * 1e3:.1f} ms at the 99th "
+            f"percentile (at most {load.max_loop_lag_s * 1e3:.1f} ms): use fewer users "
+            "or a free core"
         )
     return doubts
 

@@ -38,7 +38,7 @@ class Request:
     input_tokens: int
     max_tokens: int
     send_s: float
-    token_times_s: list[float] = field(default_factory=list)  # arrival of every token, first included
+    token_times_s: list[float] = field(default_factory=list)  # arrival of each, first included
     end_s: float = 0.0
     status: int = 0  # HTTP status; 0 when no answer came
     error: str = ""  # cause, empty on success

@@ -1,15 +1,16 @@
 """A run on disk: written first, completed point by point, read by everything that comes after.
 
-    runs/<experiment>/<started>-<deployment>-<key>/
-      config.json      the resolved configuration
-      provenance.json  code, packages, host, command
-      run.json         status: running, finished, failed or interrupted; tags
-      requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
-      points.json      one entry for each measured point
-      logs/            of the processes that were started
+runs/<experiment>/<started>-<deployment>-<key>/
+  config.json      the resolved configuration
+  provenance.json  code, packages, host, command
+  run.json         status: running, finished, failed or interrupted; tags
+  requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
+  points.json      one entry for each measured point
+  logs/            of the processes that were started
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,9 @@ class RunDir:
     def requests(self) -> pd.DataFrame:
         """Every completed request of every point, warm-up included."""
         files = sorted((self.path / "requests").glob("*.parquet"))
-        return pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
+        return (
+            pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
+        )
 
     @contextmanager
     def request_log(self, users: int) -> Iterator["RequestLog"]:
@@ -121,11 +124,19 @@ def create(config: Config, key: str, provenance: dict[str, Any], tags: dict[str,
         run.write("provenance.json", provenance)
         run.write("run.json", {"status": "running", "started": _now(), "key": key, "tags": tags})
     except OSError as error:
-        raise ErError(
-            f"cannot write runs to {config.runs_dir}: {error.strerror}: "
-            "make it a directory you may write to, or set runs_dir=..."
-        ) from error
+        raise _unwritable(config, error) from error
     return run
+
+
+def require_writable(config: Config) -> None:
+    """Raise ErError unless runs can be written to `config.runs_dir`."""
+    folder = Path(config.runs_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(config, error) from error
 
 
 def frame(requests: Iterable[Request]) -> pd.DataFrame:
@@ -152,6 +163,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return plain(vars(value)) if hasattr(value, "__dataclass_fields__") else value
+
+
+def _unwritable(config: Config, error: OSError) -> ErError:
+    return ErError(
+        f"cannot write runs to runs_dir {config.runs_dir}: {error.strerror}: "
+        "make it a directory you may write to, or set runs_dir=..."
+    )
 
 
 def _fresh(path: Path) -> Path:

@@ -88,7 +88,7 @@ def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
 def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:
     """An override with `+` can add a key to a typed node; no such key is left unread."""
     for key, known in composed.items():
-        name = f"{place}{key}"
+        name = f"{place}{key!s}"
         if not hasattr(value, "__dataclass_fields__"):
             return
         if str(key) not in value.__dataclass_fields__:
@@ -100,4 +100,3 @@ def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:
 
 def _compose(job: list[str]) -> Config:
     return to_config(compose("config", overrides=job))
-

@@ -67,7 +67,11 @@ def publish(run: RunDir, uri: str) -> str:
 
 
 def _log(
-    client: MlflowClient, experiment_id: str, run: RunDir, config: dict[str, Any], record: dict[str, Any]
+    client: MlflowClient,
+    experiment_id: str,
+    run: RunDir,
+    config: dict[str, Any],
+    record: dict[str, Any],
 ) -> str:
     tags = {"er.run_dir": str(run.path), "er.run_key": record["key"], **record["tags"]}
     published = client.create_run(experiment_id, tags=tags, run_name=record["tags"]["er.title"])
@@ -143,5 +147,6 @@ def _check_sqlite(path: Path) -> None:
         ) from error
     if head and head != b"SQLite format 3\0":
         raise ErError(
-            f"the MLflow store {path} is not an SQLite database: move it away, or set tracking.uri=..."
+            f"the MLflow store {path} is not an SQLite database: move it away, "
+            "or set tracking.uri=..."
         )

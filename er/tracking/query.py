@@ -39,7 +39,9 @@ def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
     known = client.get_experiment_by_name(experiment)
     found = (
         client.search_runs(
-            [known.experiment_id], "attributes.status = 'FINISHED'", order_by=["attributes.start_time DESC"]
+            [known.experiment_id],
+            "attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
         )
         if known
         else []

@@ -1,0 +1,87 @@
+"""What a person sees while a sweep runs."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from er.config import Config
+from er.load.users import requests_of
+from er.points import Point
+
+
+@dataclass
+class Progress:
+    """One line that changes on a terminal; one line a point elsewhere.
+
+    Work is counted in requests; the time left follows from the requests done so far.
+    """
+
+    jobs: Sequence[Config]
+    console: Console
+    job: int = -1
+    done: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+    shown_s: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """Measured requests of the whole sweep."""
+        return sum(
+            requests_of(users, config.load)
+            for config in self.jobs
+            for users in config.load.concurrency
+        )
+
+    def start_job(self) -> None:
+        """The next deployment begins."""
+        self.job += 1
+
+    def say(self, what: str) -> None:
+        """A step of the current deployment."""
+        self._show(what)
+
+    def request_done(self, users: int, done: int, counted: bool) -> None:
+        """A request of the current point has ended; warm-up requests are not counted."""
+        self.done += counted
+        config = self.jobs[self.job]
+        if self.console.is_terminal and time.monotonic() - self.shown_s > 0.1:
+            self.shown_s = time.monotonic()
+            users_text = f"{users} user{'s' if users > 1 else ''}"
+            self._show(
+                f"{users_text}, {done} of {requests_of(users, config.load)} requests{self._left()}"
+            )
+
+    def point_done(self, point: Point) -> None:
+        """A point is measured."""
+        verdict = "INVALID" if point.invalid else "valid"
+        self._print(
+            f"{self._where()}: {point.concurrency:4d} users, {point.requests} requests, "
+            f"TTFT {point.ttft_s.p50 * 1e3:.1f} ms, TPOT {point.tpot_s.p50 * 1e3:.2f} ms, "
+            f"{point.tokens_per_s:.0f} tokens/s, {verdict}{self._left()}"
+        )
+
+    def _where(self) -> str:
+        config = self.jobs[self.job]
+        return f"[{self.job + 1}/{len(self.jobs)}] {config.deployment.description}"
+
+    def _left(self) -> str:
+        if not self.done:
+            return ""
+        left_s = (time.monotonic() - self.started_s) / self.done * (self.total - self.done)
+        minutes, seconds = divmod(round(left_s), 60)
+        return f", about {minutes}:{seconds:02d} left" if left_s >= 1 else ""
+
+    def _show(self, what: str) -> None:
+        if self.console.is_terminal:
+            text = f"{self._where()}: {what}"
+            self.console.file.write(f"\r\x1b[2K{text[: self.console.width - 1]}")
+            self.console.file.flush()
+        else:
+            self._print(f"{self._where()}: {what}")
+
+    def _print(self, line: str) -> None:
+        if self.console.is_terminal:
+            self.console.file.write("\r\x1b[2K")
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,134 @@
+"""`python -m er.run +experiment=fig4`: the command line of the study.
+
+Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console
+
+from er import summary
+from er.config import Config
+from er.errors import ConfigError, ErError
+from er.run_dir import RunDir
+from er.sweep import CONF, overrides_of, plan, to_config
+
+PLAIN_WIDTH = 100  # where there is no terminal to ask
+ABOUT_HYDRA = (
+    "-h",
+    "--help",
+    "--hydra-help",
+    "--version",
+    "-c",
+    "--cfg",
+    "-i",
+    "--info",
+    "-p",
+    "-sc",
+)
+
+
+class Terminated(BaseException):
+    """TERM arrived: unwind, so that everything started is stopped."""
+
+
+def main() -> int:
+    """Check every job, run them one after the other, show what came out."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
+    if any(argument.split("=")[0] in ABOUT_HYDRA for argument in sys.argv[1:]):
+        hydra_main(lambda _: None)
+        return 0
+    out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    try:
+        return run_sweep(plan(*overrides_of(sys.argv[1:])), out)
+    except ConfigError as error:
+        return fail(error, 2)
+    except ErError as error:
+        return fail(error, 1)
+    except KeyboardInterrupt:
+        return fail("interrupted: everything started is stopped, what was measured is kept", 130)
+    except Terminated:
+        return fail("terminated: everything started is stopped, what was measured is kept", 143)
+
+
+def run_sweep(jobs: list[Config], out: Console) -> int:
+    """Run every job; a failed one does not stop the others."""
+    from er import story  # loads mlflow, scikit-learn and more: not before the request is checked
+    from er.progress import Progress
+
+    signal.signal(signal.SIGTERM, raise_terminated)
+    sweep = story.Sweep(Progress(jobs, out))
+    story.check(jobs)
+    failed = []
+
+    def job(composed: DictConfig) -> None:
+        config = to_config(composed)
+        try:
+            sweep.run(config)
+        except ErError as error:
+            failed.append(config)
+            fail(f"{config.deployment.description}: {error}", 1)
+        except Exception:
+            failed.append(config)
+            traceback.print_exc()
+
+    try:
+        hydra_main(job)
+    finally:
+        show(sweep.runs, out)
+    return 1 if failed else draw(jobs[0], out)
+
+
+def show(runs: list[RunDir], out: Console) -> None:
+    """The table, and every reason not to believe it."""
+    out.print(summary.table(runs))
+    for line in summary.doubts(runs):
+        out.print(f"invalid: {line}", highlight=False, markup=False, soft_wrap=True)
+    for line in summary.gateway_costs(runs):
+        out.print(line, highlight=False, soft_wrap=True)
+    for run in runs:
+        out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
+
+
+def hydra_main(job: Callable[[DictConfig], None]) -> None:
+    """Let Hydra read the command line, compose, and call `job` for each job."""
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+
+
+def draw(config: Config, out: Console) -> int:
+    """Draw the experiment's figure, when it has one, from the published runs."""
+    if config.figure and config.tracking.enabled:
+        module = importlib.import_module(f"paper_figures.{config.figure}")
+        for path in module.draw(config.tracking.uri, Path(config.runs_dir) / "figures"):
+            out.print(f"figure: {path}", highlight=False, soft_wrap=True)
+    if config.tracking.enabled:
+        out.print("look at the runs and their curves in MLflow with")
+        command = (
+            f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri {config.tracking.uri}"
+        )
+        out.print(f"    {command}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def fail(message: object, code: int) -> int:
+    """Say in one line what went wrong."""
+    print(f"er: {message}", file=sys.stderr)
+    return code
+
+
+def raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+    """Handler of SIGTERM."""
+    raise Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The table a sweep ends with."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from er.points import Point
+from er.run_dir import RunDir
+
+HEADINGS = (
+    "users",
+    "TTFT p50\nms",
+    "TTFT p95\nms",
+    "TPOT p50\nms",
+    "E2E p50\ns",
+    "tokens/s",
+    "requests",
+    "errors",
+)
+
+
+def table(runs: Sequence[RunDir]) -> Table:
+    """Deployment x concurrency, from the run directories."""
+    kinds = sorted({run.read("config.json")["engine"]["kind"] for run in runs})
+    result = Table(
+        title=f"Measured at the client; engine: {', '.join(kinds)}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    result.add_column("deployment", no_wrap=True)
+    for heading in HEADINGS:
+        result.add_column(heading, justify="right")
+    result.add_column("valid")
+    for run in runs:
+        described = run.read("config.json")["deployment"]["description"]
+        for position, point in enumerate(run.points()):
+            name = f"{deployment_of(run)}  {described}" if position == 0 else ""
+            result.add_row(name, *_cells(point))
+        result.add_section()
+    return result
+
+
+def doubts(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each reason not to believe a point."""
+    return [
+        f"{deployment_of(run)}, {point.concurrency} users: {reason}"
+        for run in runs
+        for point in run.points()
+        for reason in point.invalid
+    ]
+
+
+def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each deployment behind the gateway."""
+    lines = []
+    for run in runs:
+        if (run.path / "gateway_cost.json").exists():
+            cost = run.read("gateway_cost.json")
+            lines.append(
+                f"{deployment_of(run)}: the gateway adds "
+                f"{cost['ttft_difference_p50_s'] * 1e3:.1f} ms to the time to first token "
+                f"(median of {cost['pairs']} pairs; quartiles "
+                f"{cost['ttft_difference_p25_s'] * 1e3:.1f} to "
+                f"{cost['ttft_difference_p75_s'] * 1e3:.1f} ms)"
+            )
+    return lines
+
+
+def deployment_of(run: RunDir) -> str:
+    """Name of the run's deployment."""
+    return str(run.read("config.json")["deployment"]["id"]).upper()
+
+
+def _cells(point: Point) -> list[str]:
+    return [
+        str(point.concurrency),
+        f"{point.ttft_s.p50 * 1e3:.1f}",
+        f"{point.ttft_s.p95 * 1e3:.1f}",
+        f"{point.tpot_s.p50 * 1e3:.2f}",
+        f"{point.e2e_s.p50:.2f}",
+        f"{point.tokens_per_s:.0f}",
+        str(point.requests),
+        str(point.errors),
+        "[red]no[/red]" if point.invalid else "yes",
+    ]

@@ -1,0 +1,115 @@
+"""Figure 4: time to first token over concurrency, and its spread.
+
+`python -m paper_figures.fig4` draws it again from the runs that MLflow holds.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from er.errors import ErError
+from er.tracking.query import PublishedRun, newest_study
+from paper_figures import style
+
+
+def draw(uri: str, folder: Path) -> list[Path]:
+    """Draw the newest study of the experiment into `folder`; returns the paths.
+
+    Raises ErError when MLflow holds no finished run of it.
+    """
+    runs = newest_study(uri, "fig4")
+    style.use()
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 4.6), width_ratios=(3, 2), sharey=True, layout="constrained"
+    )
+    _medians(left, runs)
+    _boxes(right, runs)
+    figure.suptitle(f"Time to first token: {style.origin(runs)}", fontweight="bold")
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
+    figure.text(0.5, -0.02, style.footnote(runs), ha="center", va="top", fontsize=7, color="0.35")
+    paths = style.save(figure, folder, "fig4")
+    plt.close(figure)
+    return paths
+
+
+def _medians(axes: Axes, runs: Sequence[PublishedRun]) -> None:
+    ladder = sorted({point.concurrency for run in runs for point in run.points})
+    for run in runs:
+        good = [point for point in run.points if not point.invalid]
+        axes.plot(
+            [point.concurrency for point in good],
+            [point.ttft_s.p50 * 1e3 for point in good],
+            label=style.label(run),
+            **style.line(run.deployment),  # type: ignore[arg-type]
+        )
+    doubted = [(run, point) for run in runs for point in run.points if point.invalid]
+    axes.scatter(
+        [point.concurrency for _, point in doubted],
+        [point.ttft_s.p50 * 1e3 for _, point in doubted],
+        c=[style.colour(run.deployment) for run, _ in doubted],
+        marker="x",
+        s=60,
+        label="invalid point, not part of any curve" if doubted else None,
+    )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(ladder, [str(users) for users in ladder])
+    axes.set(xlabel="Concurrent users", ylabel="Time to first token [ms]", title="Median")
+
+
+def _boxes(axes: Axes, runs: Sequence[PublishedRun]) -> None:
+    parts = [_valid_requests(run) for run in runs]
+    requests = pd.concat(parts, ignore_index=True)
+    names = [run.deployment.upper() for run in runs]
+    sns.boxplot(
+        requests,
+        x="deployment",
+        y="ttft_ms",
+        hue="deployment",
+        order=names,
+        hue_order=names,
+        palette=[style.colour(run.deployment) for run in runs],
+        whis=(0, 100),
+        width=0.6,
+        legend=False,
+        ax=axes,
+    )
+    axes.set(
+        xlabel="Deployment", ylabel="", title="All requests of valid points; whiskers: min, max"
+    )
+
+
+def _valid_requests(run: PublishedRun) -> pd.DataFrame:
+    valid = [point.concurrency for point in run.points if not point.invalid]
+    rows = run.requests
+    rows = rows[rows["ok"] & ~rows["warmup"] & rows["concurrency"].isin(valid)]
+    return pd.DataFrame({"deployment": run.deployment.upper(), "ttft_ms": rows["ttft_s"] * 1e3})
+
+
+def main() -> int:
+    """Draw from the store on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m paper_figures.fig4", description=__doc__)
+    parser.add_argument("--uri", default="sqlite:///runs/mlflow.db", help="the MLflow store")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/figures"), help="folder for the files"
+    )
+    arguments = parser.parse_args()
+    try:
+        for path in draw(arguments.uri, arguments.out):
+            print(path)
+    except ErError as error:
+        print(f"er: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

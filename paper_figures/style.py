@@ -1,0 +1,64 @@
+"""How every figure looks: one colour, marker and line style for each deployment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from er.tracking.query import PublishedRun
+
+COLOURS = dict(zip("abcde", sns.color_palette("colorblind", 5).as_hex(), strict=True))
+MARKERS = dict(zip("abcde", "osD^v", strict=True))
+ROUTED = "de"
+
+
+def use() -> None:
+    """Set the style; without a screen."""
+    mpl.use("Agg")
+    sns.set_theme(context="paper", style="whitegrid", font_scale=1.1)
+
+
+def colour(deployment: str) -> str:
+    """A deployment's colour; grey for one that is not in Table I."""
+    return COLOURS.get(deployment, "#666666")
+
+
+def line(deployment: str) -> dict[str, object]:
+    """Line properties of a deployment: routed ones are dashed."""
+    return {
+        "color": colour(deployment),
+        "marker": MARKERS.get(deployment, "P"),
+        "linestyle": "--" if deployment in ROUTED else "-",
+    }
+
+
+def label(run: PublishedRun) -> str:
+    """A deployment's name in a legend."""
+    return f"{run.deployment.upper()}: {run.title}" if len(run.deployment) == 1 else run.title
+
+
+def origin(runs: Sequence[PublishedRun]) -> str:
+    """How the values of a figure came about; a simulation is always named."""
+    kinds = sorted({run.engine_kind for run in runs})
+    clocks = sorted({run.clock for run in runs})
+    engines = " and ".join(f"{kind} engines" for kind in kinds)
+    times = "predicted on a virtual clock" if clocks == ["virtual"] else "measured at the client"
+    return f"{engines}, {times}"
+
+
+def footnote(runs: Sequence[PublishedRun]) -> str:
+    """Where the values can be looked up."""
+    ids = ", ".join(f"{run.deployment.upper()} {run.run_id[:8]}" for run in runs)
+    started = min(run.started for run in runs)[:16].replace("T", " ")
+    return f"workload: {runs[0].workload}    started {started} UTC    MLflow runs: {ids}"
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PNG and PDF and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    for path in paths:
+        figure.savefig(path, dpi=160, bbox_inches="tight")
+    return paths
