@@ -263,3 +263,21 @@ def test_lags_show_a_loop_that_was_held_up(serve: Serve) -> None:
 
     point: PointLoad = run_point(serve(stream).endpoint, [prompt()], 1, load(), on_request)
     assert max(point.loop_lags_s) > 0.03
+
+
+async def lateness_of_one(_: Asked, writer: Writer) -> None:
+    writer.write(HEAD + chunk(event("a", token_lateness=0.5)) + LAST_CHUNK)
+
+
+def test_a_lateness_that_is_one_number_is_a_list(serve: Serve) -> None:
+    assert one(serve(lateness_of_one).endpoint).token_lateness == [0.5]
+
+
+async def refused_as_event(_: Asked, writer: Writer) -> None:
+    body = b'data: {"error": "too long"}\n\n'
+    writer.write(b"HTTP/1.1 400 No\r\ncontent-type: text/event-stream\r\n")
+    writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
+
+
+def test_a_refusal_may_come_as_an_event(serve: Serve) -> None:
+    assert one(serve(refused_as_event).endpoint).error == "HTTP 400: too long"

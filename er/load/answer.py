@@ -1,0 +1,96 @@
+"""What a server's answer means: tokens, or the cause of a failure in words to count by."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from er.results import Prompt, Request
+
+EXPERT_HEADER = "x-er-expert"
+EVENT_STREAM = "text/event-stream"
+MESSAGE_AT_MOST = 200  # characters of a server's own words
+
+
+class BadAnswerError(Exception):
+    """The server answered, and not with a stream of tokens; the text is the cause."""
+
+
+def body(prompt: Prompt) -> bytes:
+    """What a prompt asks for, as Triton's generate_stream takes it."""
+    asked = {"text_input": prompt.text, "max_tokens": prompt.output_tokens, "stream": True}
+    return json.dumps(asked).encode()
+
+
+def enter(events: Sequence[bytes], times_s: Sequence[float], request: Request) -> None:
+    """Enter events and when they arrived: every event with a text is one token.
+
+    Raises BadAnswerError, after what came before it was entered, at an event that is the server's
+    error or not of the contract, and when there is no token.
+    """
+    texts: list[str] = []
+    try:
+        for fields, time_s in zip(_decoded(events), times_s, strict=True):
+            if not isinstance(fields, dict):
+                raise BadAnswerError(f"not an object in an event: {short(fields)}")
+            if "error" in fields:
+                raise BadAnswerError(f"server error: {short(fields['error'])}")
+            if "text_output" in fields:
+                request.token_times_s.append(time_s)
+                texts.append(str(fields["text_output"]))
+            if "token_lateness" in fields:
+                late = fields["token_lateness"]
+                # Triton writes a list of one as a plain number.
+                request.token_lateness = late if isinstance(late, list) else [late]
+    finally:
+        request.text = "".join(texts)
+    if not texts:
+        raise BadAnswerError("no tokens")
+
+
+def refuse(status: int, content_type: str, start: bytes) -> None:
+    """Raise BadAnswerError for an answer that is no event stream; `start` is what it says."""
+    said = _said(start)
+    if status != 200:
+        raise BadAnswerError(f"HTTP {status}" + (f": {said}" if said else ""))
+    if content_type != EVENT_STREAM:
+        raise BadAnswerError(f"content type {content_type or 'missing'} is no event stream: {said}")
+
+
+def expert(header: str) -> int:
+    """Index of the expert that the gateway names; -1 without one."""
+    return int(header) if header.isdecimal() else -1
+
+
+def short(said: object) -> str:
+    """A server's words, cut to one line."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return " ".join(text.split())[:MESSAGE_AT_MOST]
+
+
+def _decoded(events: Sequence[bytes]) -> Iterable[Any]:
+    """The JSON of all events: at once, which is several times faster, unless one is broken."""
+    try:
+        decoded: list[Any] = json.loads(b"[" + b",".join(events) + b"]")
+        if len(decoded) == len(events):
+            return decoded
+    except ValueError:
+        pass
+    return map(_decode, events)
+
+
+def _decode(event: bytes) -> Any:
+    try:
+        return json.loads(event)
+    except ValueError as error:
+        raise BadAnswerError(f"not JSON in an event: {short(event)}") from error
+
+
+def _said(start: bytes) -> str:
+    """The server's own words in an error body, which may be an event."""
+    try:
+        fields = json.loads(start.strip().removeprefix(b"data:"))
+    except ValueError:
+        fields = None
+    if isinstance(fields, dict) and "error" in fields:
+        return short(fields["error"])
+    return short(start)
