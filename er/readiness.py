@@ -4,15 +4,34 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 from er.errors import ErError
-from er.process import Child
 
 POLL_INTERVAL_S = 0.05
 PROBE_TIMEOUT_S = 2.0
 
 
-def wait_until(ready: Callable[[], bool], child: Child, timeout_s: float, what: str) -> None:
+class Watched(Protocol):
+    """A started process, such as `er.process.Child`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def log_path(self) -> Path:
+        """Where its output goes."""
+
+    def last_words(self) -> str:
+        """The last lines of its log, on one line."""
+
+    def require_alive(self) -> None:
+        """Raise ErError when it has ended."""
+
+
+def wait_until(ready: Callable[[], bool], child: Watched, timeout_s: float, what: str) -> None:
     """Return once `ready()` holds.
 
     Raises ErError with the log's last lines as soon as the process has ended, and after
