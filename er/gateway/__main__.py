@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 
 import uvloop
-from aiohttp import web
 
 from er.errors import ErError
-from er.gateway.app import application
+from er.gateway.app import application, listening
 from er.routing import classify
-
-STOP_TIMEOUT_S = 2.0
 
 
 def main() -> None:
@@ -47,29 +44,15 @@ async def serve(options: argparse.Namespace) -> None:
             f"{options.router} chooses between {router.experts} experts, --expert names "
             f"{len(options.experts)}: give one for each"
         )
-    app = application(router, options.experts, options.in_flight_at_most)
-    # Without handler_cancellation an expert would go on generating for a client that has left.
-    runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=STOP_TIMEOUT_S
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.port, backlog=4096).start()
-    except OSError as error:
-        await runner.cleanup()
-        raise ErError(
-            f"port {options.port} of {options.host} cannot be opened ({error.strerror}): "
-            "stop what uses it, or choose another"
-        ) from error
-    port = runner.addresses[0][1]
-    print(f"er.gateway: {router.experts} experts behind {options.host}:{port}", flush=True)
-    if options.port_file:
-        options.port_file.write_text(f"{port}\n")
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await stopped.wait()
-    await runner.cleanup()
+    app = application(router, options.experts, options.in_flight_at_most)
+    async with listening(app, options.host, options.port) as port:
+        print(f"er.gateway: {router.experts} experts behind {options.host}:{port}", flush=True)
+        if options.port_file:
+            options.port_file.write_text(f"{port}\n")
+        await stopped.wait()
 
 
 if __name__ == "__main__":

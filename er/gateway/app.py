@@ -1,10 +1,12 @@
 """The gateway as an aiohttp application."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
 
+from er.errors import ErError
 from er.gateway import control, relay
 from er.gateway.state import State
 from er.routing.classify import Router
@@ -13,6 +15,31 @@ GENERATE_PATH = "/v2/models/ensemble/generate_stream"
 READY_PATH = "/v2/health/ready"
 BODY_BYTES_AT_MOST = 16 * 2**20
 CONNECT_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 2.0
+BACKLOG = 4096
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve `app` for as long as the block lasts; the port that was opened, `port` unless it is 0.
+
+    Raises ErError when the port cannot be opened.
+    """
+    # Without handler_cancellation an expert would go on generating for a client that has left.
+    runner = web.AppRunner(
+        app, handler_cancellation=True, access_log=None, shutdown_timeout=STOP_TIMEOUT_S
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        yield runner.addresses[0][1]
+    except OSError as error:
+        raise ErError(
+            f"port {port} of {host} cannot be opened ({error.strerror}): "
+            "stop what uses it, or choose another"
+        ) from error
+    finally:
+        await runner.cleanup()
 
 
 def application(router: Router, experts: list[str], in_flight_at_most: int) -> web.Application:

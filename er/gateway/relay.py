@@ -1,5 +1,6 @@
 """The data plane: classify a prompt, then pass its expert's stream on as it arrives."""
 
+import io
 import json
 import time
 
@@ -59,9 +60,9 @@ def classify(state: State, text: str) -> int:
 
 async def relay(request: web.Request, state: State, expert: int, body: bytes) -> web.StreamResponse:
     """Send the body to the expert and its answer, whatever it is, to the client."""
-    headers = {"Content-Type": "application/json"}
+    url, headers = state.experts[expert], {"Content-Type": "application/json"}
     try:
-        async with state.session.post(state.experts[expert], data=body, headers=headers) as answer:
+        async with state.session.post(url, data=io.BytesIO(body), headers=headers) as answer:
             response = web.StreamResponse(
                 status=answer.status,
                 headers={

@@ -1,8 +1,10 @@
 """The file of a router: arrays and JSON in NumPy's npz, with a digest; never a pickle."""
 
 import hashlib
+import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from er.errors import ErError
 
 FORMAT = "er-router-1"
 NAMES = ("centres", "components", "idf", "terms")
+
+# What NumPy, zipfile and json raise on a file that is damaged or was never a router.
+DAMAGE = (
+    OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,11 +52,11 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     if not path.is_file():
         raise ErError(f"there is no router at {path}: train one, or correct the path")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             head = json.loads(bytes(file["head"]))
             arrays = {name: file[name] for name in NAMES}
         known, expected, metadata = head["format"], head["digest"], head["metadata"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise ErError(f"{path} is not a router, or is cut short: train it again") from error
     if known != FORMAT:
         raise ErError(f"{path} has the format {known}, not {FORMAT}: train it again")

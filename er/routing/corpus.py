@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from er.errors import ConfigError, ErError
 
 CACHE_FORMAT = 1  # raise it when the cleaning below changes
 WORDS_AT_LEAST = 3
-TEMPLATE_WORDS_AT_LEAST = 3
+TEMPLATE_WORDS_AT_LEAST = 4
 TEMPLATE_SHARE = (
     0.5  # a template is what at least this share of a file's prompts begins or ends with
 )
@@ -154,7 +155,7 @@ def read_cache(path: Path) -> list[Text]:
     """Raises ErError when the file is not what was written."""
     try:
         expected, _, lines = gzip.decompress(path.read_bytes()).partition(b"\n")
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise damaged(path) from error
     if hashlib.sha256(lines).hexdigest().encode() != expected:
         raise damaged(path)

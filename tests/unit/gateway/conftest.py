@@ -1,0 +1,107 @@
+"""A gateway before fake experts, all on one event loop."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from er.gateway.app import GENERATE_PATH, application, listening
+from er.routing import clusters
+from er.routing.classify import Router
+
+HOST = "127.0.0.1"
+TOPICS = {"law": "plaintiff court contract liable", "cooking": "oven butter flour simmer"}
+
+
+@dataclass
+class Expert:
+    """A fake expert: how it answers, and what it has seen."""
+
+    answer: Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+    asked: list[bytes] = field(default_factory=list)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def respond(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(await request.read())
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        try:
+            await self.answer(request, response)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return response
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Its URL, for as long as the block lasts."""
+        app = web.Application(client_max_size=2**24)
+        app.router.add_post("/generate_stream", self.respond)
+        async with listening(app, HOST, 0) as port:
+            yield f"http://{HOST}:{port}/generate_stream"
+
+
+@dataclass
+class Gateway:
+    """A running gateway and a client of it."""
+
+    client: aiohttp.ClientSession
+    port: int
+
+    def ask(self, text: str, **fields: Any) -> Any:
+        """POST one prompt."""
+        body = {"text_input": text, "max_tokens": 3, "stream": True} | fields
+        return self.client.post(GENERATE_PATH, data=io.BytesIO(json.dumps(body).encode()))
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET."""
+        async with self.client.get(path) as response:
+            return response.status, await response.text()
+
+    async def is_idle(self) -> None:
+        """Return once no request is in flight."""
+        for _ in range(500):
+            if "er_gateway_in_flight 0" in (await self.get("/metrics"))[1]:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("requests are still in flight")
+
+
+def event(text: str) -> bytes:
+    """One server-sent event with one token."""
+    return b"data: " + json.dumps({"text_output": text}).encode() + b"\n\n"
+
+
+@pytest.fixture(scope="session")
+def router() -> Router:
+    """A router of two experts."""
+    texts = [f"{words} {word}" for words in TOPICS.values() for word in words.split()]
+    return clusters.fit(texts, components=2, clusters=2, seed=0, metadata={})
+
+
+Start = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def start(router: Router) -> AsyncIterator[Start]:
+    """Start a gateway before two experts of the given answer, or before the given URLs."""
+    async with AsyncExitStack() as stack:
+
+        async def build(
+            expert: Expert | None = None, urls: list[str] | None = None, at_most: int = 100
+        ) -> Gateway:
+            if expert is not None:
+                urls = [await stack.enter_async_context(expert.serving())] * 2
+            app = application(router, urls or [], at_most)
+            port = await stack.enter_async_context(listening(app, HOST, 0))
+            client = aiohttp.ClientSession(f"http://{HOST}:{port}")
+            return Gateway(await stack.enter_async_context(client), port)
+
+        yield build
