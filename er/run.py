@@ -91,6 +91,8 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
 def show(runs: list[RunDir], out: Console) -> None:
     """The table, and every reason not to believe it."""
     out.print(summary.table(runs))
+    for line in summary.legend(runs):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in summary.doubts(runs):
         out.print(f"invalid: {line}", highlight=False, markup=False, soft_wrap=True)
     for line in summary.gateway_costs(runs):

@@ -129,13 +129,16 @@ def prompts_for(config: Config) -> list[list[Prompt]]:
         for text in corpus.load(config.corpus, cache_dir)
         if text.split == "test"
     ]
-    counts = [
-        users.requests_of(concurrency, config.load)
-        + concurrency * config.load.warmup_requests_per_user
+    return [
+        prompts.build(
+            texts,
+            config.workload,
+            users.requests_of(concurrency, config.load),
+            config.seed + concurrency,
+            cache_dir,
+        )
         for concurrency in config.load.concurrency
     ]
-    every = iter(prompts.build(texts, config.workload, sum(counts), config.seed, cache_dir))
-    return [[next(every) for _ in range(count)] for count in counts]
 
 
 def measure_point(

@@ -10,11 +10,11 @@ from er.run_dir import RunDir
 
 HEADINGS = (
     "users",
-    "TTFT p50\nms",
-    "TTFT p95\nms",
-    "TPOT p50\nms",
-    "E2E p50\ns",
-    "tokens/s",
+    "TTFT\np50 ms",
+    "TTFT\np95 ms",
+    "TPOT\np50 ms",
+    "E2E\np50 s",
+    "tokens\n/s",
     "requests",
     "errors",
 )
@@ -27,18 +27,25 @@ def table(runs: Sequence[RunDir]) -> Table:
         title=f"Measured at the client; engine: {', '.join(kinds)}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    result.add_column("deployment", no_wrap=True)
+    result.add_column("", no_wrap=True)
     for heading in HEADINGS:
-        result.add_column(heading, justify="right")
-    result.add_column("valid")
+        result.add_column(heading, justify="right", no_wrap=True)
+    result.add_column("valid", no_wrap=True)
     for run in runs:
-        described = run.read("config.json")["deployment"]["description"]
         for position, point in enumerate(run.points()):
-            name = f"{deployment_of(run)}  {described}" if position == 0 else ""
-            result.add_row(name, *_cells(point))
+            result.add_row(deployment_of(run) if position == 0 else "", *_cells(point))
         result.add_section()
     return result
+
+
+def legend(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each deployment: what its name in the table stands for."""
+    return [
+        f"{deployment_of(run)}  {run.read('config.json')['deployment']['description']}"
+        for run in runs
+    ]
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:

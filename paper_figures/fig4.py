@@ -26,15 +26,12 @@ def draw(uri: str, folder: Path) -> list[Path]:
     runs = newest_study(uri, "fig4")
     style.use()
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 4.6), width_ratios=(3, 2), sharey=True, layout="constrained"
+        1, 2, figsize=(11, 5), width_ratios=(3, 2), sharey=True, layout="constrained"
     )
     _medians(left, runs)
     _boxes(right, runs)
     figure.suptitle(f"Time to first token: {style.origin(runs)}", fontweight="bold")
-    figure.legend(
-        *left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
-    )
-    figure.text(0.5, -0.02, style.footnote(runs), ha="center", va="top", fontsize=7, color="0.35")
+    style.legend(figure, left, style.footnote(runs))
     paths = style.save(figure, folder, "fig4")
     plt.close(figure)
     return paths
@@ -62,6 +59,7 @@ def _medians(axes: Axes, runs: Sequence[PublishedRun]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(ladder, [str(users) for users in ladder])
+    style.plain_log_ticks(axes.yaxis)
     axes.set(xlabel="Concurrent users", ylabel="Time to first token [ms]", title="Median")
 
 

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from er.tracking.query import PublishedRun
 
-COLOURS = dict(zip("abcde", sns.color_palette("colorblind", 5).as_hex(), strict=True))
+COLOURS: dict[str, str] = dict(
+    zip("abcde", sns.color_palette("colorblind", 5).as_hex(), strict=True)
+)
 MARKERS = dict(zip("abcde", "osD^v", strict=True))
 ROUTED = "de"
 
@@ -34,6 +39,13 @@ def line(deployment: str) -> dict[str, object]:
     }
 
 
+def plain_log_ticks(axis: Axis) -> None:
+    """Ticks at 1, 2 and 5 of each decade, written out."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def label(run: PublishedRun) -> str:
     """A deployment's name in a legend."""
     return f"{run.deployment.upper()}: {run.title}" if len(run.deployment) == 1 else run.title
@@ -53,6 +65,18 @@ def footnote(runs: Sequence[PublishedRun]) -> str:
     ids = ", ".join(f"{run.deployment.upper()} {run.run_id[:8]}" for run in runs)
     started = min(run.started for run in runs)[:16].replace("T", " ")
     return f"workload: {runs[0].workload}    started {started} UTC    MLflow runs: {ids}"
+
+
+def legend(figure: Figure, axes: Axes, footnote_text: str) -> None:
+    """One legend under all panels, with the footnote above its entries."""
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        title=footnote_text,
+        title_fontsize=7,
+    )
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
