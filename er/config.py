@@ -254,6 +254,13 @@ class Workload:
     output: Lengths
 
 
+class LoadClient(Enum):
+    """What carries the requests: aiohttp, or plain sockets in processes of their own."""
+
+    aiohttp = "aiohttp"
+    sockets = "sockets"
+
+
 @dataclass
 class Load:
     """A closed loop: N users, each sends its next prompt when its answer has ended."""
@@ -267,6 +274,9 @@ class Load:
     gateway_probes: int  # pairs of requests, direct and through the gateway
     max_token_lateness: float  # median, as a share of an engine step
     max_loop_lag_s: float  # 99th percentile of the client's event-loop lag
+    client: LoadClient = LoadClient.aiohttp
+    workers: int = 1  # processes that share the users; of client sockets only
+    min_concurrency: float = 0.995  # in flight on average, as a share of the users asked for
 
     def __post_init__(self) -> None:
         require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
@@ -284,6 +294,15 @@ class Load:
             "request_timeout_s",
             "max_token_lateness",
             "max_loop_lag_s",
+            "workers",
+        )
+        require(
+            0 <= self.min_concurrency <= 1,
+            f"load.min_concurrency is {self.min_concurrency}: give a share between 0 and 1",
+        )
+        require(
+            self.workers == 1 or self.client is LoadClient.sockets,
+            f"load.workers is {self.workers}: only load.client=sockets has more than one",
         )
         require(
             self.warmup_requests_per_user >= 0 and self.gateway_probes >= 0,
