@@ -1,29 +1,33 @@
 """A closed loop: N users at once, each sends its next prompt when its answer has ended."""
 
 import asyncio
-import itertools
+import resource
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from er.config import Load
+from er.config import Load, LoadClient
 from er.errors import ErError
-from er.load import client, lag, loop
+from er.load import client, lag, loop, workers
+from er.load.plan import Plan, requests_of
+from er.load.worker import Job
 from er.results import Endpoint, Prompt, Request
 
-GIVE_UP_AFTER = 3  # failures in a row, or as many as there are users if that is more
+__all__ = ["PointLoad", "requests_of", "run_point"]
 
 
 @dataclass
 class PointLoad:
-    """What the load generator saw at one concurrency."""
+    """What the load generator saw at one concurrency, and what that cost it."""
 
     requests: list[Request] = field(default_factory=list)  # in order of completion
-    loop_lags_s: list[float] = field(default_factory=list)  # lateness of the client's event loop
-
-
-def requests_of(users: int, load: Load) -> int:
-    """Measured requests at `users` users; warm-up requests come on top."""
-    return max(users * load.requests_per_user, load.requests_at_least)
+    loop_lags_s: list[float] = field(default_factory=list)  # how late the client's loop ran things
+    # From the kernel's receive stamp to the read of each piece of data; empty without stamps.
+    read_delays_s: list[float] = field(default_factory=list)
+    processes: int = 1
+    cpu_s: float = 0.0  # of all processes of the load generator
+    wall_s: float = 0.0
+    peak_rss_bytes: int = 0  # of the largest process
 
 
 def run_point(
@@ -44,23 +48,67 @@ def run_point(
     """
     if not prompts:
         raise ErError("no prompts to send: build at least one")
-    return loop.run(lambda: _run_point(endpoint, prompts, users, load, on_request))
+    point = PointLoad()
+
+    def keep(request: Request) -> None:
+        point.requests.append(request)
+        on_request(request)
+
+    if load.client is LoadClient.sockets:
+        _over_sockets(endpoint, prompts, users, load, keep, point)
+    else:
+        loop.run(lambda: _over_aiohttp(endpoint, Plan(prompts, users, load), load, keep, point))
+    return point
 
 
-async def _run_point(
+def _over_sockets(
     endpoint: Endpoint,
     prompts: Sequence[Prompt],
     users: int,
     load: Load,
-    on_request: Callable[[Request], None],
-) -> PointLoad:
-    point = PointLoad()
+    keep: Callable[[Request], None],
+    point: PointLoad,
+) -> None:
+    """Worker processes on plain sockets, each with its share of the users."""
+    if not endpoint.url.startswith("http://"):
+        raise ErError(
+            f"load.client=sockets speaks plain HTTP, not {endpoint.url}: choose load.client=aiohttp"
+        )
+    point.processes = min(load.workers, users)
+    plans = [Plan(prompts, users, load, at, point.processes) for at in range(point.processes)]
+    jobs = [Job(endpoint, plan, load.request_timeout_s) for plan in plans]
+    for effort in workers.drive(jobs, keep):
+        point.loop_lags_s += effort.turns_s
+        point.read_delays_s += effort.read_delays_s
+        point.cpu_s += effort.cpu_s
+        point.wall_s = max(point.wall_s, effort.wall_s)
+        point.peak_rss_bytes = max(point.peak_rss_bytes, effort.peak_rss_bytes)
+
+
+async def _over_aiohttp(
+    endpoint: Endpoint,
+    plan: Plan,
+    load: Load,
+    keep: Callable[[Request], None],
+    point: PointLoad,
+) -> None:
+    """All users as tasks of one event loop."""
+
+    async def live(user: int) -> None:
+        while work := plan.next(user):
+            prompt, request = work
+            await sender.send(endpoint, prompt, request)
+            plan.ended(request)
+            keep(request)
+
     async with client.opened(load.request_timeout_s) as sender:
-        await sender.connect(endpoint, users)
-        crowd = _Crowd(sender, endpoint, prompts, users, load, on_request, point)
+        await sender.connect(endpoint, len(plan.users))
+        started_s, cpu_s = time.monotonic(), time.process_time()
         async with lag.watched(point.loop_lags_s):
-            await _together([crowd.user(user) for user in range(users)])
-    return point
+            await _together([live(user) for user in plan.users])
+        point.cpu_s = time.process_time() - cpu_s
+        point.wall_s = time.monotonic() - started_s
+        point.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 async def _together(lives: Sequence[Coroutine[None, None, None]]) -> None:
@@ -71,55 +119,3 @@ async def _together(lives: Sequence[Coroutine[None, None, None]]) -> None:
                 tasks.create_task(life)
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
-
-
-class _Crowd:
-    """What the users of one point share."""
-
-    def __init__(
-        self,
-        sender: client.Client,
-        endpoint: Endpoint,
-        prompts: Sequence[Prompt],
-        users: int,
-        load: Load,
-        on_request: Callable[[Request], None],
-        point: PointLoad,
-    ) -> None:
-        self.sender = sender
-        self.endpoint = endpoint
-        self.users = users
-        self.load = load
-        self.on_request = on_request
-        self.point = point
-        wanted = requests_of(users, load)
-        self.measured = itertools.islice(itertools.cycle(prompts), wanted)
-        self.warmup = itertools.cycle(reversed(prompts))
-        self.index = itertools.count()
-        self.failures_in_a_row = 0
-
-    async def user(self, user: int) -> None:
-        """One user's life: its warm-up, then measured requests until there are no more."""
-        for prompt in itertools.islice(self.warmup, self.load.warmup_requests_per_user):
-            await self.ask(user, prompt, warmup=True)
-        for prompt in self.measured:
-            await self.ask(user, prompt, warmup=False)
-
-    async def ask(self, user: int, prompt: Prompt, warmup: bool) -> None:
-        """Send one prompt, unless all have given up."""
-        if self.failures_in_a_row >= max(self.users, GIVE_UP_AFTER):
-            return
-        request = Request(
-            concurrency=self.users,
-            user=user,
-            index=next(self.index),
-            warmup=warmup,
-            topic=prompt.topic,
-            input_tokens=prompt.input_tokens,
-            max_tokens=prompt.output_tokens,
-            send_s=0.0,
-        )
-        await self.sender.send(self.endpoint, prompt, request)
-        self.failures_in_a_row = 0 if request.ok else self.failures_in_a_row + 1
-        self.point.requests.append(request)
-        self.on_request(request)

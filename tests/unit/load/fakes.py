@@ -127,20 +127,22 @@ def prompt(text: str = "Hello", output_tokens: int = 3) -> Prompt:
     return Prompt(text, "greetings", 1, output_tokens)
 
 
+LOAD: dict[str, Any] = {
+    "name": "test",
+    "concurrency": [1],
+    "requests_per_user": 2,
+    "requests_at_least": 1,
+    "warmup_requests_per_user": 1,
+    "request_timeout_s": 5.0,
+    "gateway_probes": 0,
+    "max_token_lateness": 0.1,
+    "max_loop_lag_s": 0.01,
+}
+
+
 def load(**changes: Any) -> Load:
     """A small closed loop."""
-    values: dict[str, Any] = {
-        "name": "test",
-        "concurrency": [1],
-        "requests_per_user": 2,
-        "requests_at_least": 1,
-        "warmup_requests_per_user": 1,
-        "request_timeout_s": 5.0,
-        "gateway_probes": 0,
-        "max_token_lateness": 0.1,
-        "max_loop_lag_s": 0.01,
-    }
-    return Load(**(values | changes))
+    return Load(**(LOAD | changes))
 
 
 def _length(head: bytes) -> int:

@@ -12,13 +12,23 @@ from typing import Any
 
 import pytest
 
+from er.config import LoadClient
 from er.errors import ErError
-from er.load.users import PointLoad, requests_of, run_point
+from er.load.users import requests_of, run_point
 from er.results import Endpoint, Request
+from tests.unit.load import fakes
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, load, prompt, stream
 
 Asked = dict[str, Any]
 Writer = asyncio.StreamWriter
+
+
+@pytest.fixture(params=list(LoadClient), autouse=True)
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LoadClient:
+    """Every test drives either client: they have one behaviour."""
+    monkeypatch.setitem(fakes.LOAD, "client", request.param)
+    chosen: LoadClient = request.param
+    return chosen
 
 
 def one(endpoint: Endpoint, **changes: Any) -> Request:
@@ -198,9 +208,13 @@ def test_a_host_without_a_name_is_an_error() -> None:
     assert one(Endpoint("http://nowhere.invalid/x", "none")).error == "host name not found"
 
 
-def test_plain_http_where_tls_is_wanted(serve: Serve) -> None:
+def test_plain_http_where_tls_is_wanted(serve: Serve, client: LoadClient) -> None:
     url = serve(stream).endpoint.url.replace("http://", "https://")
-    assert one(Endpoint(url, "fake")).error == "TLS failed"
+    if client is LoadClient.aiohttp:
+        assert one(Endpoint(url, "fake")).error == "TLS failed"
+    else:
+        with pytest.raises(ErError, match=r"choose load\.client=aiohttp"):
+            one(Endpoint(url, "fake"))
 
 
 def test_one_failure_does_not_end_the_others(serve: Serve) -> None:
@@ -261,7 +275,8 @@ def test_lags_show_a_loop_that_was_held_up(serve: Serve) -> None:
     def on_request(_: Request) -> None:
         time.sleep(0.05)
 
-    point: PointLoad = run_point(serve(stream).endpoint, [prompt()], 1, load(), on_request)
+    aiohttp = load(client=LoadClient.aiohttp)
+    point = run_point(serve(stream).endpoint, [prompt()], 1, aiohttp, on_request)
     assert max(point.loop_lags_s) > 0.03
 
 

@@ -1,0 +1,154 @@
+"""Just enough of HTTP/1.1 to ask for a stream of events and to read it as it comes."""
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from er.load import answer
+from er.load.answer import BadAnswerError
+from er.load.events import EventReader
+from er.results import Endpoint, Prompt, Request
+
+HEAD_AT_MOST = 65536
+REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
+
+
+def ask(endpoint: Endpoint, prompt: Prompt) -> bytes:
+    """The whole request for one prompt."""
+    url = urlsplit(endpoint.url)
+    content = answer.body(prompt)
+    lines = [
+        f"POST {url.path or '/'}{'?' + url.query if url.query else ''} HTTP/1.1",
+        f"host: {url.netloc}",
+        "content-type: application/json",
+        f"accept: {answer.EVENT_STREAM}",
+        f"content-length: {len(content)}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+class Chunks:
+    """The payload of the chunked transfer encoding (RFC 9112, section 7.1)."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._left = 0  # bytes of the current chunk still to come
+        self._line = b""  # begun, not ended
+        self._last = False  # only trailers are to come
+
+    def feed(self, data: bytes) -> bytes:
+        """The payload within `data`. Raises BadAnswerError where a size is no number."""
+        if self._line:
+            data, self._line = self._line + data, b""
+        pieces = []
+        at = 0
+        while at < len(data):
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                continue
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                self._line = data[at:]
+                break
+            if end > at:
+                if not self._last:
+                    self._open(data[at:end])
+            elif self._last:
+                self.ended = True
+            at = end + 2
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _open(self, line: bytes) -> None:
+        try:
+            self._left = int(line.partition(b";")[0], 16)
+        except ValueError as error:
+            raise BadAnswerError("broken chunks in the stream") from error
+        self._last = self._left == 0
+
+
+@dataclass
+class Answer:
+    """One answer while it arrives."""
+
+    events: list[bytes] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    done: bool = False
+    keep_alive: bool = True
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._head = b""
+        self._refusal = b""
+        self._left = -1  # bytes to come, where the head tells; -1: until the connection ends
+        self._chunks: Chunks | None = None
+        self._reader = EventReader()
+        self._streams = False
+
+    def feed(self, data: bytes, now_s: float) -> None:
+        """Take in bytes that arrived at `now_s`. Raises BadAnswerError where it is not HTTP."""
+        if not self.status:
+            data = self._read_head(data)
+            if not self.status:
+                return
+        if self._chunks:
+            data = self._chunks.feed(data)
+            self.done = self._chunks.ended
+        elif self._left >= 0:
+            self._left -= len(data)
+            self.done = self._left <= 0
+        if not self._streams:
+            self._refusal = (self._refusal + data)[:REFUSAL_AT_MOST]
+            return
+        for event in self._reader.feed(data):
+            self.events.append(event)
+            self.times_s.append(now_s)
+
+    def close(self) -> None:
+        """The connection ended. Raises BadAnswerError unless this ends the answer."""
+        if not self.status:
+            raise BadAnswerError("connection closed before an answer")
+        if self._chunks or self._left >= 0:
+            raise BadAnswerError("connection broke inside the stream")
+        self.done = True
+
+    def fill(self, request: Request) -> None:
+        """Enter what came. Raises BadAnswerError when it is no whole stream of tokens."""
+        request.status = self.status
+        request.expert = answer.expert(self.headers.get(answer.EXPERT_HEADER, ""))
+        if self.status:
+            answer.refuse(self.status, self._content_type, self._refusal)
+            answer.enter(self.events, self.times_s, request)
+        if self.done and self._reader.half:
+            raise BadAnswerError("the stream ended inside an event")
+
+    @property
+    def _content_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Read the head once it is whole; returns the bytes beyond it."""
+        self._head += data
+        head, found, rest = self._head.partition(b"\r\n\r\n")
+        if not found:
+            if len(self._head) > HEAD_AT_MOST or not b"HTTP/1.".startswith(self._head[:7]):
+                raise BadAnswerError(f"not HTTP: {answer.short(self._head[:80])}")
+            return b""
+        first, *lines = head.decode("latin-1").split("\r\n")
+        version, _, code = first.partition(" ")
+        if not version.startswith("HTTP/1.") or not code[:3].isdecimal():
+            raise BadAnswerError(f"not HTTP: {answer.short(first)}")
+        pairs = (line.partition(":") for line in lines)
+        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        self.status = int(code[:3])
+        self.keep_alive = self.headers.get("connection", "").lower() != "close"
+        if "chunked" in self.headers.get("transfer-encoding", "").lower():
+            self._chunks = Chunks()
+        elif "content-length" in self.headers:
+            self._left = int(self.headers["content-length"])
+        else:
+            self.keep_alive = False
+        self._streams = self.status == 200 and self._content_type == answer.EVENT_STREAM
+        return rest

@@ -1,0 +1,248 @@
+"""Many streamed requests on plain sockets and one epoll: the lean client.
+
+Its cost per token is one `recvmsg` and one cut; JSON is read when the stream has ended.
+"""
+
+import os
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from er.errors import ErError
+from er.load import http, stamps
+from er.load.answer import BadAnswerError
+from er.results import Endpoint, Prompt, Request
+
+CONNECT_TIMEOUT_S = 5.0
+RECEIVE_BYTES = 65536
+READ, WRITE = select.EPOLLIN, select.EPOLLOUT
+
+
+class Slot:
+    """One connection, kept between requests, and the request it carries."""
+
+    __slots__ = (
+        "answer",
+        "blocked",
+        "connected",
+        "deadline_s",
+        "last_s",
+        "out",
+        "request",
+        "serial",
+        "socket",
+    )
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self.connected = False
+        self.out = b""  # still to be sent
+        self.blocked = False  # the kernel takes no more for now
+        self.request: Request | None = None
+        self.answer = http.Answer()
+        self.last_s = 0.0  # arrival of the last bytes
+        self.serial = 0  # of the request, to know it again when its time is over
+
+
+class Streams:
+    """Requests in flight to one endpoint; `on_done` gets the slot of each as it ends."""
+
+    def __init__(
+        self, endpoint: Endpoint, timeout_s: float, on_done: Callable[[Slot, Request], None]
+    ) -> None:
+        """Raises ErError for anything but plain HTTP."""
+        url = urlsplit(endpoint.url)
+        if url.scheme != "http":
+            raise ErError(
+                f"load.client=sockets speaks plain HTTP, not {endpoint.url}: "
+                "choose load.client=aiohttp"
+            )
+        self.endpoint = endpoint
+        self.timeout_s = timeout_s
+        self.on_done = on_done
+        self.turns_s: list[float] = []  # how long each turn kept others waiting
+        self.read_delays_s: list[float] = []  # from the kernel's stamp to the read, of every read
+        self._address = _resolve(url.hostname or "", url.port or 80)
+        self._poll = select.epoll()
+        self._slots: dict[int, Slot] = {}  # by file descriptor
+        self._deadlines: deque[tuple[float, int, Slot]] = deque()
+        self._failed: list[tuple[Slot, int, str]] = []  # slot, serial, cause: to be ended
+        self._serial = 0
+
+    def connect(self, slots: list[Slot]) -> None:
+        """Open connections before the clock starts. A server that refuses is found out later."""
+        for slot in slots:
+            if not self._open(slot):
+                break
+        until_s = time.monotonic() + CONNECT_TIMEOUT_S
+        while any(slot.socket and not slot.connected for slot in slots):
+            if time.monotonic() > until_s:
+                break
+            self.turn(0.1)
+        self.turns_s.clear()
+
+    def send(self, slot: Slot, prompt: Prompt, request: Request) -> None:
+        """Send `prompt` and, in later turns, fill in `request`."""
+        slot.out = http.ask(self.endpoint, prompt)
+        slot.answer = http.Answer()
+        slot.request = request
+        self._serial += 1
+        slot.serial = self._serial
+        request.send_s = slot.last_s = time.monotonic()
+        self._deadlines.append((request.send_s + self.timeout_s, slot.serial, slot))
+        if slot.socket is None:
+            self._open(slot)
+        elif slot.connected:
+            self._write(slot)
+
+    def turn(self, wait_s: float) -> None:
+        """Wait for news at most `wait_s`, and handle all of it."""
+        ready = self._poll.poll(0 if self._failed else wait_s)
+        woke_s = time.monotonic()
+        offset_s = time.time() - woke_s
+        for descriptor, news in ready:
+            slot = self._slots.get(descriptor)
+            if slot is None:
+                continue
+            if not slot.connected:
+                self._establish(slot)
+            elif news == WRITE:
+                self._write(slot)
+            else:
+                self._read(slot, offset_s)
+        self._settle()
+        if ready:
+            self.turns_s.append(time.monotonic() - woke_s)
+
+    def close(self) -> None:
+        """Close every connection, whatever it carries."""
+        for slot in list(self._slots.values()):
+            self._drop(slot)
+        self._poll.close()
+
+    def _open(self, slot: Slot) -> bool:
+        """Begin to connect; False when that fails at once."""
+        if isinstance(self._address, str):
+            self._fail(slot, self._address)
+            return False
+        family, address = self._address
+        try:
+            slot.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:  # out of file descriptors
+            self._fail(slot, cause(error))
+            return False
+        slot.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stamps.enable(slot.socket)
+        self._slots[slot.socket.fileno()] = slot
+        self._poll.register(slot.socket.fileno(), READ | WRITE)
+        slot.socket.connect_ex(address)  # what it says comes again with the first event
+        return True
+
+    def _establish(self, slot: Slot) -> None:
+        """The attempt to connect has ended, well or not."""
+        assert slot.socket is not None
+        code = slot.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._fail(slot, os.strerror(code).lower())
+            return
+        slot.connected = True
+        slot.blocked = True  # as far as the epoll knows
+        self._write(slot)
+
+    def _write(self, slot: Slot) -> None:
+        """Send what the kernel takes, and wait for it only while there is more."""
+        assert slot.socket is not None
+        if slot.out:
+            try:
+                slot.out = slot.out[slot.socket.send(slot.out) :]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._fail(slot, cause(error))
+                return
+        if bool(slot.out) != slot.blocked:
+            slot.blocked = bool(slot.out)
+            self._poll.modify(slot.socket.fileno(), READ | WRITE if slot.blocked else READ)
+
+    def _fail(self, slot: Slot, error: str) -> None:
+        self._failed.append((slot, slot.serial, error))
+
+    def _read(self, slot: Slot, offset_s: float) -> None:
+        assert slot.socket is not None
+        try:
+            data, ancillary, _, _ = slot.socket.recvmsg(RECEIVE_BYTES, stamps.CONTROL_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(slot, cause(error))
+            return
+        read_s = time.monotonic()
+        if ancillary:
+            slot.last_s = stamps.arrival_s(ancillary, offset_s)
+            self.read_delays_s.append(read_s - slot.last_s)
+        else:
+            slot.last_s = read_s
+        try:
+            if data:
+                slot.answer.feed(data, slot.last_s)
+            else:
+                slot.answer.close()
+        except BadAnswerError as error:
+            self._fail(slot, str(error))
+            return
+        if slot.answer.done:
+            self._finish(slot, "")
+
+    def _settle(self) -> None:
+        """End what failed and what has run out of time."""
+        now_s = time.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            _, serial, slot = self._deadlines.popleft()
+            if slot.request and slot.serial == serial:
+                slot.last_s = now_s
+                self._fail(slot, f"timeout after {self.timeout_s:g} s")
+        failed, self._failed = self._failed, []
+        for slot, serial, error in failed:
+            if slot.serial == serial:  # and has not begun another request since
+                self._finish(slot, error)
+
+    def _finish(self, slot: Slot, error: str) -> None:
+        request, slot.request = slot.request, None
+        if error or not slot.answer.keep_alive or request is None:
+            self._drop(slot)
+        if request is None:
+            return  # a connection that nobody used has ended
+        request.error = error
+        request.end_s = slot.last_s
+        try:
+            slot.answer.fill(request)
+        except BadAnswerError as bad:
+            request.error = error or str(bad)
+        self.on_done(slot, request)
+
+    def _drop(self, slot: Slot) -> None:
+        if slot.socket is not None:
+            del self._slots[slot.socket.fileno()]
+            slot.socket.close()
+        slot.socket = None
+        slot.connected = False
+        slot.out = b""
+
+
+def cause(error: OSError) -> str:
+    """A fault of the connection in the words that its requests are counted by."""
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return "connection reset"
+    return os.strerror(error.errno or 0).lower()
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]] | str:
+    """Address family and address of the endpoint, or the cause of having none."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror:
+        return "host name not found"
+    return family, address

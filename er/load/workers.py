@@ -1,0 +1,120 @@
+"""Worker processes that share the users of one point."""
+
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, cast
+
+from er.errors import ErError
+from er.load import worker
+from er.load.worker import Effort, Job
+from er.results import Request
+
+STOP_TIMEOUT_S = 5.0
+# Not -m: a module run as __main__ pickles its classes under a name that is not theirs here.
+COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
+
+
+def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Effort]:
+    """Run each job in a process of its own; all start together once all have connected.
+
+    Requests that have ended reach `on_request` even when the call is interrupted.
+    Raises ErError when a worker dies.
+    """
+    messages: queue.SimpleQueue[Request | Effort | Exception] = queue.SimpleQueue()
+    efforts: list[Effort] = []
+
+    def handle(message: Request | Effort | Exception) -> None:
+        if isinstance(message, Exception):
+            raise message
+        if isinstance(message, Effort):
+            efforts.append(message)
+        else:
+            on_request(message)
+
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_started(job)) for job in jobs]
+        for process in processes:
+            _wait_until_ready(process)
+        for process in processes:
+            _stdin(process).write(worker.GO)
+            _stdin(process).flush()
+            threading.Thread(target=_relay, args=(process, messages), daemon=True).start()
+        try:
+            while len(efforts) < len(jobs):
+                handle(messages.get())
+        except BaseException:
+            while not messages.empty():
+                message = messages.get()
+                if isinstance(message, Request):
+                    on_request(message)
+            raise
+    return efforts
+
+
+@contextmanager
+def _started(job: Job) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker that knows its job; it is gone when the block ends."""
+    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        pickle.dump(job, _stdin(process))
+        _stdin(process).flush()
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _close(_stdin(process))
+        _close(_stdout(process))
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]") -> None:
+    message = _next(process)
+    if message != worker.READY:
+        raise message if isinstance(message, Exception) else AssertionError(message)
+
+
+def _relay(
+    process: "subprocess.Popen[bytes]",
+    messages: "queue.SimpleQueue[Request | Effort | Exception]",
+) -> None:
+    """Pass on what the worker says until its effort or its end."""
+    while True:
+        message = cast(Request | Effort | Exception, _next(process))
+        messages.put(message)
+        if not isinstance(message, Request):
+            return
+
+
+def _next(process: "subprocess.Popen[bytes]") -> object:
+    """What the worker says next; an ErError when it has died."""
+    try:
+        return pickle.load(_stdout(process))
+    except (EOFError, pickle.UnpicklingError, ValueError, OSError):
+        status = process.wait()
+        return ErError(
+            f"a worker of the load generator died with exit status {status}: "
+            "is the machine out of memory? Use fewer users or fewer load.workers"
+        )
+
+
+def _stdin(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    assert process.stdin is not None
+    return process.stdin
+
+
+def _stdout(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with suppress(BrokenPipeError):
+        pipe.close()
