@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils  # exists inside Triton only
 
-from er.simulation.batching import Batch, Limits, RequestError, Sequence
-from er.simulation.cost import StepCost
+from er.simulation.batching import Batch, RequestError, Sequence, limits_of
+from er.simulation.cost import step_cost
+from er.simulation.spec import from_json
 from er.tokenizer import llama3
 
-PS_PER_NS = 1000
 CANCELLATION_CHECK_NS = 100_000_000  # asking Triton costs as much as a token
 WORDS = ("this", "answer", "is", "as", "long", "as", "its", "user", "asked", "for")
 
@@ -47,8 +47,8 @@ class TritonPythonModel:
         given = json.loads(args["model_config"])["parameters"]
         parameters = {name: value["string_value"] for name, value in given.items()}
         self.tokenizer = llama3(Path(parameters["cache_dir"]))
-        self.limits = Limits(**json.loads(parameters["limits"]))
-        self.engine = Engine(Batch(StepCost(**json.loads(parameters["cost"])), self.limits))
+        spec = from_json(parameters["spec"])
+        self.engine = Engine(Batch(step_cost(spec), limits_of(spec)))
         self.engine.thread.start()
 
     def execute(self, requests: list[Any]) -> None:
@@ -111,12 +111,12 @@ class Engine:
             if iteration is None:
                 self.wait_for_arrival()
                 continue
-            self.clock_ns += iteration.duration_ps // PS_PER_NS
+            self.clock_ns += iteration.duration_ns
             self.batch.finish(iteration)
             answers = [self.prepare(sequence) for sequence in iteration.sequences]
             sleep_until(self.clock_ns)
             for sequence, answer in zip(iteration.sequences, answers, strict=True):
-                self.send(sequence, answer, iteration.duration_ps / PS_PER_NS)
+                self.send(sequence, answer, iteration.duration_ns)
             self.forget_cancelled()
         for stream in [*self.streams.values(), *self.arrived]:
             send_error(stream.sender, "the server is stopping")
@@ -148,7 +148,7 @@ class Engine:
         text, stream.text = stream.text, ""
         return response(text)
 
-    def send(self, sequence: Sequence, answer: Any, step_ns: float) -> None:
+    def send(self, sequence: Sequence, answer: Any, step_ns: int) -> None:
         """Send a token that is due now, and with the last one how late each of them left."""
         stream = self.streams[sequence.key]
         if answer is not None:

@@ -6,7 +6,7 @@ admitted request one token: prompts admitted for it are prefilled whole, all oth
 
     batch.add(...)                       when a request arrives
     iteration = batch.start()            None when there is nothing to do
-    ... time passes, iteration.duration_ps ...
+    ... time passes, iteration.duration_ns ...
     batch.finish(iteration)
 """
 
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from er.errors import ErError
 from er.simulation.cost import StepCost
+from er.simulation.memory import kv_blocks
+from er.simulation.spec import EngineSpec
 
 
 class RequestError(ErError):
@@ -30,6 +32,18 @@ class Limits:
     max_seq_len: int  # prompt and output of one request
     tokens_per_block: int
     kv_blocks: int
+
+
+def limits_of(spec: EngineSpec) -> Limits:
+    """The limits of an engine. Raises ConfigError when the model does not fit its GPUs."""
+    engine = spec.engine
+    return Limits(
+        engine.max_batch_size,
+        engine.max_num_tokens,
+        engine.max_seq_len,
+        engine.tokens_per_block,
+        kv_blocks(spec),
+    )
 
 
 @dataclass
@@ -52,7 +66,7 @@ class Sequence:
 class Iteration:
     """One step: every sequence in it gets a token at its end."""
 
-    duration_ps: int
+    duration_ns: int
     sequences: list[Sequence]
     prefill_tokens: int
 
@@ -102,16 +116,19 @@ class Batch:
     def start(self) -> Iteration | None:
         """Admit who fits and begin the next iteration; None when no request is here."""
         decoding, context = len(self.running), self.context
-        prefill = self.admit()
-        if not self.running:
+        prompts = self.admit()
+        if prompts:
+            duration_ns = self.cost.mixed(decoding, context, prompts)
+        elif decoding:
+            duration_ns = self.cost.decode(decoding, context)
+        else:
             return None
-        duration_ps = self.cost.iteration_ps(decoding, context, prefill)
-        return Iteration(duration_ps, list(self.running.values()), prefill)
+        return Iteration(duration_ns, list(self.running.values()), sum(prompts))
 
-    def admit(self) -> int:
+    def admit(self) -> list[int]:
         """Move waiting sequences into the batch, in order, until one does not fit; returns the
-        prompt tokens to prefill."""
-        prefill = 0
+        tokens of each prompt to prefill."""
+        prompts: list[int] = []
         tokens = len(self.running)
         while self.waiting and len(self.running) < self.limits.max_batch_size:
             first = self.waiting[0]
@@ -123,8 +140,8 @@ class Batch:
             self.free_blocks -= first.blocks
             self.context += first.input_tokens
             tokens += first.input_tokens
-            prefill += first.input_tokens
-        return prefill
+            prompts.append(first.input_tokens)
+        return prompts
 
     def finish(self, iteration: Iteration) -> list[Sequence]:
         """Give each sequence of the iteration its token; returns those that have all of theirs."""

@@ -1,20 +1,19 @@
-"""How long one iteration of a TensorRT-LLM engine takes.
+"""How long one iteration of a TensorRT-LLM engine takes, in integer nanoseconds.
 
-Times are integer picoseconds: sums of them are exact in any order, and 64 bits hold 106 days.
+With B requests decoding, each over c tokens of KV cache on average, and prompts of p1, p2, ...
+tokens (P in total) prefilled in the same iteration:
 
-With B requests decoding over a KV cache of S tokens in total, and P prompt tokens prefilled in the
-same iteration, the raw time is
+    linear(B) + decode_attention(B, c)                                     without prompts
+    linear(B + P) + decode_attention(B, c) + launch + sum of prefill(p)    with them
 
-    decode(B) + kv * S                            when P = 0
-    max(prefill(P + B), decode(B)) + kv * S       otherwise
+- linear(T): matrix products, norms and all-reduces over T tokens; prompts and decoding requests
+  share them.
+- decode_attention(B, c): bound by reading the KV cache, above a floor; c is rounded down.
+- prefill(p): attention within a prompt, beyond the launch of one kernel for each layer.
 
-- decode(B): the table's step time at context 512, less kv * 512 B; linear between its batches.
-- kv: bytes of keys and values of one token over memory bandwidth, which bounds decoding attention.
-- prefill(T): linear through (1, the table's step time of one decoding request) and the table's
-  prefill times, and on beyond the last. Prompt and decoding tokens share the matrix products.
-
-The raw time is multiplied by engine.step_time_scale, and engine.host_overhead_s is added: kernels
-alone leave out what the host does between two steps.
+All come from measured kernel times (`data/`, written by bake.py), linear between the sizes measured
+and continued beyond the last. Each is multiplied by engine.step_time_scale, and
+engine.host_overhead_s is added to every iteration: kernels alone leave out what the host does.
 """
 
 import json
@@ -25,96 +24,129 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from er.config import Hardware, Model, Precision, SimulatedEngine
 from er.errors import ConfigError
-from er.simulation.memory import kv_bytes_per_token
+from er.simulation.memory import weight_bytes
+from er.simulation.spec import EngineSpec
 
-PS_PER_S = 10**12
-PS_PER_MS = 10**9
+NS_PER_S = 10**9
+NS_PER_MS = 10**6
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """Tables from which the time of any iteration is looked up, in picoseconds."""
+    """Tables from which the time of any iteration is looked up, in nanoseconds."""
 
-    decode_ps: list[int]  # by decoding requests, without KV reads; [0] is 0
-    prefill_ps: list[int]  # by tokens of an iteration that has prompt tokens; [0] is 0
-    kv_ps: int  # for each token of KV cache that decoding requests read
-    overhead_ps: int  # for each iteration
+    linear_ns: Ints  # by tokens, up to max_num_tokens
+    decode_ns: Ints  # whole iteration without prompts, by (requests, mean context)
+    prefill_ns: Ints  # attention within a prompt, by its tokens
+    launch_ns: int  # once in an iteration with prompts
 
-    def iteration_ps(self, decoding: int, context: int, prefill: int) -> int:
-        """Time of an iteration of `decoding` requests, which read `context` tokens of KV cache in
-        total, and `prefill` prompt tokens."""
-        linear = self.decode_ps[decoding]
-        if prefill:
-            linear = max(linear, self.prefill_ps[prefill + decoding])
-        return linear + self.kv_ps * context + self.overhead_ps
+    def decode(self, decoding: int, context: int) -> int:
+        """Time of an iteration of `decoding` requests over `context` tokens of KV cache in all."""
+        return int(self.decode_ns[decoding, context // decoding])
+
+    def mixed(self, decoding: int, context: int, prompts: list[int]) -> int:
+        """Time of an iteration that also prefills prompts of so many tokens."""
+        shared = self.linear_ns[decoding + sum(prompts)] - self.linear_ns[decoding]
+        attention = self.launch_ns + int(self.prefill_ns[prompts].sum())
+        mean_context = context // decoding if decoding else 0
+        return int(self.decode_ns[decoding, mean_context] + shared) + attention
 
 
-def step_cost(
-    model: Model, precision: Precision, tp: int, hardware: Hardware, engine: SimulatedEngine
-) -> StepCost:
-    """Tables for one engine. Raises ConfigError when nothing was measured for it."""
-    table = step_times(hardware.name)
-    raw = measured(table, model, precision, tp, hardware)
-    kv_ms = 1e3 * kv_bytes_per_token(model, tp) / hardware.memory_bandwidth_bytes_per_s
+def step_cost(spec: EngineSpec) -> StepCost:
+    """Tables for one engine. Raises ConfigError when nothing sound was measured for it."""
+    table = kernel_times(spec.hardware.name)
+    row = measured(table, spec)
+    check(row, spec)
+    engine = spec.engine
 
-    batches = np.array(table["decode_batch"], float)
-    step_ms = np.array(raw["decode"], float)
-    linear_ms = step_ms - kv_ms * batches * table["decode_context_tokens"]
-    decode_ms = extended(np.arange(engine.max_batch_size + 1.0), batches, linear_ms)
+    requests = np.arange(engine.max_batch_size + 1.0)
+    contexts = np.arange(engine.max_seq_len + 1.0)
+    tokens = np.arange(engine.max_num_tokens + 1.0)
+    prompts = np.arange(min(engine.max_seq_len, engine.max_num_tokens) + 1.0)
 
-    tokens = np.array([1, *table["prefill_tokens"]], float)
-    whole_ms = np.array([step_ms[0], *raw["prefill"]], float)
-    prefill_ms = extended(np.arange(engine.max_num_tokens + 1.0), tokens, whole_ms)
+    linear_ms = line(tokens, table["tokens"], row["linear"])
+    linear_ms[0] = 0.0
+    by_batch = np.array([line(contexts, table["contexts"], at) for at in row["decode_attention"]])
+    attention_ms = between_rows(requests, np.array(table["batches"], float), by_batch)
+    attention_ms[0] = 0.0
+    prefill_ms = line(prompts, table["prompts"], row["prefill_attention"])
+    launch_ms = float(row["prefill_attention"][0])
+
+    linear_ns = nanoseconds(linear_ms * engine.step_time_scale)
+    decode_ns = nanoseconds(attention_ms * engine.step_time_scale)
+    decode_ns += linear_ns[: len(requests), None] + round(engine.host_overhead_s * NS_PER_S)
     return StepCost(
-        decode_ps=scaled_ps(decode_ms, engine.step_time_scale),
-        prefill_ps=scaled_ps(prefill_ms, engine.step_time_scale),
-        kv_ps=round(kv_ms * engine.step_time_scale * PS_PER_MS),
-        overhead_ps=round(engine.host_overhead_s * PS_PER_S),
+        linear_ns=linear_ns,
+        decode_ns=decode_ns,
+        prefill_ns=nanoseconds(np.maximum(prefill_ms - launch_ms, 0.0) * engine.step_time_scale),
+        launch_ns=round(launch_ms * engine.step_time_scale * NS_PER_MS),
     )
 
 
-def step_times(hardware: str) -> dict[str, Any]:
-    """The step-time table of a node type, in milliseconds.
-
-    Raises ConfigError when there is none.
-    """
+def kernel_times(hardware: str) -> dict[str, Any]:
+    """The table of a node type, in milliseconds. Raises ConfigError when there is none."""
     folder = resources.files("er.simulation") / "data"
     try:
         loaded: dict[str, Any] = json.loads((folder / f"{hardware}.json").read_text())
     except FileNotFoundError:
-        have = sorted(item.name.removesuffix(".json") for item in folder.iterdir())
+        files = [item.name for item in folder.iterdir() if item.name.endswith(".json")]
+        have = sorted(name.removesuffix(".json") for name in files)
         raise ConfigError(
-            f"hardware.name is {hardware}: no step times are kept for it: choose of {have}"
+            f"hardware.name is {hardware}: no kernel times are kept for it: choose of {have}"
         ) from None
     return loaded
 
 
-def measured(
-    table: dict[str, Any], model: Model, precision: Precision, tp: int, hardware: Hardware
-) -> dict[str, list[float]]:
+def measured(table: dict[str, Any], spec: EngineSpec) -> dict[str, Any]:
     """The row of `table` for one engine."""
-    key = f"{model.name}/{precision.value}/tp{tp}"
-    rows: dict[str, dict[str, list[float]]] = table["step_ms"]
-    if key not in rows:
+    rows: dict[str, dict[str, Any]] = table["rows"]
+    if spec.name not in rows:
         raise ConfigError(
-            f"deployment: no step times of {key} on {hardware.name}: choose of {sorted(rows)}"
+            f"deployment: no kernel times of {spec.name} on {spec.hardware.name}: "
+            f"choose of {sorted(rows)}"
         )
-    return rows[key]
+    return rows[spec.name]
 
 
-def extended(
-    at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def check(row: dict[str, Any], spec: EngineSpec) -> None:
+    """Refuse times that are not above zero, or faster than memory can deliver the weights."""
+    times = np.concatenate([np.ravel(np.array(times, float)) for times in row.values()])
+    if not bool((times > 0).all()):  # also refuses NaN
+        raise ConfigError(
+            f"er/simulation/data/{spec.hardware.name}.json: {spec.name} has a time that is not "
+            "above 0: bake the table again (er/simulation/bake.py)"
+        )
+    bandwidth = spec.tp * spec.hardware.memory_bandwidth_bytes_per_s
+    # A step does not read the input embedding: half of the embedding parameters, in 16 bits.
+    read_bytes = weight_bytes(spec.model, spec.precision) - spec.model.embedding_parameters
+    roofline_ms = 1e3 * read_bytes / bandwidth
+    if row["linear"][0] < roofline_ms:
+        raise ConfigError(
+            f"er/simulation/data/{spec.hardware.name}.json: {spec.name} takes "
+            f"{row['linear'][0]:.2f} ms a step, less than the {roofline_ms:.2f} ms in which memory "
+            "delivers the weights: correct hardware.memory_bandwidth_bytes_per_s or the table"
+        )
+
+
+def line(at: Floats, x: list[float], y: list[float]) -> Floats:
     """Linear interpolation of (x, y) at the points `at`, continued beyond the last x."""
     slope = (y[-1] - y[-2]) / (x[-1] - x[-2])
-    line: NDArray[np.float64] = np.interp(at, x, y) + slope * np.maximum(at - x[-1], 0)
-    return line
+    inside: Floats = np.interp(at, x, y) + slope * np.maximum(at - x[-1], 0)
+    return inside
 
 
-def scaled_ps(raw_ms: NDArray[np.float64], scale: float) -> list[int]:
-    """Milliseconds as integer picoseconds; the entry for nothing to do is 0."""
-    table: list[int] = np.rint(raw_ms * scale * PS_PER_MS).astype(np.int64).tolist()
-    table[0] = 0
-    return table
+def between_rows(at: Floats, x: Floats, rows: Floats) -> Floats:
+    """Linear interpolation between the rows of a table, continued beyond the last x."""
+    left = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
+    share = np.maximum(at - x[left], 0) / (x[left + 1] - x[left])
+    mixed: Floats = rows[left] + share[:, None] * (rows[left + 1] - rows[left])
+    return mixed
+
+
+def nanoseconds(ms: Floats) -> Ints:
+    """Milliseconds as integer nanoseconds."""
+    whole: Ints = np.rint(ms * NS_PER_MS).astype(np.int64)
+    return whole

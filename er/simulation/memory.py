@@ -1,7 +1,8 @@
 """What fits into GPU memory: weights, activations and the paged KV cache."""
 
-from er.config import Hardware, Model, Precision, SimulatedEngine
+from er.config import Model, Precision
 from er.errors import ConfigError
+from er.simulation.spec import EngineSpec
 
 ACTIVATION_BYTES = 2  # activations, KV cache and embeddings stay in 16 bits
 WEIGHT_BYTES = {Precision.fp16: 2, Precision.int8: 1}
@@ -19,23 +20,23 @@ def kv_bytes_per_token(model: Model, tp: int) -> int:
     return 2 * model.layers * heads * model.head_dim * ACTIVATION_BYTES
 
 
-def kv_blocks(
-    model: Model, precision: Precision, tp: int, hardware: Hardware, engine: SimulatedEngine
-) -> int:
+def kv_blocks(spec: EngineSpec) -> int:
     """Blocks of the KV cache: the share of memory left by weights and activations, as
     TensorRT-LLM's kv_cache_free_gpu_mem_fraction takes it.
 
     Raises ConfigError when the weights leave no room.
     """
-    weights = -(-weight_bytes(model, precision) // tp)
+    hardware, engine = spec.hardware, spec.engine
+    weights = -(-weight_bytes(spec.model, spec.precision) // spec.tp)
     free = hardware.memory_bytes - weights - engine.activation_bytes
-    block_bytes = kv_bytes_per_token(model, tp) * engine.tokens_per_block
+    block_bytes = kv_bytes_per_token(spec.model, spec.tp) * engine.tokens_per_block
     blocks = int(max(free, 0) * engine.kv_cache_free_gpu_mem_fraction) // block_bytes
     if blocks < 1:
         raise ConfigError(
-            f"{model.name} in {precision.value} at tp={tp} does not fit {hardware.name}: "
-            f"{weights / 1e9:.1f} GB of weights and {engine.activation_bytes / 1e9:.1f} GB of "
-            f"activations of {hardware.memory_bytes / 1e9:.1f} GB a GPU leave no room for the "
-            "KV cache: raise deployment.tp or choose deployment.precision=int8"
+            f"{spec.model.name} in {spec.precision.value} at tp={spec.tp} does not fit "
+            f"{hardware.name}: {weights / 1e9:.1f} GB of weights and "
+            f"{engine.activation_bytes / 1e9:.1f} GB of activations of "
+            f"{hardware.memory_bytes / 1e9:.1f} GB a GPU leave no room for the KV cache: "
+            "raise deployment.tp or choose deployment.precision=int8"
         )
     return blocks

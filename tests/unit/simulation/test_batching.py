@@ -1,5 +1,6 @@
 """In-flight batching: nothing lost, no limit passed, first come first served, nobody evicted."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +12,10 @@ LIMITS = Limits(
     max_batch_size=4, max_num_tokens=64, max_seq_len=80, tokens_per_block=8, kv_blocks=14
 )
 COST = StepCost(
-    decode_ps=[0, 10, 11, 12, 13],
-    prefill_ps=[0, *range(100, 164)],
-    kv_ps=1,
-    overhead_ps=1000,
+    linear_ns=np.arange(65) * 100,
+    decode_ns=1000 + np.add.outer(np.arange(5) * 100, np.arange(81)),
+    prefill_ns=np.arange(81) * 3,
+    launch_ns=7,
 )
 LENGTHS = st.tuples(st.integers(1, 60), st.integers(1, 20))
 
@@ -29,10 +30,10 @@ def test_a_lone_request_is_prefilled_once_and_then_decodes():
     batch = Batch(COST, LIMITS)
     batch.add(7, 10, 3)
     steps = list(run(batch))
-    assert [iteration.duration_ps for iteration, _ in steps] == [
-        1000 + 109,  # prefill of 10 tokens
-        1000 + 10 + 11,  # decodes over the prompt and one token
-        1000 + 10 + 12,
+    assert [iteration.duration_ns for iteration, _ in steps] == [
+        1000 + 10 * 100 + 7 + 10 * 3,  # prefill of 10 tokens
+        1000 + 100 + 11,  # decodes over the prompt and one token
+        1000 + 100 + 12,
     ]
     assert [[s.key for s in done] for _, done in steps] == [[], [], [7]]
 
@@ -44,7 +45,7 @@ def test_a_prompt_joins_those_who_decode():
     batch.add(1, 20, 5)
     mixed = batch.start()
     assert [s.key for s in mixed.sequences] == [0, 1]
-    assert mixed.duration_ps == 1000 + 120 + 11  # prefill of 20 + 1 tokens, context of request 0
+    assert mixed.duration_ns == (1000 + 100 + 11) + 20 * 100 + 7 + 20 * 3
 
 
 @given(st.lists(LENGTHS, max_size=30), st.data())

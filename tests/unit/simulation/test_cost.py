@@ -1,75 +1,106 @@
-"""Step times: the table's own rows come back, and more work never takes less time."""
+"""Step times: measured sums come back, more work takes longer, bad tables are refused."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from er.config import Hardware, Model, Precision, SimulatedEngine
 from er.errors import ConfigError
-from er.simulation.cost import PS_PER_MS, step_cost, step_times
+from er.simulation import cost
+from er.simulation.cost import NS_PER_MS, check, kernel_times, measured, step_cost
 from er.simulation.memory import kv_blocks
 
-H100 = Hardware("h100_sxm", 8, 85_520_809_984, 3.35e12)
-LLAMA_70B = Model("llama3_70b", 70_553_706_496, 2_101_346_304, 80, 64, 8, 128)
-LLAMA_8B = Model("llama3_8b", 8_030_261_248, 1_050_673_152, 32, 32, 8, 128)
-RAW = SimulatedEngine("simulated", 256, 8192, 4096, 64, 0.9, 3_000_000_000, 1.0, 0.0)
-MODELS = {"llama3_70b": LLAMA_70B, "llama3_8b": LLAMA_8B}
-ROWS = sorted(step_times("h100_sxm")["step_ms"])
+ROWS = sorted(kernel_times("h100_sxm")["rows"])
+
+# Whole steps in ms as the source itself sums them: decode of a batch at context 512, prefills.
+WHOLE_STEPS = {
+    "llama3_8b/fp16/tp1": (
+        {1: 6.29, 8: 6.57, 32: 7.42, 64: 8.20, 256: 12.50},
+        {300: 9.2, 1024: 22.6},
+    ),
+    "llama3_70b/int8/tp1": ({1: 27.17, 8: 30.18, 64: 36.47, 256: 61.42}, {300: 71.8, 1024: 174.8}),
+    "llama3_70b/int8/tp4": ({1: 10.95, 32: 13.94, 128: 20.99}, {300: 34.5, 1024: 70.5}),
+    "llama3_70b/fp16/tp4": ({1: 15.02, 32: 17.35, 128: 23.15}, {300: 28.6, 1024: 71.3}),
+    "llama3_70b/fp16/tp8": ({1: 10.22, 32: 11.66, 128: 17.17}, {300: 23.3, 1024: 53.3}),
+}
 
 
-def cost_of(row, engine=RAW):
-    model, precision, tp = row.split("/")
-    return step_cost(MODELS[model], Precision(precision), int(tp[2:]), H100, engine)
+@pytest.mark.parametrize("row", sorted(WHOLE_STEPS))
+def test_the_parts_add_up_to_the_sources_own_steps(spec_for, row):
+    step = step_cost(spec_for(row))
+    decode_ms, prefill_ms = WHOLE_STEPS[row]
+    for batch, ms in decode_ms.items():
+        assert step.decode(batch, 512 * batch) == pytest.approx(ms * NS_PER_MS, rel=0.01)
+    for tokens, ms in prefill_ms.items():
+        assert step.mixed(0, 0, [tokens]) == pytest.approx(ms * NS_PER_MS, rel=0.06)
 
 
+@pytest.mark.parametrize("hardware", ["h100_sxm", "h200_sxm", "a100_sxm"])
 @pytest.mark.parametrize("row", ROWS)
-def test_the_tables_own_points_come_back(row):
-    table, cost = step_times("h100_sxm"), cost_of(row)
-    for batch, ms in zip(table["decode_batch"], table["step_ms"][row]["decode"], strict=True):
-        assert cost.iteration_ps(batch, 512 * batch, 0) == pytest.approx(ms * PS_PER_MS, rel=1e-5)
-    for tokens, ms in zip(table["prefill_tokens"], table["step_ms"][row]["prefill"], strict=True):
-        assert cost.iteration_ps(0, 0, tokens) == pytest.approx(ms * PS_PER_MS)
+def test_every_table_gives_sound_steps(spec_for, row, hardware):
+    step = step_cost(spec_for(row, hardware=hardware))
+    assert (step.decode_ns[1:] > 0).all()
+    assert step.decode_ns[0].max() == 0
+    assert (step.prefill_ns >= 0).all()
+    assert step.decode(64, 64 * 4000) > step.decode(64, 64 * 100)
+    assert step.mixed(8, 800, [2000, 2000]) > step.mixed(8, 800, [2000]) > step.decode(8, 800)
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_more_work_never_takes_less_time(row):
-    cost = cost_of(row)
-    assert all(ps > 0 for ps in cost.decode_ps[1:])
-
-    @given(st.integers(0, 256), st.integers(0, 200_000), st.integers(1, 3900), st.integers(1, 3900))
-    def check(decoding, context, prefill, more):
-        alone = cost.iteration_ps(decoding, context, 0)
-        mixed = cost.iteration_ps(decoding, context, prefill)
-        assert alone <= mixed <= cost.iteration_ps(decoding, context, prefill + more)
-        assert mixed < cost.iteration_ps(decoding, context + more, prefill)
-
-    check()
-
-
-def test_scale_and_host_overhead_act_on_every_step():
-    corrected = cost_of(
-        "llama3_70b/fp16/tp4", replace(RAW, step_time_scale=2, host_overhead_s=1e-3)
+def test_two_prompts_share_a_launch_but_not_their_attention(spec_for):
+    step = step_cost(spec_for("llama3_70b/fp16/tp4"))
+    apart = (
+        step.mixed(0, 0, [300])
+        + step.mixed(0, 0, [700])
+        - step.linear_ns[300]
+        - step.linear_ns[700]
     )
-    raw = cost_of("llama3_70b/fp16/tp4")
-    for work in [(1, 512, 0), (0, 0, 300), (7, 900, 128)]:
-        assert corrected.iteration_ps(*work) == pytest.approx(
-            2 * raw.iteration_ps(*work) + PS_PER_MS, abs=10_000
-        )
+    together = step.mixed(0, 0, [300, 700]) - step.linear_ns[1000]
+    assert together == apart - step.launch_ns
 
 
-def test_70b_int8_on_one_gpu_leaves_room_for_about_27_thousand_tokens():
-    assert 26_500 < 64 * kv_blocks(LLAMA_70B, Precision.int8, 1, H100, RAW) < 27_500
+def test_scale_acts_on_every_part_and_host_overhead_once_a_step(spec_for):
+    raw = step_cost(spec_for("llama3_70b/fp16/tp4"))
+    corrected = step_cost(spec_for("llama3_70b/fp16/tp4", step_time_scale=2, host_overhead_s=1e-3))
+    assert corrected.decode(7, 900) == pytest.approx(2 * raw.decode(7, 900) + NS_PER_MS, abs=10)
+    mixed = [(3, 300, [128, 40]), (0, 0, [300])]
+    for work in mixed:
+        assert corrected.mixed(*work) == pytest.approx(2 * raw.mixed(*work) + NS_PER_MS, abs=10)
 
 
-def test_weights_that_do_not_fit_are_refused_with_the_arithmetic():
+def test_tables_continue_beyond_their_last_point():
+    at = np.array([1.0, 4.0, 8.0])
+    assert cost.line(at, [1, 2, 4], [10.0, 20.0, 30.0]).tolist() == [10.0, 30.0, 50.0]
+    rows = cost.between_rows(at, np.array([1.0, 2.0]), np.array([[1.0], [3.0]]))
+    assert rows.ravel().tolist() == [1.0, 7.0, 15.0]
+
+
+def test_70b_int8_on_one_gpu_leaves_room_for_about_27_thousand_tokens(spec_for):
+    assert 26_500 < 64 * kv_blocks(spec_for("llama3_70b/int8/tp1")) < 27_500
+
+
+def test_weights_that_do_not_fit_are_refused_with_the_arithmetic(spec_for):
     with pytest.raises(ConfigError, match=r"141\.1 GB of weights .* of 85\.5 GB"):
-        kv_blocks(LLAMA_70B, Precision.fp16, 1, H100, RAW)
+        kv_blocks(spec_for("llama3_70b/fp16/tp1"))
 
 
-def test_unknown_hardware_and_unmeasured_engines_are_refused_by_name():
-    with pytest.raises(ConfigError, match=r"hardware.name is abacus.*h100_sxm"):
-        step_times("abacus")
-    with pytest.raises(ConfigError, match=r"llama3_8b/fp16/tp2.*choose of"):
-        step_cost(LLAMA_8B, Precision.fp16, 2, H100, RAW)
+def test_unknown_hardware_and_unmeasured_engines_are_refused_by_name(spec_for):
+    with pytest.raises(ConfigError, match=r"hardware\.name is abacus.*h100_sxm"):
+        kernel_times("abacus")
+    with pytest.raises(ConfigError, match=r"no kernel times of llama3_8b/fp16/tp3.*choose of"):
+        step_cost(spec_for("llama3_8b/fp16/tp3"))
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan")])
+def test_a_table_with_an_impossible_time_is_refused(spec_for, bad):
+    spec = spec_for("llama3_8b/fp16/tp1")
+    row = dict(measured(kernel_times("h100_sxm"), spec))
+    row["linear"] = [*row["linear"][:-1], bad]
+    with pytest.raises(ConfigError, match="llama3_8b/fp16/tp1 has a time that is not above 0"):
+        check(row, spec)
+
+
+def test_a_step_faster_than_memory_is_refused(spec_for):
+    spec = spec_for("llama3_8b/fp16/tp1")
+    slow = replace(spec.hardware, memory_bandwidth_bytes_per_s=1e12)
+    with pytest.raises(ConfigError, match="in which memory delivers the weights"):
+        step_cost(replace(spec, hardware=slow))

@@ -1,0 +1,35 @@
+"""Engines for tests."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from er.config import Precision, SimulatedEngine
+from er.simulation.spec import EngineSpec, spec_of
+from er.sweep import plan
+
+RAW = SimulatedEngine("simulated", 256, 8192, 4096, 64, 0.9, 3_000_000_000, 1.0, 0.0)
+
+
+@functools.cache
+def composed(model: str, hardware: str) -> EngineSpec:
+    [config] = plan([f"model@deployment.model={model}", f"hardware={hardware}"])
+    return spec_of(config)
+
+
+@pytest.fixture
+def spec_for() -> Callable[..., EngineSpec]:
+    """The engine whose row in the tables has this name, without any correction for serving."""
+
+    def build(row: str, hardware: str = "h100_sxm", **settings: float) -> EngineSpec:
+        model, precision, tp = row.split("/")
+        return replace(
+            composed(model, hardware),
+            precision=Precision(precision),
+            tp=int(tp[2:]),
+            engine=replace(RAW, **settings),
+        )
+
+    return build
