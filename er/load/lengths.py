@@ -9,8 +9,13 @@ from er.config import Lengths
 
 
 def draw(lengths: Lengths, count: int, generator: np.random.Generator) -> list[int]:
-    """`count` independent token counts of the distribution `lengths`."""
-    return [int(tokens) for tokens in quantiles(lengths, generator.uniform(0, 100, count))]
+    """`count` token counts of the distribution `lengths`, in random order.
+
+    The draw is stratified, one count from each of `count` equal shares, so that even a few follow
+    the distribution closely.
+    """
+    shares = (np.arange(count) + generator.uniform(size=count)) / count
+    return [int(tokens) for tokens in quantiles(lengths, generator.permutation(100 * shares))]
 
 
 def quantiles(

@@ -25,7 +25,16 @@ def test_between_two_rows_the_logarithm_is_linear() -> None:
 
 def test_draws_follow_the_table() -> None:
     drawn = lengths.draw(TABLE, 20_000, np.random.default_rng(1))
-    assert np.percentile(drawn, TABLE.percentiles) == pytest.approx(TABLE.tokens, rel=0.05)
+    assert np.percentile(drawn, TABLE.percentiles) == pytest.approx(TABLE.tokens, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_draws_have_one_of_each_share(seed: int) -> None:
+    drawn = lengths.draw(TABLE, 20, np.random.default_rng(seed))
+    edges = lengths.quantiles(TABLE, range(0, 101, 5))
+    shares = zip(edges, sorted(drawn), edges[1:], strict=False)
+    assert all(low <= tokens <= high for low, tokens, high in shares)
+    assert drawn != sorted(drawn)
 
 
 def test_scaled_then_clipped() -> None:
