@@ -98,8 +98,8 @@ class Streams:
         elif slot.connected:
             self._write(slot)
 
-    def turn(self, wait_s: float) -> None:
-        """Wait for news at most `wait_s`, and handle all of it."""
+    def turn(self, wait_s: float) -> bool:
+        """Wait for news at most `wait_s`, and handle all of it; False when there was none."""
         ready = self._poll.poll(0 if self._failed else wait_s)
         woke_s = time.monotonic()
         offset_s = time.time() - woke_s
@@ -116,6 +116,7 @@ class Streams:
         self._settle()
         if ready:
             self.turns_s.append(time.monotonic() - woke_s)
+        return bool(ready)
 
     def close(self) -> None:
         """Close every connection, whatever it carries."""

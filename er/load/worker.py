@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from er.results import Endpoint, Request
 
 READY = "ready"
 IDLE_TURN_S = 0.1  # a turn without news still looks at the clock
+REPORT_WITHIN_S = 0.5
 GO = b"\n"
 
 
@@ -56,11 +58,17 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
             streams.send(slot, *follow)
         else:
             busy.discard(slot)
-        emit(request)
+        ended.append((time.monotonic(), request))
+
+    def report(least_age_s: float) -> None:
+        """Emit the oldest ended request, if it is old enough."""
+        if ended and time.monotonic() - ended[0][0] >= least_age_s:
+            emit(ended.popleft()[1])
 
     streams = Streams(job.endpoint, job.timeout_s, on_done)
     slots = {user: Slot() for user in plan.users}
     busy: set[Slot] = set()
+    ended: deque[tuple[float, Request]] = deque()  # when, what: emitted when nothing else is to do
     try:
         streams.connect(list(slots.values()))
         ready()
@@ -71,7 +79,10 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
                 busy.add(slot)
                 streams.send(slot, *first)
         while busy:
-            streams.turn(IDLE_TURN_S)
+            news = streams.turn(0 if ended else IDLE_TURN_S)
+            report(REPORT_WITHIN_S if news else 0)
+        while ended:
+            report(0)
         return Effort(
             turns_s=streams.turns_s,
             read_delays_s=streams.read_delays_s,
