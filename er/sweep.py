@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -55,6 +55,8 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
 def one_line(error: BaseException) -> str:
     """What Hydra or omegaconf said over several lines, in one."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override} (expected key=value): {text.splitlines()[0]}"
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:
         text = f"{text} {cause}"

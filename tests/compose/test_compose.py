@@ -1,0 +1,90 @@
+"""Every configuration composes; every bad one is refused by name, before anything starts."""
+
+import pytest
+
+from er import sweep
+from er.errors import ConfigError
+
+DEPLOYMENTS = sorted(path.stem for path in (sweep.CONF / "deployment").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (sweep.CONF / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes(experiment: str) -> None:
+    jobs = sweep.plan([f"+experiment={experiment}"])
+    assert jobs
+    assert {job.experiment for job in jobs} == {experiment}
+
+
+@pytest.mark.parametrize("deployment", [d for d in DEPLOYMENTS if len(d) == 1])
+def test_every_row_of_table_1_composes_with_every_part_labelled(deployment: str) -> None:
+    [config] = sweep.plan([f"deployment={deployment}"])
+    assert config.deployment.id == deployment
+    assert set(config.deployment.labels) == {"model", "precision", "tp", "experts"}
+    assert set(config.deployment.labels.values()) <= {"paper", "inferred", "unknown"}
+
+
+@pytest.mark.parametrize("group", ["load", "workload", "hardware", "corpus", "routing", "gateway"])
+def test_every_option_of_a_group_composes(group: str) -> None:
+    options = sorted(path.stem for path in (sweep.CONF / group).glob("*.yaml"))
+    assert options
+    for option in options:
+        sweep.plan([f"{group}={option}"])
+
+
+def test_fig4_sweeps_the_five_deployments() -> None:
+    jobs = sweep.plan(["+experiment=fig4"])
+    assert [job.deployment.id for job in jobs] == list("abcde")
+    assert [job.deployment.gpus for job in jobs] == [4, 4, 8, 8, 8]
+
+
+def test_single_values_override() -> None:
+    overrides = ["deployment=e", "load.concurrency=[1,8]", "load.requests_per_user=3"]
+    [config] = sweep.plan(["+experiment=fig4", *overrides])
+    assert config.deployment.id == "e"
+    assert config.load.concurrency == [1, 8]
+    assert config.load.requests_per_user == 3
+
+
+def test_multirun_over_chosen_deployments() -> None:
+    overrides, multirun = sweep.overrides_of(["-m", "deployment=a,e"])
+    assert [job.deployment.id for job in sweep.plan(overrides, multirun)] == ["a", "e"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["load.users=1"], r"load\.users"),
+        (["+load.users=1"], r"load\.users is not a known key: choose from name, concurrency"),
+        (["+nonsense=1"], "nonsense is not a known key"),
+        (["deployment.tp=3"], r"deployment\.tp is 3: .* 1, 2, 4 or 8"),
+        (["deployment.precision=int3"], "precision"),
+        (["load.concurrency=[0]"], r"load\.concurrency has 0"),
+        (["load.concurrency=[]"], r"load\.concurrency is empty"),
+        (["load.concurrency=[8,1]"], "give rising numbers"),
+        (["load.concurrency=many"], r"load\.concurrency"),
+        (["load.concurrency=[1"], "load.concurrency"),
+        (["load.request_timeout_s=0"], r"load\.request_timeout_s is 0"),
+        (["deployment=z"], "Could not find 'deployment/z'.* a b c d e"),
+        (["deployment=a,e"], "add -m"),
+        (["+experiment=fig99"], "Could not find 'experiment/fig99'"),
+        (["deployment=d", "deployment.experts=16"], "needs 16 GPUs .* has 8"),
+        (["engine.kind=real"], r"engine\.kind is real"),
+        (["engine=smollm2"], "engine=smollm2 and deployment=smollm2 go together"),
+        (["engine.kv_cache_free_gpu_mem_fraction=1.5"], "kv_cache_free_gpu_mem_fraction is 1.5"),
+        (["server.http_port=70000"], r"server\.http_port is 70000"),
+        (["seed=-1"], "seed is -1"),
+        (["seed=often"], "seed"),
+        (["workload.input.scale=0"], "scale is 0"),
+        (["corpus.test_share=1"], r"corpus\.test_share is 1"),
+    ],
+)
+def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        sweep.plan(overrides)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_bad_value_late_in_a_sweep_is_found_before_the_first_job() -> None:
+    with pytest.raises(ConfigError, match="tp is 3"):
+        sweep.plan(["deployment.tp=4,3"], multirun=True)

@@ -1,0 +1,232 @@
+"""The main job through a real Triton: what it leaves behind, and what it does not."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import processes_naming
+from mlflow.tracking import MlflowClient
+
+from er.tracking.query import newest_study
+from paper_figures import fig4
+
+pytestmark = pytest.mark.embedded
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = ["load.requests_per_user=2", "load.requests_at_least=4", "load.gateway_probes=4"]
+
+
+def command(runs_dir: Path, *overrides: str) -> list[str]:
+    return [sys.executable, "-m", "er.run", "+experiment=fig4", f"runs_dir={runs_dir}", *overrides]
+
+
+def assert_nothing_left(runs_dir: Path) -> None:
+    assert processes_naming(str(runs_dir)) == []
+    for log in runs_dir.rglob("triton.log"):
+        for prefix in re.findall(r"er_[0-9a-f]{12}_", log.read_text()):
+            assert list(Path("/dev/shm").glob(f"{prefix}*")) == []
+
+
+@dataclass
+class Done:
+    """A sweep that has ended."""
+
+    runs_dir: Path
+    output: str
+
+    @property
+    def runs(self) -> list[Path]:
+        return sorted((self.runs_dir / "fig4").iterdir(), key=lambda run: run.name.split("-")[1])
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.runs_dir}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """Deployments A and E at 1 and 2 users."""
+    runs_dir = tmp_path_factory.mktemp("sweep") / "runs"
+    done = subprocess.run(
+        command(runs_dir, "deployment=a,e", "load.concurrency=[1,2]", *SMALL),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_nothing_left(runs_dir)
+    return Done(runs_dir, done.stdout)
+
+
+def test_says_what_it_does_and_where_the_results_are(sweep: Done) -> None:
+    assert "[1/2] Llama 3 70B INT8, TP=4: starting Triton with 1 model\n" in sweep.output
+    assert "[2/2] Expert Router, 8 x Llama 3 8B FP16: starting Triton with 8 models" in sweep.output
+    assert sweep.output.count("starting Triton") == 2  # once for the whole ladder
+    assert "engine: simulated" in sweep.output
+    assert re.search(r"^E: the gateway adds -?\d+\.\d ms .* median of 4 pairs", sweep.output, re.M)
+    assert f"figure: {sweep.runs_dir}/figures/fig4.png" in sweep.output
+    assert f"mlflow ui --backend-store-uri {sweep.uri}" in sweep.output
+
+
+def test_every_request_is_on_disk(sweep: Done) -> None:
+    for run in sweep.runs:
+        assert sorted(path.name for path in (run / "requests").iterdir()) == [
+            "c0001.parquet",
+            "c0002.parquet",
+        ]
+        requests = pd.read_parquet(run / "requests" / "c0002.parquet")
+        measured = requests[~requests["warmup"]]
+        assert len(measured) == 4
+        assert len(requests) == 6
+        assert measured["ok"].all()
+        assert (measured["output_tokens"] == measured["max_tokens"]).all()
+        assert (measured["ttft_s"] < measured["e2e_s"]).all()
+        assert (measured["token_times_s"].map(len) == measured["output_tokens"]).all()
+        assert json.loads((run / "run.json").read_text())["status"] == "finished"
+        assert json.loads((run / "config.json").read_text())["seed"] == 0
+        assert json.loads((run / "provenance.json").read_text())["packages"]["nvidia-pytriton"]
+
+
+def test_prompts_are_the_same_for_every_deployment(sweep: Done) -> None:
+    def sent(run: Path) -> list[tuple[int, int, str]]:
+        requests = pd.read_parquet(run / "requests" / "c0001.parquet")
+        return list(requests[["input_tokens", "max_tokens", "topic"]].itertuples(index=False))
+
+    first, second = map(sent, sweep.runs)
+    assert first == second
+
+
+def test_the_gateway_spreads_prompts_over_experts(sweep: Done) -> None:
+    baseline, routed = (
+        pd.concat(map(pd.read_parquet, (run / "requests").iterdir())) for run in sweep.runs
+    )
+    assert set(baseline["expert"]) == {-1}
+    assert set(routed["expert"]) <= set(range(8))
+    assert routed["expert"].nunique() > 1
+
+
+def test_mlflow_has_a_comparable_run_for_each_deployment(sweep: Done) -> None:
+    client = MlflowClient(tracking_uri=sweep.uri)
+    experiment = client.get_experiment_by_name("fig4")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.data.tags["er.deployment"] for run in runs} == {"a", "e"}
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["er.engine_kind"] == "simulated"
+        assert run.data.tags["er.clock"] == "real"
+        assert run.data.params["deployment.tp"] == (
+            "4" if run.data.params["deployment.id"] == "a" else "1"
+        )
+        assert [m.step for m in client.get_metric_history(run.info.run_id, "valid")] == [1, 2]
+    assert len({run.data.tags["er.study_key"] for run in runs}) == 1
+
+
+def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path) -> None:
+    assert [run.deployment for run in newest_study(sweep.uri, "fig4")] == ["a", "e"]
+    png, pdf = fig4.draw(sweep.uri, tmp_path)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Starts a long run of deployment A and returns when its requests arrive."""
+    started = []
+
+    def begin(*overrides: str) -> "subprocess.Popen[str]":
+        run = subprocess.Popen(
+            command(tmp_path, "deployment=a", "load.concurrency=[1,2]", *overrides),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(run)
+        deadline = time.monotonic() + 120
+        while not any(path.stat().st_size for path in tmp_path.rglob("c0002.jsonl")):
+            assert run.poll() is None, run.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return run
+
+    yield begin
+    for run in started:
+        if run.poll() is None:
+            run.kill()
+        run.communicate()
+
+
+LONG = ["load.requests_per_user=100", "load.requests_at_least=1"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted")],
+)
+def test_an_interrupted_run_keeps_what_was_measured(
+    start: Callable[..., "subprocess.Popen[str]"],
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
+    status: str,
+) -> None:
+    run = start("load.requests_per_user=3", "load.requests_at_least=3", "workload.output.scale=3")
+    run.send_signal(number)
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == code, output + errors
+    assert "what was measured is kept" in errors
+    assert "Traceback" not in errors
+    [folder] = (tmp_path / "fig4").iterdir()
+    assert json.loads((folder / "run.json").read_text())["status"] == status
+    assert len(json.loads((folder / "points.json").read_text())) == 1
+    assert len(pd.read_parquet(folder / "requests" / "c0002.parquet")) > 0
+    assert_nothing_left(tmp_path)
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    [published] = client.search_runs([client.get_experiment_by_name("fig4").experiment_id])
+    assert published.info.status == "KILLED"
+
+
+def test_a_killed_run_leaves_no_process_and_loses_no_request(
+    start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    run = start("load.requests_per_user=3", "load.requests_at_least=3", "workload.output.scale=3")
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 30
+    while processes_naming(str(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert_nothing_left(tmp_path)
+    [lines] = tmp_path.rglob("c0002.jsonl")
+    assert json.loads(lines.read_text().splitlines()[0])["status"] == 200
+    [folder] = (tmp_path / "fig4").iterdir()
+    assert len(pd.read_parquet(folder / "requests" / "c0001.parquet")) > 0
+
+
+def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
+    start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    run = start("load.requests_per_user=40", "load.requests_at_least=3", "load.request_timeout_s=5")
+    triton = [p for p in processes_naming(str(tmp_path)) if "tritonserver" in p.name()]
+    [stub] = [p for p in triton[0].children() if "stub" in p.name()]
+    stub.kill()
+    psutil.wait_procs([stub], timeout=10)
+    output, errors = run.communicate(timeout=120)
+    assert run.returncode == 1, output + errors
+    assert "model ensemble does not infer" in errors
+    [folder] = (tmp_path / "fig4").iterdir()
+    first, second = json.loads((folder / "points.json").read_text())
+    assert not any("does not infer" in reason for reason in first["invalid"])
+    assert any("after this point model ensemble does not infer" in r for r in second["invalid"])
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+    assert_nothing_left(tmp_path)

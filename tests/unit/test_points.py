@@ -1,0 +1,96 @@
+"""What makes a point, and what makes it invalid."""
+
+import math
+
+import pytest
+
+from er.config import Load
+from er.points import measure, summarise
+from er.results import Request
+
+LOAD = Load(
+    name="test",
+    concurrency=[1],
+    requests_per_user=1,
+    requests_at_least=2,
+    warmup_requests_per_user=0,
+    request_timeout_s=1,
+    gateway_probes=0,
+    max_token_lateness=0.1,
+    max_loop_lag_s=0.01,
+)
+
+
+def request(send_s: float = 0.0, tokens: int = 3, **changes: object) -> Request:
+    """A good request: first token after 1 s, then one every 0.5 s, ending with the last."""
+    times = [send_s + 1 + 0.5 * i for i in range(tokens)]
+    made = Request(
+        concurrency=1,
+        user=0,
+        index=0,
+        warmup=False,
+        topic="t",
+        input_tokens=10,
+        max_tokens=tokens,
+        send_s=send_s,
+        token_times_s=times,
+        end_s=times[-1] if times else send_s,
+        status=200,
+    )
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_latencies_of_a_request_follow_their_definitions() -> None:
+    made = request(send_s=5.0)
+    assert (made.ttft_s, made.e2e_s, made.tpot_s) == (1.0, 2.0, 0.5)
+    assert math.isnan(request(tokens=1).tpot_s)
+
+
+def test_a_point_is_made_of_measured_requests_only() -> None:
+    point = measure([request(warmup=True, send_s=-9), request(0), request(2)], 1, LOAD, [0.001])
+    assert point.invalid == []
+    assert (point.requests, point.errors, point.duration_s) == (2, 0, 4.0)
+    assert (point.tokens_per_s, point.requests_per_s) == (1.5, 0.5)
+    assert point.itl_s.count == 4
+    assert point.ttft_s.p50 == 1.0
+
+
+def test_gaps_are_pooled_over_requests() -> None:
+    long = request(tokens=101)
+    short = request()
+    short.token_times_s = [1.0, 11.0]
+    point = measure([long, short], 1, LOAD, [])
+    assert point.itl_s.count == 101
+    assert point.itl_s.max == 10.0
+    assert point.itl_s.p50 == 0.5
+
+
+@pytest.mark.parametrize(
+    ("requests", "lags_s", "says"),
+    [
+        ([request(), request(error="reset", token_times_s=[])], [], "1 of 2 requests failed"),
+        ([request(), request(tokens=0)], [], "1 x no tokens"),
+        ([request()], [], "only 1 requests"),
+        ([], [], "only 0 requests"),
+        ([request(token_lateness=[0.2] * 3)] * 2, [], "could not keep its clock"),
+        ([request(max_tokens=9, token_lateness=[0.0])] * 2, [], "not the tokens asked for"),
+        ([request()] * 2, [0.02], "the load generator lagged: 20.0 ms"),
+    ],
+)
+def test_a_doubtful_point_is_invalid(
+    requests: list[Request], lags_s: list[float], says: str
+) -> None:
+    assert says in " ".join(measure(requests, 1, LOAD, lags_s).invalid)
+
+
+def test_failed_requests_do_not_enter_latencies() -> None:
+    point = measure([request(), request(error="reset", token_times_s=[99.0])], 1, LOAD, [])
+    assert point.ttft_s.count == 1
+    assert point.error_causes == {"reset": 1}
+
+
+def test_a_summary_of_nothing_has_no_values() -> None:
+    assert summarise([]).count == 0
+    assert math.isnan(summarise([]).p50)
