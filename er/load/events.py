@@ -10,6 +10,8 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of every event that `chunk` completes."""
+        if not self._line and not self._data and _one_event(chunk):
+            return [chunk[6:-2]]
         *lines, self._line = (self._line + chunk).split(b"\n")
         events = []
         for line in lines:
@@ -25,3 +27,9 @@ class EventReader:
     def half(self) -> bool:
         """Whether an event has begun and not ended."""
         return bool(self._data or self._line.strip())
+
+
+def _one_event(chunk: bytes) -> bool:
+    """Whether `chunk` is one event of one line from end to end, as servers send tokens."""
+    end = len(chunk) - 2
+    return chunk.startswith(b"data: ") and chunk.find(b"\n") == end and chunk.endswith(b"\n\n")

@@ -39,6 +39,8 @@ class Chunks:
         """The payload within `data`. Raises BadAnswerError where a size is no number."""
         if self._line:
             data, self._line = self._line + data, b""
+        elif not self._left and (whole := _one_chunk(data)):
+            return whole
         pieces = []
         at = 0
         while at < len(data):
@@ -58,7 +60,7 @@ class Chunks:
             elif self._last:
                 self.ended = True
             at = end + 2
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def _open(self, line: bytes) -> None:
         try:
@@ -66,6 +68,16 @@ class Chunks:
         except ValueError as error:
             raise BadAnswerError("broken chunks in the stream") from error
         self._last = self._left == 0
+
+
+def _one_chunk(data: bytes) -> bytes:
+    """The payload where `data` is one chunk from end to end, as servers send tokens; else b""."""
+    start = data.find(b"\r\n") + 2
+    try:
+        size = int(data[: start - 2], 16)
+    except ValueError:
+        return b""
+    return data[start:-2] if start + size + 2 == len(data) else b""
 
 
 @dataclass
