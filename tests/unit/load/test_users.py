@@ -271,15 +271,6 @@ def test_no_prompts_is_an_error() -> None:
         run_point(Endpoint("http://127.0.0.1:1/x", "none"), [], 1, load(), lambda _: None)
 
 
-def test_lags_show_a_loop_that_was_held_up(serve: Serve) -> None:
-    def on_request(_: Request) -> None:
-        time.sleep(0.05)
-
-    aiohttp = load(client=LoadClient.aiohttp)
-    point = run_point(serve(stream).endpoint, [prompt()], 1, aiohttp, on_request)
-    assert max(point.loop_lags_s) > 0.03
-
-
 async def lateness_of_one(_: Asked, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("a", token_lateness=0.5)) + LAST_CHUNK)
 

@@ -1,0 +1,90 @@
+"""Evidence that the load generator itself was not what limited a point."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from er.config import Load
+from er.load.users import PointLoad
+from er.results import Request
+
+NO_DATA = float("nan")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What tells a sound load generator from one that measures itself; NaN where not known."""
+
+    in_flight_share: float  # requests in flight on average, as a share of the users asked for
+    loop_lag_p50_s: float
+    loop_lag_p99_s: float
+    read_delay_p50_s: float  # from the kernel's receive stamp to the read
+    read_delay_p99_s: float
+    cpu_share: float  # CPU seconds of the load generator for each second, of one core
+    cpu_us_per_token: float
+    processes: int
+    peak_rss_bytes: int
+
+
+def prove(point: PointLoad, users: int) -> Proof:
+    """The evidence of one point of `users` users."""
+    tokens = sum(request.output_tokens for request in point.requests)
+    return Proof(
+        in_flight_share=in_flight_share(point.requests, users),
+        loop_lag_p50_s=_quantile(point.loop_lags_s, 50),
+        loop_lag_p99_s=_quantile(point.loop_lags_s, 99),
+        read_delay_p50_s=_quantile(point.read_delays_s, 50),
+        read_delay_p99_s=_quantile(point.read_delays_s, 99),
+        cpu_share=point.cpu_s / point.wall_s if point.wall_s else NO_DATA,
+        cpu_us_per_token=point.cpu_s / tokens * 1e6 if tokens else NO_DATA,
+        processes=point.processes,
+        peak_rss_bytes=point.peak_rss_bytes,
+    )
+
+
+def doubts(proof: Proof, load: Load) -> list[str]:
+    """Reasons, each with its mend, not to believe a point of this load generator."""
+    found = []
+    if proof.loop_lag_p99_s > load.max_loop_lag_s:
+        found.append(
+            f"the load generator lagged: {proof.loop_lag_p99_s * 1e3:.1f} ms at the 99th "
+            f"percentile (at most {load.max_loop_lag_s * 1e3:.1f} ms): {_mend(load)}"
+        )
+    if proof.in_flight_share < load.min_concurrency:
+        found.append(
+            f"only {proof.in_flight_share:.1%} of the users were in flight "
+            f"(at least {load.min_concurrency:.1%}): {_mend(load)}"
+        )
+    return found
+
+
+def in_flight_share(requests: Sequence[Request], users: int) -> float:
+    """Requests in flight on average, as a share of `users`, while all users were at work.
+
+    That is from the last user's first send to the first user's last end; NaN when there is no such
+    time, as with one request for each user.
+    """
+    spans: dict[int, list[Request]] = defaultdict(list)
+    for request in requests:
+        spans[request.user].append(request)
+    if not spans:
+        return NO_DATA
+    begin_s = max(min(r.send_s for r in theirs) for theirs in spans.values())
+    end_s = min(max(r.end_s for r in theirs) for theirs in spans.values())
+    if end_s <= begin_s:
+        return NO_DATA
+    at_work_s = sum(max(0.0, min(r.end_s, end_s) - max(r.send_s, begin_s)) for r in requests)
+    return at_work_s / (end_s - begin_s) / users
+
+
+def _mend(load: Load) -> str:
+    if load.client.value == "aiohttp":
+        return "set load.client=sockets, or use fewer users"
+    return f"use more load.workers (now {load.workers}), a free core, or fewer users"
+
+
+def _quantile(values: Sequence[float], percentile: float) -> float:
+    return float(np.percentile(values, percentile)) if len(values) else math.nan

@@ -1,0 +1,53 @@
+"""A load generator that was the limit must be found out."""
+
+import math
+
+import pytest
+
+from er.load.proof import doubts, in_flight_share, prove
+from er.load.users import PointLoad
+from er.results import Request
+from tests.unit.load.fakes import load
+
+
+def span(user: int, send_s: float, end_s: float) -> Request:
+    return Request(2, user, 0, False, "t", 1, 1, send_s, [end_s], end_s)
+
+
+def test_users_that_never_pause_are_all_in_flight() -> None:
+    requests = [span(0, 0, 4), span(0, 4, 9), span(1, 1, 3), span(1, 3, 8)]
+    assert in_flight_share(requests, 2) == pytest.approx(1)
+
+
+def test_a_pause_counts_only_while_all_are_at_work() -> None:
+    requests = [span(0, 0, 10), span(1, 0, 4), span(1, 6, 10), span(1, 12, 20)]
+    assert in_flight_share(requests, 2) == pytest.approx(0.9)
+
+
+def test_users_that_never_came_are_missed() -> None:
+    assert in_flight_share([span(0, 0, 5), span(0, 5, 9)], 4) == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("requests", [[], [span(0, 0, 1), span(1, 2, 3)]])
+def test_without_a_common_time_nothing_is_said(requests: list[Request]) -> None:
+    assert math.isnan(in_flight_share(requests, 2))
+
+
+def test_a_sound_point_has_no_doubts() -> None:
+    point = PointLoad([span(0, 0, 4), span(0, 4, 8)], [0.0001] * 100, [0.0001] * 100, 1, 2, 8, 9)
+    proof = prove(point, 1)
+    assert proof.cpu_share == pytest.approx(0.25)
+    assert proof.cpu_us_per_token == pytest.approx(1e6)
+    assert doubts(proof, load()) == []
+
+
+def test_a_slow_client_is_named_with_its_mend() -> None:
+    point = PointLoad([span(0, 0, 1), span(0, 2, 3)], [0.02] * 100)
+    lagged, idle = doubts(prove(point, 1), load())
+    assert lagged.startswith("the load generator lagged: 20.0 ms")
+    assert "only 66.7% of the users were in flight" in idle
+    assert idle.endswith("set load.client=sockets, or use fewer users")
+
+
+def test_a_point_without_requests_is_left_to_others() -> None:
+    assert doubts(prove(PointLoad(), 3), load()) == []

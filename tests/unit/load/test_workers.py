@@ -1,0 +1,45 @@
+"""Worker processes on plain sockets, and what a loop that is held up shows."""
+
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+from er.config import LoadClient
+from er.errors import ErError
+from er.load.users import run_point
+from er.results import Request
+from tests.unit.load.fakes import Serve, load, prompt, stream
+
+
+def test_lags_show_a_loop_that_was_held_up(serve: Serve) -> None:
+    def on_request(_: Request) -> None:
+        time.sleep(0.05)
+
+    point = run_point(serve(stream).endpoint, [prompt()], 1, load(), on_request)
+    assert max(point.loop_lags_s) > 0.03
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_workers_share_the_users_and_the_requests(serve: Serve, workers: int) -> None:
+    server = serve(stream)
+    settings = load(client=LoadClient.sockets, workers=workers, requests_at_least=23)
+    point = run_point(server.endpoint, [prompt("a"), prompt("b")], 5, settings, lambda _: None)
+    assert point.processes == min(workers, 5)
+    assert Counter(request.warmup for request in point.requests) == {False: 23, True: 5}
+    assert {request.user for request in point.requests} == set(range(5))
+    assert len({request.index for request in point.requests}) == 28
+    assert all(request.ok for request in point.requests)
+    assert server.most_in_flight == 5
+    assert point.read_delays_s
+
+
+def test_a_worker_that_dies_is_an_error(serve: Serve) -> None:
+    def on_request(_: Request) -> None:
+        for child in psutil.Process().children():
+            child.kill()
+
+    settings = load(client=LoadClient.sockets, requests_per_user=1000)
+    with pytest.raises(ErError, match="a worker of the load generator died"):
+        run_point(serve(stream).endpoint, [prompt()], 2, settings, on_request)
