@@ -204,9 +204,18 @@ class Routing:
 
     name: str
     components: int  # of the truncated SVD
+    sublinear_tf: bool  # 1 + ln(count) in place of a term's count
+    min_df: int  # a term occurs in at least this many prompts
+    max_df: float  # and in at most this share of them
+    starts: int  # fits, of which the tightest is kept
+    keep_prices: bool  # balance the load at routing time too, not only while fitting
 
     def __post_init__(self) -> None:
-        require_positive(self, "routing", "components")
+        require_positive(self, "routing", "components", "min_df", "starts")
+        require(
+            0 < self.max_df <= 1,
+            f"routing.max_df is {self.max_df}: give a share in (0, 1]",
+        )
 
 
 @dataclass

@@ -8,11 +8,10 @@ from aiohttp import web
 
 from er.errors import ErError
 from er.gateway import control, relay
+from er.gateway.paths import GENERATE_PATH, METRICS_PATH, READY_PATH
 from er.gateway.state import State
 from er.routing.classify import Router
 
-GENERATE_PATH = "/v2/models/ensemble/generate_stream"
-READY_PATH = "/v2/health/ready"
 BODY_BYTES_AT_MOST = 16 * 2**20
 CONNECT_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
@@ -58,5 +57,5 @@ def application(router: Router, experts: list[str], in_flight_at_most: int) -> w
     app.cleanup_ctx.append(with_state)
     app.router.add_post(GENERATE_PATH, relay.generate_stream)
     app.router.add_get(READY_PATH, control.ready)
-    app.router.add_get("/metrics", control.metrics)
+    app.router.add_get(METRICS_PATH, control.metrics)
     return app

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from er import config, readiness
 from er.errors import ErError
-from er.gateway.app import GENERATE_PATH, READY_PATH
+from er.gateway.paths import GENERATE_PATH, READY_PATH
 from er.process import running
 from er.results import Endpoint
 

@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from er.errors import ErError
 
-FORMAT = "er-router-1"
-NAMES = ("centres", "components", "idf", "terms")
+FORMAT = "er-router-2"
+NAMES = ("centres", "components", "idf", "prices", "sublinear_tf", "terms")
 
 # What NumPy, zipfile and json raise on a file that is damaged or was never a router.
 DAMAGE = (
-    OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 Arrays = dict[str, NDArray[Any]]
 

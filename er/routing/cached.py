@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from er import config
-from er.routing import classify, clusters, corpus
-from er.routing.artefact import FORMAT
+from er.routing import artefact, corpus
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
@@ -29,12 +28,17 @@ def router_for(
         "seed": seed,
         "libraries": {library: version(library) for library in LIBRARIES},
     }
-    key = hashlib.sha256(json.dumps([FORMAT, metadata], sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps([artefact.FORMAT, metadata], sort_keys=True).encode()
+    ).hexdigest()
     path = cache_dir / "routers" / f"{routing.name}-{of.name}-{experts}-{key[:16]}.npz"
     if path.exists():
-        classify.load(path)
+        artefact.read(path)
         return path
+    # Not at the top: scikit-learn and numba cost a second, which a cached router does not need.
+    from er.routing import classify, clusters
+
     trained_on = [text.text for text in texts if text.split == "train"]
-    router = clusters.fit(trained_on, routing.components, experts, seed, metadata)
+    router = clusters.fit(trained_on, routing, experts, seed, metadata)
     classify.save(router, path)
     return path

@@ -1,11 +1,10 @@
-"""Which expert a prompt belongs to.
+"""Which expert a prompt belongs to, and why.
 
-A prompt becomes a tf-idf vector, is projected on the router's components, scaled to length one and
-given to the expert of the nearest centre.
+A prompt becomes a tf-idf vector, is projected on the router's components and scaled to length one.
+An expert's score is that vector times the expert's centre, less half the centre's square, less the
+expert's price; without prices the highest score belongs to the nearest centre.
 """
 
-import re
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import artefact
+from er.routing.lookup import Lookup, score
 
-WORD = re.compile(r"\b\w\w+\b")
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -23,40 +23,32 @@ class Router:
     """A trained classifier for `k` experts over `v` terms and `d` components."""
 
     terms: list[str]  # v of them
-    idf: NDArray[np.float64]  # (v,)
+    idf: Floats  # (v,)
     components: NDArray[np.float32]  # (v, d)
-    centres: NDArray[np.float64]  # (k, d)
+    centres: Floats  # (k, d)
+    prices: Floats  # (k,)
+    sublinear_tf: bool  # a term counts 1 + ln(count) in place of its count
     metadata: dict[str, Any]  # what it was trained from
-    index: dict[str, int] = field(init=False, repr=False)  # row of each term
+    lookup: Lookup = field(init=False, repr=False, compare=False)
+    offsets: Floats = field(init=False, repr=False, compare=False)  # (k,)
 
     def __post_init__(self) -> None:
-        index = {term: row for row, term in enumerate(self.terms)}
-        object.__setattr__(self, "index", index)
+        lookup = Lookup(self.terms, self.idf, self.components, self.sublinear_tf)
+        object.__setattr__(self, "lookup", lookup)
+        object.__setattr__(self, "offsets", (self.centres**2).sum(axis=1) / 2 + self.prices)
 
     @property
     def experts(self) -> int:
         """How many experts it chooses from."""
         return len(self.centres)
 
-    def embed(self, text: str) -> NDArray[np.float64]:
-        """The prompt's vector, of length one; zeros when no term is known."""
-        # Stop words and numbers are not among the terms, so looking up leaves them out.
-        words = Counter(self.index.get(word, -1) for word in WORD.findall(text.lower()))
-        words.pop(-1, None)
-        rows = np.fromiter(words.keys(), np.intp, len(words))
-        weights = np.fromiter(words.values(), np.float64, len(words)) * self.idf[rows]
-        projected: NDArray[np.float64] = weights @ self.components[rows]
-        length = float(np.linalg.norm(projected))
-        return projected / length if length else projected
-
-    def scores(self, text: str) -> NDArray[np.float64]:
-        """One score per expert; the highest has the nearest centre."""
-        halved: NDArray[np.float64] = (self.centres**2).sum(axis=1) / 2
-        return self.centres @ self.embed(text) - halved
+    def scores(self, text: str) -> Floats:
+        """One score per expert."""
+        return score(*self.lookup.embed(text), self.centres, self.offsets)
 
     def classify(self, text: str) -> int:
-        """The expert for a prompt."""
-        return int(np.argmax(self.scores(text)))
+        """The expert for a prompt: the highest score, the first of equals."""
+        return int(self.scores(text).argmax())
 
 
 def load(path: Path) -> Router:
@@ -67,6 +59,8 @@ def load(path: Path) -> Router:
         idf=arrays["idf"],
         components=arrays["components"],
         centres=arrays["centres"],
+        prices=arrays["prices"],
+        sublinear_tf=bool(arrays["sublinear_tf"]),
         metadata=metadata,
     )
 
@@ -78,5 +72,7 @@ def save(router: Router, path: Path) -> None:
         "idf": router.idf,
         "components": router.components,
         "centres": router.centres,
+        "prices": router.prices,
+        "sublinear_tf": np.array(router.sublinear_tf),
     }
     artefact.write(path, arrays, router.metadata)

@@ -12,7 +12,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from er.gateway.app import GENERATE_PATH, application, listening
+from er import config
+from er.gateway.app import application, listening
+from er.gateway.paths import GENERATE_PATH
 from er.routing import clusters
 from er.routing.classify import Router
 
@@ -83,7 +85,8 @@ def event(text: str) -> bytes:
 def router() -> Router:
     """A router of two experts."""
     texts = [f"{words} {word}" for words in TOPICS.values() for word in words.split()]
-    return clusters.fit(texts, components=2, clusters=2, seed=0, metadata={})
+    routing = config.Routing("test", 2, False, 1, 1.0, 1, False)
+    return clusters.fit(texts, routing, clusters=2, seed=0, metadata={})
 
 
 Start = Callable[..., Awaitable[Gateway]]

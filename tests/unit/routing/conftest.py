@@ -13,6 +13,8 @@ from er import config
 from er.routing import clusters
 from er.routing.classify import Router
 
+CBTM = config.Routing("cbtm", 5, False, 1, 1.0, 2, False)
+BALANCED = config.Routing("balanced", 5, True, 2, 0.9, 2, True)
 WORDS = {
     "law": "plaintiff defendant court liable statute contract damages jury appeal negligence tort",
     "cooking": "oven butter flour simmer garlic onion recipe whisk bake pepper saucepan dough",
@@ -61,4 +63,4 @@ def corpus(package: Package) -> config.Corpus:
 def router() -> Router:
     """A router of three experts."""
     texts = [sentence(topic, n) for n in range(40) for topic in WORDS]
-    return clusters.fit(texts, components=5, clusters=3, seed=0, metadata={"made": "for a test"})
+    return clusters.fit(texts, CBTM, clusters=3, seed=0, metadata={"made": "for a test"})

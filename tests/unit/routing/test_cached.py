@@ -10,25 +10,24 @@ from er.errors import ErError
 from er.routing import classify, clusters
 from er.routing import corpus as corpora
 from er.routing.cached import router_for
-
-ROUTING = config.Routing("test", 5)
+from tests.unit.routing.conftest import CBTM
 
 
 def test_the_second_call_trains_nothing(
     corpus: config.Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = router_for(ROUTING, corpus, 3, 0, tmp_path)
+    path = router_for(CBTM, corpus, 3, 0, tmp_path)
     monkeypatch.setattr(clusters, "fit", None)
-    assert router_for(ROUTING, corpus, 3, 0, tmp_path) == path
+    assert router_for(CBTM, corpus, 3, 0, tmp_path) == path
 
 
 def test_every_input_makes_another_router(corpus: config.Corpus, tmp_path: Path) -> None:
     paths = {
-        router_for(ROUTING, corpus, 3, 0, tmp_path),
-        router_for(ROUTING, corpus, 3, 1, tmp_path),
-        router_for(ROUTING, corpus, 2, 0, tmp_path),
-        router_for(config.Routing("test", 6), corpus, 3, 0, tmp_path),
-        router_for(ROUTING, replace(corpus, per_file_at_most=30), 3, 0, tmp_path),
+        router_for(CBTM, corpus, 3, 0, tmp_path),
+        router_for(CBTM, corpus, 3, 1, tmp_path),
+        router_for(CBTM, corpus, 2, 0, tmp_path),
+        router_for(replace(CBTM, components=6), corpus, 3, 0, tmp_path),
+        router_for(CBTM, replace(corpus, per_file_at_most=30), 3, 0, tmp_path),
     }
     assert len(paths) == 5
     assert sorted(classify.load(path).experts for path in paths) == [2, 3, 3, 3, 3]
@@ -42,14 +41,14 @@ def test_held_out_prompts_are_not_trained_on(
     monkeypatch.setattr(
         clusters, "fit", lambda texts, *rest: seen.extend(texts) or fit(texts, *rest)
     )
-    router_for(ROUTING, corpus, 3, 0, tmp_path)
+    router_for(CBTM, corpus, 3, 0, tmp_path)
     texts = {text.text: text.split for text in corpora.load(corpus, tmp_path)}
     assert {texts[text] for text in seen} == {"train"}
     assert len(seen) == list(texts.values()).count("train")
 
 
 def test_a_damaged_cached_router_is_refused_by_name(corpus: config.Corpus, tmp_path: Path) -> None:
-    path = router_for(ROUTING, corpus, 3, 0, tmp_path)
+    path = router_for(CBTM, corpus, 3, 0, tmp_path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ErError, match=path.name):
-        router_for(ROUTING, corpus, 3, 0, tmp_path)
+        router_for(CBTM, corpus, 3, 0, tmp_path)

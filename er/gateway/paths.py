@@ -1,0 +1,5 @@
+"""Where the gateway answers: Triton's paths, so that clients need not know that it is there."""
+
+GENERATE_PATH = "/v2/models/ensemble/generate_stream"
+READY_PATH = "/v2/health/ready"
+METRICS_PATH = "/metrics"

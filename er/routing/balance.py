@@ -1,0 +1,87 @@
+"""Equal shares: prices that even out the load, and assignments to clusters of one size.
+
+Both come from one linear programme, the transport of n prompts to k experts of equal capacity: its
+dual variables are the prices, its solution is the assignment. An expert's price is taken off its
+score, so that a prompt goes to the expert of the highest score less price.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.intp]
+
+SWEEPS_AT_MOST = 100
+LOAD_TOLERANCE = 0.002
+
+
+def prices(scores: Floats) -> Floats:
+    """Prices, with a mean of zero, that give every expert the same load on these prompts.
+
+    `scores` is (prompts, experts). One expert after the other gets the price at which it wins just
+    its share, the others' prices given, until all loads are within 0.2% or one prompt of equal.
+    """
+    count, experts = scores.shape
+    share = count / experts
+    losers = min(round(count - share), count - 1)
+    found = np.zeros(experts)
+    for _ in range(SWEEPS_AT_MOST):
+        for expert in range(experts):
+            net = scores - found
+            net[:, expert] = -np.inf
+            gains = scores[:, expert] - net.max(axis=1)
+            found[expert] = np.partition(gains, losers)[losers] if experts > 1 else 0.0
+        load = np.bincount((scores - found).argmax(axis=1), minlength=experts)
+        if np.abs(load - share).max() <= max(1.0, LOAD_TOLERANCE * share):
+            break
+    centred: Floats = found - found.mean()
+    return centred
+
+
+def equal_assignment(scores: Floats) -> Labels:
+    """The assignment of the highest total score whose cluster sizes differ by one at most.
+
+    Assigning by prices is optimal for the sizes that come out. Single prompts then move along the
+    cheapest path from the largest cluster to the smallest, which keeps it optimal.
+    """
+    labels: Labels = (scores - prices(scores)).argmax(axis=1)
+    while True:
+        sizes = np.bincount(labels, minlength=scores.shape[1])
+        largest, smallest = int(sizes.argmax()), int(sizes.argmin())
+        if sizes[largest] - sizes[smallest] <= 1:
+            return labels
+        movers, losses = cheapest_moves(scores, labels)
+        for source, target in cheapest_path(losses, largest, smallest):
+            labels[movers[source, target]] = target
+
+
+def cheapest_moves(scores: Floats, labels: Labels) -> tuple[Labels, Floats]:
+    """For each pair of clusters, the prompt that loses least by moving, and what it loses."""
+    clusters = scores.shape[1]
+    movers = np.zeros((clusters, clusters), np.intp)
+    losses = np.full((clusters, clusters), np.inf)
+    for source in range(clusters):
+        members = np.flatnonzero(labels == source)
+        if len(members):
+            loss = scores[members, source][:, None] - scores[members]
+            movers[source] = members[loss.argmin(axis=0)]
+            losses[source] = loss.min(axis=0)
+    return movers, losses
+
+
+def cheapest_path(losses: Floats, start: int, end: int) -> list[tuple[int, int]]:
+    """Bellman and Ford's shortest path between two clusters, as steps (from, to)."""
+    clusters = len(losses)
+    distance = np.full(clusters, np.inf)
+    distance[start] = 0.0
+    previous = np.full(clusters, start)
+    for _ in range(clusters - 1):
+        through = distance[:, None] + losses
+        better = through.min(axis=0) < distance - 1e-12
+        previous[better] = through.argmin(axis=0)[better]
+        distance = np.where(better, through.min(axis=0), distance)
+    path = []
+    while end != start:
+        path.append((int(previous[end]), end))
+        end = int(previous[end])
+    return path[::-1]

@@ -1,0 +1,152 @@
+"""The compiled part of classification: find a text's terms, add up its vector, score the experts.
+
+Floating-point sums run in one fixed order, so that every machine decides alike.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
+
+FNV_START = np.uint64(0xCBF29CE484222325)
+FNV_PRIME = np.uint64(0x100000001B3)
+FREE = -1
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+
+
+def compiled(function: Compiled) -> Compiled:
+    """Compile with numba; machine code is kept on disk where a folder can be written."""
+    try:
+        return cast(Compiled, numba.njit(cache=True, error_model="numpy")(function))
+    except RuntimeError:  # no folder for the cache: compile in every process
+        return cast(Compiled, numba.njit(error_model="numpy")(function))
+
+
+def word_classes() -> Bytes:
+    """For each byte, 0 when it is no part of an ASCII word, else its lower case."""
+    classes = np.zeros(256, np.uint8)
+    for byte in range(128):
+        if chr(byte).isalnum() or chr(byte) == "_":
+            classes[byte] = ord(chr(byte).lower())
+    return classes
+
+
+@compiled
+def fnv(text: Bytes) -> np.uint64:
+    """The FNV-1a hash of some bytes."""
+    value = FNV_START
+    for byte in text:
+        value = (value ^ np.uint64(byte)) * FNV_PRIME
+    return value
+
+
+@compiled
+def hash_table(terms: Bytes, starts: Ints, slots: int) -> tuple[NDArray[np.uint64], Ints]:
+    """The hash of each row's term, and an open-addressing table of rows.
+
+    `slots` is a power of two above the number of terms.
+    """
+    hashes = np.empty(len(starts) - 1, np.uint64)
+    table = np.full(slots, FREE, np.int32)
+    for row in range(len(hashes)):
+        hashes[row] = fnv(terms[starts[row] : starts[row + 1]])
+        slot = hashes[row] & np.uint64(slots - 1)
+        while table[slot] != FREE:
+            slot = (slot + np.uint64(1)) & np.uint64(slots - 1)
+        table[slot] = row
+    return hashes, table
+
+
+@compiled
+def is_term(word: Bytes, classes: Bytes, terms: Bytes, starts: Ints, row: int) -> bool:
+    """Whether a word, lower-cased, is the term of a row."""
+    term = terms[starts[row] : starts[row + 1]]
+    if len(term) != len(word):
+        return False
+    for place in range(len(word)):  # noqa: SIM110 (numba compiles no generators)
+        if classes[word[place]] != term[place]:
+            return False
+    return True
+
+
+@compiled
+def count_terms(
+    text: Bytes,
+    classes: Bytes,
+    terms: Bytes,
+    starts: Ints,
+    hashes: NDArray[np.uint64],
+    table: Ints,
+    counts: Ints,
+    touched: Ints,
+) -> int:
+    """Count the known terms of an ASCII text into `counts`, by row; list those rows in `touched`.
+
+    `counts` must be zero and `touched` as long as there are terms. The result is how many rows were
+    touched.
+    """
+    length, found, at = len(text), 0, 0
+    mask = np.uint64(len(table) - 1)
+    while at < length:
+        letter = classes[text[at]]
+        if letter == 0:
+            at += 1
+            continue
+        begin, value = at, FNV_START
+        while letter != 0:
+            value = (value ^ np.uint64(letter)) * FNV_PRIME
+            at += 1
+            letter = classes[text[at]] if at < length else np.uint8(0)
+        slot = value & mask
+        row = table[slot]
+        while row != FREE:
+            if hashes[row] == value and is_term(text[begin:at], classes, terms, starts, row):
+                if counts[row] == 0:
+                    touched[found] = row
+                    found += 1
+                counts[row] += 1
+                break
+            slot = (slot + np.uint64(1)) & mask
+            row = table[slot]
+    return found
+
+
+@compiled
+def embed(
+    touched: Ints, counts: Ints, idf: Floats, components: NDArray[np.float32], sublinear: bool
+) -> tuple[Floats, float]:
+    """The projected tf-idf vector of the touched rows, not scaled, and its length.
+
+    Sets `counts` back to zero.
+    """
+    projected = np.zeros(components.shape[1])
+    for row in touched:
+        frequency = 1.0 + np.log(counts[row]) if sublinear else float(counts[row])
+        weight = frequency * idf[row]
+        counts[row] = 0
+        for dimension in range(len(projected)):
+            projected[dimension] += weight * components[row, dimension]
+    squared = 0.0
+    for value in projected:
+        squared += value * value
+    return projected, np.sqrt(squared)
+
+
+@compiled
+def score(projected: Floats, length: float, centres: Floats, offsets: Floats) -> Floats:
+    """For each expert: unit vector times centre, minus offset."""
+    scores = np.empty(len(centres))
+    scale = 1.0 / length if length > 0 else 1.0
+    for expert in range(len(centres)):
+        total = 0.0
+        for dimension in range(len(projected)):
+            total += projected[dimension] * centres[expert, dimension]
+        scores[expert] = total * scale - offsets[expert]
+    return scores
