@@ -74,7 +74,7 @@ def test_says_what_it_does_and_where_the_results_are(sweep: Done) -> None:
     assert "[2/2] Expert Router, 8 x Llama 3 8B FP16: starting Triton with 8 models" in sweep.output
     assert sweep.output.count("starting Triton") == 2  # once for the whole ladder
     assert "engine: simulated" in sweep.output
-    assert re.search(r"^E: the gateway adds -?\d+\.\d ms .* median of 4 pairs", sweep.output, re.M)
+    assert re.search(r"^E: the gateway adds -?\d+\.\d ms .*median of 4 pairs", sweep.output, re.M)
     assert f"figure: {sweep.runs_dir}/figures/fig4.png" in sweep.output
     assert f"mlflow ui --backend-store-uri {sweep.uri}" in sweep.output
 
