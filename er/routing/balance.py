@@ -12,14 +12,16 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
 SWEEPS_AT_MOST = 100
-LOAD_TOLERANCE = 0.002
+EVEN = 0.002
+NEARLY_EVEN = 0.02
 
 
-def prices(scores: Floats) -> Floats:
+def prices(scores: Floats, tolerance: float = EVEN) -> Floats:
     """Prices, with a mean of zero, that give every expert the same load on these prompts.
 
     `scores` is (prompts, experts). One expert after the other gets the price at which it wins just
-    its share, the others' prices given, until all loads are within 0.2% or one prompt of equal.
+    its share, the others' prices given, until all loads are within `tolerance`, or one prompt, of
+    equal.
     """
     count, experts = scores.shape
     share = count / experts
@@ -32,7 +34,7 @@ def prices(scores: Floats) -> Floats:
             gains = scores[:, expert] - net.max(axis=1)
             found[expert] = np.partition(gains, losers)[losers] if experts > 1 else 0.0
         load = np.bincount((scores - found).argmax(axis=1), minlength=experts)
-        if np.abs(load - share).max() <= max(1.0, LOAD_TOLERANCE * share):
+        if np.abs(load - share).max() <= max(1.0, tolerance * share):
             break
     centred: Floats = found - found.mean()
     return centred
@@ -44,7 +46,7 @@ def equal_assignment(scores: Floats) -> Labels:
     Assigning by prices is optimal for the sizes that come out. Single prompts then move along the
     cheapest path from the largest cluster to the smallest, which keeps it optimal.
     """
-    labels: Labels = (scores - prices(scores)).argmax(axis=1)
+    labels: Labels = (scores - prices(scores, NEARLY_EVEN)).argmax(axis=1)
     while True:
         sizes = np.bincount(labels, minlength=scores.shape[1])
         largest, smallest = int(sizes.argmax()), int(sizes.argmin())
