@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from er.config import Config
-from er.engine import simulated
+from er.engine import simulated, smollm2
 from er.errors import ConfigError
 from er.results import ServedModel
 
 KINDS: dict[str, Callable[[Config], list[ServedModel]]] = {
     "simulated": simulated.models,
+    "smollm2": smollm2.models,
 }
 
 

@@ -1,0 +1,132 @@
+"""SmolLM2 inside Triton's Python backend (decoupled): llama.cpp batches continuously.
+
+Every request waits in a thread of its own, in which llama.cpp calls back with each token. `end_id`
+and `return_perf_metrics` have no meaning here and are not read.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils  # exists inside Triton only
+import xllamacpp
+
+# What the model's authors recommend for chats.
+TEMPERATURE = 0.2
+TOP_P = 0.9
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class TritonPythonModel:
+    """What Triton calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the weights."""
+        given = json.loads(args["model_config"])["parameters"]
+        parameters = {name: value["string_value"] for name, value in given.items()}
+        settings = xllamacpp.CommonParams()
+        settings.model.path = parameters["gguf"]
+        settings.n_parallel = int(parameters["sequences"])
+        settings.n_ctx = int(parameters["max_seq_len"]) * settings.n_parallel
+        settings.cpuparams.n_threads = int(parameters["threads"])
+        settings.cpuparams_batch.n_threads = int(parameters["threads"])
+        settings.cache_ram_mib = 0  # no answer may profit from an earlier one
+        self.llama = xllamacpp.Server(settings)
+
+    def execute(self, requests: list[Any]) -> None:
+        """Hand requests to llama.cpp; answers are sent later, from their own threads."""
+        for request in requests:
+            answer = Answer(request.get_response_sender())
+            threading.Thread(target=answer.run, args=[self.llama, request], daemon=True).start()
+
+
+class Answer:
+    """The stream of one answer."""
+
+    def __init__(self, sender: Any) -> None:
+        self.sender = sender
+        self.streamed = True
+        self.tokens = 0
+        self.text = ""
+        self.error = ""
+
+    def run(self, llama: Any, request: Any) -> None:
+        """Generate and send; whatever happens, the stream is closed."""
+        try:
+            self.streamed = bool(value(request, "stream", False))
+            llama.handle_chat_completions(asked(request), self.take)
+            if self.error:
+                raise ValueError(self.error)
+            if self.sender.is_cancelled():
+                pb_utils.Logger.log_info(f"the client left after {self.tokens} tokens")
+            elif not self.streamed:
+                self.send(self.text)
+        except Exception as error:
+            self.sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))))
+        finally:
+            self.sender.send(flags=FINAL)
+
+    def take(self, chunk: dict[str, Any]) -> bool:
+        """Send the tokens of one chunk; True stops the generation."""
+        if "error" in chunk:
+            self.error = str(chunk["error"]["message"])
+            return True
+        text = chunk["choices"][0]["delta"].get("content")
+        if not text:
+            return False
+        tokens = chunk["timings"]["predicted_n"] - self.tokens
+        self.tokens += tokens
+        self.text += text
+        if self.streamed:
+            for part in per_token(text, tokens):
+                self.send(part)
+        return bool(self.sender.is_cancelled())
+
+    def send(self, text: str) -> None:
+        """Send one event."""
+        tensor = pb_utils.Tensor("text_output", np.array([text.encode()], dtype=np.object_))
+        self.sender.send(pb_utils.InferenceResponse([tensor]))
+
+
+def per_token(text: str, tokens: int) -> Iterator[str]:
+    """One text for each token: llama.cpp holds tokens back until they end a character."""
+    yield from [""] * (tokens - 1)
+    yield text
+
+
+def asked(request: Any) -> dict[str, Any]:
+    """The request in the words of llama.cpp, which adds the model's chat template.
+
+    Raises ValueError when no token is asked for.
+    """
+    max_tokens = int(value(request, "max_tokens", 0))
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens is {max_tokens}: ask for at least 1")
+    return {
+        "messages": [{"role": "user", "content": str(value(request, "text_input", b""), "utf-8")}],
+        "max_tokens": max_tokens,
+        "temperature": float(value(request, "temperature", TEMPERATURE)),
+        "top_p": float(value(request, "top_p", TOP_P)),
+        "seed": int(value(request, "random_seed", 0)),
+        "stop": words(request, "stop_words"),
+        "logit_bias": [[word, False] for word in words(request, "bad_words")],
+        "stream": True,
+        "timings_per_token": True,
+        "cache_prompt": False,
+    }
+
+
+def words(request: Any, name: str) -> list[str]:
+    """A list of texts; empty ones, which clients send for none, are left out."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return (
+        [] if tensor is None else [str(word, "utf-8") for word in tensor.as_numpy().ravel() if word]
+    )
+
+
+def value(request: Any, name: str, default: Any) -> Any:
+    """The only value of an input, or the default when it was not sent."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return default if tensor is None else tensor.as_numpy().ravel()[0]
