@@ -62,5 +62,5 @@ class Plan:
         return prompt, request
 
     def ended(self, request: Request) -> None:
-        """Note how a request ended."""
-        self._failures = 0 if request.ok else self._failures + 1
+        """Note how a request ended, as far as is known."""
+        self._failures = self._failures + 1 if request.error else 0

@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -48,10 +49,16 @@ class Slot:
 
 
 class Streams:
-    """Requests in flight to one endpoint; `on_done` gets the slot of each as it ends."""
+    """Requests in flight to one endpoint; `on_done` gets slot and answer of each as it ends.
+
+    The request is then still to be completed with its answer: the slot's next one goes first.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, timeout_s: float, on_done: Callable[[Slot, Request], None]
+        self,
+        endpoint: Endpoint,
+        timeout_s: float,
+        on_done: Callable[[Slot, Request, http.Answer], None],
     ) -> None:
         """Raises ErError for anything but plain HTTP."""
         url = urlsplit(endpoint.url)
@@ -63,8 +70,8 @@ class Streams:
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self.on_done = on_done
-        self.turns_s: list[float] = []  # how long each turn kept others waiting
-        self.read_delays_s: list[float] = []  # from the kernel's stamp to the read, of every read
+        self.turns_s = array("d")  # how long each turn kept others waiting
+        self.read_delays_s = array("d")  # from the kernel's stamp to the read, of every read
         self._address = _resolve(url.hostname or "", url.port or 80)
         self._poll = select.epoll()
         self._slots: dict[int, Slot] = {}  # by file descriptor
@@ -82,7 +89,7 @@ class Streams:
             if time.monotonic() > until_s:
                 break
             self.turn(0.1)
-        self.turns_s.clear()
+        self.turns_s = array("d")
 
     def send(self, slot: Slot, prompt: Prompt, request: Request) -> None:
         """Send `prompt` and, in later turns, fill in `request`."""
@@ -218,11 +225,7 @@ class Streams:
             return  # a connection that nobody used has ended
         request.error = error
         request.end_s = slot.last_s
-        try:
-            slot.answer.fill(request)
-        except BadAnswerError as bad:
-            request.error = error or str(bad)
-        self.on_done(slot, request)
+        self.on_done(slot, request, slot.answer)
 
     def _drop(self, slot: Slot) -> None:
         if slot.socket is not None:
@@ -231,6 +234,14 @@ class Streams:
         slot.socket = None
         slot.connected = False
         slot.out = b""
+
+
+def complete(request: Request, answer: http.Answer) -> None:
+    """Enter the answer into its request, once there is time for it."""
+    try:
+        answer.fill(request)
+    except BadAnswerError as error:
+        request.error = request.error or str(error)
 
 
 def cause(error: OSError) -> str:

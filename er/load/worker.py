@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from er.load import sockets
+from er.load.http import Answer
 from er.load.plan import Plan
 from er.load.sockets import Slot, Streams
 from er.results import Endpoint, Request
@@ -51,24 +53,29 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
     """Send all of the plan; `ready` is called once connected and returns when to start."""
     plan = job.plan
 
-    def on_done(slot: Slot, request: Request) -> None:
+    def on_done(slot: Slot, request: Request, answer: Answer) -> None:
+        if request.error or answer.status != 200:
+            sockets.complete(request, answer)  # now: users may have to give up
         plan.ended(request)
         follow = plan.next(request.user)
         if follow:
             streams.send(slot, *follow)
         else:
             busy.discard(slot)
-        ended.append((time.monotonic(), request))
+        ended.append((request, answer))
 
     def report(least_age_s: float) -> None:
-        """Emit the oldest ended request, if it is old enough."""
-        if ended and time.monotonic() - ended[0][0] >= least_age_s:
-            emit(ended.popleft()[1])
+        """Complete and emit the oldest request that has ended, if it is old enough."""
+        if ended and time.monotonic() - ended[0][0].end_s >= least_age_s:
+            request, answer = ended.popleft()
+            if not request.error:
+                sockets.complete(request, answer)
+            emit(request)
 
     streams = Streams(job.endpoint, job.timeout_s, on_done)
     slots = {user: Slot() for user in plan.users}
     busy: set[Slot] = set()
-    ended: deque[tuple[float, Request]] = deque()  # when, what: emitted when nothing else is to do
+    ended: deque[tuple[Request, Answer]] = deque()  # to be reported when nothing else is to do
     try:
         streams.connect(list(slots.values()))
         ready()
@@ -84,8 +91,8 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
         while ended:
             report(0)
         return Effort(
-            turns_s=streams.turns_s,
-            read_delays_s=streams.read_delays_s,
+            turns_s=streams.turns_s.tolist(),
+            read_delays_s=streams.read_delays_s.tolist(),
             cpu_s=time.process_time() - cpu_s,
             wall_s=time.monotonic() - started_s,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
