@@ -66,6 +66,7 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     from er.progress import Progress
 
     signal.signal(signal.SIGTERM, raise_terminated)
+    out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
     sweep = story.Sweep(Progress(jobs, out))
     story.check(jobs)
     failed = []
@@ -90,6 +91,8 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
 
 def show(runs: list[RunDir], out: Console) -> None:
     """The table, and every reason not to believe it."""
+    if not any(run.points() for run in runs):
+        return
     out.print(summary.table(runs))
     for line in summary.legend(runs):
         out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -75,6 +75,8 @@ def check(jobs: Sequence[Config]) -> None:
     embedded.check()
     for config in jobs:
         kinds.models(config)
+        with embedded.reserved_port(config.server.http_port):
+            gateway.require_free(config.gateway.port)
         run_dir.require_writable(config)
         if config.tracking.enabled:
             mlflow_store.open_store(config.tracking.uri)

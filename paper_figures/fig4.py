@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from er.errors import ErError
 from er.tracking.query import PublishedRun, newest_study
@@ -23,18 +24,23 @@ def draw(uri: str, folder: Path) -> list[Path]:
 
     Raises ErError when MLflow holds no finished run of it.
     """
-    runs = newest_study(uri, "fig4")
+    drawn = figure(newest_study(uri, "fig4"))
+    paths = style.save(drawn, folder, "fig4")
+    plt.close(drawn)
+    return paths
+
+
+def figure(runs: Sequence[PublishedRun]) -> Figure:
+    """Medians on the left, spread on the right."""
     style.use()
-    figure, (left, right) = plt.subplots(
+    drawn, (left, right) = plt.subplots(
         1, 2, figsize=(11, 5), width_ratios=(3, 2), sharey=True, layout="constrained"
     )
     _medians(left, runs)
     _boxes(right, runs)
-    figure.suptitle(f"Time to first token: {style.origin(runs)}", fontweight="bold")
-    style.legend(figure, left, style.footnote(runs))
-    paths = style.save(figure, folder, "fig4")
-    plt.close(figure)
-    return paths
+    drawn.suptitle(f"Time to first token: {style.origin(runs)}", fontweight="bold")
+    style.legend(drawn, left, style.footnote(runs))
+    return drawn
 
 
 def _medians(axes: Axes, runs: Sequence[PublishedRun]) -> None:

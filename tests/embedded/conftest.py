@@ -4,7 +4,6 @@ import json
 import urllib.request
 from typing import Any
 
-import psutil
 import pytest
 
 from er.results import Endpoint
@@ -30,13 +29,3 @@ class Stream:
     def texts(self) -> list[str]:
         """The text of every event."""
         return [event["text_output"] for event in self.events]
-
-
-def processes_naming(word: str) -> list[psutil.Process]:
-    """The processes whose command line holds `word`."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if word in command and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from conftest import processes_naming
 from mlflow.tracking import MlflowClient
+from processes import processes_naming
 
 from er.tracking.query import newest_study
 from paper_figures import fig4

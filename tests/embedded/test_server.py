@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from conftest import processes_naming
+from processes import processes_naming
 
 from er.config import Server
 from er.errors import ErError

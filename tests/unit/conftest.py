@@ -1,0 +1,44 @@
+"""Configurations and runs for tests that start nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from example_requests import answered
+
+from er import run_dir, sweep
+from er.config import Config
+from er.points import measure
+from er.run_dir import RunDir
+from er.run_key import run_key, study_key
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Deployment A, with runs under the test's own folder."""
+    return sweep.plan(["+experiment=fig4", "deployment=a", f"runs_dir={tmp_path / 'runs'}"])[0]
+
+
+@pytest.fixture
+def finished_run() -> Callable[..., RunDir]:
+    """Makes a run directory as a finished run leaves it: a valid point, then an invalid one."""
+
+    def make(config: Config, status: str = "finished") -> RunDir:
+        tags = {
+            "er.clock": "real",
+            "er.deployment": config.deployment.id,
+            "er.engine_kind": "simulated",
+            "er.study_key": study_key(config),
+            "er.title": config.deployment.description,
+            "er.workload": "example",
+        }
+        run = run_dir.create(config, run_key(config), {"host": "example"}, tags)
+        for users, count in ((1, 20), (2, 3)):
+            with run.request_log(users) as log:
+                for index in range(count):
+                    log.add(answered(index, users))
+            run.add_point(measure(log.requests, users, config.load, []))
+        run.set_status(status)
+        return run
+
+    return make

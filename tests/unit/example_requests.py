@@ -1,0 +1,23 @@
+"""Requests made up for tests."""
+
+from er.results import Request
+
+
+def answered(index: int, concurrency: int, ttft_s: float = 0.1, **changes: object) -> Request:
+    """A good request of three tokens."""
+    made = Request(
+        concurrency=concurrency,
+        user=0,
+        index=index,
+        warmup=False,
+        topic="law",
+        input_tokens=100,
+        max_tokens=3,
+        send_s=float(index),
+        token_times_s=[index + ttft_s, index + ttft_s + 0.01, index + ttft_s + 0.02],
+        end_s=index + ttft_s + 0.02,
+        status=200,
+    )
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made

@@ -1,0 +1,114 @@
+"""MLflow: what a run directory becomes there, and what figures read back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from er.config import Config
+from er.errors import ErError
+from er.run_dir import RunDir
+from er.tracking.mlflow_store import open_store, publish
+from er.tracking.query import newest_study
+from paper_figures import fig4
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    run_id = publish(finished_run(config), uri)
+    client = MlflowClient(tracking_uri=uri)
+
+    def steps(name: str) -> list[int]:
+        return [metric.step for metric in client.get_metric_history(run_id, name)]
+
+    assert steps("ttft_p50_s") == [1]
+    assert steps("invalid/ttft_p50_s") == [2]
+    assert [(m.step, m.value) for m in client.get_metric_history(run_id, "valid")] == [
+        (1, 1.0),
+        (2, 0.0),
+    ]
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["deployment.precision"] == "int8"
+    assert run.data.tags["er.invalid_points"] == "1"
+    names = {file.path for file in client.list_artifacts(run_id)}
+    assert {"config.json", "points.json", "provenance.json", "requests"} <= names
+
+
+def test_publishing_twice_makes_one_run(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    run = finished_run(config)
+    assert publish(run, uri) == publish(run, uri)
+
+
+def test_figures_read_the_newest_comparable_finished_runs(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    config.seed = 7
+    publish(finished_run(config), uri)  # another study
+    config.seed = 0
+    publish(finished_run(config), uri)
+    newest = publish(finished_run(config), uri)
+    publish(finished_run(config, status="failed"), uri)
+    [run] = newest_study(uri, "fig4")
+    assert run.run_id == newest
+    assert [point.concurrency for point in run.points] == [1, 2]
+    assert len(run.requests) == 23
+
+
+def test_an_experiment_without_runs_says_how_to_make_one(uri: str) -> None:
+    with pytest.raises(ErError, match=r"no finished run of fig4 .* python -m er\.run"):
+        newest_study(uri, "fig4")
+
+
+@pytest.mark.parametrize("content", [b"this is no database, but a text"])
+def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(content)
+    with pytest.raises(ErError, match=r"mlflow\.db is not an SQLite database"):
+        open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_store_in_an_impossible_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ErError, match="cannot open the MLflow store"):
+        open_store(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_a_failed_publication_says_how_to_repeat_it(
+    config: Config, finished_run: Callable[..., RunDir], uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = finished_run(config)
+    monkeypatch.setattr(MlflowClient, "log_artifacts", full)
+    with pytest.raises(ErError, match=r"No space left.*python -m er\.publish") as error:
+        publish(run, uri)
+    assert str(run.path) in str(error.value)
+    monkeypatch.undo()
+    client = MlflowClient(tracking_uri=uri)
+    assert client.get_run(publish(run, uri)).info.status == "FINISHED"
+
+
+def test_an_invalid_point_is_not_part_of_the_curve(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    publish(finished_run(config), uri)
+    runs = newest_study(uri, "fig4")
+    assert len(fig4._valid_requests(runs[0])) == 20
+    figure = fig4.figure(runs)
+    [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
+    assert list(curve.get_xdata()) == [1]
+    [crosses] = figure.axes[0].collections
+    assert crosses.get_offsets()[:, 0].tolist() == [2]
+    assert "simulated engines" in figure.get_suptitle()
