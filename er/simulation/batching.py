@@ -12,6 +12,7 @@ admitted request one token: prompts admitted for it are prefilled whole, all oth
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from er.errors import ErError
 from er.simulation.cost import StepCost
@@ -23,8 +24,7 @@ class RequestError(ErError):
     """A request that this engine can never serve."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What bounds a batch."""
 
     max_batch_size: int

@@ -1,0 +1,78 @@
+"""Priority queues on plain arrays, for compiled code."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from er.simulation.jit import compiled
+
+Ints = NDArray[np.int64]
+NEVER = np.iinfo(np.int64).max
+
+
+@compiled
+def push(heap: Ints, size: int, item: int) -> None:
+    """Add `item` to a binary min-heap that holds `size` items."""
+    at = size
+    while at > 0:
+        parent = (at - 1) >> 1
+        if heap[parent] <= item:
+            break
+        heap[at] = heap[parent]
+        at = parent
+    heap[at] = item
+
+
+@compiled
+def pop(heap: Ints, size: int) -> int:
+    """Remove and return the least of the `size` items of a binary min-heap."""
+    least = heap[0]
+    item = heap[size - 1]
+    last = size - 1
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= last:
+            break
+        if child + 1 < last and heap[child + 1] < heap[child]:
+            child += 1
+        if item <= heap[child]:
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = item
+    return int(least)
+
+
+@compiled
+def tournament(count: int) -> Ints:
+    """A tournament tree of minima with `count` leaves, all NEVER: they lie in its second half, the
+    least of all at index 1."""
+    leaves = 1
+    while leaves < count:
+        leaves *= 2
+    return np.full(2 * leaves, NEVER, np.int64)
+
+
+@compiled
+def set_key(tree: Ints, leaf: int, key: int) -> None:
+    """Set one leaf of a tournament tree."""
+    at = leaf + (len(tree) >> 1)
+    tree[at] = key
+    at >>= 1
+    while at:
+        left, right = tree[2 * at], tree[2 * at + 1]
+        least = left if left <= right else right
+        if tree[at] == least:
+            break
+        tree[at] = least
+        at >>= 1
+
+
+@compiled
+def least_leaf(tree: Ints) -> int:
+    """The first leaf whose key is the least."""
+    half = len(tree) >> 1
+    at = 1
+    while at < half:
+        at = 2 * at if tree[2 * at] == tree[at] else 2 * at + 1
+    return at - half

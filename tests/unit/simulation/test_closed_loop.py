@@ -1,0 +1,146 @@
+"""Event skipping gives, to the nanosecond, what playing every iteration gives."""
+
+from collections import deque
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from er.simulation.batching import Batch, Limits
+from er.simulation.closed_loop import Loop, Work, simulate, tables_of
+from er.simulation.cost import StepCost
+
+MAX_BATCH, MAX_TOKENS, MAX_LEN = 5, 64, 90
+times = st.integers(0, 400)
+
+
+def cost_from(seed):
+    """Step times without any pattern."""
+    random = np.random.default_rng(seed)
+    linear = np.concatenate([[0], np.cumsum(random.integers(1, 60, MAX_TOKENS))])
+    decode = random.integers(1, 90, (MAX_BATCH + 1, MAX_LEN + 1)) + linear[: MAX_BATCH + 1, None]
+    return StepCost(linear, decode, random.integers(0, 50, MAX_LEN + 1), int(random.integers(0, 9)))
+
+
+def oracle(cost, limits, work, loop, count):
+    """Iteration by iteration, with `Batch` and no skipping."""
+    batches = [Batch(cost, limits) for _ in range(count)]
+    now_running = [None] * count  # (end, iteration) of each engine
+    starts = deque(enumerate(loop.start_ns.tolist()))
+    sends, arrivals = [], []
+    warmup_left = [loop.warmup_per_user] * len(loop.start_ns)
+    warmup = deque(range(work.warmup))
+    measured = deque(range(work.warmup, len(work.input_tokens)))
+    requests, gaps, last_token, free_ns = [], [], {}, 0
+    while True:
+        times = [end for end, _ in filter(None, now_running)]
+        times += [at for at, _, _ in sends] + [at for at, _ in arrivals]
+        times += [starts[0][1]] if starts else []
+        if not times:
+            return requests, sorted(gaps)
+        now = min(times)
+        for e in range(count):
+            if now_running[e] is None or now_running[e][0] != now:
+                continue
+            iteration = now_running[e][1]
+            now_running[e] = None
+            done = batches[e].finish(iteration)
+            for sequence in iteration.sequences:
+                r = sequence.key
+                if r in last_token and requests[r]["prompt"] >= work.warmup:
+                    gaps.append(now - last_token[r])
+                if r not in last_token:
+                    requests[r]["first"] = now + loop.reply_delay_ns
+                last_token[r] = now
+                requests[r]["tokens"].append(now + loop.reply_delay_ns)
+            for sequence in done:
+                r = sequence.key
+                requests[r]["end"] = now + loop.reply_delay_ns
+                if not loop.once:
+                    think = loop.think_ns[r] if len(loop.think_ns) else 0
+                    order = requests[r]["user"] if len(loop.think_ns) else len(requests)
+                    sends.append((requests[r]["end"] + int(think), order, requests[r]["user"]))
+        while True:
+            due = [send for send in sends if send[0] == now]
+            if due:
+                first = min(due, key=lambda send: send[:2])
+                sends.remove(first)
+                user = first[2]
+            elif starts and starts[0][1] == now:
+                user = starts.popleft()[0]
+            else:
+                break
+            if warmup_left[user] and warmup:
+                warmup_left[user] -= 1
+                p = warmup.popleft()
+            elif measured:
+                p = measured.popleft()
+            else:
+                continue
+            free_ns = max(free_ns, now) + loop.gateway_ns
+            arrivals.append((free_ns + loop.request_delay_ns, len(requests)))
+            requests.append({"prompt": p, "user": user, "send": now, "tokens": []})
+        while arrivals and arrivals[0][0] == now:
+            r = arrivals.pop(0)[1]
+            p = requests[r]["prompt"]
+            batches[work.engine[p]].add(r, int(work.input_tokens[p]), int(work.output_tokens[p]))
+        for e in range(count):
+            if now_running[e] is None and (iteration := batches[e].start()) is not None:
+                now_running[e] = (now + iteration.duration_ns, iteration)
+
+
+def pooled_gaps(cost, gaps, segments, kept):
+    """Every gap between two tokens, from what `simulate` returns."""
+    counts = np.cumsum(gaps, axis=1)[:, : MAX_LEN + 1]
+    pooled = np.repeat(cost.decode_ns.ravel(), counts.ravel()).tolist()
+    for i in range(kept):
+        if segments.context[i] == -1:
+            pooled += [int(segments.duration_ns[i])] * int(segments.counted[i])
+    return sorted(pooled)
+
+
+def work_of(input_tokens, output_tokens, engine, warmup):
+    blocks = -(-(input_tokens + output_tokens) // 8)
+    return Work(input_tokens, output_tokens, blocks, engine, warmup)
+
+
+@st.composite
+def cases(draw):
+    users = draw(st.integers(1, 7))
+    count = draw(st.integers(1, 3))
+    lengths = st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, count - 1))
+    once = draw(st.booleans())
+    prompts = draw(st.lists(lengths, min_size=1, max_size=users if once else 25))
+    warmup_per_user = 0 if once else draw(st.integers(0, 2))
+    warmup = min(warmup_per_user * users, draw(st.integers(0, len(prompts) - 1)))
+    think = draw(st.lists(times, min_size=len(prompts), max_size=len(prompts)))
+    limits = Limits(
+        draw(st.integers(1, MAX_BATCH)), MAX_TOKENS, MAX_LEN, 8, draw(st.integers(12, 30))
+    )
+    columns = np.array(prompts, np.int64).T
+    start = sorted(draw(st.lists(times, min_size=users, max_size=users)))
+    loop = Loop(
+        np.array(start, np.int64),
+        warmup_per_user,
+        once,
+        np.array(think if draw(st.booleans()) and not once else [], np.int64),
+        draw(st.integers(0, 30)),
+        draw(st.integers(0, 30)),
+        draw(st.integers(0, 30)),
+    )
+    return cost_from(draw(st.integers(0, 10**6))), limits, work_of(*columns, warmup), loop, count
+
+
+@settings(max_examples=1000, deadline=None)
+@given(cases())
+def test_event_skipping_is_exact(case):
+    cost, limits, work, loop, count = case
+    expected, expected_gaps = oracle(*case)
+    gaps = np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64)
+    sent, segments, kept = simulate(tables_of(cost), limits, work, loop, count, gaps, True)
+    n = len(expected)
+    for name, column in [("prompt", sent.prompt), ("user", sent.user), ("send", sent.send_ns)]:
+        assert column[:n].tolist() == [request[name] for request in expected]
+    assert sent.first_ns[:n].tolist() == [request["first"] for request in expected]
+    assert sent.end_ns[:n].tolist() == [request["end"] for request in expected]
+    assert pooled_gaps(cost, gaps, segments, kept) == expected_gaps
