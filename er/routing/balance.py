@@ -12,32 +12,40 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.intp]
 
 SWEEPS_AT_MOST = 100
-EVEN = 0.002
 NEARLY_EVEN = 0.02
 
 
-def prices(scores: Floats, tolerance: float = EVEN) -> Floats:
+def prices(scores: Floats) -> Floats:
     """Prices, with a mean of zero, that give every expert the same load on these prompts.
 
-    `scores` is (prompts, experts). One expert after the other gets the price at which it wins just
-    its share, the others' prices given, until all loads are within `tolerance`, or one prompt, of
-    equal.
+    `scores` is (prompts, experts). Any prices do that lie between what keeps an expert's prompts
+    and what would win others'; these are in the middle.
+    """
+    _, losses = cheapest_moves(scores, equal_assignment(scores))
+    found: Floats = all_shortest(losses).mean(axis=1)
+    return found - found.mean()
+
+
+def rough_prices(scores: Floats) -> Floats:
+    """Prices that give nearly equal loads, quickly.
+
+    One expert after the other gets the price at which it wins just its share, the others' prices
+    given.
     """
     count, experts = scores.shape
     share = count / experts
     losers = min(round(count - share), count - 1)
     found = np.zeros(experts)
-    for _ in range(SWEEPS_AT_MOST):
+    for _ in range(SWEEPS_AT_MOST if experts > 1 else 0):
         for expert in range(experts):
             net = scores - found
             net[:, expert] = -np.inf
             gains = scores[:, expert] - net.max(axis=1)
-            found[expert] = np.partition(gains, losers)[losers] if experts > 1 else 0.0
+            found[expert] = np.partition(gains, losers)[losers]
         load = np.bincount((scores - found).argmax(axis=1), minlength=experts)
-        if np.abs(load - share).max() <= max(1.0, tolerance * share):
+        if np.abs(load - share).max() <= max(1.0, NEARLY_EVEN * share):
             break
-    centred: Floats = found - found.mean()
-    return centred
+    return found
 
 
 def equal_assignment(scores: Floats) -> Labels:
@@ -46,7 +54,7 @@ def equal_assignment(scores: Floats) -> Labels:
     Assigning by prices is optimal for the sizes that come out. Single prompts then move along the
     cheapest path from the largest cluster to the smallest, which keeps it optimal.
     """
-    labels: Labels = (scores - prices(scores, NEARLY_EVEN)).argmax(axis=1)
+    labels: Labels = (scores - rough_prices(scores)).argmax(axis=1)
     while True:
         sizes = np.bincount(labels, minlength=scores.shape[1])
         largest, smallest = int(sizes.argmax()), int(sizes.argmin())
@@ -87,3 +95,12 @@ def cheapest_path(losses: Floats, start: int, end: int) -> list[tuple[int, int]]
         path.append((int(previous[end]), end))
         end = int(previous[end])
     return path[::-1]
+
+
+def all_shortest(losses: Floats) -> Floats:
+    """Floyd and Warshall's lengths of the shortest paths between all clusters."""
+    lengths = losses.copy()
+    np.fill_diagonal(lengths, 0.0)
+    for middle in range(len(lengths)):
+        lengths = np.minimum(lengths, lengths[:, middle, None] + lengths[middle])
+    return lengths

@@ -11,6 +11,7 @@ from er import config
 from er.routing import artefact, corpus
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
+CODE = ("balance.py", "clusters.py", "features.py")  # what a trained router depends on
 
 
 def router_for(
@@ -26,6 +27,7 @@ def router_for(
         "corpus": {"name": of.name, "digest": corpus.digest(texts)},
         "experts": experts,
         "seed": seed,
+        "code": code_digest(),
         "libraries": {library: version(library) for library in LIBRARIES},
     }
     key = hashlib.sha256(
@@ -42,3 +44,9 @@ def router_for(
     router = clusters.fit(trained_on, routing, experts, seed, metadata)
     classify.save(router, path)
     return path
+
+
+def code_digest() -> str:
+    """SHA-256 of the code that trains: a router of older code is not reused."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in CODE)).hexdigest()

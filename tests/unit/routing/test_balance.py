@@ -33,12 +33,12 @@ def test_prompts_that_are_all_alike_are_shared_out() -> None:
     assert sizes.tolist() == [4, 4, 4]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8))
 def test_prices_even_out_the_load(seed: int, experts: int) -> None:
     generator = np.random.default_rng(seed)
     scores = generator.normal(size=(800, experts)) + generator.normal(size=experts)
     prices = balance.prices(scores)
     load = np.bincount((scores - prices).argmax(axis=1), minlength=experts)
-    assert load.max() <= 1.02 * 800 / experts
+    assert load.max() - load.min() <= 1
     assert prices.mean() == pytest.approx(0, abs=1e-12)

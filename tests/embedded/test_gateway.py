@@ -1,0 +1,93 @@
+"""The gateway before two experts of a real Triton."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+
+import aiohttp
+import pytest
+
+from er import config
+from er.engine.kinds import models
+from er.gateway.serve import serve as serve_gateway
+from er.routing import classify, clusters
+from er.server.embedded import serve as serve_triton
+from er.sweep import plan
+
+pytestmark = pytest.mark.embedded
+
+LAW, COOKING = "plaintiff court contract liable", "oven butter flour simmer"
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory):
+    """A router of two experts, and where it lies."""
+    texts = [f"{words} {word}" for words in (LAW, COOKING) for word in words.split()]
+    routing = config.Routing("test", 2, False, 1, 1.0, 1, False)
+    path = tmp_path_factory.mktemp("router") / "router.npz"
+    classify.save(clusters.fit(texts, routing, clusters=2, seed=0, metadata={}), path)
+    return classify.load(path), path
+
+
+@pytest.fixture(scope="module")
+def served(router, tmp_path_factory):
+    """The gateway's endpoint and its experts'."""
+    run_dir = tmp_path_factory.mktemp("run")
+    [job] = plan(["deployment=e", "deployment.experts=2"])
+    with (
+        serve_triton(models(job), job.server, run_dir) as experts,
+        serve_gateway(router[1], experts, job.gateway, run_dir) as gateway,
+    ):
+        yield gateway, experts
+
+
+def test_both_experts_answer_through_the_gateway(router, served):
+    gateway, _ = served
+    for text in (LAW, COOKING):
+        body = json.dumps({"text_input": text, "max_tokens": 5, "stream": True}).encode()
+        with urllib.request.urlopen(gateway.url, body, timeout=60) as response:
+            assert response.headers["x-er-expert"] == str(router[0].classify(text))
+            assert response.headers.get_content_type() == "text/event-stream"
+            assert response.read().count(b"data: ") == 5
+    assert {router[0].classify(text) for text in (LAW, COOKING)} == {0, 1}
+
+
+def test_events_name_the_model_of_the_chosen_expert(router, served, stream):
+    gateway, experts = served
+    through = stream(gateway, LAW, 7)
+    direct = stream(experts[router[0].classify(LAW)], LAW, 7)
+    for one, other in zip(through.events, direct.events, strict=True):
+        assert one.keys() == other.keys()
+        assert one["model_name"] == other["model_name"]
+
+
+def test_what_triton_refuses_reaches_the_client_unchanged(router, served):
+    gateway, experts = served
+    body = json.dumps({"text_input": LAW, "max_tokens": "many"}).encode()
+    answers = []
+    for endpoint in (gateway, experts[router[0].classify(LAW)]):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(endpoint.url, body, timeout=60)
+        with refused.value as response:
+            answers.append((response.code, response.read()))
+    assert answers[0] == answers[1]
+    assert b"max_tokens" in answers[0][1]
+
+
+async def test_a_client_that_leaves_frees_its_place_in_the_gateway(served):
+    gateway, _ = served
+    metrics = gateway.url.replace("/v2/models/ensemble/generate_stream", "/metrics")
+    async with aiohttp.ClientSession() as session:
+        body = {"text_input": COOKING, "max_tokens": 1000, "stream": True}
+        async with session.post(gateway.url, json=body) as response:
+            await response.content.readline()
+            async with session.get(metrics) as told:
+                assert "er_gateway_in_flight 1" in await told.text()
+            response.close()
+        for _ in range(200):
+            async with session.get(metrics) as told:
+                if "er_gateway_in_flight 0" in await told.text():
+                    return
+            await asyncio.sleep(0.02)
+    raise AssertionError("the request is still in flight")
