@@ -2,7 +2,6 @@
 
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,26 +20,28 @@ STOP_TIMEOUT_S = 5.0
 def serve(
     router: Path, experts: Sequence[Endpoint], gateway: config.Gateway, run_dir: Path
 ) -> Iterator[Endpoint]:
-    """Run the gateway before `experts`; its output goes to `run_dir/logs/gateway.log`.
+    """Run the gateway before `experts`.
+
+    Its output goes to `run_dir/logs/gateway.log`, the port it has opened to `run_dir/gateway.port`.
 
     Raises ErError, before anything is started, when the configured port is busy, and when the
     gateway does not become ready.
     """
     require_free(gateway.port)
-    with tempfile.TemporaryDirectory(prefix="er-gateway-") as folder:
-        port_file = Path(folder) / "port"
-        command = [sys.executable, "-m", "er.gateway", str(router)]
-        command += ["--host", HOST, "--port", str(gateway.port), "--port-file", str(port_file)]
-        for expert in experts:
-            command += ["--expert", expert.url]
-        log_path = run_dir / "logs" / "gateway.log"
-        with running(command, log_path, name="gateway", stop_timeout_s=STOP_TIMEOUT_S) as child:
+    port_file = run_dir / "gateway.port"
+    port_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "er.gateway", str(router)]
+    command += ["--host", HOST, "--port", str(gateway.port), "--port-file", str(port_file)]
+    for expert in experts:
+        command += ["--expert", expert.url]
+    log_path = run_dir / "logs" / "gateway.log"
+    with running(command, log_path, name="gateway", stop_timeout_s=STOP_TIMEOUT_S) as child:
 
-            def ready() -> bool:
-                return port_file.exists() and readiness.answers(base(port_file) + READY_PATH)
+        def ready() -> bool:
+            return port_file.exists() and readiness.answers(base(port_file) + READY_PATH)
 
-            readiness.wait_until(ready, child, gateway.ready_timeout_s, "its router to load")
-            yield Endpoint(base(port_file) + GENERATE_PATH, "ensemble")
+        readiness.wait_until(ready, child, gateway.ready_timeout_s, "its router to load")
+        yield Endpoint(base(port_file) + GENERATE_PATH, "ensemble")
 
 
 def base(port_file: Path) -> str:
