@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -9,7 +10,7 @@ TICK_S = 0.005
 
 
 @asynccontextmanager
-async def watched(lags_s: list[float]) -> AsyncIterator[None]:
+async def watched(lags_s: "array[float]") -> AsyncIterator[None]:
     """Append to `lags_s`, every few milliseconds, by how much a timer was late (s, 0 or more)."""
     watch = asyncio.create_task(_watch(lags_s))
     try:
@@ -20,7 +21,7 @@ async def watched(lags_s: list[float]) -> AsyncIterator[None]:
             await watch
 
 
-async def _watch(lags_s: list[float]) -> None:
+async def _watch(lags_s: "array[float]") -> None:
     while True:
         due_s = time.monotonic() + TICK_S
         await asyncio.sleep(TICK_S)

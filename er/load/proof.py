@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from er.config import Load
-from er.load.users import PointLoad
+from er.load.effort import PointLoad
 from er.results import Request
 
 NO_DATA = float("nan")

@@ -7,14 +7,13 @@ import os
 import select
 import socket
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from er.errors import ErError
 from er.load import http, stamps
 from er.load.answer import BadAnswerError
+from er.load.effort import times
 from er.results import Endpoint, Prompt, Request
 
 CONNECT_TIMEOUT_S = 5.0
@@ -60,18 +59,12 @@ class Streams:
         timeout_s: float,
         on_done: Callable[[Slot, Request, http.Answer], None],
     ) -> None:
-        """Raises ErError for anything but plain HTTP."""
         url = urlsplit(endpoint.url)
-        if url.scheme != "http":
-            raise ErError(
-                f"load.client=sockets speaks plain HTTP, not {endpoint.url}: "
-                "choose load.client=aiohttp"
-            )
         self.endpoint = endpoint
         self.timeout_s = timeout_s
         self.on_done = on_done
-        self.turns_s = array("d")  # how long each turn kept others waiting
-        self.read_delays_s = array("d")  # from the kernel's stamp to the read, of every read
+        self.turns_s = times()  # how long each turn kept others waiting
+        self.read_delays_s = times()  # from the kernel's stamp to the read, of every read
         self._address = _resolve(url.hostname or "", url.port or 80)
         self._poll = select.epoll()
         self._slots: dict[int, Slot] = {}  # by file descriptor
@@ -89,7 +82,7 @@ class Streams:
             if time.monotonic() > until_s:
                 break
             self.turn(0.1)
-        self.turns_s = array("d")
+        self.turns_s = times()
 
     def send(self, slot: Slot, prompt: Prompt, request: Request) -> None:
         """Send `prompt` and, in later turns, fill in `request`."""

@@ -1,33 +1,16 @@
 """A closed loop: N users at once, each sends its next prompt when its answer has ended."""
 
-import asyncio
-import resource
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 from er.config import Load, LoadClient
 from er.errors import ErError
-from er.load import client, lag, loop, workers
+from er.load import workers
+from er.load.effort import PointLoad
 from er.load.plan import Plan, requests_of
 from er.load.worker import Job
 from er.results import Endpoint, Prompt, Request
 
 __all__ = ["PointLoad", "requests_of", "run_point"]
-
-
-@dataclass
-class PointLoad:
-    """What the load generator saw at one concurrency, and what that cost it."""
-
-    requests: list[Request] = field(default_factory=list)  # in order of completion
-    loop_lags_s: list[float] = field(default_factory=list)  # how late the client's loop ran things
-    # From the kernel's receive stamp to the read of each piece of data; empty without stamps.
-    read_delays_s: list[float] = field(default_factory=list)
-    processes: int = 1
-    cpu_s: float = 0.0  # of all processes of the load generator
-    wall_s: float = 0.0
-    peak_rss_bytes: int = 0  # of the largest process
 
 
 def run_point(
@@ -54,68 +37,22 @@ def run_point(
         point.requests.append(request)
         on_request(request)
 
+    timeout_s = load.request_timeout_s
     if load.client is LoadClient.sockets:
-        _over_sockets(endpoint, prompts, users, load, keep, point)
+        _require_plain_http(endpoint)
+        processes = min(load.workers, users)
+        plans = [Plan(prompts, users, load, at, processes) for at in range(processes)]
+        for effort in workers.drive([Job(endpoint, plan, timeout_s) for plan in plans], keep):
+            point.add(effort)
     else:
-        loop.run(lambda: _over_aiohttp(endpoint, Plan(prompts, users, load), load, keep, point))
+        from er.load import tasks  # here, so that plain sockets do without aiohttp's memory
+
+        point.add(tasks.drive(endpoint, Plan(prompts, users, load), timeout_s, keep))
     return point
 
 
-def _over_sockets(
-    endpoint: Endpoint,
-    prompts: Sequence[Prompt],
-    users: int,
-    load: Load,
-    keep: Callable[[Request], None],
-    point: PointLoad,
-) -> None:
-    """Worker processes on plain sockets, each with its share of the users."""
+def _require_plain_http(endpoint: Endpoint) -> None:
     if not endpoint.url.startswith("http://"):
         raise ErError(
             f"load.client=sockets speaks plain HTTP, not {endpoint.url}: choose load.client=aiohttp"
         )
-    point.processes = min(load.workers, users)
-    plans = [Plan(prompts, users, load, at, point.processes) for at in range(point.processes)]
-    jobs = [Job(endpoint, plan, load.request_timeout_s) for plan in plans]
-    for effort in workers.drive(jobs, keep):
-        point.loop_lags_s += effort.turns_s
-        point.read_delays_s += effort.read_delays_s
-        point.cpu_s += effort.cpu_s
-        point.wall_s = max(point.wall_s, effort.wall_s)
-        point.peak_rss_bytes = max(point.peak_rss_bytes, effort.peak_rss_bytes)
-
-
-async def _over_aiohttp(
-    endpoint: Endpoint,
-    plan: Plan,
-    load: Load,
-    keep: Callable[[Request], None],
-    point: PointLoad,
-) -> None:
-    """All users as tasks of one event loop."""
-
-    async def live(user: int) -> None:
-        while work := plan.next(user):
-            prompt, request = work
-            await sender.send(endpoint, prompt, request)
-            plan.ended(request)
-            keep(request)
-
-    async with client.opened(load.request_timeout_s) as sender:
-        await sender.connect(endpoint, len(plan.users))
-        started_s, cpu_s = time.monotonic(), time.process_time()
-        async with lag.watched(point.loop_lags_s):
-            await _together([live(user) for user in plan.users])
-        point.cpu_s = time.process_time() - cpu_s
-        point.wall_s = time.monotonic() - started_s
-        point.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-async def _together(lives: Sequence[Coroutine[None, None, None]]) -> None:
-    """Await all; the first fault of our own ends the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for life in lives:
-                tasks.create_task(life)
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None

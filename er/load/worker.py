@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from er.load import sockets
+from er.load.effort import Effort
 from er.load.http import Answer
 from er.load.plan import Plan
 from er.load.sockets import Slot, Streams
@@ -36,17 +37,6 @@ class Job:
     endpoint: Endpoint
     plan: Plan
     timeout_s: float
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What it cost the worker."""
-
-    turns_s: list[float]  # how long each turn of the loop kept others waiting
-    read_delays_s: list[float]  # from the kernel's stamp to the read; empty without stamps
-    cpu_s: float
-    wall_s: float
-    peak_rss_bytes: int
 
 
 def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) -> Effort:
@@ -91,8 +81,8 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
         while ended:
             report(0)
         return Effort(
-            turns_s=streams.turns_s.tolist(),
-            read_delays_s=streams.read_delays_s.tolist(),
+            loop_lags_s=streams.turns_s,
+            read_delays_s=streams.read_delays_s,
             cpu_s=time.process_time() - cpu_s,
             wall_s=time.monotonic() - started_s,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -11,7 +11,8 @@ from typing import IO, cast
 
 from er.errors import ErError
 from er.load import worker
-from er.load.worker import Effort, Job
+from er.load.effort import Effort
+from er.load.worker import Job
 from er.results import Request
 
 STOP_TIMEOUT_S = 5.0

@@ -1,6 +1,7 @@
 """A load generator that was the limit must be found out."""
 
 import math
+from array import array
 
 import pytest
 
@@ -34,7 +35,8 @@ def test_without_a_common_time_nothing_is_said(requests: list[Request]) -> None:
 
 
 def test_a_sound_point_has_no_doubts() -> None:
-    point = PointLoad([span(0, 0, 4), span(0, 4, 8)], [0.0001] * 100, [0.0001] * 100, 1, 2, 8, 9)
+    point = PointLoad(array("d", [0.0001] * 100), array("d", [0.0001]), cpu_s=2, wall_s=8)
+    point.requests = [span(0, 0, 4), span(0, 4, 8)]
     proof = prove(point, 1)
     assert proof.cpu_share == pytest.approx(0.25)
     assert proof.cpu_us_per_token == pytest.approx(1e6)
@@ -42,7 +44,7 @@ def test_a_sound_point_has_no_doubts() -> None:
 
 
 def test_a_slow_client_is_named_with_its_mend() -> None:
-    point = PointLoad([span(0, 0, 1), span(0, 2, 3)], [0.02] * 100)
+    point = PointLoad(array("d", [0.02] * 100), requests=[span(0, 0, 1), span(0, 2, 3)])
     lagged, idle = doubts(prove(point, 1), load())
     assert lagged.startswith("the load generator lagged: 20.0 ms")
     assert "only 66.7% of the users were in flight" in idle

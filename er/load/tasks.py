@@ -1,0 +1,50 @@
+"""All users as tasks of one event loop, over aiohttp."""
+
+import asyncio
+import resource
+import time
+from collections.abc import Callable, Coroutine, Sequence
+
+from er.load import client, lag, loop
+from er.load.effort import Effort
+from er.load.plan import Plan
+from er.results import Endpoint, Request
+
+
+def drive(
+    endpoint: Endpoint, plan: Plan, timeout_s: float, on_request: Callable[[Request], None]
+) -> Effort:
+    """Send all of the plan; `on_request` gets each request as it ends."""
+    return loop.run(lambda: _drive(endpoint, plan, timeout_s, on_request))
+
+
+async def _drive(
+    endpoint: Endpoint, plan: Plan, timeout_s: float, on_request: Callable[[Request], None]
+) -> Effort:
+    async def live(user: int) -> None:
+        while work := plan.next(user):
+            prompt, request = work
+            await sender.send(endpoint, prompt, request)
+            plan.ended(request)
+            on_request(request)
+
+    effort = Effort()
+    async with client.opened(timeout_s) as sender:
+        await sender.connect(endpoint, len(plan.users))
+        started_s, cpu_s = time.monotonic(), time.process_time()
+        async with lag.watched(effort.loop_lags_s):
+            await _together([live(user) for user in plan.users])
+        effort.cpu_s = time.process_time() - cpu_s
+        effort.wall_s = time.monotonic() - started_s
+    effort.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return effort
+
+
+async def _together(lives: Sequence[Coroutine[None, None, None]]) -> None:
+    """Await all; the first fault of our own ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for life in lives:
+                tasks.create_task(life)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
