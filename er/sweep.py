@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from er.config import Config, SimulatedEngine, SmolLM2Engine
+from er.config_trtllm import TrtllmEngine
 from er.errors import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -23,6 +24,7 @@ def register_schema() -> None:
     store.store(name="schema", node=Config)
     store.store(group="engine", name="base_simulated", node=SimulatedEngine)
     store.store(group="engine", name="base_smollm2", node=SmolLM2Engine)
+    store.store(group="engine", name="base_trtllm", node=TrtllmEngine)
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -1,0 +1,99 @@
+"""The schema of TensorRT-LLM engines: `engine=trtllm` and its variants."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from er.config import Engine, require, require_kind, require_positive
+
+
+class Runtime(Enum):
+    """What starts the container on a node; `bare` when er itself runs inside it."""
+
+    bare = "bare"
+    docker = "docker"
+    apptainer = "apptainer"
+    pyxis = "pyxis"  # Enroot under Slurm
+
+
+class Quantization(Enum):
+    """What becomes of the weights, and of the activations, when a checkpoint is converted."""
+
+    fp16 = "fp16"
+    bf16 = "bf16"
+    int8_weight_only = "int8_weight_only"
+    int8_smoothquant = "int8_smoothquant"
+    fp8 = "fp8"
+    by_deployment = "by_deployment"  # fp16, or int8_weight_only for an INT8 deployment
+
+
+class KvCacheType(Enum):
+    """How the KV cache lies in memory; only `paged` batches in flight."""
+
+    paged = "paged"
+    continuous = "continuous"
+
+
+@dataclass
+class Container:
+    """The image that holds TensorRT-LLM and its Triton."""
+
+    runtime: Runtime
+    image: str  # Docker: registry name; Apptainer: .sif file; Pyxis: either
+    digest: str  # sha256:... of the image; part of every engine's key
+
+
+@dataclass
+class TrtllmEngine(Engine):
+    """A TensorRT-LLM engine, built from a local Hugging Face checkpoint."""
+
+    version: str
+    container: Container
+    checkpoint: str  # directory of config.json, tokenizer and safetensors
+    quantization: Quantization
+    calibration: str  # directory of the data set that SmoothQuant calibrates on
+    convert_script: str  # inside the container
+    model_code: str  # inside the container: the Python models of the Triton backend
+    max_input_len: int
+    max_seq_len: int
+    max_num_tokens: int
+    tokens_per_block: int
+    kv_cache_type: KvCacheType
+    kv_cache_free_gpu_mem_fraction: float
+    activation_bytes: int  # per GPU, kept free of weights and KV cache
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_kind(self, "trtllm")
+        require_positive(
+            self,
+            "engine",
+            "max_input_len",
+            "max_seq_len",
+            "max_num_tokens",
+            "tokens_per_block",
+            "activation_bytes",
+        )
+        fraction = self.kv_cache_free_gpu_mem_fraction
+        require(
+            0 < fraction <= 1,
+            f"engine.kv_cache_free_gpu_mem_fraction is {fraction}: give a share in (0, 1]",
+        )
+        require(
+            self.max_input_len < self.max_seq_len,
+            f"engine.max_input_len is {self.max_input_len}, engine.max_seq_len is "
+            f"{self.max_seq_len}: max_seq_len holds the output too, so it must be more",
+        )
+        require(
+            self.max_num_tokens >= self.max_batch_size,
+            f"engine.max_num_tokens is {self.max_num_tokens}, engine.max_batch_size is "
+            f"{self.max_batch_size}: a step needs one token for each sequence, so raise "
+            "max_num_tokens",
+        )
+        require(
+            self.tokens_per_block & (self.tokens_per_block - 1) == 0,
+            f"engine.tokens_per_block is {self.tokens_per_block}: give a power of two",
+        )
+        require(
+            self.kv_cache_type is KvCacheType.paged,
+            f"engine.kv_cache_type is {self.kv_cache_type.value}: in-flight batching needs paged",
+        )

@@ -1,0 +1,60 @@
+"""What one GPU holds of a TensorRT-LLM engine: weights, activations, paged KV cache."""
+
+from dataclasses import dataclass
+
+from er.config import Config
+from er.config_trtllm import TrtllmEngine
+from er.errors import ConfigError
+from er.simulation.memory import kv_bytes_per_token, weight_bytes
+
+BATCH_TOKENS = 512  # tokens of one sequence for which the largest batch is predicted
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one GPU, and what fits."""
+
+    gpu_bytes: int
+    weight_bytes: int
+    activation_bytes: int  # an allowance, not computed
+    kv_bytes_per_token: int
+    kv_tokens: int  # whole blocks in the engine's share of what is left
+    engine_disk_bytes: int  # of all ranks: the weights, mostly
+
+    @property
+    def largest_batch(self) -> int:
+        """Sequences of 512 tokens that the KV cache holds at once."""
+        return self.kv_tokens // BATCH_TOKENS
+
+
+def of(config: Config, engine: TrtllmEngine) -> Memory:
+    """Memory of one engine of the deployment, in 16-bit activations and KV cache.
+
+    The share is TensorRT-LLM's kv_cache_free_gpu_mem_fraction of what weights and activations
+    leave. Raises ConfigError, with the arithmetic, when not one sequence fits.
+    """
+    deployment, hardware = config.deployment, config.hardware
+    weights = weight_bytes(deployment.model, deployment.precision)
+    on_one_gpu = -(-weights // deployment.tp)
+    free = hardware.memory_bytes - on_one_gpu - engine.activation_bytes
+    token_bytes = kv_bytes_per_token(deployment.model, deployment.tp)
+    block_bytes = token_bytes * engine.tokens_per_block
+    blocks = int(max(free, 0) * engine.kv_cache_free_gpu_mem_fraction) // block_bytes
+    memory = Memory(
+        hardware.memory_bytes,
+        on_one_gpu,
+        engine.activation_bytes,
+        token_bytes,
+        blocks * engine.tokens_per_block,
+        weights,
+    )
+    if memory.kv_tokens < engine.max_seq_len:
+        raise ConfigError(
+            f"{deployment.model.name} in {deployment.precision.value} at tp={deployment.tp} does "
+            f"not fit {hardware.name}: {hardware.memory_bytes / 1e9:.1f} GB a GPU, less "
+            f"{on_one_gpu / 1e9:.1f} GB of weights and {engine.activation_bytes / 1e9:.1f} GB of "
+            f"activations, leave {free / 1e9:.1f} GB, room for {memory.kv_tokens} tokens of KV "
+            f"cache where engine.max_seq_len needs {engine.max_seq_len}: raise deployment.tp or "
+            "choose deployment.precision=int8"
+        )
+    return memory
