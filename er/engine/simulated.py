@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from er.config import Config
+from er.engine.names import model_names
 from er.results import ServedModel
 from er.simulation.batching import limits_of
 from er.simulation.cost import step_cost
@@ -18,8 +19,7 @@ def models(config: Config) -> list[ServedModel]:
     limits_of(spec)
     step_cost(spec)
     parameters = {"spec": to_json(spec), "cache_dir": str(Path(config.cache_dir).resolve())}
-    deployment = config.deployment
-    names = (
-        [f"expert_{i}" for i in range(deployment.experts)] if deployment.routed else ["ensemble"]
-    )
-    return [ServedModel(name, "er.engine.simulated_model", UNBATCHED, parameters) for name in names]
+    return [
+        ServedModel(name, "er.engine.simulated_model", UNBATCHED, parameters)
+        for name in model_names(config.deployment)
+    ]

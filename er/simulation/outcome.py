@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from er.points import Point, Summary, summarise
+from er.points import MISSING, Point, Summary, summarise
 from er.results import Request
 from er.simulation.closed_loop import Loop, Segments, Sent, Tables, Work
 from er.simulation.cost import NS_PER_S
@@ -59,8 +59,7 @@ class Outcome:
             tpot_s=summary_of((end - first)[several] / (tokens[several] - 1)),
             itl_s=self.gap_summary(),
             e2e_s=summary_of(end - send),
-            token_lateness_p50=0.0,
-            loop_lag_p99_s=0.0,
+            token_lateness_p50=MISSING,
             experts={str(e): int(count) for e, count in enumerate(experts) if count},
         )
 
