@@ -319,6 +319,28 @@ class Load:
         )
 
 
+class ClockKind(Enum):
+    """Whether time passes."""
+
+    real = "real"
+    virtual = "virtual"
+
+
+@dataclass
+class Clock:
+    """Real or virtual time, and what a prediction adds to the time of the engines."""
+
+    kind: ClockKind
+    gateway_s: float  # the gateway's service time for one request; it handles one at a time
+    request_s: float  # from the user to the engine
+    reply_s: float  # from the engine to the user, of every token
+
+    def __post_init__(self) -> None:
+        for name in ("gateway_s", "request_s", "reply_s"):
+            value = getattr(self, name)
+            require(value >= 0, f"clock.{name} is {value}: a delay cannot be negative")
+
+
 @dataclass
 class Tracking:
     """Where runs are published."""
@@ -336,6 +358,7 @@ class Config:
     seed: int
     runs_dir: str
     cache_dir: str
+    clock: Clock
     hardware: Hardware
     deployment: Deployment
     engine: Engine
@@ -354,6 +377,10 @@ class Config:
             need <= have,
             f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts), "
             f"hardware.{self.hardware.name} has {have}",
+        )
+        require(
+            self.clock.kind is ClockKind.real or self.engine.kind == "simulated",
+            f"clock=virtual needs engine=simulated: nothing predicts engine={self.engine.kind}",
         )
         real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
         require(

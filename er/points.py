@@ -47,15 +47,22 @@ class Point:
     itl_s: Summary
     e2e_s: Summary
     token_lateness_p50: float  # share of an engine step; NaN when the engine does not tell
-    loop_lag_p99_s: float  # of the client's event loop
     experts: dict[str, int] = field(default_factory=dict)  # requests by expert
     error_causes: dict[str, int] = field(default_factory=dict)
+    client: dict[str, float] = field(default_factory=dict)  # evidence on the load generator
 
 
 def measure(
-    requests: Sequence[Request], users: int, load: Load, loop_lags_s: Sequence[float]
+    requests: Sequence[Request],
+    users: int,
+    load: Load,
+    doubts: Sequence[str] = (),
+    client: dict[str, float] | None = None,
 ) -> Point:
-    """The point that `requests` make at `users` concurrent users."""
+    """The point that `requests` make at `users` concurrent users.
+
+    `doubts` are reasons from elsewhere not to believe it, `client` the load generator's evidence.
+    """
     measured = [request for request in requests if not request.warmup]
     good = [request for request in measured if request.ok]
     duration_s = _duration_s(good)
@@ -66,6 +73,7 @@ def measure(
         requests=len(measured),
         errors=len(measured) - len(good),
         invalid=[],
+        client=client or {},
         duration_s=duration_s,
         tokens_per_s=tokens / duration_s if good else 0.0,
         requests_per_s=len(good) / duration_s if good else 0.0,
@@ -76,17 +84,11 @@ def measure(
         itl_s=summarise([gap for r in good for gap in np.diff(r.token_times_s)]),
         e2e_s=summarise([request.e2e_s for request in good]),
         token_lateness_p50=float(np.median(lateness)) if lateness else MISSING,
-        loop_lag_p99_s=float(np.percentile(loop_lags_s, 99)) if loop_lags_s else MISSING,
         experts=_counts([str(r.expert) for r in measured if r.expert >= 0]),
         error_causes=_counts([r.error or "no tokens" for r in measured if not r.ok]),
     )
-    point.invalid.extend(_doubts(point, measured, load))
+    point.invalid.extend([*_doubts(point, measured, load), *doubts])
     return point
-
-
-def invalidate(point: Point, reason: str) -> None:
-    """Add a reason, found outside the requests, not to believe the point."""
-    point.invalid.append(reason)
 
 
 def summarise(values: Sequence[float]) -> Summary:
@@ -114,12 +116,6 @@ def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
         doubts.append(
             f"the engine could not keep its clock: tokens late by {point.token_lateness_p50:.0%} "
             f"of a step at the median (at most {load.max_token_lateness:.0%}): use fewer users"
-        )
-    if point.loop_lag_p99_s > load.max_loop_lag_s:
-        doubts.append(
-            f"the load generator lagged: {point.loop_lag_p99_s * 1e3:.1f} ms at the 99th "
-            f"percentile (at most {load.max_loop_lag_s * 1e3:.1f} ms): use fewer users "
-            "or a free core"
         )
     return doubts
 

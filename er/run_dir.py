@@ -73,6 +73,10 @@ class RunDir:
             pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
         )
 
+    def keep_requests(self, users: int, requests: Iterable[Request]) -> None:
+        """Write one point's requests, all at once."""
+        frame(requests).to_parquet(self.path / "requests" / f"c{users:04d}.parquet", index=False)
+
     @contextmanager
     def request_log(self, users: int) -> Iterator["RequestLog"]:
         """A log of one point's requests: lines while they come, a Parquet file at the end.
@@ -87,7 +91,7 @@ class RunDir:
             finally:
                 file.flush()
                 if requests:
-                    frame(requests).to_parquet(lines.with_suffix(".parquet"), index=False)
+                    self.keep_requests(users, requests)
         lines.unlink()
 
 

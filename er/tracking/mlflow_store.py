@@ -83,7 +83,14 @@ def _log(
         client.log_batch(run_id, metrics=metrics(point))
     invalid = sum(1 for point in run.points() if point.invalid)
     client.log_batch(run_id, tags=[RunTag("er.invalid_points", str(invalid))])
-    for name in ("config.json", "provenance.json", "run.json", "points.json", "gateway_cost.json"):
+    for name in (
+        "config.json",
+        "provenance.json",
+        "run.json",
+        "points.json",
+        "gateway_cost.json",
+        "predicted.json",
+    ):
         if (run.path / name).exists():
             client.log_artifact(run_id, str(run.path / name))
     for folder in ("requests", "logs"):
@@ -97,13 +104,13 @@ def metrics(point: Point) -> list[Metric]:
     values = {
         "duration_s": point.duration_s,
         "errors": float(point.errors),
-        "loop_lag_p99_s": point.loop_lag_p99_s,
         "output_tokens_mean": point.output_tokens_mean,
         "requests": float(point.requests),
         "requests_per_s": point.requests_per_s,
         "token_lateness_p50": point.token_lateness_p50,
         "tokens_per_s": point.tokens_per_s,
     }
+    values |= {f"client/{name}": float(value) for name, value in point.client.items()}
     for quantity in ("ttft", "tpot", "itl", "e2e"):
         summary = getattr(point, f"{quantity}_s")
         for statistic in ("min", "p50", "p95", "p99"):

@@ -37,7 +37,7 @@ def finished_run() -> Callable[..., RunDir]:
             with run.request_log(users) as log:
                 for index in range(count):
                     log.add(answered(index, users))
-            run.add_point(measure(log.requests, users, config.load, []))
+            run.add_point(measure(log.requests, users, config.load))
         run.set_status(status)
         return run
 

@@ -49,7 +49,7 @@ def test_latencies_of_a_request_follow_their_definitions() -> None:
 
 
 def test_a_point_is_made_of_measured_requests_only() -> None:
-    point = measure([request(warmup=True, send_s=-9), request(0), request(2)], 1, LOAD, [0.001])
+    point = measure([request(warmup=True, send_s=-9), request(0), request(2)], 1, LOAD)
     assert point.invalid == []
     assert (point.requests, point.errors, point.duration_s) == (2, 0, 4.0)
     assert (point.tokens_per_s, point.requests_per_s) == (1.5, 0.5)
@@ -61,32 +61,35 @@ def test_gaps_are_pooled_over_requests() -> None:
     long = request(tokens=101)
     short = request()
     short.token_times_s = [1.0, 11.0]
-    point = measure([long, short], 1, LOAD, [])
+    point = measure([long, short], 1, LOAD)
     assert point.itl_s.count == 101
     assert point.itl_s.max == 10.0
     assert point.itl_s.p50 == 0.5
 
 
 @pytest.mark.parametrize(
-    ("requests", "lags_s", "says"),
+    ("requests", "says"),
     [
-        ([request(), request(error="reset", token_times_s=[])], [], "1 of 2 requests failed"),
-        ([request(), request(tokens=0)], [], "1 x no tokens"),
-        ([request()], [], "only 1 requests"),
-        ([], [], "only 0 requests"),
-        ([request(token_lateness=[0.2] * 3)] * 2, [], "could not keep its clock"),
-        ([request(max_tokens=9, token_lateness=[0.0])] * 2, [], "not the tokens asked for"),
-        ([request()] * 2, [0.02], "the load generator lagged: 20.0 ms"),
+        ([request(), request(error="reset", token_times_s=[])], "1 of 2 requests failed"),
+        ([request(), request(tokens=0)], "1 x no tokens"),
+        ([request()], "only 1 requests"),
+        ([], "only 0 requests"),
+        ([request(token_lateness=[0.2] * 3)] * 2, "could not keep its clock"),
+        ([request(max_tokens=9, token_lateness=[0.0])] * 2, "not the tokens asked for"),
     ],
 )
-def test_a_doubtful_point_is_invalid(
-    requests: list[Request], lags_s: list[float], says: str
-) -> None:
-    assert says in " ".join(measure(requests, 1, LOAD, lags_s).invalid)
+def test_a_doubtful_point_is_invalid(requests: list[Request], says: str) -> None:
+    assert says in " ".join(measure(requests, 1, LOAD).invalid)
+
+
+def test_a_doubt_from_elsewhere_makes_a_point_invalid() -> None:
+    point = measure([request()] * 2, 1, LOAD, ["the load generator lagged"], {"cpu_share": 1.0})
+    assert point.invalid == ["the load generator lagged"]
+    assert point.client == {"cpu_share": 1.0}
 
 
 def test_failed_requests_do_not_enter_latencies() -> None:
-    point = measure([request(), request(error="reset", token_times_s=[99.0])], 1, LOAD, [])
+    point = measure([request(), request(error="reset", token_times_s=[99.0])], 1, LOAD)
     assert point.ttft_s.count == 1
     assert point.error_causes == {"reset": 1}
 
