@@ -1,0 +1,52 @@
+"""Command lines that run a program inside the TensorRT-LLM container, or without one."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from er.config_trtllm import Container, Runtime
+
+PROGRAM = {
+    Runtime.docker: "docker",
+    Runtime.apptainer: "apptainer",
+    Runtime.pyxis: "srun",
+}
+
+
+def inside(
+    container: Container,
+    command: Sequence[str],
+    *,
+    binds: Sequence[Path],
+    gpus: Sequence[int],
+    env: Mapping[str, str],
+) -> list[str]:
+    """`command` in the container: folders bound under their own names, only `gpus` visible."""
+    folders = [str(path) for path in binds]
+    variables = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)), **env}
+    match container.runtime:
+        case Runtime.bare:
+            return ["env", *assignments(variables), *command]
+        case Runtime.docker:
+            # The device list decides what is visible, and numbers it from 0.
+            shown = [f"--env={pair}" for pair in assignments(env)]
+            volumes = [f"--volume={folder}:{folder}" for folder in folders]
+            devices = ",".join(map(str, gpus))
+            start = ["docker", "run", "--rm", "--init", "--network=host", "--ipc=host"]
+            start += ["--ulimit=memlock=-1", "--ulimit=stack=67108864"]
+            return [
+                *start, f'--gpus="device={devices}"', *volumes, *shown, container.image, *command
+            ]  # fmt: skip
+        case Runtime.apptainer:
+            shown = [f"--env={pair}" for pair in assignments(variables)]
+            start = ["apptainer", "exec", "--nv", "--cleanenv", f"--bind={','.join(folders)}"]
+            return [*start, *shown, container.image, *command]
+        case Runtime.pyxis:
+            mounts = ",".join(f"{folder}:{folder}" for folder in folders)
+            start = ["srun", "--ntasks=1", f"--container-image={container.image}"]
+            start += [f"--container-mounts={mounts}"]
+            return [*start, "env", *assignments(variables), *command]
+
+
+def assignments(variables: Mapping[str, str]) -> list[str]:
+    """NAME=VALUE for each."""
+    return [f"{name}={value}" for name, value in variables.items()]

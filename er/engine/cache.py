@@ -1,0 +1,151 @@
+"""Built engines, each in a folder named by the digest of everything it was built from.
+
+engines/NAME-KEY/             rank0.engine ... config.json, request.json
+engines/.building/NAME-KEY/   a build under way, or what a killed one left
+engines/.locks/NAME-KEY       held by its builder; the kernel frees it when the builder dies
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from er.errors import ErError
+
+REQUEST = "request.json"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An engine by what it is built from; `expected` is what its config.json must then say."""
+
+    name: str  # for people, such as llama3_70b-int8_weight_only-tp4
+    request: dict[str, Any]
+    expected: dict[str, Any]  # dotted path into config.json: value
+    ranks: int
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical request, in hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.request, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def folder(self) -> str:
+        """The engine's folder in the cache."""
+        return f"{self.name}-{self.key[:16]}"
+
+
+def obtain(root: Path, wanted: Wanted, build: Callable[[Path], None]) -> tuple[Path, bool]:
+    """Path of the engine, and whether it was there already.
+
+    `build` gets an empty folder, in which it leaves the engine in `engine/`. It is called by one
+    builder at a time; others wait and reuse. Raises ErError when an engine, built or found, is not
+    what was wanted; then, and when `build` raises, the cache is as before.
+    """
+    path = root / wanted.folder
+    with locked(root, wanted.folder):
+        if path.exists():
+            require(path, wanted)
+            return path, True
+        with building(root, wanted.folder) as work:
+            build(work)
+            require_built(work / "engine", wanted)
+            (work / "engine" / REQUEST).write_text(json.dumps(wanted.request, indent=1))
+            (work / "engine").rename(path)
+    return path, False
+
+
+@contextmanager
+def locked(root: Path, folder: str) -> Iterator[None]:
+    """Hold the lock of one engine, after whoever holds it now."""
+    (root / ".locks").mkdir(parents=True, exist_ok=True)
+    with (root / ".locks" / folder).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def building(root: Path, folder: str) -> Iterator[Path]:
+    """An empty folder for a build, removed afterwards; a killed builder's is cleared first."""
+    work = root / ".building" / folder
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def require(path: Path, wanted: Wanted) -> None:
+    """Raise ErError unless the engine in the cache is the wanted one."""
+    fault = fault_of(path, wanted.expected, wanted.ranks)
+    kept = path / REQUEST
+    if not fault and (not kept.is_file() or json.loads(kept.read_text()) != wanted.request):
+        fault = f"{REQUEST} is not of this request"
+    if fault:
+        raise ErError(f"engine {path} is damaged: {fault}; delete the folder and build again")
+
+
+def require_built(path: Path, wanted: Wanted) -> None:
+    """Raise ErError unless the tools left what was asked for."""
+    if fault := fault_of(path, wanted.expected, wanted.ranks):
+        raise ErError(f"the tools built another engine than asked for: {fault} (in {wanted.name})")
+
+
+def fault_of(path: Path, expected: dict[str, Any], ranks: int) -> str:
+    """What is wrong with an engine folder; empty when nothing is."""
+    for rank in range(ranks):
+        file = path / f"rank{rank}.engine"
+        if not file.is_file() or file.stat().st_size == 0:
+            return f"{file.name} is missing or empty"
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        return f"config.json cannot be read ({error.__class__.__name__})"
+    for place, value in expected.items():
+        found = config
+        for name in place.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
+        if found != value:
+            return f"{place} is {found}, not {value}"
+    return ""
+
+
+def engines(root: Path) -> list[Path]:
+    """The folders of all engines in the cache."""
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes on disk."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def prune(root: Path) -> list[Path]:
+    """Remove what killed builders left and engines without their request; the paths removed."""
+    left = root / ".building"
+    gone = [path for path in engines(root) if not (path / REQUEST).is_file()]
+    gone += [path for path in left.iterdir() if not busy(root, path.name)] if left.is_dir() else []
+    for path in gone:
+        shutil.rmtree(path)
+    return gone
+
+
+def busy(root: Path, folder: str) -> bool:
+    """Whether a builder holds the engine's lock."""
+    path = root / ".locks" / folder
+    if not path.exists():
+        return False
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False

@@ -1,0 +1,162 @@
+"""From a request for an engine to its folder in the cache."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from er import container
+from er.config_trtllm import Quantization, Runtime
+from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
+from er.engine.trtllm import EngineRequest
+from er.errors import ErError
+from er.process import running
+
+# What TensorRT-LLM calls it in an engine's config.json.
+QUANT_ALGO = {
+    Quantization.fp16: None,
+    Quantization.bf16: None,
+    Quantization.int8_weight_only: "W8A16",
+    Quantization.int8_smoothquant: "W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN",
+    Quantization.fp8: "FP8_PER_CHANNEL_PER_TOKEN",
+}
+DISK_SHARE = 2.2  # of the weights: the converted checkpoint and the engine, side by side
+STOP_TIMEOUT_S = 30.0
+
+
+def wanted(request: EngineRequest, checkpoint_digest: str, gpu: str) -> cache.Wanted:
+    """The engine as the cache knows it: built from these options, weights, GPU and container."""
+    engine = request.engine
+    commands = steps(request, Path("CHECKPOINT"), Path("WORK"))
+    limits = {
+        name: getattr(engine, name)
+        for name in ("max_batch_size", "max_num_tokens", "max_input_len", "max_seq_len")
+    }
+    expected: dict[str, Any] = {
+        "version": engine.version,
+        "pretrained_config.architecture": "LlamaForCausalLM",
+        "pretrained_config.dtype": request.dtype,
+        "pretrained_config.mapping.tp_size": request.tp,
+        "pretrained_config.quantization.quant_algo": QUANT_ALGO[request.quantization],
+        "build_config.plugin_config.tokens_per_block": engine.tokens_per_block,
+        **{f"build_config.{name}": value for name, value in limits.items()},
+    }
+    return cache.Wanted(
+        f"{request.config.deployment.model.name}-{request.quantization.value}-tp{request.tp}",
+        {
+            "commands": commands,
+            "checkpoint_sha256": checkpoint_digest,
+            "gpu": gpu,
+            "trtllm_version": engine.version,
+            "container": [engine.container.image, engine.container.digest],
+        },
+        expected,
+        request.tp,
+    )
+
+
+def steps(request: EngineRequest, source: Path, work: Path) -> list[list[str]]:
+    """The commands of one build, each checked against the options of the pinned version."""
+    commands = [
+        trtllm_commands.convert(request, source, work / "converted"),
+        trtllm_commands.build(request, work / "converted", work / "engine"),
+    ]
+    for command in commands:
+        trtllm_options.check(request.engine.version, command)
+    return commands
+
+
+def build(request: EngineRequest, say: Callable[[str], None]) -> Path:
+    """The engine in the cache, built when it is not there; `say` is told what happens.
+
+    Raises ErError when a tool, the checkpoint, or room on the disk is missing, or a tool fails.
+    """
+    config = request.config
+    require_tools(request)
+    gpu = gpu_name()
+    source = checkpoint.checked(
+        Path(request.engine.checkpoint), config.deployment.model, Path(config.cache_dir)
+    )
+    it = wanted(request, source.digest, gpu)
+    root = engines_dir(request)
+    say(f"engine {it.folder}")
+    if cache.busy(root, it.folder):
+        say("another builder is at work on it: waiting")
+    path, reused = cache.obtain(
+        root, it, lambda work: run_steps(request, source.path, work, log_path(root, it), say)
+    )
+    say(f"{'reused' if reused else 'built'}: {path}")
+    return path
+
+
+def run_steps(
+    request: EngineRequest, source: Path, work: Path, log: Path, say: Callable[[str], None]
+) -> None:
+    """Run the build's commands one after the other; the tools' output goes to `log`."""
+    require_disk(request, work)
+    binds = [source, work.parent.parent.resolve()]
+    if request.engine.calibration:
+        binds.append(Path(request.engine.calibration).resolve())
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    for command in steps(request, source, work.resolve()):
+        say(f"running: {' '.join(command)} (log: {log})")
+        line = container.inside(
+            request.engine.container, command, binds=binds, gpus=range(request.tp), env={}
+        )
+        tool = Path(next(part for part in command if "convert" in part or "build" in part)).name
+        with running(line, log, name=tool, stop_timeout_s=STOP_TIMEOUT_S) as child:
+            if child.guard.wait():
+                child.require_alive()
+
+
+def engines_dir(request: EngineRequest) -> Path:
+    """Where engines are kept."""
+    return Path(request.config.cache_dir) / "engines"
+
+
+def log_path(root: Path, it: cache.Wanted) -> Path:
+    """Where the tools' output of the last build is kept."""
+    return root / ".logs" / f"{it.folder}.log"
+
+
+def require_disk(request: EngineRequest, work: Path) -> None:
+    """Raise ErError unless there is room for the converted checkpoint and the engine."""
+    need = DISK_SHARE * request.memory.engine_disk_bytes
+    have = shutil.disk_usage(work).free
+    if have < need:
+        raise ErError(
+            f"building needs {need / 1e9:.0f} GB in {work.parent.parent}, which has "
+            f"{have / 1e9:.0f} GB free: make room, or set cache_dir to another disk"
+        )
+
+
+def require_tools(request: EngineRequest) -> None:
+    """Raise ErError, saying how to get it, when there is no way to run TensorRT-LLM here."""
+    image = request.engine.container.image
+    runtime = request.engine.container.runtime
+    program = "trtllm-build" if runtime is Runtime.bare else container.PROGRAM[runtime]
+    if not shutil.which(program):
+        raise ErError(
+            f"TensorRT-LLM {request.engine.version} cannot be run here: {program} is missing; on a "
+            f"GPU node, use the container {image} with engine.container.runtime=docker, apptainer "
+            "or pyxis, or run er inside it with bare (dry=true shows what would be done)"
+        )
+
+
+def gpu_name() -> str:
+    """Name of the GPUs of this machine. Raises ErError when it has none."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ErError(
+            "engines are built on the GPU they will run on, and nvidia-smi finds none here: run "
+            "er.build on a GPU node (dry=true shows what would be done)"
+        ) from error
+    return done.stdout.splitlines()[0].strip()

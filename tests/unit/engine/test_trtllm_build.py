@@ -1,0 +1,291 @@
+"""The engine cache, driven through real faults by stand-ins for TensorRT-LLM's tools."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from er import build as cli
+from er.engine import trtllm_build
+from er.engine.trtllm import request_of
+from er.errors import ErError
+from er.sweep import plan
+
+FAKE = Path(__file__).parent / "fake_trtllm.py"
+SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "parameters": 1000}
+Usage = namedtuple("Usage", "total used free")
+
+
+class Node:
+    """A GPU node: tools on PATH, a checkpoint, a cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkpoint = folder / "hf"
+        self.cache = folder / "cache"
+        self.engines = self.cache / "engines"
+        self.calls = folder / "calls"
+        self.overrides = [
+            "deployment=b",
+            "deployment.tp=2",
+            *(f"deployment.model.{name}={value}" for name, value in SHAPE.items()),
+            "deployment.model.embedding_parameters=100",
+            "engine=trtllm",
+            "engine.container.runtime=bare",
+            f"engine.checkpoint={self.checkpoint}",
+            f"engine.convert_script={folder / 'convert_checkpoint.py'}",
+            f"cache_dir={self.cache}",
+        ]
+
+    def build(self, *overrides: str) -> Path:
+        [config] = plan([*self.overrides, *overrides])
+        return trtllm_build.build(request_of(config), say=print)
+
+    def started(self) -> list[str]:
+        return self.calls.read_text().split() if self.calls.exists() else []
+
+    def left(self) -> list[str]:
+        """What is in the cache beside whole engines, locks and logs."""
+        building = self.engines / ".building"
+        return [path.name for path in building.iterdir()] if building.exists() else []
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    node = Node(tmp_path)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for path in (tools / "trtllm-build", tools / "nvidia-smi"):
+        path.write_text(f"#!{sys.executable}\n{FAKE.read_text()}")
+        path.chmod(0o755)
+    (tmp_path / "convert_checkpoint.py").write_text(FAKE.read_text())
+    monkeypatch.setenv("PATH", f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_TRTLLM_CALLS", str(node.calls))
+    node.checkpoint.mkdir()
+    config = {
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_size": 32,
+    }
+    (node.checkpoint / "config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        (node.checkpoint / name).write_text(name)
+    return node
+
+
+BOTH = ["convert_checkpoint.py", "trtllm-build"]
+
+
+def test_built_once_then_reused(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    path = node.build()
+    assert sorted(file.name for file in path.iterdir()) == [
+        "config.json",
+        "rank0.engine",
+        "rank1.engine",
+        "request.json",
+    ]
+    assert "built: " in capsys.readouterr().out
+    assert node.build() == path
+    assert "reused: " in capsys.readouterr().out
+    assert node.started() == BOTH
+    assert node.left() == []
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["engine.max_batch_size=8", "engine.container.digest=sha256:1", "engine=trtllm_bf16"],
+)
+def test_another_request_is_another_engine(node: Node, override: str) -> None:
+    first = node.build()
+    if override.startswith("engine="):
+        node.overrides = [word for word in node.overrides if not word.startswith("engine=")]
+    assert node.build(override) != first
+    assert node.started() == BOTH * 2
+
+
+def test_a_changed_checkpoint_is_another_engine(node: Node) -> None:
+    first = node.build()
+    (node.checkpoint / "model.safetensors").write_text("other weights")
+    assert node.build() != first
+    assert node.started() == BOTH * 2
+
+
+def test_two_builders_build_once(node: Node) -> None:
+    command = [sys.executable, "-m", "er.build", *node.overrides]
+    builders = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [builder.communicate(timeout=120)[0] for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0]
+    assert sorted("reused: " in text for text in said) == [False, True]
+    assert node.started() == BOTH
+
+
+def test_a_killed_builder_leaves_nothing_in_the_way(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_TRTLLM", "hang")
+    builder = subprocess.Popen([sys.executable, "-m", "er.build", *node.overrides])
+    assert eventually(lambda: any(node.engines.glob(".building/*/engine/rank0.engine")))
+    assert cli.main(["action=prune", *node.overrides]) == 0
+    assert len(node.left()) == 1, "a builder at work was disturbed"
+    builder.send_signal(signal.SIGKILL)
+    builder.wait()
+    assert len(node.left()) == 1
+    assert not [path for path in node.engines.iterdir() if path.name[0] != "."]
+    monkeypatch.delenv("FAKE_TRTLLM")
+    node.build()
+    assert node.left() == []
+
+
+def test_prune_removes_what_a_killed_builder_left(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = node.build()
+    (node.engines / ".building" / "half").mkdir(parents=True)
+    (node.engines / "half").mkdir()
+    capsys.readouterr()
+    assert cli.main(["action=prune", *node.overrides]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert cli.main(["action=list", *node.overrides]) == 0
+    assert capsys.readouterr().out.split()[-1] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "says"),
+    [
+        ("fail", r"^trtllm-build stopped .* status 1: .*Unsupported architecture.*\(log: "),
+        ("disk_full", "No space left on device"),
+        ("wrong_batch", r"built another engine than asked for: .*tokens_per_block is None, not 64"),
+        ("no_rank", r"built another engine than asked for: rank0\.engine is missing"),
+    ],
+)
+def test_a_failed_build_leaves_the_cache_as_it_was(
+    node: Node, monkeypatch: pytest.MonkeyPatch, behaviour: str, says: str
+) -> None:
+    monkeypatch.setenv("FAKE_TRTLLM", behaviour)
+    with pytest.raises(ErError, match=says):
+        node.build()
+    assert node.left() == []
+    assert not [path for path in node.engines.iterdir() if path.name[0] != "."]
+
+
+def test_too_little_room_is_told_before_a_tool_starts(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trtllm_build.shutil, "disk_usage", lambda _: Usage(1, 1, 0))
+    with pytest.raises(ErError, match=r"building needs .* GB in .*engines, which has 0 GB free"):
+        node.build()
+    assert node.started() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: (path / "rank1.engine").unlink(), "rank1.engine is missing or empty"),
+        (lambda path: (path / "rank0.engine").write_text(""), "rank0.engine is missing or empty"),
+        (lambda path: (path / "config.json").write_text("{"), "config.json cannot be read"),
+        (lambda path: (path / "config.json").write_text("[]"), "version is None, not 0.19.0"),
+        (lambda path: (path / "request.json").write_text("{}"), "request.json is not of this"),
+    ],
+)
+def test_a_damaged_or_foreign_engine_is_not_used(
+    node: Node, damage: Callable[[Path], object], says: str
+) -> None:
+    path = node.build()
+    damage(path)
+    with pytest.raises(ErError, match=rf"^engine {path} is damaged: {says}.*delete the folder"):
+        node.build()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("", r"is missing: accept the Llama 3 licence at huggingface\.co/meta-llama"),
+        ("tokenizer.json", "is not complete: tokenizer.json is missing"),
+        ("model.safetensors", "is not complete: model.safetensors is missing"),
+    ],
+)
+def test_an_incomplete_checkpoint(node: Node, name: str, says: str) -> None:
+    if name:
+        (node.checkpoint / name).unlink()
+    else:
+        node.checkpoint.rename(node.checkpoint.with_name("elsewhere"))
+    with pytest.raises(ErError, match=says):
+        node.build()
+
+
+def test_a_missing_shard_of_the_index_is_named(node: Node) -> None:
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (node.checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    (node.checkpoint / "model-1.safetensors").touch()
+    with pytest.raises(ErError, match=r"model-2\.safetensors is missing"):
+        node.build()
+
+
+def test_a_checkpoint_of_another_model(node: Node) -> None:
+    with pytest.raises(ErError, match="its num_hidden_layers is 2, that of llama3_70b is 3"):
+        node.build("deployment.model.layers=3")
+
+
+def test_a_dry_run_builds_nothing(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dry=true", *node.overrides]) == 0
+    out = capsys.readouterr().out
+    assert f"--model_dir {node.checkpoint}" in out
+    assert "sequences of 512" in out
+    assert "not built yet" in out
+    assert node.started() == []
+
+
+def test_options_are_held_against_installed_tools(
+    node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tool in ("bin/trtllm-build", "convert_checkpoint.py"):
+        text = "import sys\nprint('--checkpoint_dir --model_dir')\n"
+        path = node.checkpoint.parent / tool
+        path.write_text(f"#!{sys.executable}\n{text}")
+    assert cli.main(["action=options", *node.overrides]) == 1
+    out = capsys.readouterr().out
+    assert "--kv_cache_type" in out
+    assert "--checkpoint_dir" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["deployment=d"], 1, "er.build: .*dry=true shows what would be done"),
+        (["deployment=d", "engine.container.runtime=bare"], 1, "trtllm-build is missing"),
+        (["action=burn"], 2, r"action is burn: choose of \['build', 'list'"),
+        (["dry=perhaps"], 2, "dry is perhaps: give true or false"),
+        (["engine=simulated"], 2, "only engine=trtllm is built"),
+    ],
+)
+def test_without_tensorrt_llm_one_line_says_what_is_missing(
+    arguments: list[str],
+    code: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert cli.main(arguments) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(says, line)
+
+
+def eventually(condition: Callable[[], bool], limit_s: float = 60) -> bool:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
