@@ -10,7 +10,7 @@ import uvloop
 
 from er.errors import ErError
 from er.gateway.app import application, listening
-from er.routing import classify
+from er.routing.router import load
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT. Raises ErError when the router or the port does not do."""
-    router = classify.load(options.router)
+    router = load(options.router)
     if router.experts != len(options.experts):
         raise ErError(
             f"{options.router} chooses between {router.experts} experts, --expert names "

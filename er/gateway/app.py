@@ -10,7 +10,7 @@ from er.errors import ErError
 from er.gateway import control, relay
 from er.gateway.paths import GENERATE_PATH, METRICS_PATH, READY_PATH
 from er.gateway.state import State
-from er.routing.classify import Router
+from er.routing.router import Router
 
 BODY_BYTES_AT_MOST = 16 * 2**20
 CONNECT_TIMEOUT_S = 5.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from er.routing.classify import Router
+from er.routing.router import Router
 
 
 @dataclass

@@ -22,8 +22,9 @@ def prices(scores: Floats) -> Floats:
     and what would win others'; these are in the middle.
     """
     _, losses = cheapest_moves(scores, equal_assignment(scores))
-    found: Floats = all_shortest(losses).mean(axis=1)
-    return found - found.mean()
+    found = all_shortest(losses).mean(axis=1)
+    centred: Floats = found - found.mean()
+    return centred
 
 
 def rough_prices(scores: Floats) -> Floats:

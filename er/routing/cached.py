@@ -38,11 +38,12 @@ def router_for(
         artefact.read(path)
         return path
     # Not at the top: scikit-learn and numba cost a second, which a cached router does not need.
-    from er.routing import classify, clusters
+    from er.routing import clusters
+    from er.routing.router import save
 
     trained_on = [text.text for text in texts if text.split == "train"]
     router = clusters.fit(trained_on, routing, experts, seed, metadata)
-    classify.save(router, path)
+    save(router, path)
     return path
 
 

@@ -1,78 +1,40 @@
-"""Which expert a prompt belongs to, and why.
+"""`python -m er.routing.classify ROUTER "prompt"`: the expert of a prompt, and why."""
 
-A prompt becomes a tf-idf vector, is projected on the router's components and scaled to length one.
-An expert's score is that vector times the expert's centre, less half the centre's square, less the
-expert's price; without prices the highest score belongs to the nearest centre.
-"""
+import sys
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from er.routing import cli
+from er.routing.explain import Explanation, explain
+from er.routing.router import Router, load
 
-import numpy as np
-from numpy.typing import NDArray
-
-from er.routing import artefact
-from er.routing.lookup import Lookup, score
-
-Floats = NDArray[np.float64]
+TERMS_SHOWN = 10
 
 
-@dataclass(frozen=True)
-class Router:
-    """A trained classifier for `k` experts over `v` terms and `d` components."""
-
-    terms: list[str]  # v of them
-    idf: Floats  # (v,)
-    components: NDArray[np.float32]  # (v, d)
-    centres: Floats  # (k, d)
-    prices: Floats  # (k,)
-    sublinear_tf: bool  # a term counts 1 + ln(count) in place of its count
-    metadata: dict[str, Any]  # what it was trained from
-    lookup: Lookup = field(init=False, repr=False, compare=False)
-    offsets: Floats = field(init=False, repr=False, compare=False)  # (k,)
-
-    def __post_init__(self) -> None:
-        lookup = Lookup(self.terms, self.idf, self.components, self.sublinear_tf)
-        object.__setattr__(self, "lookup", lookup)
-        object.__setattr__(self, "offsets", (self.centres**2).sum(axis=1) / 2 + self.prices)
-
-    @property
-    def experts(self) -> int:
-        """How many experts it chooses from."""
-        return len(self.centres)
-
-    def scores(self, text: str) -> Floats:
-        """One score per expert."""
-        return score(*self.lookup.embed(text), self.centres, self.offsets)
-
-    def classify(self, text: str) -> int:
-        """The expert for a prompt: the highest score, the first of equals."""
-        return int(self.scores(text).argmax())
+def main() -> None:
+    """Print the expert, every score, the margin and the terms that decided."""
+    parser = cli.parser("classify", "The expert of a prompt, and why.")
+    parser.add_argument("prompt", help="its text; - reads standard input")
+    options = parser.parse_args()
+    text = sys.stdin.read() if options.prompt == "-" else options.prompt
+    router = load(options.router)
+    print("\n".join(report(router, explain(router, text))))
 
 
-def load(path: Path) -> Router:
-    """Read a router from its file. Raises ErError when it is not an intact router."""
-    arrays, metadata = artefact.read(path)
-    return Router(
-        terms=bytes(arrays["terms"]).decode().split("\n"),
-        idf=arrays["idf"],
-        components=arrays["components"],
-        centres=arrays["centres"],
-        prices=arrays["prices"],
-        sublinear_tf=bool(arrays["sublinear_tf"]),
-        metadata=metadata,
-    )
+def report(router: Router, why: Explanation) -> list[str]:
+    """A decision as lines of text."""
+    lines = [f"expert {why.expert}", "", "expert     score     price    weight"]
+    for expert, score in enumerate(why.scores):
+        mark = " <" if expert == why.expert else ""
+        price, weight = router.prices[expert], why.weights[expert]
+        lines.append(f"{expert:6d} {score:9.4f} {price:9.4f} {weight:9.4f}{mark}")
+    lines += ["", f"margin over expert {why.runner_up}: {why.margin:.4f}, made of"]
+    shown = why.terms[:TERMS_SHOWN]
+    lines += [f"{part:+10.4f}  {term}" for term, part in shown]
+    if len(why.terms) > TERMS_SHOWN:
+        rest = sum(part for _, part in why.terms[TERMS_SHOWN:])
+        lines.append(f"{rest:+10.4f}  {len(why.terms) - TERMS_SHOWN} more terms")
+    lines.append(f"{why.offset:+10.4f}  whatever the prompt (centres and prices)")
+    return lines
 
 
-def save(router: Router, path: Path) -> None:
-    """Write a router to a file."""
-    arrays: artefact.Arrays = {
-        "terms": np.frombuffer("\n".join(router.terms).encode(), np.uint8),
-        "idf": router.idf,
-        "components": router.components,
-        "centres": router.centres,
-        "prices": router.prices,
-        "sublinear_tf": np.array(router.sublinear_tf),
-    }
-    artefact.write(path, arrays, router.metadata)
+if __name__ == "__main__":
+    cli.run(main)

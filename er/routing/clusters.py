@@ -13,8 +13,8 @@ from sklearn.preprocessing import normalize
 from er import config
 from er.errors import ErError
 from er.routing import balance
-from er.routing.classify import Router
 from er.routing.features import terms
+from er.routing.router import Router
 
 ROUNDS_AT_MOST = 50
 

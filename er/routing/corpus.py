@@ -73,7 +73,7 @@ def read_package(corpus: config.Corpus, cache_dir: Path) -> list[Text]:
 def prompts(archive: zipfile.ZipFile, topic: str, file: str) -> list[str]:
     """The cleaned prompts of one JSON Lines file of the package."""
     try:
-        lines = archive.read(file).decode().splitlines()
+        lines = archive.read(file).splitlines()
     except KeyError:
         raise ConfigError(
             f"corpus.topics.{topic} names {file}, which the package does not hold: correct the path"

@@ -11,7 +11,8 @@ import pytest
 from er import config
 from er.engine.kinds import models
 from er.gateway.serve import serve as serve_gateway
-from er.routing import classify, clusters
+from er.routing import clusters
+from er.routing.router import load, save
 from er.server.embedded import serve as serve_triton
 from er.sweep import plan
 
@@ -26,8 +27,8 @@ def router(tmp_path_factory):
     texts = [f"{words} {word}" for words in (LAW, COOKING) for word in words.split()]
     routing = config.Routing("test", 2, False, 1, 1.0, 1, False)
     path = tmp_path_factory.mktemp("router") / "router.npz"
-    classify.save(clusters.fit(texts, routing, clusters=2, seed=0, metadata={}), path)
-    return classify.load(path), path
+    save(clusters.fit(texts, routing, clusters=2, seed=0, metadata={}), path)
+    return load(path), path
 
 
 @pytest.fixture(scope="module")

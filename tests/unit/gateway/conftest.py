@@ -16,7 +16,7 @@ from er import config
 from er.gateway.app import application, listening
 from er.gateway.paths import GENERATE_PATH
 from er.routing import clusters
-from er.routing.classify import Router
+from er.routing.router import Router
 
 HOST = "127.0.0.1"
 TOPICS = {"law": "plaintiff court contract liable", "cooking": "oven butter flour simmer"}

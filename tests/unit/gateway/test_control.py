@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from er.routing.classify import Router
+from er.routing.router import Router
 from tests.unit.gateway.conftest import TOPICS, Expert, Start, event
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from er.gateway.relay import EXPERT_HEADER
-from er.routing.classify import Router
+from er.routing.router import Router
 from tests.unit.gateway.conftest import HOST, TOPICS, Expert, Start, event
 
 

@@ -17,8 +17,7 @@ from er import config
 from er.errors import ErError
 from er.gateway.serve import serve
 from er.results import Endpoint
-from er.routing import classify
-from er.routing.classify import Router
+from er.routing.router import Router, save
 from tests.unit.gateway.conftest import HOST, event
 
 ANY_PORT = config.Gateway(port=0, ready_timeout_s=60)
@@ -49,7 +48,7 @@ def expert() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def path(router: Router, tmp_path: Path) -> Path:
-    classify.save(router, tmp_path / "router.npz")
+    save(router, tmp_path / "router.npz")
     return tmp_path / "router.npz"
 
 

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 
 from er.errors import ErError
-from er.routing import classify
-from er.routing.classify import Router
+from er.routing.router import Router, load, save
 from tests.unit.routing.conftest import WORDS, sentence
 
 
 @pytest.fixture
 def path(router: Router, tmp_path: Path) -> Path:
-    classify.save(router, tmp_path / "router.npz")
+    save(router, tmp_path / "router.npz")
     return tmp_path / "router.npz"
 
 
 def test_a_router_read_back_decides_alike(router: Router, path: Path) -> None:
-    again = classify.load(path)
+    again = load(path)
     assert again.metadata == router.metadata
     for topic in WORDS:
         text = sentence(topic, 1000)
@@ -28,13 +27,13 @@ def test_a_router_read_back_decides_alike(router: Router, path: Path) -> None:
 
 
 def test_the_same_router_gives_the_same_bytes(router: Router, path: Path, tmp_path: Path) -> None:
-    classify.save(router, tmp_path / "again.npz")
+    save(router, tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ErError, match=r"no router at .*absent\.npz"):
-        classify.load(tmp_path / "absent.npz")
+        load(tmp_path / "absent.npz")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -42,7 +41,7 @@ def test_a_file_cut_short_is_refused(path: Path, share: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ErError, match=r"router\.npz is not a router, or is cut short"):
-        classify.load(path)
+        load(path)
 
 
 def test_a_changed_centre_is_refused(path: Path) -> None:
@@ -51,7 +50,7 @@ def test_a_changed_centre_is_refused(path: Path) -> None:
     arrays["centres"][0, 0] += 1e-9
     np.savez_compressed(path, **arrays)
     with pytest.raises(ErError, match=r"router\.npz was changed after it was written"):
-        classify.load(path)
+        load(path)
 
 
 def test_a_changed_byte_is_refused_or_changes_nothing(router: Router, path: Path) -> None:
@@ -61,7 +60,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(router: Router, path: Path
     for place in places:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         try:
-            again = classify.load(path)
+            again = load(path)
         except ErError:
             refused += 1
         else:  # a byte of the packing that no reader looks at
@@ -78,7 +77,7 @@ def test_another_format_is_named(path: Path) -> None:
     arrays["head"] = np.frombuffer(head, np.uint8)
     np.savez_compressed(path, **arrays)
     with pytest.raises(ErError, match="has the format xx-router-"):
-        classify.load(path)
+        load(path)
 
 
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
@@ -87,4 +86,4 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     shutil.copy(__file__, tmp_path / "text.npz")
     for name in ("other", "pickle", "text"):
         with pytest.raises(ErError, match=rf"{name}\.npz is not a router"):
-            classify.load(tmp_path / f"{name}.npz")
+            load(tmp_path / f"{name}.npz")

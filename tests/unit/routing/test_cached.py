@@ -7,9 +7,10 @@ import pytest
 
 from er import config
 from er.errors import ErError
-from er.routing import classify, clusters
+from er.routing import clusters
 from er.routing import corpus as corpora
 from er.routing.cached import router_for
+from er.routing.router import load
 from tests.unit.routing.conftest import CBTM
 
 
@@ -30,7 +31,7 @@ def test_every_input_makes_another_router(corpus: config.Corpus, tmp_path: Path)
         router_for(CBTM, replace(corpus, per_file_at_most=30), 3, 0, tmp_path),
     }
     assert len(paths) == 5
-    assert sorted(classify.load(path).experts for path in paths) == [2, 3, 3, 3, 3]
+    assert sorted(load(path).experts for path in paths) == [2, 3, 3, 3, 3]
 
 
 def test_held_out_prompts_are_not_trained_on(

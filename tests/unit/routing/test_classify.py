@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-from er.routing import classify, clusters, kernel
-from er.routing.classify import Router
-from tests.unit.routing.conftest import BALANCED, CBTM, WORDS, sentence
+from er.routing import kernel
+from er.routing.router import Router, save
+from tests.unit.routing.conftest import WORDS, sentence
 
 ODD = [
     "",
@@ -62,13 +62,6 @@ def reference(router: Router, texts: list[str]) -> NDArray[np.intp]:
     return decisions
 
 
-@pytest.fixture(scope="session", params=[CBTM, BALANCED], ids=["cbtm", "balanced"])
-def either(request: pytest.FixtureRequest) -> Router:
-    """A router of either kind."""
-    texts = [sentence(topic, n) for n in range(40) for topic in WORDS]
-    return clusters.fit(texts, request.param, clusters=3, seed=0, metadata={})
-
-
 def test_decisions_are_those_of_scikit_learn(either: Router) -> None:
     mixed = [f"{sentence(a, n)} {sentence(b, -n)}" for n in range(99) for a in WORDS for b in WORDS]
     foreign = [f"ÇA {text.upper()} - naïve Ωmega" for text in mixed]
@@ -109,11 +102,11 @@ def test_topics_of_unseen_prompts_are_told_apart(either: Router) -> None:
 
 
 def test_another_process_decides_alike(router: Router, tmp_path: Path) -> None:
-    classify.save(router, tmp_path / "router.npz")
+    save(router, tmp_path / "router.npz")
     texts = [*(sentence(topic, 5) for topic in WORDS), "ÇA coûte", ""]
     script = (
-        "import sys; from pathlib import Path; from er.routing import classify\n"
-        "router = classify.load(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from er.routing.router import load\n"
+        "router = load(Path(sys.argv[1]))\n"
         "print(*(value.hex() for text in sys.argv[2:] for value in router.scores(text)))"
     )
     said = subprocess.run(

@@ -1,0 +1,100 @@
+"""`python -m er.routing.evaluate ROUTER [--corpus FILE.jsonl] [--report DIR]`: how good it is.
+
+Without a file the held-out prompts of the corpus that the router was trained on are used, shuffled.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from er import config
+from er.errors import ErError
+from er.routing import cli, clusters, corpus, jsonl
+from er.routing.measures import Evaluation, evaluate
+from er.routing.router import Router, load
+from er.sweep import plan
+
+
+def main() -> None:
+    """Measure, print, and write the report when it is asked for."""
+    parser = cli.parser("evaluate", "Load, agreement with labels, stability and top terms.")
+    parser.add_argument("--corpus", type=Path, metavar="FILE.jsonl", help="lines {text, label?}")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write numbers and pictures")
+    parser.add_argument("--seeds", type=int, default=2, help="other seeds to train for stability")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="default: .cache")
+    options = parser.parse_args()
+    router = load(options.router)
+    others: list[Router] = []
+    if options.corpus:
+        prompts = jsonl.read(options.corpus)
+    else:
+        texts = own_corpus(router, options.cache)
+        prompts = [jsonl.Labelled(text.text, text.topic) for text in texts if text.split == "test"]
+        random.Random(0).shuffle(prompts)  # else load over time would follow the topics' order
+        others = other_seeds(router, texts, options.seeds)
+    asked = [prompt.text for prompt in prompts]
+    labels = [prompt.label for prompt in prompts if prompt.label is not None]
+    measured = evaluate(router, asked, labels if len(labels) == len(asked) else None, others)
+    print("\n".join(report(measured)))
+    if options.report:
+        from er.routing import pictures
+
+        options.report.mkdir(parents=True, exist_ok=True)
+        (options.report / "evaluation.json").write_text(json.dumps(asdict(measured), indent=1))
+        for path in pictures.draw(router, asked, measured, options.report):
+            print(f"picture: {path}")
+
+
+def own_corpus(router: Router, cache_dir: Path) -> list[corpus.Text]:
+    """The corpus that a router was trained on. Raises ErError when it is not at hand any more."""
+    trained = router.metadata.get("corpus", {})
+    if "name" not in trained:
+        raise ErError("the router does not say what it was trained on: give --corpus FILE.jsonl")
+    [job] = plan([f"corpus={trained['name']}"])
+    texts = corpus.load(job.corpus, cache_dir)
+    if corpus.digest(texts) != trained["digest"]:
+        raise ErError(
+            f"corpus {trained['name']} is no longer the one that the router was trained on: "
+            "train it again, or give --corpus FILE.jsonl"
+        )
+    return texts
+
+
+def other_seeds(router: Router, texts: Sequence[corpus.Text], count: int) -> list[Router]:
+    """The same router trained with other seeds."""
+    routing = config.Routing(**router.metadata["routing"])
+    trained_on = [text.text for text in texts if text.split == "train"]
+    seed = router.metadata["seed"]
+    return [
+        clusters.fit(trained_on, routing, router.experts, seed + 1 + other, {})
+        for other in range(count)
+    ]
+
+
+def report(measured: Evaluation) -> list[str]:
+    """An evaluation as lines of text."""
+    lines = [
+        f"{measured.prompts} prompts, {len(measured.load)} experts",
+        f"load, max over mean: {measured.peak:.2f}; "
+        f"in {len(measured.peaks_over_time)} windows over time: "
+        f"{min(measured.peaks_over_time):.2f} to {max(measured.peaks_over_time):.2f}",
+    ]
+    if measured.agreement:
+        found = measured.agreement
+        lines.append(
+            f"agreement with labels: NMI {found.nmi:.3f}, purity {found.purity:.3f}, "
+            f"adjusted Rand index {found.ari:.3f}"
+        )
+    if measured.stability:
+        values = ", ".join(f"{value:.2f}" for value in measured.stability)
+        lines.append(f"stability, adjusted Rand index against other seeds: {values}")
+    lines += ["", "expert  prompts  top terms"]
+    for expert, (load_of, terms) in enumerate(zip(measured.load, measured.top_terms, strict=True)):
+        lines.append(f"{expert:6d} {load_of:8d}  {', '.join(terms)}")
+    return lines
+
+
+if __name__ == "__main__":
+    cli.run(main)
