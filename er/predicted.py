@@ -34,7 +34,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         progress.point_done(point)
 
 
-def points(config: Config, ladder: dict[int, list[Prompt]]) -> list[Point]:
+def points(config: Config, ladder: sending.Ladder) -> list[Point]:
     """Statistics of the predicted points alone."""
     deployment = virtual(config)
     return [
@@ -50,7 +50,7 @@ def virtual(config: Config) -> VirtualDeployment:
 
 
 def routed(
-    config: Config, ladder: dict[int, list[Prompt]]
+    config: Config, ladder: sending.Ladder
 ) -> Iterator[tuple[int, Sequence[Prompt], list[int]]]:
     """Concurrency, prompts, and the expert that the real router chooses for each prompt."""
     router = classify.load(sending.router_of(config)) if config.deployment.routed else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from er.config import Config
+from er.config import ClockKind, Config
 from er.load.users import requests_of
 from er.points import Point
 
@@ -55,7 +55,8 @@ class Progress:
 
     def point_done(self, point: Point) -> None:
         """A point is measured."""
-        verdict = "INVALID" if point.invalid else "valid"
+        virtual = self.jobs[self.job].clock.kind is ClockKind.virtual
+        verdict = "INVALID" if point.invalid else "predicted" if virtual else "valid"
         self._print(
             f"{self._where()}: {point.concurrency:4d} users, {point.requests} requests, "
             f"TTFT {point.ttft_s.p50 * 1e3:.1f} ms, TPOT {point.tpot_s.p50 * 1e3:.2f} ms, "

@@ -106,7 +106,7 @@ class RequestLog:
     def add(self, request: Request) -> None:
         """Keep one completed request."""
         self.requests.append(request)
-        self.file.write(json.dumps(asdict(request)) + "\n")
+        self.file.write(json.dumps(vars(request)) + "\n")
         if time.monotonic() - self.flushed_s > FLUSH_EVERY_S:
             self.file.flush()
             self.flushed_s = time.monotonic()
@@ -154,7 +154,7 @@ def frame(requests: Iterable[Request]) -> pd.DataFrame:
             "tpot_s": request.tpot_s if request.ok else float("nan"),
             "e2e_s": request.e2e_s if request.ok else float("nan"),
         }
-        rows.append(asdict(request) | latencies)
+        rows.append(vars(request) | latencies)
     return pd.DataFrame(rows)
 
 

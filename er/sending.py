@@ -6,13 +6,25 @@ from er.config import Config
 from er.load import prompts, users
 from er.results import Prompt
 from er.routing import cached, corpus
+from er.run_key import study_key
 
 
-def ladder_of(config: Config) -> dict[int, list[Prompt]]:
+Ladder = dict[int, list[Prompt]]  # prompts by concurrency
+_built: dict[str, Ladder] = {}
+
+
+def ladder_of(config: Config) -> Ladder:
     """Prompts of each concurrency, from the part of the corpus that no router was trained on.
 
-    The same for every deployment of one seed.
+    The same for every deployment of one study, so a sweep builds them once.
     """
+    key = study_key(config)
+    if key not in _built:
+        _built[key] = _build(config)
+    return _built[key]
+
+
+def _build(config: Config) -> Ladder:
     cache_dir = Path(config.cache_dir)
     texts = [
         (text.topic, text.text)

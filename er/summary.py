@@ -22,9 +22,12 @@ HEADINGS = (
 
 def table(runs: Sequence[RunDir]) -> Table:
     """Deployment x concurrency, from the run directories."""
-    kinds = sorted({run.read("config.json")["engine"]["kind"] for run in runs})
+    configs = [run.read("config.json") for run in runs]
+    engines = ", ".join(sorted({config["engine"]["kind"] for config in configs}))
+    virtual = {config["clock"]["kind"] for config in configs} == {"virtual"}
+    how = "Predicted on a virtual clock" if virtual else "Measured at the client"
     result = Table(
-        title=f"Measured at the client; engine: {', '.join(kinds)}",
+        title=f"{how}; engine: {engines}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
