@@ -270,9 +270,21 @@ class LoadClient(Enum):
     sockets = "sockets"
 
 
+class Arrivals(Enum):
+    """When users send.
+
+    closed_loop: the next prompt when the answer has ended. open_loop: on their own clock, whether
+    answers have come or not. burst: all at the same moment, again and again.
+    """
+
+    closed_loop = "closed_loop"
+    open_loop = "open_loop"
+    burst = "burst"
+
+
 @dataclass
 class Load:
-    """A closed loop: N users, each sends its next prompt when its answer has ended."""
+    """N users, and when each sends its next prompt."""
 
     name: str
     concurrency: list[int]
@@ -286,6 +298,12 @@ class Load:
     client: LoadClient = LoadClient.aiohttp
     workers: int = 1  # processes that share the users; of client sockets only
     min_concurrency: float = 0.995  # in flight on average, as a share of the users asked for
+    arrivals: Arrivals = Arrivals.closed_loop
+    think_time_s: float = 0.0  # closed_loop: from the end of an answer to the next prompt
+    ramp_s: float = 0.0  # closed_loop: from the first user's first prompt to the last's
+    user_rate_per_s: float = 1.0  # open_loop: prompts of one user in a second
+    burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1 is Poisson
+    burst_every_s: float = 10.0  # burst: from one to the next
 
     def __post_init__(self) -> None:
         require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
@@ -304,6 +322,13 @@ class Load:
             "max_token_lateness",
             "max_loop_lag_s",
             "workers",
+            "user_rate_per_s",
+            "burstiness",
+            "burst_every_s",
+        )
+        require(
+            self.think_time_s >= 0 and self.ramp_s >= 0,
+            "load.think_time_s and load.ramp_s cannot be negative",
         )
         require(
             0 <= self.min_concurrency <= 1,
@@ -317,6 +342,11 @@ class Load:
             self.warmup_requests_per_user >= 0 and self.gateway_probes >= 0,
             "load.warmup_requests_per_user and load.gateway_probes cannot be negative",
         )
+
+    @property
+    def always_busy(self) -> bool:
+        """Whether every user always has a request in flight."""
+        return self.arrivals is Arrivals.closed_loop and not self.think_time_s
 
 
 class ClockKind(Enum):
