@@ -47,6 +47,7 @@ class Request:
     # How late the engine sent each token against its own clock, as a share of that step's length;
     # empty when the engine does not tell.
     token_lateness: list[float] = field(default_factory=list)
+    intended_s: float = 0.0  # when it should have been sent: later sends hide waiting
 
     @property
     def output_tokens(self) -> int:
