@@ -29,6 +29,7 @@ class PointLoad(Effort):
 
     requests: list[Request] = field(default_factory=list)  # in order of completion
     processes: int = 0
+    busy: bool = True  # whether every user always has a request in flight
 
     def add(self, effort: Effort) -> None:
         """Count one process in. Peak memory is of the largest."""

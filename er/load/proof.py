@@ -18,7 +18,10 @@ NO_DATA = float("nan")
 class Proof:
     """What tells a sound load generator from one that measures itself; NaN where not known."""
 
-    in_flight_share: float  # requests in flight on average, as a share of the users asked for
+    # Requests in flight on average, as a share of the users asked for, where none ever pauses.
+    in_flight_share: float
+    send_delay_p50_s: float  # from when a request was to be sent to when it was
+    send_delay_p99_s: float
     loop_lag_p50_s: float
     loop_lag_p99_s: float
     read_delay_p50_s: float  # from the kernel's receive stamp to the read
@@ -32,8 +35,11 @@ class Proof:
 def prove(point: PointLoad, users: int) -> Proof:
     """The evidence of one point of `users` users."""
     tokens = sum(request.output_tokens for request in point.requests)
+    delays_s = [request.send_s - request.intended_s for request in point.requests]
     return Proof(
-        in_flight_share=in_flight_share(point.requests, users),
+        in_flight_share=in_flight_share(point.requests, users) if point.busy else NO_DATA,
+        send_delay_p50_s=_quantile(delays_s, 50),
+        send_delay_p99_s=_quantile(delays_s, 99),
         loop_lag_p50_s=_quantile(point.loop_lags_s, 50),
         loop_lag_p99_s=_quantile(point.loop_lags_s, 99),
         read_delay_p50_s=_quantile(point.read_delays_s, 50),
@@ -52,6 +58,11 @@ def doubts(proof: Proof, load: Load) -> list[str]:
         found.append(
             f"the load generator lagged: {proof.loop_lag_p99_s * 1e3:.1f} ms at the 99th "
             f"percentile (at most {load.max_loop_lag_s * 1e3:.1f} ms): {_mend(load)}"
+        )
+    if not load.always_busy and proof.send_delay_p99_s > load.max_loop_lag_s:
+        found.append(
+            f"requests left late: {proof.send_delay_p99_s * 1e3:.1f} ms at the 99th percentile "
+            f"(at most {load.max_loop_lag_s * 1e3:.1f} ms): {_mend(load)}"
         )
     if proof.in_flight_share < load.min_concurrency:
         found.append(

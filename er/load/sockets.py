@@ -100,7 +100,11 @@ class Streams:
 
     def turn(self, wait_s: float) -> bool:
         """Wait for news at most `wait_s`, and handle all of it; False when there was none."""
-        ready = self._poll.poll(0 if self._failed else wait_s)
+        if wait_s and not self._failed:
+            select.select(
+                [self._poll], [], [], wait_s
+            )  # to the microsecond; epoll to a millisecond
+        ready = self._poll.poll(0)
         woke_s = time.monotonic()
         offset_s = time.time() - woke_s
         for descriptor, news in ready:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from er.load import client, lag, loop
 from er.load.effort import Effort
-from er.load.plan import Plan
+from er.load.plan import Plan, Work
 from er.results import Endpoint, Request
 
 
@@ -21,19 +21,23 @@ def drive(
 async def _drive(
     endpoint: Endpoint, plan: Plan, timeout_s: float, on_request: Callable[[Request], None]
 ) -> Effort:
-    async def live(user: int) -> None:
-        while work := plan.next(user):
-            prompt, request = work
-            await sender.send(endpoint, prompt, request)
-            plan.ended(request)
+    async def carry(work: Work | None) -> None:
+        while work and not plan.hopeless:
+            request = work.request
+            request.intended_s = started_s + work.due_s
+            while (left_s := request.intended_s - time.monotonic()) > 0:
+                await asyncio.sleep(left_s)  # which uvloop rounds to milliseconds
+            await sender.send(endpoint, work.prompt, request)
             on_request(request)
+            work = plan.after(request, request.end_s - started_s)
 
     effort = Effort()
     async with client.opened(timeout_s) as sender:
         await sender.connect(endpoint, len(plan.users))
+        works = plan.start()
         started_s, cpu_s = time.monotonic(), time.process_time()
         async with lag.watched(effort.loop_lags_s):
-            await _together([live(user) for user in plan.users])
+            await _together([carry(work) for work in works])
         effort.cpu_s = time.process_time() - cpu_s
         effort.wall_s = time.monotonic() - started_s
     effort.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,4 +1,4 @@
-"""A closed loop: N users at once, each sends its next prompt when its answer has ended."""
+"""N users at once, who send their prompts as the load says."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,10 @@ def run_point(
     load: Load,
     on_request: Callable[[Request], None],
 ) -> PointLoad:
-    """Drive `endpoint` with `users` users; returns when every measured request has ended.
+    """Drive `endpoint` with `users` users; returns when every request has ended.
+
+    When they send is `load.arrivals`: each request notes when it should have been sent and when it
+    was, so that waiting inside the client is seen.
 
     Measured requests send `prompts` in their order, from the start again when they run out;
     warm-up requests send them from the end backwards. `on_request` gets each request as it ends,
@@ -31,7 +34,7 @@ def run_point(
     """
     if not prompts:
         raise ErError("no prompts to send: build at least one")
-    point = PointLoad()
+    point = PointLoad(busy=load.always_busy)
 
     def keep(request: Request) -> None:
         point.requests.append(request)

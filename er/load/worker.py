@@ -16,11 +16,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from er.load import sockets
 from er.load.effort import Effort
 from er.load.http import Answer
-from er.load.plan import Plan
+from er.load.plan import Plan, Work
 from er.load.sockets import Slot, Streams
 from er.results import Endpoint, Request
 
@@ -42,17 +43,34 @@ class Job:
 def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) -> Effort:
     """Send all of the plan; `ready` is called once connected and returns when to start."""
     plan = job.plan
+    pending: list[tuple[float, int, Work]] = []  # a heap by due time
+    ended: deque[tuple[Request, Answer]] = deque()  # to be reported when nothing else is to do
+    idle = [Slot() for _ in plan.users]
+    in_flight: set[Slot] = set()
+
+    def launch(work: Work) -> None:
+        slot = idle.pop() if idle else Slot()
+        in_flight.add(slot)
+        work.request.intended_s = started_s + work.due_s
+        streams.send(slot, work.prompt, work.request)
 
     def on_done(slot: Slot, request: Request, answer: Answer) -> None:
         if request.error or answer.status != 200:
             sockets.complete(request, answer)  # now: users may have to give up
-        plan.ended(request)
-        follow = plan.next(request.user)
-        if follow:
-            streams.send(slot, *follow)
-        else:
-            busy.discard(slot)
+        in_flight.discard(slot)
+        idle.append(slot)
         ended.append((request, answer))
+        follow = plan.after(request, request.end_s - started_s)
+        if follow and follow.due_s <= time.monotonic() - started_s:
+            launch(follow)
+        elif follow:
+            heappush(pending, (follow.due_s, follow.request.index, follow))
+
+    def launch_due() -> None:
+        if plan.hopeless:
+            pending.clear()
+        while pending and pending[0][0] <= time.monotonic() - started_s:
+            launch(heappop(pending)[2])
 
     def report(least_age_s: float) -> None:
         """Complete and emit the oldest request that has ended, if it is old enough."""
@@ -63,20 +81,19 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
             emit(request)
 
     streams = Streams(job.endpoint, job.timeout_s, on_done)
-    slots = {user: Slot() for user in plan.users}
-    busy: set[Slot] = set()
-    ended: deque[tuple[Request, Answer]] = deque()  # to be reported when nothing else is to do
     try:
-        streams.connect(list(slots.values()))
+        streams.connect(idle)
+        for work in plan.start():
+            heappush(pending, (work.due_s, work.request.index, work))
         ready()
         started_s, cpu_s = time.monotonic(), time.process_time()
-        for user, slot in slots.items():
-            first = plan.next(user)
-            if first:
-                busy.add(slot)
-                streams.send(slot, *first)
-        while busy:
-            news = streams.turn(0 if ended else IDLE_TURN_S)
+        launch_due()
+        while in_flight or pending:
+            wait_s = IDLE_TURN_S
+            if pending:
+                wait_s = min(wait_s, pending[0][0] - (time.monotonic() - started_s))
+            news = streams.turn(0 if ended else max(0, wait_s))
+            launch_due()
             report(REPORT_WITHIN_S if news else 0)
         while ended:
             report(0)

@@ -5,6 +5,7 @@ from array import array
 
 import pytest
 
+from er.config import Arrivals
 from er.load.proof import doubts, in_flight_share, prove
 from er.load.users import PointLoad
 from er.results import Request
@@ -53,3 +54,11 @@ def test_a_slow_client_is_named_with_its_mend() -> None:
 
 def test_a_point_without_requests_is_left_to_others() -> None:
     assert doubts(prove(PointLoad(), 3), load()) == []
+
+
+def test_an_open_loop_that_sends_late_is_named() -> None:
+    settings = load(arrivals=Arrivals.open_loop)
+    late = span(0, 1, 2)
+    late.intended_s = 0.5
+    (doubt,) = doubts(prove(PointLoad(requests=[late], busy=False), 1), settings)
+    assert doubt.startswith("requests left late: 500.0 ms")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from er.config import LoadClient
+from er.config import Arrivals, LoadClient
 from er.errors import ErError
 from er.load.users import requests_of, run_point
 from er.results import Endpoint, Request
@@ -287,3 +287,35 @@ async def refused_as_event(_: Asked, writer: Writer) -> None:
 
 def test_a_refusal_may_come_as_an_event(serve: Serve) -> None:
     assert one(serve(refused_as_event).endpoint).error == "HTTP 400: too long"
+
+
+def test_an_open_loop_does_not_wait_for_answers(serve: Serve) -> None:
+    server = serve(stream)
+    settings = load(
+        arrivals=Arrivals.open_loop,
+        user_rate_per_s=200.0,
+        requests_per_user=20,
+        warmup_requests_per_user=0,
+    )
+    point = run_point(server.endpoint, [prompt(output_tokens=50)], 1, settings, lambda _: None)
+    assert len(point.requests) == 20
+    assert all(request.ok for request in point.requests)
+    assert server.most_in_flight > 5
+    assert all(r.send_s >= r.intended_s > 0 for r in point.requests)
+    assert not point.busy
+
+
+def test_a_burst_is_sent_at_once(serve: Serve) -> None:
+    server = serve(stream)
+    settings = load(arrivals=Arrivals.burst, burst_every_s=0.2, warmup_requests_per_user=0)
+    point = run_point(server.endpoint, [prompt()], 5, settings, lambda _: None)
+    assert server.most_in_flight == 5
+    assert len({r.intended_s for r in point.requests}) == 2
+
+
+def test_a_thinking_user_pauses(serve: Serve) -> None:
+    settings = load(think_time_s=0.1, requests_per_user=3, warmup_requests_per_user=0)
+    point = run_point(serve(stream).endpoint, [prompt()], 1, settings, lambda _: None)
+    for request, later in itertools.pairwise(point.requests):
+        assert later.send_s - request.end_s >= 0.1
+        assert later.intended_s == pytest.approx(request.end_s + 0.1)
