@@ -8,7 +8,6 @@ from er.results import Prompt
 from er.routing import cached, corpus
 from er.run_key import study_key
 
-
 Ladder = dict[int, list[Prompt]]  # prompts by concurrency
 _built: dict[str, Ladder] = {}
 
