@@ -53,6 +53,7 @@ def _medians(axes: Axes, runs: Sequence[PublishedRun]) -> None:
             label=style.label(run),
             **style.line(run.deployment),  # type: ignore[arg-type]
         )
+    style.predictions(axes, runs, lambda point: point.ttft_s.p50 * 1e3)
     doubted = [(run, point) for run in runs for point in run.points if point.invalid]
     axes.scatter(
         [point.concurrency for _, point in doubted],

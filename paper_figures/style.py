@@ -1,6 +1,6 @@
 """How every figure looks: one colour, marker and line style for each deployment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,6 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from er.points import Point
 from er.tracking.query import PublishedRun
 
 COLOURS: dict[str, str] = dict(
@@ -65,6 +66,21 @@ def footnote(runs: Sequence[PublishedRun]) -> str:
     ids = ", ".join(f"{run.deployment.upper()} {run.run_id[:8]}" for run in runs)
     started = min(run.started for run in runs)[:16].replace("T", " ")
     return f"workload: {runs[0].workload}    started {started} UTC    MLflow runs: {ids}"
+
+
+def predictions(axes: Axes, runs: Sequence[PublishedRun], value: Callable[[Point], float]) -> None:
+    """Each run's predicted curve, thin behind its measured points."""
+    for run in runs:
+        axes.plot(
+            [point.concurrency for point in run.predicted],
+            [value(point) for point in run.predicted],
+            color=colour(run.deployment),
+            linewidth=4,
+            alpha=0.25,
+            zorder=1,
+        )
+    if any(run.predicted for run in runs):
+        axes.plot([], [], color="0.5", linewidth=4, alpha=0.4, label="predicted, virtual clock")
 
 
 def legend(figure: Figure, axes: Axes, footnote_text: str) -> None:

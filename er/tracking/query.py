@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from mlflow.artifacts import download_artifacts
@@ -27,6 +26,7 @@ class PublishedRun:
     workload: str
     started: str
     points: list[Point]
+    predicted: list[Point]  # of the same points on a virtual clock; empty where nothing predicts
     requests: pd.DataFrame  # of every point, warm-up included; see er.run_dir.frame
 
 
@@ -62,7 +62,6 @@ def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
-    entries: list[dict[str, Any]] = json.loads((files / "points.json").read_text())
     requests = [pd.read_parquet(path) for path in sorted((files / "requests").glob("*.parquet"))]
     return PublishedRun(
         run_id=run.info.run_id,
@@ -72,6 +71,11 @@ def _read(run: Run) -> PublishedRun:
         clock=tags["er.clock"],
         workload=tags["er.workload"],
         started=json.loads((files / "run.json").read_text())["started"],
-        points=[point_of(entry) for entry in entries],
+        points=_points(files / "points.json"),
+        predicted=_points(files / "predicted.json"),
         requests=pd.concat(requests, ignore_index=True),
     )
+
+
+def _points(path: Path) -> list[Point]:
+    return [point_of(entry) for entry in json.loads(path.read_text())] if path.exists() else []
