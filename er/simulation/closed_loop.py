@@ -8,8 +8,12 @@ iteration.
 
 At one instant, first all iterations that end, then all sends, then all arrivals at engines are
 handled, engines in order; then engines at a boundary start their next iteration.
+
+State lies in a few tables, a row for each engine or request, whose columns the enumerations below
+name: every further array would cost compiled code a reference count at each use.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +26,60 @@ from er.simulation.jit import compiled
 
 Ints = NDArray[np.int64]
 REQUEST_BITS = 32  # of a finish-heap item; the iteration lies above
+REQUEST_MASK = (1 << REQUEST_BITS) - 1
+
+
+class Prompts(IntEnum):
+    """Columns of what is asked for."""
+
+    input = 0
+    output = 1
+    blocks = 2  # of KV cache that it reserves
+    engine = 3  # that answers it
+
+
+class Sent(IntEnum):
+    """Columns of requests, in order of sending; times are those of the user."""
+
+    prompt = 0
+    user = 1
+    send_ns = 2
+    first_ns = 3  # first token
+    end_ns = 4  # last token
+    iteration = 5  # of its engine, in which it was prefilled
+    following = 6  # next request in its engine's queue
+
+
+class Segment(IntEnum):
+    """Columns of what engines did: `steps` iterations without a change of the batch."""
+
+    duration_ns = 0  # of all its steps
+    counted = 1  # of those that decode, how many are measured
+    engine = 2
+    start_ns = 3
+    decoding = 4  # requests that decode
+    context = 5  # their mean context at the start; -1 for a step with prompts
+    steps = 6
+
+
+class Engine(IntEnum):
+    """Columns of the state of engines; `segment` is the one under way."""
+
+    clock_ns = 0  # start of the segment
+    steps = 1  # of the segment; 0 when idle
+    decoding = 2  # in the segment; others running are prefilled
+    weight = 3  # of those that decode in it, how many are measured
+    mixed = 4  # whether prompts are prefilled in the segment
+    iteration = 5
+    running = 6
+    counted = 7  # of those running, how many are measured
+    context = 8  # tokens in the KV cache of running requests
+    free_blocks = 9
+    head = 10  # first waiting request, -1 for none
+    tail = 11
+
+
+SENT_COLUMNS, SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Sent), len(Segment), len(Engine)
 
 
 class Tables(NamedTuple):
@@ -32,16 +90,6 @@ class Tables(NamedTuple):
     until_ns: Ints  # [B, c]: sum of decode_ns[B] below c
     prefill_ns: Ints
     launch_ns: int
-
-
-class Work(NamedTuple):
-    """What is asked for: warm-up prompts first, then those that are measured."""
-
-    input_tokens: Ints
-    output_tokens: Ints
-    blocks: Ints  # of KV cache that each reserves
-    engine: Ints  # which engine answers the prompt
-    warmup: int  # how many are warm-up
 
 
 class Loop(NamedTuple):
@@ -56,48 +104,6 @@ class Loop(NamedTuple):
     reply_delay_ns: int  # from engine to user, of every token
 
 
-class Sent(NamedTuple):
-    """Every request, in order of sending; times are those of the user."""
-
-    prompt: Ints
-    user: Ints
-    send_ns: Ints
-    first_ns: Ints  # first token
-    end_ns: Ints  # last token
-    iteration: Ints  # of its engine, in which it was prefilled
-
-
-class Segments(NamedTuple):
-    """What each engine did: `steps` iterations of `duration_ns` in all from `start_ns` on."""
-
-    engine: Ints
-    start_ns: Ints
-    decoding: Ints  # requests that decoded; steps with prompts are segments of one
-    context: Ints  # their mean context at the start
-    steps: Ints
-    duration_ns: Ints
-    counted: Ints  # of those that decoded, how many are measured
-
-
-class Engines(NamedTuple):
-    """State of all engines."""
-
-    clock_ns: Ints  # start of the segment under way
-    steps: Ints  # of the segment under way; 0 when idle
-    decoding: Ints  # requests that decode in it; others are prefilled
-    mixed: Ints  # whether prompts are prefilled in it
-    weight: Ints  # of those that decode in it, how many are measured
-    counted: Ints  # of those running, how many are measured
-    iteration: Ints
-    running: Ints
-    context: Ints  # tokens in the KV cache of running requests
-    free_blocks: Ints
-    head: Ints  # first waiting request, -1 for none
-    tail: Ints
-    finish: Ints  # by engine: heap of (iteration after the last token, request)
-    ends_ns: Ints  # tournament tree: end of the segment under way
-
-
 def tables_of(cost: StepCost) -> Tables:
     """Step times, with the running sums that event skipping needs."""
     until = np.zeros((cost.decode_ns.shape[0], cost.decode_ns.shape[1] + 1), np.int64)
@@ -106,279 +112,266 @@ def tables_of(cost: StepCost) -> Tables:
 
 
 @compiled
-def engines_at_rest(count: int, limits: Limits) -> Engines:
-    """So many engines without work."""
-    return Engines(
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.full(count, limits.kv_blocks, np.int64),
-        np.full(count, -1, np.int64),
-        np.full(count, -1, np.int64),
-        np.zeros((count, limits.max_batch_size), np.int64),
-        tournament(count),
-    )
-
-
-@compiled
 def first_fits(
-    engines: Engines, e: int, tokens: int, sent: Sent, work: Work, limits: Limits
+    engines: Ints, e: int, tokens: int, sent: Ints, prompts: Ints, limits: Limits
 ) -> bool:
     """Whether the first waiting request can join a batch that already has `tokens` to process."""
-    if engines.running[e] >= limits.max_batch_size:
+    if engines[e, Engine.running] >= limits.max_batch_size:
         return False
-    p = sent.prompt[engines.head[e]]
-    if tokens + work.input_tokens[p] > limits.max_num_tokens:
+    p = sent[engines[e, Engine.head], Sent.prompt]
+    if tokens + prompts[p, Prompts.input] > limits.max_num_tokens:
         return False
-    return bool(work.blocks[p] <= engines.free_blocks[e])
+    return bool(prompts[p, Prompts.blocks] <= engines[e, Engine.free_blocks])
 
 
 @compiled
 def start(
-    engines: Engines,
+    engines: Ints,
+    finish: Ints,
+    ends_ns: Ints,
     e: int,
     now: int,
-    following: Ints,
-    sent: Sent,
-    work: Work,
-    tables: Tables,
+    sent: Ints,
+    prompts: Ints,
+    warmup: int,
+    linear_ns: Ints,
+    decode_ns: Ints,
+    until_ns: Ints,
+    prefill_ns: Ints,
+    launch_ns: int,
     limits: Limits,
     reply_delay_ns: int,
 ) -> None:
     """Admit who fits and begin engine `e`'s next segment at `now`."""
-    decoding, context = engines.running[e], engines.context[e]
-    mean_context = context // decoding if decoding else 0
+    decoding = engines[e, Engine.running]
+    mean_context = engines[e, Engine.context] // decoding if decoding else 0
+    engines[e, Engine.clock_ns] = now
+    engines[e, Engine.decoding] = decoding
+    engines[e, Engine.weight] = engines[e, Engine.counted]
     tokens, attention_ns = decoding, 0
-    engines.weight[e] = engines.counted[e]
-    first = engines.head[e]
-    while engines.head[e] >= 0 and first_fits(engines, e, tokens, sent, work, limits):
-        r = engines.head[e]
-        p = sent.prompt[r]
-        engines.head[e] = following[r]
-        finish = engines.iteration[e] + work.output_tokens[p]
-        push(engines.finish[e], engines.running[e], (finish << REQUEST_BITS) | r)
-        sent.iteration[r] = engines.iteration[e]
-        engines.running[e] += 1
-        engines.counted[e] += p >= work.warmup
-        engines.free_blocks[e] -= work.blocks[p]
-        engines.context[e] += work.input_tokens[p]
-        tokens += work.input_tokens[p]
-        attention_ns += tables.prefill_ns[work.input_tokens[p]]
-    engines.clock_ns[e] = now
-    engines.decoding[e] = decoding
-    engines.mixed[e] = tokens > decoding
+    first = engines[e, Engine.head]
+    while engines[e, Engine.head] >= 0 and first_fits(engines, e, tokens, sent, prompts, limits):
+        r = engines[e, Engine.head]
+        p = sent[r, Sent.prompt]
+        last = engines[e, Engine.iteration] + prompts[p, Prompts.output]
+        push(finish, e, engines[e, Engine.running], (last << REQUEST_BITS) | r)
+        sent[r, Sent.iteration] = engines[e, Engine.iteration]
+        engines[e, Engine.head] = sent[r, Sent.following]
+        engines[e, Engine.running] += 1
+        engines[e, Engine.counted] += p >= warmup
+        engines[e, Engine.free_blocks] -= prompts[p, Prompts.blocks]
+        engines[e, Engine.context] += prompts[p, Prompts.input]
+        tokens += prompts[p, Prompts.input]
+        attention_ns += prefill_ns[prompts[p, Prompts.input]]
+    engines[e, Engine.mixed] = tokens > decoding
     if tokens > decoding:
-        shared_ns = tables.linear_ns[tokens] - tables.linear_ns[decoding]
-        duration_ns = tables.decode_ns[decoding, mean_context] + shared_ns
-        end = now + duration_ns + tables.launch_ns + attention_ns
-        engines.steps[e] = 1
-        while first != engines.head[e]:
-            sent.first_ns[first] = end + reply_delay_ns
-            first = following[first]
+        shared_ns = linear_ns[tokens] - linear_ns[decoding]
+        end = now + decode_ns[decoding, mean_context] + shared_ns + launch_ns + attention_ns
+        engines[e, Engine.steps] = 1
+        while first != engines[e, Engine.head]:
+            sent[first, Sent.first_ns] = end + reply_delay_ns
+            first = sent[first, Sent.following]
     elif decoding:
-        engines.steps[e] = (engines.finish[e, 0] >> REQUEST_BITS) - engines.iteration[e]
-        until_ns = tables.until_ns[decoding]
-        end = now + until_ns[mean_context + engines.steps[e]] - until_ns[mean_context]
+        steps = (finish[e, 0] >> REQUEST_BITS) - engines[e, Engine.iteration]
+        engines[e, Engine.steps] = steps
+        end = now + until_ns[decoding, mean_context + steps] - until_ns[decoding, mean_context]
     else:
-        engines.steps[e] = 0
+        engines[e, Engine.steps] = 0
         end = NEVER
-    set_key(engines.ends_ns, e, end)
+    set_key(ends_ns, e, end)
 
 
 @compiled
-def cut(engines: Engines, e: int, now: int, tables: Tables) -> int:
+def cut(engines: Ints, e: int, now: int, until_ns: Ints) -> int:
     """Shorten a segment of decode steps to its first boundary at or after `now`; returns it."""
-    decoding = engines.running[e]
-    context = engines.context[e] // decoding
-    until_ns = tables.until_ns[decoding]
-    target = now - engines.clock_ns[e] + until_ns[context]
-    low, high = 1, engines.steps[e]
+    decoding = engines[e, Engine.running]
+    context = engines[e, Engine.context] // decoding
+    begin = engines[e, Engine.clock_ns] - until_ns[decoding, context]
+    low, high = 1, engines[e, Engine.steps]
     while low < high:
         middle = (low + high) >> 1
-        if until_ns[context + middle] >= target:
+        if begin + until_ns[decoding, context + middle] >= now:
             high = middle
         else:
             low = middle + 1
-    engines.steps[e] = low
-    return int(engines.clock_ns[e] + until_ns[context + low] - until_ns[context])
+    engines[e, Engine.steps] = low
+    return int(begin + until_ns[decoding, context + low])
 
 
 @compiled
 def simulate(
-    tables: Tables, limits: Limits, work: Work, loop: Loop, count: int, gaps: Ints, record: bool
-) -> tuple[Sent, Segments, int]:
+    tables: Tables,
+    limits: Limits,
+    prompts: Ints,
+    warmup: int,
+    loop: Loop,
+    count: int,
+    gaps: Ints,
+    record: bool,
+) -> tuple[Ints, int, Ints, int]:
     """Play the users on `count` engines until every request has ended.
 
-    Running sums of `gaps[B]` give how many gaps between two tokens of measured requests took
-    decode_ns[B, c]; those of steps with prompts are in the segments, of which without `record` only
-    the last two columns are kept, and of steps with prompts only. Returns the requests, the
-    segments, and how many of the latter there are.
+    `prompts` has the columns `Prompts`; the first `warmup` of them are warm-up. Running sums of
+    `gaps[B]` give how many gaps between two tokens of measured requests took decode_ns[B, c]; those
+    of steps with prompts are in the segments, of which without `record` only the first two columns
+    are kept, and of steps with prompts only. Returns the requests (columns `Sent`) and how many
+    there are, the segments (columns `Segment`) and how many there are.
     """
-    users, prompts = len(loop.start_ns), len(work.input_tokens)
-    sent = Sent(
-        np.zeros(prompts, np.int64),
-        np.zeros(prompts, np.int64),
-        np.zeros(prompts, np.int64),
-        np.zeros(prompts, np.int64),
-        np.zeros(prompts, np.int64),
-        np.zeros(prompts, np.int64),
+    linear_ns, decode_ns, until_ns = tables.linear_ns, tables.decode_ns, tables.until_ns
+    prefill_ns, launch_ns = tables.prefill_ns, tables.launch_ns
+    start_ns, think_ns = loop.start_ns, loop.think_ns
+    users, asked = len(start_ns), len(prompts)
+    sent = np.zeros((asked, SENT_COLUMNS), np.int64)
+    segments = np.empty(
+        (3 * asked if record else asked, SEGMENT_COLUMNS if record else 2), np.int64
     )
-    size = 3 * prompts if record else prompts
-    segments = Segments(
-        np.zeros(size if record else 0, np.int64),
-        np.zeros(size if record else 0, np.int64),
-        np.zeros(size if record else 0, np.int64),
-        np.zeros(size if record else 0, np.int64),
-        np.zeros(size if record else 0, np.int64),
-        np.zeros(size, np.int64),
-        np.zeros(size, np.int64),
-    )
-    kept = 0
-    engines = engines_at_rest(count, limits)
-    following = np.full(prompts, -1, np.int64)  # next request in an engine's queue
+    sends, kept = 0, 0
+
+    engines = np.zeros((count, ENGINE_COLUMNS), np.int64)
+    engines[:, Engine.free_blocks] = limits.kv_blocks
+    engines[:, Engine.head] = -1
+    finish = np.zeros((count, limits.max_batch_size), np.int64)  # heaps: last iteration, request
+    ends_ns = tournament(count)  # end of the segment under way
+    leaves = len(ends_ns) >> 1
     at_boundary = np.zeros(count, np.int64)
-    warmup_left = np.full(users, loop.warmup_per_user, np.int64)
 
     room = 1
     while room < users:
         room *= 2
     ring = room - 1  # a mask: each user is at most once in a ring
     # Users about to send: a ring in order of time, or a tournament tree when they think.
-    thinks = len(loop.think_ns) > 0
+    thinks = len(think_ns) > 0
     thinking = tournament(users if thinks else 1)
-    send_ns = np.zeros(room, np.int64)
-    send_user = np.zeros(room, np.int64)
-    sends_from, sends_to = 0, 0
+    ready = np.zeros((room, 2), np.int64)  # time, user
+    ready_from, ready_to = 0, 0
     # Requests between gateway and engine, in order of time.
-    arrive_ns = np.zeros(room, np.int64)
-    arrive_request = np.zeros(room, np.int64)
-    arrivals_from, arrivals_to = 0, 0
+    arriving = np.zeros((room, 2), np.int64)  # time, request
+    arriving_from, arriving_to = 0, 0
     gateway_free_ns = np.int64(0)
-    next_request, next_warmup, next_measured = 0, 0, work.warmup
-    started = 0
+    warmup_left = np.full(users, loop.warmup_per_user, np.int64)
+    next_warmup, next_measured, started = 0, warmup, 0
 
     while True:
-        now = engines.ends_ns[1]
-        if started < users and loop.start_ns[started] < now:
-            now = loop.start_ns[started]
-        if sends_from < sends_to and send_ns[sends_from & ring] < now:
-            now = send_ns[sends_from & ring]
-        if thinking[1] < now:
-            now = thinking[1]
-        if arrivals_from < arrivals_to and arrive_ns[arrivals_from & ring] < now:
-            now = arrive_ns[arrivals_from & ring]
+        now = ends_ns[1]
+        if started < users:
+            now = min(now, start_ns[started])
+        if ready_from < ready_to:
+            now = min(now, ready[ready_from & ring, 0])
+        if thinks:
+            now = min(now, thinking[1])
+        if arriving_from < arriving_to:
+            now = min(now, arriving[arriving_from & ring, 0])
         if now == NEVER:
             break
         boundaries = 0
 
-        while engines.ends_ns[1] == now:
-            e = least_leaf(engines.ends_ns)
-            running, steps = engines.running[e], engines.steps[e]
-            decoding = engines.decoding[e]
-            mean_context = engines.context[e] // running
-            if engines.mixed[e] or record:
-                segments.duration_ns[kept] = now - engines.clock_ns[e]
-                segments.counted[kept] = engines.weight[e]
+        while ends_ns[1] == now:
+            e = least_leaf(ends_ns)
+            running, steps = engines[e, Engine.running], engines[e, Engine.steps]
+            decoding, weight = engines[e, Engine.decoding], engines[e, Engine.weight]
+            mixed = engines[e, Engine.mixed]
+            mean_context = engines[e, Engine.context] // running
+            if mixed or record:
+                segments[kept, Segment.duration_ns] = now - engines[e, Engine.clock_ns]
+                segments[kept, Segment.counted] = weight
                 if record:
-                    segments.engine[kept] = e
-                    segments.start_ns[kept] = engines.clock_ns[e]
-                    segments.decoding[kept] = decoding
-                    segments.context[kept] = -1 if engines.mixed[e] else mean_context
-                    segments.steps[kept] = steps
+                    segments[kept, Segment.engine] = e
+                    segments[kept, Segment.start_ns] = engines[e, Engine.clock_ns]
+                    segments[kept, Segment.decoding] = decoding
+                    segments[kept, Segment.context] = -1 if mixed else mean_context
+                    segments[kept, Segment.steps] = steps
                 kept += 1
-            if not engines.mixed[e]:
-                gaps[decoding, mean_context] += engines.weight[e]
-                gaps[decoding, mean_context + steps] -= engines.weight[e]
-            engines.iteration[e] += steps
-            engines.context[e] += steps * running
-            while running and engines.finish[e, 0] >> REQUEST_BITS == engines.iteration[e]:
-                r = pop(engines.finish[e], running) & ((1 << REQUEST_BITS) - 1)
+            if not mixed:
+                gaps[decoding, mean_context] += weight
+                gaps[decoding, mean_context + steps] -= weight
+            engines[e, Engine.iteration] += steps
+            engines[e, Engine.context] += steps * running
+            while running and finish[e, 0] >> REQUEST_BITS == engines[e, Engine.iteration]:
+                r = pop(finish, e, running) & REQUEST_MASK
+                p = sent[r, Sent.prompt]
                 running -= 1
-                p = sent.prompt[r]
-                engines.free_blocks[e] += work.blocks[p]
-                engines.counted[e] -= p >= work.warmup
-                engines.context[e] -= work.input_tokens[p] + work.output_tokens[p]
-                sent.end_ns[r] = now + loop.reply_delay_ns
+                engines[e, Engine.counted] -= p >= warmup
+                engines[e, Engine.free_blocks] += prompts[p, Prompts.blocks]
+                engines[e, Engine.context] -= prompts[p, Prompts.input] + prompts[p, Prompts.output]
+                sent[r, Sent.end_ns] = now + loop.reply_delay_ns
                 if thinks:
-                    set_key(thinking, sent.user[r], sent.end_ns[r] + loop.think_ns[r])
+                    set_key(thinking, sent[r, Sent.user], sent[r, Sent.end_ns] + think_ns[r])
                 elif not loop.once:
-                    send_ns[sends_to & ring] = sent.end_ns[r]
-                    send_user[sends_to & ring] = sent.user[r]
-                    sends_to += 1
-            engines.running[e] = running
-            set_key(engines.ends_ns, e, NEVER)
+                    ready[ready_to & ring, 0] = sent[r, Sent.end_ns]
+                    ready[ready_to & ring, 1] = sent[r, Sent.user]
+                    ready_to += 1
+            engines[e, Engine.running] = running
+            set_key(ends_ns, e, NEVER)
             at_boundary[boundaries] = e
             boundaries += 1
 
         while True:
-            if sends_from < sends_to and send_ns[sends_from & ring] == now:
-                user = send_user[sends_from & ring]
-                sends_from += 1
-            elif thinking[1] == now:
+            if ready_from < ready_to and ready[ready_from & ring, 0] == now:
+                user = ready[ready_from & ring, 1]
+                ready_from += 1
+            elif thinks and thinking[1] == now:
                 user = least_leaf(thinking)
                 set_key(thinking, user, NEVER)
-            elif started < users and loop.start_ns[started] == now:
+            elif started < users and start_ns[started] == now:
                 user = started
                 started += 1
             else:
                 break
-            if warmup_left[user] > 0 and next_warmup < work.warmup:
+            if warmup_left[user] > 0 and next_warmup < warmup:
                 warmup_left[user] -= 1
                 p = next_warmup
                 next_warmup += 1
-            elif next_measured < prompts:
+            elif next_measured < asked:
                 p = next_measured
                 next_measured += 1
             else:
                 continue
-            r = next_request
-            next_request += 1
-            sent.prompt[r] = p
-            sent.user[r] = user
-            sent.send_ns[r] = now
+            sent[sends, Sent.prompt] = p
+            sent[sends, Sent.user] = user
+            sent[sends, Sent.send_ns] = now
+            sent[sends, Sent.following] = -1
             gateway_free_ns = max(gateway_free_ns, now) + loop.gateway_ns
-            arrive_ns[arrivals_to & ring] = gateway_free_ns + loop.request_delay_ns
-            arrive_request[arrivals_to & ring] = r
-            arrivals_to += 1
+            arriving[arriving_to & ring, 0] = gateway_free_ns + loop.request_delay_ns
+            arriving[arriving_to & ring, 1] = sends
+            arriving_to += 1
+            sends += 1
 
-        while arrivals_from < arrivals_to and arrive_ns[arrivals_from & ring] == now:
-            r = arrive_request[arrivals_from & ring]
-            arrivals_from += 1
-            e = work.engine[sent.prompt[r]]
-            waiting = engines.head[e] >= 0
-            if waiting:
-                following[engines.tail[e]] = r
-            else:
-                engines.head[e] = r
-            engines.tail[e] = r
-            if waiting:
+        while arriving_from < arriving_to and arriving[arriving_from & ring, 0] == now:
+            r = arriving[arriving_from & ring, 1]
+            arriving_from += 1
+            e = prompts[sent[r, Sent.prompt], Prompts.engine]
+            if engines[e, Engine.head] >= 0:
+                sent[engines[e, Engine.tail], Sent.following] = r
+                engines[e, Engine.tail] = r
                 continue
-            if engines.steps[e] == 0:
+            engines[e, Engine.head] = r
+            engines[e, Engine.tail] = r
+            if engines[e, Engine.steps] == 0:
                 at_boundary[boundaries] = e
                 boundaries += 1
             elif (
-                not engines.mixed[e]
-                and engines.ends_ns[e + (len(engines.ends_ns) >> 1)] != NEVER
-                and first_fits(engines, e, engines.running[e], sent, work, limits)
+                not engines[e, Engine.mixed]
+                and ends_ns[leaves + e] != NEVER
+                and first_fits(engines, e, engines[e, Engine.running], sent, prompts, limits)
             ):
-                set_key(engines.ends_ns, e, cut(engines, e, now, tables))
+                set_key(ends_ns, e, cut(engines, e, now, until_ns))
 
         for i in range(boundaries):
             start(
                 engines,
+                finish,
+                ends_ns,
                 at_boundary[i],
                 now,
-                following,
                 sent,
-                work,
-                tables,
+                prompts,
+                warmup,
+                linear_ns,
+                decode_ns,
+                until_ns,
+                prefill_ns,
+                launch_ns,
                 limits,
                 loop.reply_delay_ns,
             )
-    return sent, segments, kept
+    return sent, sends, segments, kept

@@ -12,7 +12,7 @@ from er.errors import ConfigError
 from er.points import Point
 from er.results import Prompt, Request
 from er.simulation.batching import Batch, limits_of
-from er.simulation.closed_loop import Loop, Segments, Sent, Work, simulate, tables_of
+from er.simulation.closed_loop import Loop, simulate, tables_of
 from er.simulation.cost import NS_PER_S, step_cost
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
@@ -49,8 +49,8 @@ class VirtualDeployment:
         self.batch = Batch(cost, self.limits)
         self.tables = tables_of(cost)
 
-    def work(self, input_tokens: Ints, output_tokens: Ints, engine: Ints, warmup: int) -> Work:
-        """Prompts as the simulation takes them; the first `warmup` are not measured.
+    def prompts(self, input_tokens: Ints, output_tokens: Ints, engine: Ints) -> Ints:
+        """Prompts as the simulation takes them: a row for each, with the columns `Prompts`.
 
         Raises RequestError when the engine could never serve one, ConfigError for an engine that
         does not exist.
@@ -63,7 +63,8 @@ class VirtualDeployment:
                 f"prompts go to engines {engine.min()} to {engine.max()}, there are {self.engines}"
             )
         blocks = -(-(input_tokens + output_tokens) // self.limits.tokens_per_block)
-        return Work(input_tokens, output_tokens, blocks, engine, warmup)
+        rows: Ints = np.stack([input_tokens, output_tokens, blocks, engine], axis=1)
+        return rows.astype(np.int64)
 
     def loop(
         self,
@@ -86,20 +87,14 @@ class VirtualDeployment:
         )
         return Loop(start, warmup_per_user, once, think, gateway, request, reply)
 
-    def play(self, work: Work, loop: Loop, record: bool = False) -> Outcome:
-        """Let every request of `work` be served; with `record`, every step can be told."""
+    def play(self, prompts: Ints, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
+        """Let every prompt be served, the first `warmup` of them without being measured; with
+        `record`, every step can be told."""
         gaps = np.zeros_like(self.tables.until_ns)
-        sent, segments, kept = simulate(
-            self.tables, self.limits, work, loop, self.engines, gaps, record
+        sent, sends, segments, kept = simulate(
+            self.tables, self.limits, prompts, warmup, loop, self.engines, gaps, record
         )
-        return Outcome(
-            self.tables,
-            work,
-            loop,
-            Sent(*(column[: int((sent.end_ns > 0).sum())] for column in sent)),
-            Segments(*(column[:kept] for column in segments)),
-            gaps,
-        )
+        return Outcome(self.tables, prompts, warmup, loop, sent[:sends], segments[:kept], gaps)
 
 
 def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployment:
@@ -109,24 +104,35 @@ def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployme
     return VirtualDeployment(spec_of(config), config.deployment.experts, delays)
 
 
-def point_work(
-    deployment: VirtualDeployment,
-    prompts: Sequence[Prompt],
-    experts: Sequence[int],
-    users: int,
-    load: Load,
-) -> tuple[Work, list[str]]:
-    """What the load generator would send at one concurrency, and the topics of it: warm-up from
-    the prompts' end backwards, then the prompts in their order, again when they run out."""
+def sent_prompts(
+    prompts: Sequence[Prompt], experts: Sequence[int], users: int, load: Load
+) -> tuple[list[Prompt], Ints, int]:
+    """What the load generator would send at one concurrency, with the expert of each, and how many
+    of it are warm-up: these from the prompts' end backwards, then the prompts in their order, again
+    when they run out."""
     wanted = max(users * load.requests_per_user, load.requests_at_least)
     warmup = users * load.warmup_requests_per_user
     paired = list(zip(prompts, experts, strict=True))
     sent = [*itertools.islice(itertools.cycle(reversed(paired)), warmup)]
     sent += itertools.islice(itertools.cycle(paired), wanted)
-    rows = np.array([(p.input_tokens, p.output_tokens, expert) for p, expert in sent], np.int64)
-    input_tokens, output_tokens, engine = np.ascontiguousarray(rows.T)
-    work = deployment.work(input_tokens, output_tokens, engine, warmup)
-    return work, [prompt.topic for prompt, _ in sent]
+    return [prompt for prompt, _ in sent], np.array([expert for _, expert in sent]), warmup
+
+
+def play_point(
+    deployment: VirtualDeployment,
+    prompts: Sequence[Prompt],
+    experts: Sequence[int],
+    users: int,
+    load: Load,
+    record: bool,
+) -> tuple[Outcome, list[str]]:
+    """One point of a closed loop, and the topics of its prompts."""
+    sent, engine, warmup = sent_prompts(prompts, experts, users, load)
+    input_tokens = np.array([prompt.input_tokens for prompt in sent])
+    output_tokens = np.array([prompt.output_tokens for prompt in sent])
+    rows = deployment.prompts(input_tokens, output_tokens, engine)
+    loop = deployment.loop(users, warmup_per_user=load.warmup_requests_per_user)
+    return deployment.play(rows, loop, warmup, record), [prompt.topic for prompt in sent]
 
 
 def simulate_point(
@@ -141,9 +147,7 @@ def simulate_point(
 
     Raises RequestError when a prompt can never be served.
     """
-    work, topics = point_work(deployment, prompts, experts, users, load)
-    loop = deployment.loop(users, warmup_per_user=load.warmup_requests_per_user)
-    outcome = deployment.play(work, loop, record=True)
+    outcome, topics = play_point(deployment, prompts, experts, users, load, record=True)
     return outcome.requests(users, deployment.engines > 1, topics)
 
 
@@ -155,9 +159,8 @@ def predict_point(
     load: Load,
 ) -> Point:
     """Statistics of the same point without writing out its tokens."""
-    work, _ = point_work(deployment, prompts, experts, users, load)
-    loop = deployment.loop(users, warmup_per_user=load.warmup_requests_per_user)
-    return deployment.play(work, loop).point(users, deployment.engines > 1)
+    outcome, _ = play_point(deployment, prompts, experts, users, load, record=False)
+    return outcome.point(users, deployment.engines > 1)
 
 
 def nanoseconds(seconds: NDArray[np.float64]) -> Ints:

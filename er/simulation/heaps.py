@@ -10,36 +10,36 @@ NEVER = np.iinfo(np.int64).max
 
 
 @compiled
-def push(heap: Ints, size: int, item: int) -> None:
-    """Add `item` to a binary min-heap that holds `size` items."""
+def push(heaps: Ints, row: int, size: int, item: int) -> None:
+    """Add `item` to the binary min-heap in one row, which holds `size` items."""
     at = size
     while at > 0:
         parent = (at - 1) >> 1
-        if heap[parent] <= item:
+        if heaps[row, parent] <= item:
             break
-        heap[at] = heap[parent]
+        heaps[row, at] = heaps[row, parent]
         at = parent
-    heap[at] = item
+    heaps[row, at] = item
 
 
 @compiled
-def pop(heap: Ints, size: int) -> int:
-    """Remove and return the least of the `size` items of a binary min-heap."""
-    least = heap[0]
-    item = heap[size - 1]
+def pop(heaps: Ints, row: int, size: int) -> int:
+    """Remove and return the least of the `size` items of the binary min-heap in one row."""
+    least = heaps[row, 0]
+    item = heaps[row, size - 1]
     last = size - 1
     at = 0
     while True:
         child = 2 * at + 1
         if child >= last:
             break
-        if child + 1 < last and heap[child + 1] < heap[child]:
+        if child + 1 < last and heaps[row, child + 1] < heaps[row, child]:
             child += 1
-        if item <= heap[child]:
+        if item <= heaps[row, child]:
             break
-        heap[at] = heap[child]
+        heaps[row, at] = heaps[row, child]
         at = child
-    heap[at] = item
+    heaps[row, at] = item
     return int(least)
 
 

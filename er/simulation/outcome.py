@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from er.points import MISSING, Point, Summary, summarise
 from er.results import Request
-from er.simulation.closed_loop import Loop, Segments, Sent, Tables, Work
+from er.simulation.closed_loop import Loop, Prompts, Segment, Sent, Tables
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
 
@@ -19,41 +18,36 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 @dataclass(frozen=True)
 class Outcome:
-    """One point in virtual time; arrays are in order of sending, cut to what was sent."""
+    """One point in virtual time."""
 
     tables: Tables
-    work: Work
+    prompts: Ints  # columns Prompts
+    warmup: int  # how many of the prompts are warm-up
     loop: Loop
-    sent: Sent
-    segments: Segments
+    sent: Ints  # columns Sent, in order of sending
+    segments: Ints  # columns Segment, the first two of them only unless steps were recorded
     gaps: Ints  # running sums along the context give how many gaps took decode_ns[B, c]
-
-    @property
-    def measured(self) -> NDArray[np.bool_]:
-        """Which requests are not warm-up."""
-        return self.sent.prompt >= self.work.warmup
 
     def point(self, concurrency: int, routed: bool) -> Point:
         """Statistics of the measured requests; gaps are pooled over all of them."""
-        chosen = self.measured
-        prompts = self.sent.prompt[chosen]
+        sent = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
         send, first, end = (
-            times[chosen] / NS_PER_S
-            for times in (self.sent.send_ns, self.sent.first_ns, self.sent.end_ns)
+            sent[:, column] / NS_PER_S for column in (Sent.send_ns, Sent.first_ns, Sent.end_ns)
         )
-        tokens = self.work.output_tokens[prompts]
+        prompts = self.prompts[sent[:, Sent.prompt]]
+        tokens = prompts[:, Prompts.output]
         several = tokens > 1
         duration_s = float(end.max() - send.min())
-        experts = np.bincount(self.work.engine[prompts]) if routed else np.zeros(0, np.int64)
+        experts = np.bincount(prompts[:, Prompts.engine]) if routed else np.zeros(0, np.int64)
         return Point(
             concurrency=concurrency,
-            requests=len(prompts),
+            requests=len(sent),
             errors=0,
             invalid=[],
             duration_s=duration_s,
             tokens_per_s=float(tokens.sum()) / duration_s,
-            requests_per_s=len(prompts) / duration_s,
-            input_tokens_mean=float(self.work.input_tokens[prompts].mean()),
+            requests_per_s=len(sent) / duration_s,
+            input_tokens_mean=float(prompts[:, Prompts.input].mean()),
             output_tokens_mean=float(tokens.mean()),
             ttft_s=summary_of(first - send),
             tpot_s=summary_of((end - first)[several] / (tokens[several] - 1)),
@@ -66,57 +60,62 @@ class Outcome:
     def gap_summary(self) -> Summary:
         """Exact statistics of the time between two tokens, over every gap of measured requests."""
         values, counts = pooled(self.gaps, self.tables.decode_ns)
-        with_prompts = self.segments.context < 0 if len(self.segments.context) else slice(None)
-        values = np.concatenate([values, self.segments.duration_ns[with_prompts]])
-        counts = np.concatenate([counts, self.segments.counted[with_prompts]])
+        mixed = self.segments
+        if mixed.shape[1] > Segment.context:
+            mixed = mixed[mixed[:, Segment.context] < 0]
+        values = np.concatenate([values, mixed[:, Segment.duration_ns]])
+        counts = np.concatenate([counts, mixed[:, Segment.counted]])
         return weighted_summary(values / NS_PER_S, counts)
 
     def requests(self, concurrency: int, routed: bool, topics: list[str]) -> list[Request]:
         """Every request with the time of each of its tokens, in order of sending.
 
-        Needs the segments of all steps. `topics` are those of the prompts.
+        Needs recorded steps. `topics` are those of the prompts.
         """
         times = self.token_times_s()
-        return [
-            Request(
-                concurrency=concurrency,
-                user=int(self.sent.user[r]),
-                index=r,
-                warmup=bool(self.sent.prompt[r] < self.work.warmup),
-                topic=topics[self.sent.prompt[r]],
-                input_tokens=int(self.work.input_tokens[self.sent.prompt[r]]),
-                max_tokens=int(self.work.output_tokens[self.sent.prompt[r]]),
-                send_s=float(self.sent.send_ns[r] / NS_PER_S),
-                token_times_s=times[r],
-                end_s=float(self.sent.end_ns[r] / NS_PER_S),
-                status=200,
-                expert=int(self.work.engine[self.sent.prompt[r]]) if routed else -1,
+        made = []
+        for r, sent in enumerate(self.sent):
+            prompt = self.prompts[sent[Sent.prompt]]
+            made.append(
+                Request(
+                    concurrency=concurrency,
+                    user=int(sent[Sent.user]),
+                    index=r,
+                    warmup=bool(sent[Sent.prompt] < self.warmup),
+                    topic=topics[sent[Sent.prompt]],
+                    input_tokens=int(prompt[Prompts.input]),
+                    max_tokens=int(prompt[Prompts.output]),
+                    send_s=float(sent[Sent.send_ns] / NS_PER_S),
+                    token_times_s=times[r],
+                    end_s=float(sent[Sent.end_ns] / NS_PER_S),
+                    status=200,
+                    expert=int(prompt[Prompts.engine]) if routed else -1,
+                )
             )
-            for r in range(len(self.sent.prompt))
-        ]
+        return made
 
     def token_times_s(self) -> list[list[float]]:
         """When each token of each request reached its user."""
-        ends: dict[int, Any] = {}
-        for engine in np.unique(self.segments.engine):
-            mine = np.flatnonzero(self.segments.engine == engine)
+        ends: dict[int, Ints] = {}
+        for engine in np.unique(self.segments[:, Segment.engine]):
+            mine = self.segments[self.segments[:, Segment.engine] == engine]
             ends[int(engine)] = np.concatenate([self.step_ends_ns(segment) for segment in mine])
         times = []
-        for r, prompt in enumerate(self.sent.prompt):
-            first = self.sent.iteration[r]
-            steps = slice(first, first + self.work.output_tokens[prompt])
-            mine = ends[int(self.work.engine[prompt])][steps] + self.loop.reply_delay_ns
-            times.append((mine / NS_PER_S).tolist())
+        for sent in self.sent:
+            prompt = self.prompts[sent[Sent.prompt]]
+            first = sent[Sent.iteration]
+            mine = ends[int(prompt[Prompts.engine])][first : first + prompt[Prompts.output]]
+            times.append(((mine + self.loop.reply_delay_ns) / NS_PER_S).tolist())
         return times
 
-    def step_ends_ns(self, segment: int) -> Ints:
+    def step_ends_ns(self, segment: Ints) -> Ints:
         """End of every iteration of a segment."""
-        start, steps = self.segments.start_ns[segment], self.segments.steps[segment]
-        context = self.segments.context[segment]
+        start_ns, context = segment[Segment.start_ns], segment[Segment.context]
         if context < 0:
-            return np.array([start + self.segments.duration_ns[segment]])
-        until_ns = self.tables.until_ns[self.segments.decoding[segment]]
-        ends: Ints = start + until_ns[context + 1 : context + 1 + steps] - until_ns[context]
+            return np.array([start_ns + segment[Segment.duration_ns]])
+        until_ns = self.tables.until_ns[segment[Segment.decoding]]
+        after = until_ns[context + 1 : context + 1 + segment[Segment.steps]]
+        ends: Ints = after - until_ns[context] + start_ns
         return ends
 
 

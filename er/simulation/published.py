@@ -92,12 +92,12 @@ def simulated_serving(row: Serving, base: EngineSpec, models: dict[str, Model]) 
     )
     deployment = VirtualDeployment(spec_of_row(row, base, engine, models), 1)
     input_tokens, output_tokens = (np.full(REQUESTS, tokens) for tokens in SERVING_TOKENS)
-    work = deployment.work(input_tokens, output_tokens, np.zeros(REQUESTS, np.int64), 0)
+    prompts = deployment.prompts(input_tokens, output_tokens, np.zeros(REQUESTS, np.int64))
     points = []
     for seed in SEEDS if row.requests_per_s < AT_ONCE else [0]:
         gaps_s = np.random.default_rng(seed).exponential(1 / row.requests_per_s, REQUESTS)
         start_s = np.cumsum(gaps_s) - gaps_s[0]
-        outcome = deployment.play(work, deployment.loop(REQUESTS, start_s=start_s, once=True))
+        outcome = deployment.play(prompts, deployment.loop(REQUESTS, start_s=start_s, once=True))
         points.append(outcome.point(REQUESTS, routed=False))
     return replace(
         row,
@@ -118,6 +118,6 @@ def simulated_offline(row: Offline, base: EngineSpec, models: dict[str, Model]) 
     )
     deployment = VirtualDeployment(spec_of_row(row, base, engine, models), 1)
     lengths = (np.full(row.requests, row.input_tokens), np.full(row.requests, row.output_tokens))
-    work = deployment.work(*lengths, np.zeros(row.requests, np.int64), 0)
-    outcome = deployment.play(work, deployment.loop(row.requests, once=True))
+    prompts = deployment.prompts(*lengths, np.zeros(row.requests, np.int64))
+    outcome = deployment.play(prompts, deployment.loop(row.requests, once=True))
     return replace(row, tokens_per_s=outcome.point(row.requests, routed=False).tokens_per_s)

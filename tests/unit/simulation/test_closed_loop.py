@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from er.simulation.batching import Batch, Limits
-from er.simulation.closed_loop import Loop, Work, simulate, tables_of
-from er.simulation.cost import StepCost
+from er.simulation.closed_loop import Loop, Prompts, Segment, Sent, simulate, tables_of
+from er.simulation.cost import NS_PER_S, StepCost
+from er.simulation.outcome import Outcome
 
 MAX_BATCH, MAX_TOKENS, MAX_LEN = 5, 64, 90
 times = st.integers(0, 400)
@@ -22,15 +23,15 @@ def cost_from(seed):
     return StepCost(linear, decode, random.integers(0, 50, MAX_LEN + 1), int(random.integers(0, 9)))
 
 
-def oracle(cost, limits, work, loop, count):
+def oracle(cost, limits, prompts, warmup_count, loop, count):
     """Iteration by iteration, with `Batch` and no skipping."""
     batches = [Batch(cost, limits) for _ in range(count)]
     now_running = [None] * count  # (end, iteration) of each engine
     starts = deque(enumerate(loop.start_ns.tolist()))
     sends, arrivals = [], []
     warmup_left = [loop.warmup_per_user] * len(loop.start_ns)
-    warmup = deque(range(work.warmup))
-    measured = deque(range(work.warmup, len(work.input_tokens)))
+    warmup = deque(range(warmup_count))
+    measured = deque(range(warmup_count, len(prompts)))
     requests, gaps, last_token, free_ns = [], [], {}, 0
     while True:
         times = [end for end, _ in filter(None, now_running)]
@@ -47,7 +48,7 @@ def oracle(cost, limits, work, loop, count):
             done = batches[e].finish(iteration)
             for sequence in iteration.sequences:
                 r = sequence.key
-                if r in last_token and requests[r]["prompt"] >= work.warmup:
+                if r in last_token and requests[r]["prompt"] >= warmup_count:
                     gaps.append(now - last_token[r])
                 if r not in last_token:
                     requests[r]["first"] = now + loop.reply_delay_ns
@@ -83,25 +84,20 @@ def oracle(cost, limits, work, loop, count):
         while arrivals and arrivals[0][0] == now:
             r = arrivals.pop(0)[1]
             p = requests[r]["prompt"]
-            batches[work.engine[p]].add(r, int(work.input_tokens[p]), int(work.output_tokens[p]))
+            input_tokens, output_tokens, _, engine = prompts[p].tolist()
+            batches[engine].add(r, input_tokens, output_tokens)
         for e in range(count):
             if now_running[e] is None and (iteration := batches[e].start()) is not None:
                 now_running[e] = (now + iteration.duration_ns, iteration)
 
 
-def pooled_gaps(cost, gaps, segments, kept):
+def pooled_gaps(cost, gaps, segments):
     """Every gap between two tokens, from what `simulate` returns."""
     counts = np.cumsum(gaps, axis=1)[:, : MAX_LEN + 1]
     pooled = np.repeat(cost.decode_ns.ravel(), counts.ravel()).tolist()
-    for i in range(kept):
-        if segments.context[i] == -1:
-            pooled += [int(segments.duration_ns[i])] * int(segments.counted[i])
+    for segment in segments[segments[:, Segment.context] < 0]:
+        pooled += [int(segment[Segment.duration_ns])] * int(segment[Segment.counted])
     return sorted(pooled)
-
-
-def work_of(input_tokens, output_tokens, engine, warmup):
-    blocks = -(-(input_tokens + output_tokens) // 8)
-    return Work(input_tokens, output_tokens, blocks, engine, warmup)
 
 
 @st.composite
@@ -110,14 +106,17 @@ def cases(draw):
     count = draw(st.integers(1, 3))
     lengths = st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, count - 1))
     once = draw(st.booleans())
-    prompts = draw(st.lists(lengths, min_size=1, max_size=users if once else 25))
+    asked = draw(st.lists(lengths, min_size=1, max_size=users if once else 25))
     warmup_per_user = 0 if once else draw(st.integers(0, 2))
-    warmup = min(warmup_per_user * users, draw(st.integers(0, len(prompts) - 1)))
-    think = draw(st.lists(times, min_size=len(prompts), max_size=len(prompts)))
+    warmup = min(warmup_per_user * users, draw(st.integers(0, len(asked) - 1)))
+    think = draw(st.lists(times, min_size=len(asked), max_size=len(asked)))
     limits = Limits(
         draw(st.integers(1, MAX_BATCH)), MAX_TOKENS, MAX_LEN, 8, draw(st.integers(12, 30))
     )
-    columns = np.array(prompts, np.int64).T
+    columns = np.array(asked, np.int64).T
+    prompts = np.zeros((len(asked), len(Prompts)), np.int64)
+    prompts[:, [Prompts.input, Prompts.output, Prompts.engine]] = columns.T
+    prompts[:, Prompts.blocks] = -(-(columns[0] + columns[1]) // 8)
     start = sorted(draw(st.lists(times, min_size=users, max_size=users)))
     loop = Loop(
         np.array(start, np.int64),
@@ -128,19 +127,23 @@ def cases(draw):
         draw(st.integers(0, 30)),
         draw(st.integers(0, 30)),
     )
-    return cost_from(draw(st.integers(0, 10**6))), limits, work_of(*columns, warmup), loop, count
+    return cost_from(draw(st.integers(0, 10**6))), limits, prompts, warmup, loop, count
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=10_000, deadline=None)
 @given(cases())
 def test_event_skipping_is_exact(case):
-    cost, limits, work, loop, count = case
+    cost, limits, prompts, warmup, loop, count = case
     expected, expected_gaps = oracle(*case)
     gaps = np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64)
-    sent, segments, kept = simulate(tables_of(cost), limits, work, loop, count, gaps, True)
-    n = len(expected)
-    for name, column in [("prompt", sent.prompt), ("user", sent.user), ("send", sent.send_ns)]:
-        assert column[:n].tolist() == [request[name] for request in expected]
-    assert sent.first_ns[:n].tolist() == [request["first"] for request in expected]
-    assert sent.end_ns[:n].tolist() == [request["end"] for request in expected]
-    assert pooled_gaps(cost, gaps, segments, kept) == expected_gaps
+    tables = tables_of(cost)
+    sent, sends, segments, kept = simulate(tables, limits, prompts, warmup, loop, count, gaps, True)
+    assert sends == len(expected)
+    names = {"prompt": Sent.prompt, "user": Sent.user, "send": Sent.send_ns}
+    for name, column in (names | {"first": Sent.first_ns, "end": Sent.end_ns}).items():
+        assert sent[:sends, column].tolist() == [request[name] for request in expected], name
+    assert pooled_gaps(cost, gaps, segments[:kept]) == expected_gaps
+    outcome = Outcome(tables, prompts, warmup, loop, sent[:sends], segments[:kept], gaps)
+    assert outcome.token_times_s() == [
+        [token / NS_PER_S for token in request["tokens"]] for request in expected
+    ]

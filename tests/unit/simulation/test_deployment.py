@@ -10,6 +10,7 @@ from er.errors import ConfigError
 from er.points import Summary, measure
 from er.results import Prompt
 from er.simulation.batching import RequestError
+from er.simulation.closed_loop import Sent
 from er.simulation.deployment import (
     Delays,
     VirtualDeployment,
@@ -102,24 +103,24 @@ def test_weighted_statistics_are_those_of_the_values_written_out():
 def test_an_open_loop_sends_when_told(deployment):
     at = np.array([0.0, 0.5, 0.7])
     tokens = np.array([100, 200, 300])
-    work = deployment.work(tokens, np.array([5, 6, 7]), np.zeros(3, np.int64), 0)
-    outcome = deployment.play(work, deployment.loop(3, start_s=at, once=True))
-    assert (outcome.sent.send_ns / 1e9).tolist() == at.tolist()
+    asked = deployment.prompts(tokens, np.array([5, 6, 7]), np.zeros(3, np.int64))
+    outcome = deployment.play(asked, deployment.loop(3, start_s=at, once=True))
+    assert (outcome.sent[:, Sent.send_ns] / 1e9).tolist() == at.tolist()
 
 
 def test_think_time_passes_between_requests(deployment):
     tokens = np.full(4, 50)
-    work = deployment.work(tokens, tokens, np.zeros(4, np.int64), 0)
-    outcome = deployment.play(work, deployment.loop(1, think_s=np.full(4, 1.5)))
-    pauses = outcome.sent.send_ns[1:] - outcome.sent.end_ns[:-1]
+    asked = deployment.prompts(tokens, tokens, np.zeros(4, np.int64))
+    outcome = deployment.play(asked, deployment.loop(1, think_s=np.full(4, 1.5)))
+    pauses = outcome.sent[1:, Sent.send_ns] - outcome.sent[:-1, Sent.end_ns]
     assert pauses.tolist() == [1_500_000_000] * 3
 
 
 def test_a_gateway_serves_one_request_at_a_time(deployment):
     tokens = np.full(3, 50)
-    work = deployment.work(tokens, np.ones(3, np.int64), np.arange(3), 0)
-    outcome = deployment.play(work, deployment.loop(3))
-    assert np.diff(outcome.sent.first_ns).tolist() == [2_000_000] * 2
+    asked = deployment.prompts(tokens, np.ones(3, np.int64), np.arange(3))
+    outcome = deployment.play(asked, deployment.loop(3))
+    assert np.diff(outcome.sent[:, Sent.first_ns]).tolist() == [2_000_000] * 2
 
 
 def test_what_cannot_be_is_refused(config, deployment):
@@ -128,7 +129,7 @@ def test_what_cannot_be_is_refused(config, deployment):
     with pytest.raises(ConfigError, match="think time is negative"):
         deployment.loop(1, think_s=np.array([-1.0]))
     with pytest.raises(ConfigError, match="engines 0 to 8, there are 8"):
-        deployment.work(np.array([1, 1]), np.array([1, 1]), np.array([0, 8]), 0)
+        deployment.prompts(np.array([1, 1]), np.array([1, 1]), np.array([0, 8]))
     with pytest.raises(RequestError, match="max_seq_len 4096"):
         simulate_point(deployment, [Prompt("", "", 4000, 200)], [0], 1, config.load)
     [large] = plan(["deployment=d"])
