@@ -4,7 +4,7 @@ Values live in `conf/`; these classes hold names, types and rules. Fields withou
 mandatory in YAML. `compose` in `er.sweep` turns YAML into a `Config`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from er.errors import ConfigError
@@ -180,15 +180,22 @@ def require_port(port: int, place: str) -> None:
 
 @dataclass
 class Corpus:
-    """Prompts with topics, from a pinned package of the package index."""
+    """Prompts with topics, from a pinned package, a JSON Lines file or Hugging Face `datasets`."""
 
     name: str
-    package: str
-    version: str
-    sha256: str
-    topics: dict[str, list[str]]  # topic: files inside the package
     test_share: float
     per_file_at_most: int
+    package: str = ""
+    version: str = ""
+    sha256: str = ""
+    topics: dict[str, list[str]] = field(default_factory=dict)  # topic: files inside the package
+    path: str = ""  # of a file with a line {"text": ..., "label": ...?} for each prompt
+    dataset: str = ""
+    subset: str = ""
+    revision: str = "main"
+    split: str = "train"
+    text_column: str = "text"
+    topic_column: str = ""
 
     def __post_init__(self) -> None:
         require(
@@ -196,6 +203,10 @@ class Corpus:
             f"corpus.test_share is {self.test_share}: give a share between 0 and 1",
         )
         require_positive(self, "corpus", "per_file_at_most")
+        require(
+            sum(map(bool, (self.package, self.path, self.dataset))) == 1,
+            f"corpus {self.name} needs one of corpus.package, corpus.path and corpus.dataset",
+        )
 
 
 @dataclass
@@ -203,6 +214,7 @@ class Routing:
     """How the k-means router is trained."""
 
     name: str
+    clusters: int  # one for each expert
     components: int  # of the truncated SVD
     sublinear_tf: bool  # 1 + ln(count) in place of a term's count
     min_df: int  # a term occurs in at least this many prompts
@@ -211,7 +223,7 @@ class Routing:
     keep_prices: bool  # balance the load at routing time too, not only while fitting
 
     def __post_init__(self) -> None:
-        require_positive(self, "routing", "components", "min_df", "starts")
+        require_positive(self, "routing", "clusters", "components", "min_df", "starts")
         require(
             0 < self.max_df <= 1,
             f"routing.max_df is {self.max_df}: give a share in (0, 1]",

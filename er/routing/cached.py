@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from er import config
+from er.config import require
 from er.routing import artefact, corpus
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
@@ -19,13 +20,17 @@ def router_for(
 ) -> Path:
     """Path of the router that these inputs determine; trained when the cache does not have it.
 
-    Raises ErError when the corpus cannot be had or the cached router is damaged.
+    Raises ConfigError when `routing` is for another number of experts, ErError when the corpus
+    cannot be had or the cached router is damaged.
     """
+    require(
+        routing.clusters == experts,
+        f"routing.clusters is {routing.clusters}, but there are {experts} experts: leave it out",
+    )
     texts = corpus.load(of, cache_dir)
     metadata: dict[str, Any] = {
         "routing": asdict(routing),
         "corpus": {"name": of.name, "digest": corpus.digest(texts)},
-        "experts": experts,
         "seed": seed,
         "code": code_digest(),
         "libraries": {library: version(library) for library in LIBRARIES},
@@ -42,7 +47,7 @@ def router_for(
     from er.routing.router import save
 
     trained_on = [text.text for text in texts if text.split == "train"]
-    router = clusters.fit(trained_on, routing, experts, seed, metadata)
+    router = clusters.fit(trained_on, routing, seed, metadata)
     save(router, path)
     return path
 

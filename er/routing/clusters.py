@@ -22,16 +22,13 @@ Floats = NDArray[np.float64]
 
 
 def fit(
-    texts: Sequence[str],
-    routing: config.Routing,
-    clusters: int,
-    seed: int,
-    metadata: dict[str, Any],
+    texts: Sequence[str], routing: config.Routing, seed: int, metadata: dict[str, Any]
 ) -> Router:
-    """Train a router for as many experts as clusters on prompts.
+    """Train a router on prompts.
 
     Raises ErError when there are too few prompts, or too few terms in them.
     """
+    clusters = routing.clusters
     if len(texts) <= max(routing.components, clusters):
         raise ErError(
             f"{len(texts)} prompts are too few for {routing.components} components and {clusters} "

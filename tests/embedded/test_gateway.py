@@ -25,9 +25,9 @@ LAW, COOKING = "plaintiff court contract liable", "oven butter flour simmer"
 def router(tmp_path_factory):
     """A router of two experts, and where it lies."""
     texts = [f"{words} {word}" for words in (LAW, COOKING) for word in words.split()]
-    routing = config.Routing("test", 2, False, 1, 1.0, 1, False)
+    routing = config.Routing("test", 2, 2, False, 1, 1.0, 1, False)
     path = tmp_path_factory.mktemp("router") / "router.npz"
-    save(clusters.fit(texts, routing, clusters=2, seed=0, metadata={}), path)
+    save(clusters.fit(texts, routing, seed=0, metadata={}), path)
     return load(path), path
 
 

@@ -85,8 +85,8 @@ def event(text: str) -> bytes:
 def router() -> Router:
     """A router of two experts."""
     texts = [f"{words} {word}" for words in TOPICS.values() for word in words.split()]
-    routing = config.Routing("test", 2, False, 1, 1.0, 1, False)
-    return clusters.fit(texts, routing, clusters=2, seed=0, metadata={})
+    routing = config.Routing("test", 2, 2, False, 1, 1.0, 1, False)
+    return clusters.fit(texts, routing, seed=0, metadata={})
 
 
 Start = Callable[..., Awaitable[Gateway]]

@@ -13,8 +13,8 @@ from er import config
 from er.routing import clusters
 from er.routing.router import Router
 
-CBTM = config.Routing("cbtm", 5, False, 1, 1.0, 2, False)
-BALANCED = config.Routing("balanced", 5, True, 2, 0.9, 2, True)
+CBTM = config.Routing("cbtm", 3, 5, False, 1, 1.0, 2, False)
+BALANCED = config.Routing("balanced", 3, 5, True, 2, 0.9, 2, True)
 WORDS = {
     "law": "plaintiff defendant court liable statute contract damages jury appeal negligence tort",
     "cooking": "oven butter flour simmer garlic onion recipe whisk bake pepper saucepan dough",
@@ -48,7 +48,7 @@ def package(tmp_path: Path) -> Package:
         (tmp_path / "packages").mkdir(exist_ok=True)
         wheel.rename(tmp_path / "packages" / f"tiny-1.0-{sha256[:16]}.whl")
         topics = {name.removesuffix(".jsonl"): [name] for name in files}
-        return config.Corpus("tiny", "tiny", "1.0", sha256, topics, 0.25, 100)
+        return config.Corpus("tiny", 0.25, 100, "tiny", "1.0", sha256, topics)
 
     return build
 
@@ -63,11 +63,11 @@ def corpus(package: Package) -> config.Corpus:
 def router() -> Router:
     """A router of three experts."""
     texts = [sentence(topic, n) for n in range(40) for topic in WORDS]
-    return clusters.fit(texts, CBTM, clusters=3, seed=0, metadata={"made": "for a test"})
+    return clusters.fit(texts, CBTM, seed=0, metadata={"made": "for a test"})
 
 
 @pytest.fixture(scope="session", params=[CBTM, BALANCED], ids=["cbtm", "balanced"])
 def either(request: pytest.FixtureRequest) -> Router:
     """A router of either kind."""
     texts = [sentence(topic, n) for n in range(40) for topic in WORDS]
-    return clusters.fit(texts, request.param, clusters=3, seed=0, metadata={})
+    return clusters.fit(texts, request.param, seed=0, metadata={})

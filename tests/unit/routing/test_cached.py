@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from er import config
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 from er.routing import clusters
 from er.routing import corpus as corpora
 from er.routing.cached import router_for
@@ -26,7 +26,7 @@ def test_every_input_makes_another_router(corpus: config.Corpus, tmp_path: Path)
     paths = {
         router_for(CBTM, corpus, 3, 0, tmp_path),
         router_for(CBTM, corpus, 3, 1, tmp_path),
-        router_for(CBTM, corpus, 2, 0, tmp_path),
+        router_for(replace(CBTM, clusters=2), corpus, 2, 0, tmp_path),
         router_for(replace(CBTM, components=6), corpus, 3, 0, tmp_path),
         router_for(CBTM, replace(corpus, per_file_at_most=30), 3, 0, tmp_path),
     }
@@ -53,3 +53,10 @@ def test_a_damaged_cached_router_is_refused_by_name(corpus: config.Corpus, tmp_p
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ErError, match=path.name):
         router_for(CBTM, corpus, 3, 0, tmp_path)
+
+
+def test_a_router_for_another_number_of_experts_is_refused(
+    corpus: config.Corpus, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"routing\.clusters is 3, but there are 8 experts"):
+        router_for(CBTM, corpus, 8, 0, tmp_path)

@@ -42,7 +42,7 @@ def test_load_is_followed_over_time(router: Router) -> None:
 
 def test_a_router_is_stable_against_itself(router: Router) -> None:
     other = clusters.fit(
-        [sentence(topic, n) for n in range(40) for topic in WORDS], CBTM, 3, seed=5, metadata={}
+        [sentence(topic, n) for n in range(40) for topic in WORDS], CBTM, seed=5, metadata={}
     )
     assert evaluate(router, TEXTS, None, [router, other]).stability == pytest.approx([1, 1])
 
