@@ -33,7 +33,7 @@ def finished_run() -> Callable[..., RunDir]:
             "er.workload": "example",
         }
         run = run_dir.create(config, run_key(config), {"host": "example"}, tags)
-        for users, count in ((1, 20), (2, 3)):
+        for users, count in ((1, 24), (2, 3)):
             with run.request_log(users) as log:
                 for index in range(count):
                     log.add(answered(index, users))

@@ -61,7 +61,7 @@ def test_figures_read_the_newest_comparable_finished_runs(
     [run] = newest_study(uri, "fig4")
     assert run.run_id == newest
     assert [point.concurrency for point in run.points] == [1, 2]
-    assert len(run.requests) == 23
+    assert len(run.requests) == 27
 
 
 def test_an_experiment_without_runs_says_how_to_make_one(uri: str) -> None:
@@ -105,7 +105,7 @@ def test_an_invalid_point_is_not_part_of_the_curve(
 ) -> None:
     publish(finished_run(config), uri)
     runs = newest_study(uri, "fig4")
-    assert len(fig4._valid_requests(runs[0])) == 20
+    assert len(fig4._valid_requests(runs[0])) == 24
     figure = fig4.figure(runs)
     [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
     assert list(curve.get_xdata()) == [1]

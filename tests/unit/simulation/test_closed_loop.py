@@ -114,7 +114,7 @@ def cases(draw):
         draw(st.integers(1, MAX_BATCH)), MAX_TOKENS, MAX_LEN, 8, draw(st.integers(12, 30))
     )
     columns = np.array(asked, np.int64).T
-    prompts = np.zeros((len(asked), len(Prompts)), np.int64)
+    prompts = np.zeros((len(asked), len(Prompts)), np.int32)
     prompts[:, [Prompts.input, Prompts.output, Prompts.engine]] = columns.T
     prompts[:, Prompts.blocks] = -(-(columns[0] + columns[1]) // 8)
     start = sorted(draw(st.lists(times, min_size=users, max_size=users)))
