@@ -25,6 +25,7 @@ from er.simulation.heaps import NEVER, least_leaf, pop, push, set_key, tournamen
 from er.simulation.jit import compiled
 
 Ints = NDArray[np.int64]
+Table = NDArray[np.int32]
 REQUEST_BITS = 32  # of a finish-heap item; the iteration lies above
 REQUEST_MASK = (1 << REQUEST_BITS) - 1
 
@@ -113,7 +114,7 @@ def tables_of(cost: StepCost) -> Tables:
 
 @compiled
 def first_fits(
-    engines: Ints, e: int, tokens: int, sent: Ints, prompts: Ints, limits: Limits
+    engines: Ints, e: int, tokens: int, sent: Ints, prompts: Table, limits: Limits
 ) -> bool:
     """Whether the first waiting request can join a batch that already has `tokens` to process."""
     if engines[e, Engine.running] >= limits.max_batch_size:
@@ -132,7 +133,7 @@ def start(
     e: int,
     now: int,
     sent: Ints,
-    prompts: Ints,
+    prompts: Table,
     warmup: int,
     linear_ns: Ints,
     decode_ns: Ints,
@@ -202,7 +203,7 @@ def cut(engines: Ints, e: int, now: int, until_ns: Ints) -> int:
 def simulate(
     tables: Tables,
     limits: Limits,
-    prompts: Ints,
+    prompts: Table,
     warmup: int,
     loop: Loop,
     count: int,

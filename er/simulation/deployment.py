@@ -18,6 +18,7 @@ from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
 
 Ints = NDArray[np.int64]
+Table = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class VirtualDeployment:
         self.batch = Batch(cost, self.limits)
         self.tables = tables_of(cost)
 
-    def prompts(self, input_tokens: Ints, output_tokens: Ints, engine: Ints) -> Ints:
+    def prompts(self, input_tokens: Ints, output_tokens: Ints, engine: Ints) -> Table:
         """Prompts as the simulation takes them: a row for each, with the columns `Prompts`.
 
         Raises RequestError when the engine could never serve one, ConfigError for an engine that
@@ -64,7 +65,7 @@ class VirtualDeployment:
             )
         blocks = -(-(input_tokens + output_tokens) // self.limits.tokens_per_block)
         rows: Ints = np.stack([input_tokens, output_tokens, blocks, engine], axis=1)
-        return rows.astype(np.int64)
+        return rows.astype(np.int32)
 
     def loop(
         self,
@@ -87,7 +88,7 @@ class VirtualDeployment:
         )
         return Loop(start, warmup_per_user, once, think, gateway, request, reply)
 
-    def play(self, prompts: Ints, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
+    def play(self, prompts: Table, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
         """Let every prompt be served, the first `warmup` of them without being measured; with
         `record`, every step can be told."""
         gaps = np.zeros_like(self.tables.until_ns)

@@ -13,6 +13,7 @@ from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
 
 Ints = NDArray[np.int64]
+Table = NDArray[np.int32]
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
@@ -21,7 +22,7 @@ class Outcome:
     """One point in virtual time."""
 
     tables: Tables
-    prompts: Ints  # columns Prompts
+    prompts: Table  # columns Prompts
     warmup: int  # how many of the prompts are warm-up
     loop: Loop
     sent: Ints  # columns Sent, in order of sending
