@@ -316,6 +316,8 @@ class Load:
     user_rate_per_s: float = 1.0  # open_loop: prompts of one user in a second
     burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1 is Poisson
     burst_every_s: float = 10.0  # burst: from one to the next
+    ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
+    tpot_at_most_s: float = 0.1
 
     def __post_init__(self) -> None:
         require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
@@ -337,6 +339,8 @@ class Load:
             "user_rate_per_s",
             "burstiness",
             "burst_every_s",
+            "ttft_at_most_s",
+            "tpot_at_most_s",
         )
         require(
             self.think_time_s >= 0 and self.ramp_s >= 0,
