@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
-from er.results import Prompt, Request
+from er.results import Endpoint, Prompt, Request
 
 EXPERT_HEADER = "x-er-expert"
 EVENT_STREAM = "text/event-stream"
+OPENAI_END = b"[DONE]"
 MESSAGE_AT_MOST = 200  # characters of a server's own words
 
 
@@ -15,28 +17,46 @@ class BadAnswerError(Exception):
     """The server answered, and not with a stream of tokens; the text is the cause."""
 
 
-def body(prompt: Prompt) -> bytes:
-    """What a prompt asks for, as Triton's generate_stream takes it."""
-    asked = {"text_input": prompt.text, "max_tokens": prompt.output_tokens, "stream": True}
+def body(endpoint: Endpoint, prompt: Prompt) -> bytes:
+    """What a prompt asks for: as Triton's generate_stream takes it, or OpenAI's completions.
+
+    The dialect follows from the endpoint's path.
+    """
+    path = urlsplit(endpoint.url).path
+    asked: dict[str, object] = {"max_tokens": prompt.output_tokens, "stream": True}
+    if path.endswith("/chat/completions"):
+        asked |= {"model": endpoint.model, "messages": [{"role": "user", "content": prompt.text}]}
+    elif path.endswith("/completions"):
+        asked |= {"model": endpoint.model, "prompt": prompt.text}
+    else:
+        asked |= {"text_input": prompt.text}
     return json.dumps(asked).encode()
 
 
 def enter(events: Sequence[bytes], times_s: Sequence[float], request: Request) -> None:
     """Enter events and when they arrived: every event with a text is one token.
 
+    Triton's text may be empty, where a token is part of a character; OpenAI's empty pieces only
+    open or close a message.
+
     Raises BadAnswerError, after what came before it was entered, at an event that is the server's
     error or not of the contract, and when there is no token.
     """
     texts: list[str] = []
+    if events and events[-1] == OPENAI_END:
+        events, times_s = events[:-1], times_s[:-1]
     try:
         for fields, time_s in zip(_decoded(events), times_s, strict=True):
             if not isinstance(fields, dict):
                 raise BadAnswerError(f"not an object in an event: {short(fields)}")
-            if "error" in fields:
+            if fields.get("error"):
                 raise BadAnswerError(f"server error: {short(fields['error'])}")
-            if "text_output" in fields:
+            text = fields.get("text_output")
+            if text is None and "choices" in fields:
+                text = _openai_text(fields["choices"])
+            if text is not None:
                 request.token_times_s.append(time_s)
-                texts.append(str(fields["text_output"]))
+                texts.append(str(text))
             if "token_lateness" in fields:
                 late = fields["token_lateness"]
                 # Triton writes a list of one as a plain number.
@@ -45,6 +65,16 @@ def enter(events: Sequence[bytes], times_s: Sequence[float], request: Request) -
         request.text = "".join(texts)
     if not texts:
         raise BadAnswerError("no tokens")
+
+
+def _openai_text(choices: Any) -> str | None:
+    """The piece of text in an event of OpenAI's completions; None without one."""
+    try:
+        choice = choices[0]
+        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
+    except (LookupError, TypeError, AttributeError):
+        return None
+    return str(text) if text else None
 
 
 def refuse(status: int, content_type: str, start: bytes) -> None:

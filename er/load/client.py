@@ -41,7 +41,7 @@ class Client:
 
     async def send(self, endpoint: Endpoint, prompt: Prompt, request: Request) -> None:
         """Send `prompt` and fill in `request`; a fault of the server becomes its error."""
-        body = answer.body(prompt)
+        body = answer.body(endpoint, prompt)
         events: list[bytes] = []
         times_s: list[float] = []
         request.send_s = time.monotonic()

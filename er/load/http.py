@@ -15,7 +15,7 @@ REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
 def ask(endpoint: Endpoint, prompt: Prompt) -> bytes:
     """The whole request for one prompt."""
     url = urlsplit(endpoint.url)
-    content = answer.body(prompt)
+    content = answer.body(endpoint, prompt)
     lines = [
         f"POST {url.path or '/'}{'?' + url.query if url.query else ''} HTTP/1.1",
         f"host: {url.netloc}",

@@ -25,8 +25,8 @@ async def _drive(
         while work and not plan.hopeless:
             request = work.request
             request.intended_s = started_s + work.due_s
-            while (left_s := request.intended_s - time.monotonic()) > 0:
-                await asyncio.sleep(left_s)  # which uvloop rounds to milliseconds
+            while (left_s := request.intended_s - time.monotonic()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(left_s)  # once may not do: uvloop rounds to milliseconds
             await sender.send(endpoint, work.prompt, request)
             on_request(request)
             work = plan.after(request, request.end_s - started_s)

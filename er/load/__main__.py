@@ -1,0 +1,73 @@
+"""`python -m er.load target=URL load.concurrency=[1,10,100]`: the load generator by itself.
+
+target is Triton's generate_stream or OpenAI's (chat/)completions; model names the model for the
+latter; find_knee=true measures only what it takes to find the most users within
+load.ttft_at_most_s and load.tpot_at_most_s. Everything else overrides the configuration.
+Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
+"""
+
+import signal
+import sys
+from types import FrameType
+from urllib.parse import urlsplit
+
+from er.config import Config
+from er.errors import ConfigError, ErError
+from er.load import alone
+from er.results import Endpoint
+from er.sweep import overrides_of, plan
+
+OWN = ("target", "model", "find_knee")
+
+
+def main() -> int:
+    """Measure, and say what came out."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        target, config = asked(sys.argv[1:])
+        alone.drive(target, config, lambda line: print(line, flush=True))
+    except ConfigError as error:
+        return _fail(error, 2)
+    except ErError as error:
+        return _fail(error, 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted: what was measured is kept", 130)
+    return 0
+
+
+def asked(arguments: list[str]) -> tuple[alone.Target, Config]:
+    """What the command line asks for. Raises ConfigError when it cannot be run."""
+    own: dict[str, str] = {}
+    rest = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key in OWN:
+            own[key] = value
+        else:
+            rest.append(argument)
+    url = urlsplit(own.get("target", ""))
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigError(
+            "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
+            "or an address that ends with /v1/chat/completions"
+        )
+    if own.get("find_knee", "false") not in ("true", "false"):
+        raise ConfigError(f"find_knee is {own['find_knee']}: say true or false")
+    configs = plan(*overrides_of(rest))
+    if len(configs) > 1:
+        raise ConfigError("one target takes one load: leave out -m and +experiment")
+    endpoint = Endpoint(own["target"], own.get("model", "model"))
+    return alone.Target(endpoint, own.get("find_knee") == "true"), configs[0]
+
+
+def _fail(error: object, status: int) -> int:
+    print(f"er.load: {error}", file=sys.stderr)
+    return status
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

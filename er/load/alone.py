@@ -1,0 +1,120 @@
+"""The load generator by itself, against any server that streams tokens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from er import provenance
+from er.config import Config
+from er.errors import ErError
+from er.load import knee, prompts, proof, users
+from er.points import Point, measure
+from er.results import Endpoint, Prompt
+from er.routing import corpus
+from er.run_dir import RunDir, plain
+
+HEADING = (
+    f"{'users':>6} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} {'TPOT p50':>9} "
+    f"{'p95 ms':>8} {'ITL p99':>8} {'E2E p50 s':>9} {'tokens/s':>9} {'goodput':>8} {'CPU':>5} valid"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server, and whether to look for its knee instead of walking the whole ladder."""
+
+    endpoint: Endpoint
+    find_knee: bool
+
+
+def drive(target: Target, config: Config, say: Callable[[str], None]) -> RunDir:
+    """Measure `target` at every concurrency, or at those that find its knee; keeps all on disk.
+
+    Of `config`, the load, the workload, the corpus and the directories count.
+    Raises ErError when the prompts cannot be made or the run cannot be written.
+    """
+    run = _create(target, config)
+    say(f"run directory: {run.path}")
+    say("preparing prompts")
+    texts = [(t.topic, t.text) for t in corpus.load(config.corpus, Path(config.cache_dir))]
+    say(HEADING)
+
+    def bears(concurrency: int) -> bool:
+        count = users.requests_of(concurrency, config.load)
+        seed, cache_dir = config.seed + concurrency, Path(config.cache_dir)
+        batch = prompts.build(texts, config.workload, count, seed, cache_dir)
+        point = measure_point(target.endpoint, run, concurrency, batch, config, say)
+        return knee.within_limits(point, config.load)
+
+    try:
+        if target.find_knee:
+            most = knee.most_users(config.load.concurrency, bears)
+            run.write("knee.json", {"most_users": most})
+            say(f"most users within the limits: {most or 'none of load.concurrency'}")
+        else:
+            for concurrency in config.load.concurrency:
+                bears(concurrency)
+    except BaseException as error:
+        run.set_status("failed" if isinstance(error, Exception) else "interrupted")
+        raise
+    run.set_status("finished")
+    return run
+
+
+def measure_point(
+    endpoint: Endpoint,
+    run: RunDir,
+    concurrency: int,
+    batch: Sequence[Prompt],
+    config: Config,
+    say: Callable[[str], None],
+) -> Point:
+    """Measure one concurrency, keep it, and say it in one line, with a line for each doubt."""
+    with run.request_log(concurrency) as log:
+        load = users.run_point(endpoint, batch, concurrency, config.load, log.add)
+    evidence = proof.prove(load, concurrency)
+    doubts = proof.doubts(evidence, config.load)
+    point = measure(load.requests, concurrency, config.load, doubts, asdict(evidence))
+    run.add_point(point)
+    say(row(point, knee.goodput(load.requests, config.load), evidence.cpu_share))
+    for reason in point.invalid:
+        say(f"       {reason}")
+    return point
+
+
+def row(point: Point, goodput: float, cpu_share: float) -> str:
+    """One line of the table."""
+    return (
+        f"{point.concurrency:6d} {point.requests:8d} {point.errors:6d} "
+        f"{point.ttft_s.p50 * 1e3:9.1f} {point.ttft_s.p95 * 1e3:8.1f} "
+        f"{point.tpot_s.p50 * 1e3:9.1f} {point.tpot_s.p95 * 1e3:8.1f} {point.itl_s.p99 * 1e3:8.1f} "
+        f"{point.e2e_s.p50:9.2f} {point.tokens_per_s:9.0f} {goodput:8.1%} {cpu_share:5.0%} "
+        f"{'NO' if point.invalid else 'yes'}"
+    )
+
+
+def _create(target: Target, config: Config) -> RunDir:
+    """A new run directory. Raises ErError when it cannot be written."""
+    started = datetime.now(UTC)
+    path = Path(config.runs_dir) / "load" / started.strftime("%Y%m%dT%H%M%S.%f")
+    run = RunDir(path)
+    asked = {
+        "target": asdict(target.endpoint),
+        "find_knee": target.find_knee,
+        "seed": config.seed,
+        "corpus": config.corpus,
+        "workload": config.workload,
+        "load": config.load,
+    }
+    try:
+        (path / "requests").mkdir(parents=True)
+        run.write("config.json", plain(asked))
+        run.write("provenance.json", provenance.collect())
+        run.write("run.json", {"status": "running", "started": started.isoformat()})
+    except OSError as error:
+        raise ErError(
+            f"cannot write runs to {config.runs_dir}: {error.strerror}: "
+            "make it a directory you may write to, or set runs_dir=..."
+        ) from error
+    return run

@@ -1,0 +1,99 @@
+"""The load generator by itself, from its command line to its run directory."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import tiktoken
+
+from er.errors import ConfigError
+from er.load import __main__ as cli
+from er.load import alone, prompts
+from er.results import Endpoint
+from er.routing import corpus
+from er.routing.corpus import Text
+from er.run_dir import RunDir
+from tests.unit.load.fakes import Serve, stream
+
+TRITON = "http://127.0.0.1:1/v2/models/ensemble/generate_stream"
+
+
+@pytest.fixture(autouse=True)
+def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes as tokens and one text, instead of a vocabulary and a corpus to download."""
+    encoding = tiktoken.Encoding(
+        "bytes",
+        pat_str=r"\S+|\s+",
+        mergeable_ranks={bytes([byte]): byte for byte in range(256)} | {b" and": 256},
+        special_tokens={},
+    )
+    monkeypatch.setitem(prompts.TOKENIZERS, "llama3", lambda _: encoding)
+    texts = [Text("One fine day. " * 99, "tales", "train")]
+    monkeypatch.setattr(corpus, "load", lambda *_: texts)
+
+
+def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[RunDir, list[str]]:
+    url = serve(answer).endpoint.url
+    small = ["load.requests_per_user=1", "load.requests_at_least=3", "workload.output.scale=0.01"]
+    target, config = cli.asked([f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
+    said: list[str] = []
+    return alone.drive(target, config, said.append), said
+
+
+def test_every_point_is_kept_and_said(serve: Serve, tmp_path: Path) -> None:
+    run, said = drive(serve, tmp_path, stream, "load.concurrency=[1,3]", "load.client=sockets")
+    assert [point.concurrency for point in run.points()] == [1, 3]
+    assert run.read("run.json")["status"] == "finished"
+    assert run.read("config.json")["target"]["url"].startswith("http://127.0.0.1:")
+    frame = pd.read_parquet(run.path / "requests" / "c0003.parquet")
+    assert (frame.ok & (frame.text != "")).all()
+    rows = [line.split()[:3] for line in said if line.split()[0].isdecimal()]
+    assert rows == [["1", "3", "0"], ["3", "3", "0"]]
+
+
+async def broken(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n")
+
+
+def test_a_broken_server_makes_invalid_points(serve: Serve, tmp_path: Path) -> None:
+    run, said = drive(serve, tmp_path, broken, "load.concurrency=[1]")
+    (point,) = run.points()
+    assert any("requests failed" in reason and "HTTP 500" in reason for reason in point.invalid)
+    assert any("requests failed" in line for line in said)
+
+
+def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
+    run, said = drive(
+        serve,
+        tmp_path,
+        broken,
+        "find_knee=true",
+        "load.concurrency=[1,2,4]",
+        "load.ttft_at_most_s=30",
+    )
+    assert json.loads((run.path / "knee.json").read_text()) == {"most_users": 0}
+    assert said[-1] == "most users within the limits: none of load.concurrency"
+
+
+def test_the_command_line_names_target_and_model() -> None:
+    target, config = cli.asked([f"target={TRITON}", "model=llama", "load.concurrency=[5]"])
+    assert target == alone.Target(Endpoint(TRITON, "llama"), find_knee=False)
+    assert config.load.concurrency == [5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "no target: say target="),
+        (["target=localhost"], "no target: say target="),
+        ([f"target={TRITON}", "find_knee=maybe"], "find_knee is maybe"),
+        ([f"target={TRITON}", "load.concurrency=[0]"], "a number of users is 1 or more"),
+        ([f"target={TRITON}", "+experiment=fig4"], "one target takes one load"),
+    ],
+)
+def test_a_bad_command_line_is_refused_in_one_line(arguments: list[str], error: str) -> None:
+    with pytest.raises(ConfigError, match=error):
+        cli.asked(arguments)
