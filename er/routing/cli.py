@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 
 
 def parser(name: str, description: str, router: bool = True) -> argparse.ArgumentParser:
@@ -17,8 +17,9 @@ def parser(name: str, description: str, router: bool = True) -> argparse.Argumen
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command; exit status 1 and one line on standard error when it cannot be done."""
+    """Run a command. When it cannot be done: one line, exit status 1, or 2 for a wrong request."""
     try:
         main()
     except ErError as error:
-        sys.exit(str(error))
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)

@@ -5,7 +5,7 @@ Without a file the held-out prompts of the corpus that the router was trained on
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,8 +31,9 @@ def main() -> None:
         prompts = jsonl.read(options.corpus)
     else:
         texts = own_corpus(router, options.cache)
-        prompts = [jsonl.Labelled(text.text, text.topic) for text in texts if text.split == "test"]
-        random.Random(0).shuffle(prompts)  # else load over time would follow the topics' order
+        prompts = shuffled(
+            jsonl.Labelled(text.text, text.topic) for text in texts if text.split == "test"
+        )
         others = other_seeds(router, texts, options.seeds)
     asked = [prompt.text for prompt in prompts]
     labels = [prompt.label for prompt in prompts if prompt.label is not None]
@@ -45,6 +46,13 @@ def main() -> None:
         (options.report / "evaluation.json").write_text(json.dumps(asdict(measured), indent=1))
         for path in pictures.draw(router, asked, measured, options.report):
             print(f"picture: {path}")
+
+
+def shuffled(prompts: Iterable[jsonl.Labelled]) -> list[jsonl.Labelled]:
+    """In an order of their own: load over time would else follow the order of the topics."""
+    mixed = list(prompts)
+    random.Random(0).shuffle(mixed)
+    return mixed
 
 
 def own_corpus(router: Router, cache_dir: Path) -> list[corpus.Text]:

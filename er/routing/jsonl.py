@@ -22,8 +22,10 @@ def read(path: Path) -> list[Labelled]:
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # not at U+2028, as splitlines
-    except (OSError, UnicodeDecodeError) as error:
-        raise ErError(f"cannot read {path}: {error}: give a JSON Lines file in UTF-8") from error
+    except OSError as error:
+        raise ErError(f"cannot read {path} ({error.strerror}): correct the path") from error
+    except UnicodeDecodeError as error:
+        raise ErError(f"{path} is not UTF-8: give a JSON Lines file in UTF-8") from error
     prompts = [
         parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()
     ]
