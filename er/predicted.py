@@ -7,7 +7,7 @@ from er.config import Config
 from er.points import Point, measure
 from er.progress import Progress
 from er.results import Prompt
-from er.routing import classify
+from er.routing import router
 from er.run_dir import RunDir
 from er.simulation.deployment import (
     Delays,
@@ -53,6 +53,6 @@ def routed(
     config: Config, ladder: sending.Ladder
 ) -> Iterator[tuple[int, Sequence[Prompt], list[int]]]:
     """Concurrency, prompts, and the expert that the real router chooses for each prompt."""
-    router = classify.load(sending.router_of(config)) if config.deployment.routed else None
+    chooser = router.load(sending.router_of(config)) if config.deployment.routed else None
     for concurrency, batch in ladder.items():
-        yield concurrency, batch, [router.classify(p.text) if router else 0 for p in batch]
+        yield concurrency, batch, [chooser.classify(p.text) if chooser else 0 for p in batch]

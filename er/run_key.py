@@ -9,6 +9,8 @@ from er.run_dir import plain
 
 WHERE = ("runs_dir", "cache_dir", "tracking")  # places do not change what is measured
 
+FOLLOWING = (("routing", "clusters"), ("engine", "checkpoint"))  # set from the deployment
+
 
 def run_key(config: Config) -> str:
     """SHA-256, in hexadecimal digits, of everything that decides what a run measures."""
@@ -26,7 +28,12 @@ def code_digest() -> str:
 
 
 def study_key(config: Config) -> str:
-    """What runs must share to be held against each other: everything but the deployment."""
+    """What runs must share to be held against each other: everything but the deployment.
+
+    What conf/ derives from the deployment is left out with it.
+    """
     apart = ("deployment", *WHERE)
     chosen = {name: value for name, value in plain(config).items() if name not in apart}
+    for group, name in FOLLOWING:
+        chosen[group].pop(name, None)
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()

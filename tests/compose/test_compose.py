@@ -4,6 +4,7 @@ import pytest
 
 from er import sweep
 from er.errors import ConfigError
+from er.run_key import study_key
 
 DEPLOYMENTS = sorted(path.stem for path in (sweep.CONF / "deployment").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (sweep.CONF / "experiment").glob("*.yaml"))
@@ -36,6 +37,11 @@ def test_fig4_sweeps_the_five_deployments() -> None:
     jobs = sweep.plan(["+experiment=fig4"])
     assert [job.deployment.id for job in jobs] == list("abcde")
     assert [job.deployment.gpus for job in jobs] == [4, 4, 8, 8, 8]
+
+
+def test_the_deployments_of_a_sweep_are_comparable() -> None:
+    assert len({study_key(job) for job in sweep.plan(["+experiment=fig4"])}) == 1
+    assert len({study_key(job) for job in sweep.plan(["+experiment=fig4", "clock=virtual"])}) == 1
 
 
 def test_single_values_override() -> None:
