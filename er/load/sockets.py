@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from er.load import http, stamps
 from er.load.answer import BadAnswerError
 from er.load.effort import times
-from er.results import Endpoint, Prompt, Request
+from er.results import Endpoint, Request
 
 CONNECT_TIMEOUT_S = 5.0
 RECEIVE_BYTES = 65536
@@ -60,7 +60,6 @@ class Streams:
         on_done: Callable[[Slot, Request, http.Answer], None],
     ) -> None:
         url = urlsplit(endpoint.url)
-        self.endpoint = endpoint
         self.timeout_s = timeout_s
         self.on_done = on_done
         self.turns_s = times()  # how long each turn kept others waiting
@@ -84,9 +83,9 @@ class Streams:
             self.turn(0.1)
         self.turns_s = times()
 
-    def send(self, slot: Slot, prompt: Prompt, request: Request) -> None:
-        """Send `prompt` and, in later turns, fill in `request`."""
-        slot.out = http.ask(self.endpoint, prompt)
+    def send(self, slot: Slot, data: bytes, request: Request) -> None:
+        """Send `data`, a whole HTTP request, and note in `request` when."""
+        slot.out = data
         slot.answer = http.Answer()
         slot.request = request
         self._serial += 1

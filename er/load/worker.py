@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from er.load import sockets
+from er.load import http, sockets
 from er.load.effort import Effort
 from er.load.http import Answer
 from er.load.plan import Plan, Work
@@ -45,6 +45,7 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
     plan = job.plan
     pending: list[tuple[float, int, Work]] = []  # a heap by due time
     ended: deque[tuple[Request, Answer]] = deque()  # to be reported when nothing else is to do
+    wire: dict[int, bytes] = {}  # requests written before the clock starts
     idle = [Slot() for _ in plan.users]
     in_flight: set[Slot] = set()
 
@@ -52,7 +53,9 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
         slot = idle.pop() if idle else Slot()
         in_flight.add(slot)
         work.request.intended_s = started_s + work.due_s
-        streams.send(slot, work.prompt, work.request)
+        index = work.request.index
+        data = wire.pop(index) if index in wire else http.ask(job.endpoint, work.prompt)
+        streams.send(slot, data, work.request)
 
     def on_done(slot: Slot, request: Request, answer: Answer) -> None:
         if request.error or answer.status != 200:
@@ -85,6 +88,7 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
         streams.connect(idle)
         for work in plan.start():
             heappush(pending, (work.due_s, work.request.index, work))
+            wire[work.request.index] = http.ask(job.endpoint, work.prompt)
         ready()
         started_s, cpu_s = time.monotonic(), time.process_time()
         launch_due()
