@@ -52,6 +52,7 @@ class TrtllmEngine(Engine):
     quantization: Quantization
     calibration: str  # directory of the data set that SmoothQuant calibrates on
     convert_script: str  # inside the container
+    tritonserver: str  # inside the container
     model_code: str  # inside the container: the Python models of the Triton backend
     max_input_len: int
     max_seq_len: int

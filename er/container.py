@@ -39,12 +39,17 @@ def inside(
         case Runtime.apptainer:
             shown = [f"--env={pair}" for pair in assignments(variables)]
             start = ["apptainer", "exec", "--nv", "--cleanenv", f"--bind={','.join(folders)}"]
-            return [*start, *shown, container.image, *command]
+            return [*start, *shown, apptainer_image(container.image), *command]
         case Runtime.pyxis:
             mounts = ",".join(f"{folder}:{folder}" for folder in folders)
-            start = ["srun", "--ntasks=1", f"--container-image={container.image}"]
+            start = ["srun", "--ntasks=1", "--overlap", f"--container-image={container.image}"]
             start += [f"--container-mounts={mounts}"]
             return [*start, "env", *assignments(variables), *command]
+
+
+def apptainer_image(image: str) -> str:
+    """A file stays a file; a registry's name is told to be one."""
+    return image if image.endswith(".sif") or "://" in image else f"docker://{image}"
 
 
 def assignments(variables: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,74 @@
+"""TensorRT-LLM engines behind the container's Triton: one server for each engine."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from er import readiness
+from er.config import Deployment, Server
+from er.config_trtllm import TrtllmEngine
+from er.process import Child, running
+from er.results import Endpoint
+from er.server import trtllm_launch, trtllm_repository
+from er.server.embedded import prove, reserved_port
+
+MODEL = "ensemble"
+PROOF_TOKENS = 4
+
+
+@contextmanager
+def serve(
+    deployment: Deployment,
+    engine: TrtllmEngine,
+    engine_dir: Path,
+    server: Server,
+    run_dir: Path,
+) -> Iterator[list[Endpoint]]:
+    """Serve every engine of the deployment, each proved ready by a real inference.
+
+    All start at once, since loading takes minutes. Writes `model_repository/` and `logs/` into
+    `run_dir`. When the block ends no process or port is left. Raises ErError when a server cannot
+    be started.
+    """
+    repository = (run_dir / "model_repository").resolve()
+    trtllm_repository.write(engine, engine_dir.resolve(), repository)
+    binds = [repository, engine_dir.resolve(), Path(engine.checkpoint).resolve()]
+    with ExitStack() as stack:
+        ports = [
+            stack.enter_context(reserved_port(server.http_port and server.http_port + index))
+            for index in range(deployment.experts)
+        ]
+        places = trtllm_launch.places(deployment, ports)
+        children = [
+            stack.enter_context(
+                running(
+                    trtllm_launch.command(engine, place, repository, binds),
+                    run_dir / "logs" / f"triton_{place.name}.log",
+                    name=f"Triton of {place.name}",
+                    stop_timeout_s=server.stop_timeout_s,
+                    shm_prefix=trtllm_launch.shm_prefix(place),
+                )
+            )
+            for place in places
+        ]
+        yield wait_for(places, children, server)
+
+
+def wait_for(
+    places: Sequence[trtllm_launch.Place], children: Sequence[Child], server: Server
+) -> list[Endpoint]:
+    """The endpoint of every engine, once it infers."""
+    endpoints = []
+    for place, child in zip(places, children, strict=True):
+        base = f"http://{trtllm_launch.HOST}:{place.port}/v2"
+
+        def ready(url: str = f"{base}/health/ready") -> bool:
+            for each in children:
+                each.require_alive()
+            return readiness.answers(url)
+
+        readiness.wait_until(ready, child, server.ready_timeout_s, "its engine to load")
+        endpoint = Endpoint(f"{base}/models/{MODEL}/generate_stream", place.name)
+        prove(endpoint, PROOF_TOKENS)
+        endpoints.append(endpoint)
+    return endpoints

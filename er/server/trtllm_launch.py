@@ -1,0 +1,85 @@
+"""Which GPUs each engine of a deployment gets, and the commands that serve it there.
+
+An engine of one rank is one tritonserver. An engine of several is served in leader mode: one
+tritonserver for each rank under MPI, of which the first answers.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from er import container
+from er.config import Deployment
+from er.config_trtllm import Runtime, TrtllmEngine
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One engine: its GPUs, and the HTTP port of its leader."""
+
+    name: str
+    gpus: tuple[int, ...]
+    port: int
+
+
+def places(deployment: Deployment, ports: list[int]) -> list[Place]:
+    """Engines side by side on one node, each on GPUs of its own."""
+    tp = deployment.tp
+    names = [f"expert_{i}" for i in range(deployment.experts)] if deployment.routed else ["llm"]
+    return [
+        Place(name, tuple(range(i * tp, (i + 1) * tp)), ports[i]) for i, name in enumerate(names)
+    ]
+
+
+def command(engine: TrtllmEngine, place: Place, repository: Path, binds: list[Path]) -> list[str]:
+    """The command line that serves one engine from its model repository."""
+    several = len(place.gpus) > 1
+    if several and engine.container.runtime is Runtime.pyxis:
+        return under_slurm(engine, place, repository, binds)
+    ranks = [
+        tritonserver(engine, place, repository, str(rank), leader=rank == 0)
+        for rank in range(len(place.gpus))
+    ]
+    inner = under_mpi(ranks) if several else ranks[0]
+    return container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
+
+
+def under_mpi(ranks: list[list[str]]) -> list[str]:
+    """One mpirun of different command lines."""
+    line = ["mpirun", "--allow-run-as-root"]
+    for rank, arguments in enumerate(ranks):
+        line += [":"] * (rank > 0) + ["-n", "1", *arguments]
+    return line
+
+
+def under_slurm(
+    engine: TrtllmEngine, place: Place, repository: Path, binds: list[Path]
+) -> list[str]:
+    """One srun whose tasks are the ranks; each knows its own only when it runs."""
+    rank = "${SLURM_PROCID}"
+    leader = " ".join(tritonserver(engine, place, repository, rank, leader=True))
+    worker = " ".join(tritonserver(engine, place, repository, rank, leader=False))
+    script = f"if [ {rank} = 0 ]; then exec {leader}; else exec {worker}; fi"
+    inner = container.inside(
+        engine.container, ["bash", "-c", script], binds=binds, gpus=place.gpus, env={}
+    )
+    return [inner[0], "--mpi=pmix", f"--ntasks={len(place.gpus)}", *inner[2:]]
+
+
+def tritonserver(
+    engine: TrtllmEngine, place: Place, repository: Path, rank: str, *, leader: bool
+) -> list[str]:
+    """The command line of one rank's tritonserver; only the leader loads every model."""
+    line = [engine.tritonserver, f"--model-repository={repository}"]
+    line += ["--disable-auto-complete-config"]
+    line += [f"--backend-config=python,shm-region-prefix-name={shm_prefix(place)}{rank}_"]
+    if not leader:
+        line += ["--model-control-mode=explicit", "--load-model=tensorrt_llm"]
+    line += [f"--http-address={HOST}", f"--http-port={place.port}", "--reuse-http-port=true"]
+    return [*line, "--allow-grpc=false", "--allow-metrics=false", "--exit-timeout-secs=5"]
+
+
+def shm_prefix(place: Place) -> str:
+    """What the names of an engine's files in /dev/shm begin with."""
+    return f"er_{place.port}_"

@@ -1,0 +1,191 @@
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=0"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8000_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8000 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=1"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8001_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8001 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=2"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8002_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8002 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=3"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8003_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8003 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=4"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8004_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8004 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=5"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8005_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8005 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=6"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8006_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8006 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
+
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=7"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8007_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8007 \
+  --reuse-http-port=true \
+  --allow-grpc=false \
+  --allow-metrics=false \
+  --exit-timeout-secs=5
