@@ -1,23 +1,30 @@
-"""python -m er.simulation.calibrate: fit the correction of kernel times.
+"""Fit the correction of kernel times: engine.step_time_scale and engine.host_overhead_s.
 
-The correction is engine.step_time_scale and engine.host_overhead_s. It is fitted on the published
-rows that are marked for it, and minimises the sum of squared logarithms of simulated over published
-TTFT and ITL.
+    python -m er.simulation.calibrate                          on the published rows marked for it
+    python -m er.simulation.calibrate run=DIRECTORY run=...    on measured runs, with their spread
+
+It minimises the sum of squared logarithms of simulated over measured TTFT and ITL (TPOT in runs).
 """
 
+import itertools
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+
+from scipy import optimize
 
 from er.errors import ErError
 from er.simulation.published import SERVING, simulated_serving
+from er.simulation.recorded import QUANTITIES, RecordedPoint, recorded_points, spread
 from er.simulation.spec import EngineSpec
 from er.simulation.validate import published_models
 
-START = (1.0, 0.0005)  # scale; host overhead in seconds
-FIRST_STEP = (0.2, 0.0004)
-LAST_STEP = 0.02  # of the first
+MS = 1e-3
+# Scale; host overhead in milliseconds.
+GRID = list(itertools.product((0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0), (0.0, 0.5, 1.0, 2.0)))
+BOUNDS = ((0.1, 10.0), (0.0, 100.0))
 
 
 def corrected(spec: EngineSpec, scale: float, overhead_s: float) -> EngineSpec:
@@ -27,23 +34,18 @@ def corrected(spec: EngineSpec, scale: float, overhead_s: float) -> EngineSpec:
 
 
 def minimise(loss: Callable[[float, float], float]) -> tuple[float, float]:
-    """Least of `loss` over (scale, overhead), by steps along either axis that halve when none
-    helps; the overhead stays at or above 0."""
-    best, least, step = START, loss(*START), 1.0
-    while step >= LAST_STEP:
-        moves = [(step * FIRST_STEP[0], 0.0), (0.0, step * FIRST_STEP[1])]
-        tried = [
-            (best[0] + sign * scale, max(0.0, best[1] + sign * overhead))
-            for scale, overhead in moves
-            for sign in (1, -1)
-        ]
-        losses = [loss(*point) for point in tried]
-        if min(losses) < least:
-            least = min(losses)
-            best = tried[losses.index(least)]
-        else:
-            step /= 2
-    return best
+    """Least of `loss` over (scale, overhead in seconds): the simplex method from the best of a
+    coarse grid, since batches make the loss uneven; the overhead stays at or above 0."""
+    scale, overhead = min(GRID, key=lambda point: loss(point[0], point[1] * MS))
+    simplex = [(scale, overhead), (1.1 * scale, overhead), (scale, overhead + 0.3)]
+    found = optimize.minimize(
+        lambda x: loss(x[0], x[1] * MS),
+        (scale, overhead),
+        method="Nelder-Mead",
+        bounds=BOUNDS,
+        options={"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-9},
+    )
+    return float(found.x[0]), float(found.x[1]) * MS
 
 
 def published_loss(scale: float, overhead_s: float) -> float:
@@ -57,10 +59,46 @@ def published_loss(scale: float, overhead_s: float) -> float:
     return total
 
 
-def main() -> int:
+def recorded_loss(points: Sequence[RecordedPoint], scale: float, overhead_s: float) -> float:
+    """How far measured points are from the simulation with this correction."""
+    total = 0.0
+    for point in points:
+        ours = point.simulated(corrected(point.spec, scale, overhead_s))
+        total += sum(math.log(ours[name] / point.medians[name]) ** 2 for name in QUANTITIES)
+    return total
+
+
+def report(points: Sequence[RecordedPoint], scale: float, overhead_s: float) -> list[str]:
+    """Measured and simulated medians of every point, and how far repeats lie apart."""
+    lines = [
+        "| run | users | quantity | measured | simulated | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for point in points:
+        ours = point.simulated(corrected(point.spec, scale, overhead_s))
+        for name in QUANTITIES:
+            theirs = point.medians[name]
+            lines.append(
+                f"| {point.run} | {point.users} | {name} | {theirs:.4g} | {ours[name]:.4g} "
+                f"| {ours[name] / theirs:.2f} |"
+            )
+    for name, share in spread(points).items():
+        known = f"{share:.1%}" if share == share else "unknown: give several runs of one point"
+        lines.append(f"Largest spread of repeats, {name}: {known}")
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
     """Fit and print the correction."""
     try:
-        scale, overhead_s = minimise(published_loss)
+        paths = [Path(argument.removeprefix("run=")) for argument in arguments]
+        base, _ = published_models()
+        points = [point for path in paths for point in recorded_points(path, base)]
+        if points:
+            scale, overhead_s = minimise(lambda s, o: recorded_loss(points, s, o))
+            print("\n".join(report(points, scale, overhead_s)))
+        else:
+            scale, overhead_s = minimise(published_loss)
     except ErError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -69,4 +107,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

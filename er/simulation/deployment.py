@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +99,14 @@ class VirtualDeployment:
 
 
 def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployment:
-    """The deployment of a configuration. Without a gateway nothing is spent in one."""
-    if not config.deployment.routed:
-        delays = Delays(0.0, delays.request_s, delays.reply_s)
-    return VirtualDeployment(spec_of(config), config.deployment.experts, delays)
+    """The deployment of a configuration."""
+    engines = config.deployment.experts
+    return VirtualDeployment(spec_of(config), engines, delays_of(engines, delays))
+
+
+def delays_of(engines: int, delays: Delays) -> Delays:
+    """Without a router, before a single engine, nothing is spent in a gateway."""
+    return delays if engines > 1 else replace(delays, gateway_s=0.0)
 
 
 def sent_prompts(

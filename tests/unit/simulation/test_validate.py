@@ -51,7 +51,7 @@ def test_the_table_marks_what_was_fitted_and_sums_up_the_rest(comparisons):
 def test_the_search_finds_a_minimum_and_keeps_the_overhead_from_falling_below_zero():
     scale, overhead_s = calibrate.minimise(lambda s, o: (s - 1.37) ** 2 + (1e3 * o - 1.1) ** 2)
     assert (scale, overhead_s) == (pytest.approx(1.37, abs=0.01), pytest.approx(0.0011, abs=2e-5))
-    assert calibrate.minimise(lambda s, o: s**2 + (1e3 * o + 1) ** 2)[1] == 0.0
+    assert calibrate.minimise(lambda s, o: (s - 1) ** 2 + (1e3 * o + 1) ** 2)[1] == 0.0
 
 
 def test_the_configured_correction_is_the_fitted_one():

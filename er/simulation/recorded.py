@@ -1,0 +1,107 @@
+"""Points of measured runs, as far as a simulation can be fitted on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from er.config import Hardware, Model, Precision
+from er.errors import ErError
+from er.run_dir import RunDir
+from er.simulation.deployment import Delays, VirtualDeployment, delays_of
+from er.simulation.spec import EngineSpec
+
+QUANTITIES = ("ttft_s", "tpot_s")
+
+
+@dataclass(frozen=True)
+class RecordedPoint:
+    """One concurrency of one run: what was sent, and medians of what was measured."""
+
+    run: str
+    spec: EngineSpec
+    engines: int
+    delays: Delays
+    users: int
+    warmup: int
+    prompts: NDArray[np.int64]  # input tokens, output tokens, engine; warm-up first
+    medians: dict[str, float]  # by quantity
+
+    def simulated(self, spec: EngineSpec) -> dict[str, float]:
+        """The same medians simulated with the correction of `spec`."""
+        deployment = VirtualDeployment(spec, self.engines, self.delays)
+        prompts = deployment.prompts(*self.prompts.T)
+        loop = deployment.loop(self.users, warmup_per_user=-(-self.warmup // self.users))
+        point = deployment.play(prompts, loop, self.warmup).point(self.users, self.engines > 1)
+        return {quantity: getattr(point, quantity).p50 for quantity in QUANTITIES}
+
+
+def recorded_points(path: Path, base: EngineSpec) -> list[RecordedPoint]:
+    """Every point of the run at `path`; limits that its engine does not tell are those of `base`.
+
+    Raises ErError when it is no run with requests.
+    """
+    run = RunDir(path)
+    try:
+        config, requests = run.read("config.json"), run.requests()
+        if requests.empty:
+            raise ErError(f"run={path} holds no requests: give a run that measured a point")
+        return [
+            point_of(path.name, config, base, requests[requests.concurrency == users])
+            for users in sorted(requests.concurrency.unique())
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise ErError(f"run={path} cannot be read ({error!r}): give a run directory") from error
+
+
+def point_of(
+    run: str, config: dict[str, Any], base: EngineSpec, requests: pd.DataFrame
+) -> RecordedPoint:
+    """One point from its requests."""
+    good = requests[requests.ok].sort_values(["warmup", "index"], ascending=[False, True])
+    measured = good[~good.warmup]
+    clock, engines = config["clock"], config["deployment"]["experts"]
+    return RecordedPoint(
+        run=run,
+        spec=spec_of_run(config, base),
+        engines=engines,
+        delays=delays_of(engines, Delays(clock["gateway_s"], clock["request_s"], clock["reply_s"])),
+        users=int(good.concurrency.iloc[0]),
+        warmup=int(good.warmup.sum()),
+        prompts=np.stack([good.input_tokens, good.output_tokens, good.expert.clip(lower=0)], 1),
+        medians={quantity: float(measured[quantity].median()) for quantity in QUANTITIES},
+    )
+
+
+def spec_of_run(config: dict[str, Any], base: EngineSpec) -> EngineSpec:
+    """The engine of a run, as a simulated one."""
+    deployment = config["deployment"]
+    known = {field.name for field in fields(base.engine)} - {"kind"}
+    told = {name: value for name, value in config["engine"].items() if name in known}
+    return EngineSpec(
+        Model(**deployment["model"]),
+        Precision(deployment["precision"]),
+        deployment["tp"],
+        Hardware(**config["hardware"]),
+        replace(base.engine, **told),
+    )
+
+
+def spread(points: Sequence[RecordedPoint]) -> dict[str, float]:
+    """Largest difference between repeats of one point, as a share of their mean; NaN without."""
+    found: dict[str, float] = {}
+    for quantity in QUANTITIES:
+        groups: dict[tuple[str, int], list[float]] = {}
+        for point in points:
+            groups.setdefault((point.spec.name, point.users), []).append(point.medians[quantity])
+        spreads = [
+            (max(group) - min(group)) / float(np.mean(group))
+            for group in groups.values()
+            if len(group) > 1
+        ]
+        found[quantity] = max(spreads, default=float("nan"))
+    return found

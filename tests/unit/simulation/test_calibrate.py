@@ -1,0 +1,68 @@
+"""Fitting the correction on measured runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from er import run_dir
+from er.results import Prompt
+from er.simulation import calibrate
+from er.simulation.deployment import Delays, deployment_of, simulate_point
+from er.simulation.recorded import recorded_points, spread
+from er.simulation.validate import published_models
+from er.sweep import plan
+
+TRUE = {"step_time_scale": 1.5, "host_overhead_s": 0.0012}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose engine was slower than the tables by a known correction."""
+    overrides = [f"engine.{name}={value}" for name, value in TRUE.items()]
+    small = ["engine.max_seq_len=1024", "engine.max_batch_size=32", "engine.max_num_tokens=2048"]
+    [config] = plan(["deployment=e", "load.requests_at_least=40", *overrides, *small])
+    config = replace(config, runs_dir=str(tmp_path_factory.mktemp("runs")))
+    made = run_dir.create(config, "0" * 16, {}, {})
+    clock = config.clock
+    deployment = deployment_of(config, Delays(clock.gateway_s, clock.request_s, clock.reply_s))
+    random = np.random.default_rng(0)
+    prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]
+    experts = random.integers(0, 8, 60).tolist()
+    for users in (1, 12):
+        made.keep_requests(users, simulate_point(deployment, prompts, experts, users, config.load))
+    return made
+
+
+@pytest.fixture(scope="module")
+def points(run):
+    return recorded_points(run.path, published_models()[0])
+
+
+def test_a_recorded_point_is_simulated_as_it_was_sent(points):
+    assert [point.users for point in points] == [1, 12]
+    for point in points:
+        assert point.simulated(point.spec) == pytest.approx(point.medians)
+
+
+def test_the_fit_gives_back_what_was_measured(points):
+    """Scale and overhead trade off against each other, so the times are held, not the pair."""
+    scale, overhead_s = calibrate.minimise(lambda s, o: calibrate.recorded_loss(points, s, o))
+    assert scale == pytest.approx(TRUE["step_time_scale"], rel=0.1)
+    for point in points:
+        fitted = point.simulated(calibrate.corrected(point.spec, scale, overhead_s))
+        assert fitted == pytest.approx(point.medians, rel=0.02)
+
+
+def test_the_spread_of_repeats_is_told_when_there_are_any(points):
+    assert np.isnan(list(spread(points).values())).all()
+    slower = [
+        replace(point, medians={name: 1.1 * value for name, value in point.medians.items()})
+        for point in points
+    ]
+    assert spread([*points, *slower]) == pytest.approx({"ttft_s": 0.1 / 1.05, "tpot_s": 0.1 / 1.05})
+
+
+def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
+    assert calibrate.main([f"run={tmp_path}"]) == 1
+    assert f"run={tmp_path} cannot be read" in capsys.readouterr().err
