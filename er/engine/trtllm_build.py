@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from er import container
+from er.config import Config
 from er.config_trtllm import Quantization, Runtime
 from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
-from er.engine.trtllm import EngineRequest
+from er.engine.names import model_names
+from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ErError
 from er.process import running
+from er.results import ServedModel
 
 # What TensorRT-LLM calls it in an engine's config.json.
 QUANT_ALGO = {
@@ -23,6 +26,7 @@ QUANT_ALGO = {
 }
 DISK_SHARE = 2.2  # of the weights: the converted checkpoint and the engine, side by side
 STOP_TIMEOUT_S = 30.0
+READY_MAX_TOKENS = 4
 
 
 def wanted(request: EngineRequest, checkpoint_digest: str, gpu: str) -> cache.Wanted:
@@ -67,24 +71,55 @@ def steps(request: EngineRequest, source: Path, work: Path) -> list[list[str]]:
     return commands
 
 
+def models(config: Config) -> list[ServedModel]:
+    """One model for each engine of the deployment, all of the same built engine.
+
+    Raises ErError when it is not in the cache: building takes long and is asked for by itself.
+    """
+    request = request_of(config)
+    it, path = in_cache(request)
+    if not path.exists():
+        raise ErError(
+            f"engine {it.folder} is not built: run python -m er.build with "
+            f"deployment={config.deployment.id} and the same overrides"
+        )
+    cache.require(path, it)
+    parameters = {
+        "engine_dir": str(path.resolve()),
+        "engine_key": it.key,
+        "largest_batch_at_512_tokens": str(request.memory.largest_batch),
+    }
+    return [
+        ServedModel(name, "", request.engine.max_batch_size, parameters, READY_MAX_TOKENS)
+        for name in model_names(config.deployment)
+    ]
+
+
+def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
+    """The engine that belongs to the checkpoint and GPU of this machine, and its place."""
+    gpu = gpu_name()
+    config = request.config
+    source = checkpoint.checked(
+        Path(request.engine.checkpoint), config.deployment.model, Path(config.cache_dir)
+    )
+    it = wanted(request, source.digest, gpu)
+    return it, engines_dir(request) / it.folder
+
+
 def build(request: EngineRequest, say: Callable[[str], None]) -> Path:
     """The engine in the cache, built when it is not there; `say` is told what happens.
 
     Raises ErError when a tool, the checkpoint, or room on the disk is missing, or a tool fails.
     """
-    config = request.config
     require_tools(request)
-    gpu = gpu_name()
-    source = checkpoint.checked(
-        Path(request.engine.checkpoint), config.deployment.model, Path(config.cache_dir)
-    )
-    it = wanted(request, source.digest, gpu)
+    it, _ = in_cache(request)
+    source = Path(request.engine.checkpoint).resolve()
     root = engines_dir(request)
     say(f"engine {it.folder}")
     if cache.busy(root, it.folder):
         say("another builder is at work on it: waiting")
     path, reused = cache.obtain(
-        root, it, lambda work: run_steps(request, source.path, work, log_path(root, it), say)
+        root, it, lambda work: run_steps(request, source, work, log_path(root, it), say)
     )
     say(f"{'reused' if reused else 'built'}: {path}")
     return path

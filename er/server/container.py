@@ -1,5 +1,6 @@
 """TensorRT-LLM engines behind the container's Triton: one server for each engine."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,37 +9,39 @@ from er import readiness
 from er.config import Deployment, Server
 from er.config_trtllm import TrtllmEngine
 from er.process import Child, running
-from er.results import Endpoint
+from er.results import Endpoint, ServedModel
 from er.server import trtllm_launch, trtllm_repository
 from er.server.embedded import prove, reserved_port
 
 MODEL = "ensemble"
-PROOF_TOKENS = 4
 
 
 @contextmanager
 def serve(
+    models: Sequence[ServedModel],
     deployment: Deployment,
     engine: TrtllmEngine,
-    engine_dir: Path,
     server: Server,
     run_dir: Path,
 ) -> Iterator[list[Endpoint]]:
     """Serve every engine of the deployment, each proved ready by a real inference.
 
-    All start at once, since loading takes minutes. Writes `model_repository/` and `logs/` into
-    `run_dir`. When the block ends no process or port is left. Raises ErError when a server cannot
-    be started.
+    All start at once, since loading takes minutes. Writes `engine.json`, `model_repository/` and
+    `logs/` into `run_dir`. When the block ends no process or port is left. Raises ErError when a
+    server cannot be started.
     """
+    (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
+    engine_dir = Path(models[0].parameters["engine_dir"])
     repository = (run_dir / "model_repository").resolve()
-    trtllm_repository.write(engine, engine_dir.resolve(), repository)
-    binds = [repository, engine_dir.resolve(), Path(engine.checkpoint).resolve()]
+    trtllm_repository.write(engine, engine_dir, repository)
+    binds = [repository, engine_dir, Path(engine.checkpoint).resolve()]
     with ExitStack() as stack:
         ports = [
             stack.enter_context(reserved_port(server.http_port and server.http_port + index))
-            for index in range(deployment.experts)
+            for index in range(len(models))
         ]
-        places = trtllm_launch.places(deployment, ports)
+        names = [model.name for model in models]
+        places = trtllm_launch.places(names, deployment.tp, ports)
         children = [
             stack.enter_context(
                 running(
@@ -51,15 +54,18 @@ def serve(
             )
             for place in places
         ]
-        yield wait_for(places, children, server)
+        yield wait_for(models, places, children, server)
 
 
 def wait_for(
-    places: Sequence[trtllm_launch.Place], children: Sequence[Child], server: Server
+    models: Sequence[ServedModel],
+    places: Sequence[trtllm_launch.Place],
+    children: Sequence[Child],
+    server: Server,
 ) -> list[Endpoint]:
     """The endpoint of every engine, once it infers."""
     endpoints = []
-    for place, child in zip(places, children, strict=True):
+    for model, place, child in zip(models, places, children, strict=True):
         base = f"http://{trtllm_launch.HOST}:{place.port}/v2"
 
         def ready(url: str = f"{base}/health/ready") -> bool:
@@ -69,6 +75,6 @@ def wait_for(
 
         readiness.wait_until(ready, child, server.ready_timeout_s, "its engine to load")
         endpoint = Endpoint(f"{base}/models/{MODEL}/generate_stream", place.name)
-        prove(endpoint, PROOF_TOKENS)
+        prove(endpoint, model.ready_max_tokens)
         endpoints.append(endpoint)
     return endpoints

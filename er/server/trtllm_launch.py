@@ -4,11 +4,11 @@ An engine of one rank is one tritonserver. An engine of several is served in lea
 tritonserver for each rank under MPI, of which the first answers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from er import container
-from er.config import Deployment
 from er.config_trtllm import Runtime, TrtllmEngine
 
 HOST = "127.0.0.1"
@@ -23,12 +23,11 @@ class Place:
     port: int
 
 
-def places(deployment: Deployment, ports: list[int]) -> list[Place]:
-    """Engines side by side on one node, each on GPUs of its own."""
-    tp = deployment.tp
-    names = [f"expert_{i}" for i in range(deployment.experts)] if deployment.routed else ["llm"]
+def places(names: Sequence[str], tp: int, ports: Sequence[int]) -> list[Place]:
+    """Engines side by side on one node, each on `tp` GPUs of its own."""
     return [
-        Place(name, tuple(range(i * tp, (i + 1) * tp)), ports[i]) for i, name in enumerate(names)
+        Place(name, tuple(range(index * tp, (index + 1) * tp)), ports[index])
+        for index, name in enumerate(names)
     ]
 
 

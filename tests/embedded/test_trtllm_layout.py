@@ -4,6 +4,7 @@ Stand-ins take the place of the container's Python models and of the C++ backend
 ensemble, launcher and client are the real ones.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +13,17 @@ from typing import Any
 import pytest
 from processes import processes_naming
 
-from er.config import Config, Server
-from er.config_trtllm import TrtllmEngine
+from er.config import Config
+from er.engine.names import model_names
 from er.errors import ErError
-from er.results import Endpoint
-from er.server import container, embedded
+from er.results import Endpoint, ServedModel
+from er.server import embedded
+from er.server.kinds import serve as serve_models
 from er.sweep import plan
 
 pytestmark = pytest.mark.embedded
 
 STANDINS = Path(__file__).parent / "standins"
-SERVER = Server("container", 60, 15, 0)
 
 
 def node(folder: Path) -> Config:
@@ -49,6 +50,8 @@ def node(folder: Path) -> Config:
     [config] = plan(
         [
             "engine=trtllm",
+            "server=container",
+            "server.ready_timeout_s=60",
             "engine.container.runtime=bare",
             "deployment=e",
             "deployment.experts=2",
@@ -61,13 +64,18 @@ def node(folder: Path) -> Config:
 
 
 def serve(config: Config, folder: Path) -> Any:
-    assert isinstance(config.engine, TrtllmEngine)
-    return container.serve(config.deployment, config.engine, folder / "engine", SERVER, folder)
+    parameters = {"engine_dir": str(folder / "engine"), "largest_batch_at_512_tokens": "9"}
+    names = model_names(config.deployment)
+    return serve_models([ServedModel(name, "", 8, parameters, 2) for name in names], config, folder)
 
 
 @pytest.fixture(scope="module")
-def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Endpoint]]:
-    folder = tmp_path_factory.mktemp("node")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("node")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def endpoints(folder: Path) -> Iterator[list[Endpoint]]:
     with serve(node(folder), folder) as endpoints:
         yield endpoints
     assert processes_naming(str(folder)) == []
@@ -77,6 +85,11 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Endpoin
 def test_every_expert_has_a_server_of_its_own(endpoints: list[Endpoint]) -> None:
     assert [endpoint.model for endpoint in endpoints] == ["expert_0", "expert_1"]
     assert len({endpoint.url for endpoint in endpoints}) == 2
+
+
+def test_the_run_is_told_the_engine(folder: Path) -> None:
+    told = json.loads((folder / "engine.json").read_text())
+    assert told["largest_batch_at_512_tokens"] == "9"
 
 
 def test_streams_one_event_per_token(endpoints: list[Endpoint], stream: Any) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from er.config import Config
 from er.config_trtllm import TrtllmEngine
+from er.engine.names import model_names
 from er.server import trtllm_launch
 from er.sweep import plan
 
@@ -18,6 +20,11 @@ CASES = [
     *((deployment, "docker") for deployment in "abcde"),
     *((deployment, runtime) for deployment in "ad" for runtime in ("apptainer", "pyxis", "bare")),
 ]
+
+
+def places(config: Config) -> list[trtllm_launch.Place]:
+    names = model_names(config.deployment)
+    return trtllm_launch.places(names, config.deployment.tp, list(range(8000, 8008)))
 
 
 def lines(deployment: str, runtime: str) -> str:
@@ -30,9 +37,8 @@ def lines(deployment: str, runtime: str) -> str:
         ]
     )
     assert isinstance(config.engine, TrtllmEngine)
-    ports = [8000 + index for index in range(config.deployment.experts)]
     commands = []
-    for place in trtllm_launch.places(config.deployment, ports):
+    for place in places(config):
         binds = [Path("/run/model_repository"), Path("/engines/it"), Path("/checkpoint")]
         command = trtllm_launch.command(config.engine, place, binds[0], binds)
         commands.append(" \\\n  ".join(shlex.quote(part) for part in command))
@@ -55,6 +61,5 @@ def test_engines_stand_on_gpus_of_their_own() -> None:
         "d": [(gpu,) for gpu in range(8)],
     }.items():
         [config] = plan([f"deployment={deployment}"])
-        places = trtllm_launch.places(config.deployment, list(range(8000, 8008)))
-        assert [place.gpus for place in places] == expected
-        assert len({place.port for place in places}) == len(places)
+        assert [place.gpus for place in places(config)] == expected
+        assert len({place.port for place in places(config)}) == len(expected)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from er import build as cli
-from er.engine import trtllm_build
+from er.engine import kinds, trtllm_build
 from er.engine.trtllm import request_of
 from er.errors import ErError
 from er.sweep import plan
@@ -289,3 +289,15 @@ def eventually(condition: Callable[[], bool], limit_s: float = 60) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def test_a_run_takes_a_built_engine_and_builds_none(node: Node) -> None:
+    [config] = plan([*node.overrides, "server=container"])
+    with pytest.raises(ErError, match=r"is not built: run python -m er.build with deployment=b"):
+        kinds.models(config)
+    path = node.build()
+    (model,) = kinds.models(config)
+    assert model.name == "ensemble"
+    assert model.parameters["engine_dir"] == str(path)
+    assert int(model.parameters["largest_batch_at_512_tokens"]) > 1000
+    assert node.started() == BOTH

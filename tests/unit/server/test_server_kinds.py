@@ -1,0 +1,33 @@
+"""Engine and server go together."""
+
+from pathlib import Path
+
+import pytest
+
+from er.config import Config
+from er.errors import ConfigError
+from er.server import kinds
+from er.sweep import plan
+
+
+def config(*overrides: str) -> Config:
+    [only] = plan(list(overrides))
+    return only
+
+
+def test_the_default_goes_together() -> None:
+    kinds.check(config())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["engine=trtllm"], "engine=trtllm needs server=container, server.kind is embedded"),
+        (["server=container"], "engine=simulated needs server=embedded, server.kind is container"),
+    ],
+)
+def test_what_does_not_is_refused(overrides: list[str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        kinds.check(config(*overrides))
+    with pytest.raises(ConfigError, match=says):
+        kinds.serve([], config(*overrides), tmp_path)
