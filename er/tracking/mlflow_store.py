@@ -74,7 +74,8 @@ def _log(
     record: dict[str, Any],
 ) -> str:
     tags = {"er.run_dir": str(run.path), "er.run_key": record["key"], **record["tags"]}
-    published = client.create_run(experiment_id, tags=tags, run_name=record["tags"]["er.title"])
+    name = f"{record['tags']['er.deployment'].upper()}: {record['tags']['er.title']}"
+    published = client.create_run(experiment_id, tags=tags, run_name=name)
     run_id = str(published.info.run_id)
     params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in flatten(config)]
     for start in range(0, len(params), 100):
@@ -110,7 +111,7 @@ def metrics(point: Point) -> list[Metric]:
         "token_lateness_p50": point.token_lateness_p50,
         "tokens_per_s": point.tokens_per_s,
     }
-    values |= {f"client/{name}": float(value) for name, value in point.client.items()}
+    values |= {f"proof/{name}": float(value) for name, value in point.client.items()}
     for quantity in ("ttft", "tpot", "itl", "e2e"):
         summary = getattr(point, f"{quantity}_s")
         for statistic in ("min", "p50", "p95", "p99"):
