@@ -15,6 +15,7 @@ from er.progress import Progress
 from er.results import Endpoint, Prompt, Request, ServedModel
 from er.run_dir import RunDir
 from er.server import embedded
+from er.server import kinds as servers
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def serving(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving
     """Triton with the deployment's engines and, when it is routed, the gateway before them."""
     models = kinds.models(config)
     progress.say(f"starting Triton with {len(models)} model{'s' if len(models) > 1 else ''}")
-    with embedded.serve(models, config.server, run.path) as endpoints:
+    with servers.serve(models, config, run.path) as endpoints:
         together = list(zip(endpoints, models, strict=True))
         if not config.deployment.routed:
             yield Serving(endpoints[0], together)

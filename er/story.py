@@ -13,7 +13,7 @@ from er.progress import Progress
 from er.routing import corpus
 from er.run_dir import RunDir
 from er.run_key import run_key, study_key
-from er.server import embedded
+from er.server import kinds as servers
 from er.tracking import mlflow_store
 
 LADDERS: dict[ClockKind, Callable[[Config, RunDir, Progress], None]] = {
@@ -70,9 +70,8 @@ def check(jobs: Sequence[Config]) -> None:
     for config in jobs:
         kinds.models(config)
         if config.clock.kind is ClockKind.real:
-            embedded.check()
-            with embedded.reserved_port(config.server.http_port):
-                gateway.require_free(config.gateway.port)
+            servers.check(config)
+            gateway.require_free(config.gateway.port)
         run_dir.require_writable(config)
         if config.tracking.enabled:
             mlflow_store.open_store(config.tracking.uri)
