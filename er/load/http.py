@@ -158,8 +158,13 @@ class Answer:
         self.keep_alive = self.headers.get("connection", "").lower() != "close"
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             self._chunks = Chunks()
+        elif self.status == 204:
+            self._left = 0
         elif "content-length" in self.headers:
-            self._left = int(self.headers["content-length"])
+            length = self.headers["content-length"]
+            if not length.isdecimal():
+                raise BadAnswerError(f"not HTTP: content-length {answer.short(length)}")
+            self._left = int(length)
         else:
             self.keep_alive = False
         self._streams = self.status == 200 and self._content_type == answer.EVENT_STREAM

@@ -9,6 +9,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from er.load import http, stamps
@@ -248,9 +249,16 @@ def cause(error: OSError) -> str:
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]] | str:
-    """Address family and address of the endpoint, or the cause of having none."""
+    """Address family and address of the endpoint, or the cause of having none.
+
+    Of several addresses (`localhost` often has two) it is the first that takes a connection.
+    """
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror:
         return "host name not found"
+    if len(found) > 1:
+        with suppress(OSError), socket.create_connection((host, port), CONNECT_TIMEOUT_S) as probe:
+            return probe.family, probe.getpeername()
+    family, _, _, _, address = found[0]
     return family, address

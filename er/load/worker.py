@@ -58,7 +58,7 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
         streams.send(slot, data, work.request)
 
     def on_done(slot: Slot, request: Request, answer: Answer) -> None:
-        if request.error or answer.status != 200:
+        if request.error or answer.status != 200 or len(answer.events) < 2:
             sockets.complete(request, answer)  # now: users may have to give up
         in_flight.discard(slot)
         idle.append(slot)

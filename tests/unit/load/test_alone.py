@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from er.load import alone, prompts
 from er.results import Endpoint
 from er.routing import corpus
 from er.routing.corpus import Text
-from er.run_dir import RunDir
+from er.run_dir import RequestLog, RunDir
 from tests.unit.load.fakes import Serve, stream
 
 TRITON = "http://127.0.0.1:1/v2/models/ensemble/generate_stream"
@@ -63,6 +64,16 @@ def test_a_broken_server_makes_invalid_points(serve: Serve, tmp_path: Path) -> N
     (point,) = run.points()
     assert any("requests failed" in reason and "HTTP 500" in reason for reason in point.invalid)
     assert any("requests failed" in line for line in said)
+
+
+def test_a_slowed_client_makes_an_invalid_point(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RequestLog, "add", lambda *_: time.sleep(0.05))
+    run, said = drive(serve, tmp_path, stream, "load.concurrency=[4]", "load.client=aiohttp")
+    (point,) = run.points()
+    assert any("the load generator lagged" in reason for reason in point.invalid)
+    assert any("set load.client=sockets" in line for line in said)
 
 
 def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:

@@ -208,6 +208,68 @@ def test_a_host_without_a_name_is_an_error() -> None:
     assert one(Endpoint("http://nowhere.invalid/x", "none")).error == "host name not found"
 
 
+def test_a_host_of_several_addresses_is_reached(serve: Serve) -> None:
+    url = serve(stream).endpoint.url.replace("127.0.0.1", "localhost")
+    assert one(Endpoint(url, "fake")).ok
+
+
+def test_a_server_that_refuses_above_some_connections(serve: Serve) -> None:
+    taken: list[Writer] = []
+
+    async def at_most_two(asked: Asked, writer: Writer) -> None:
+        if len(taken) < 2:
+            taken.append(writer)
+        if writer in taken:
+            await stream(asked, writer)
+        else:
+            writer.transport.abort()
+
+    server = serve(at_most_two)
+    settings = load(requests_per_user=5, warmup_requests_per_user=0)
+    point = run_point(server.endpoint, [prompt()], 4, settings, lambda _: None)
+    causes = Counter(request.error for request in point.requests)
+    refused = {"connection reset", "connection closed before an answer"}
+    assert causes[""] >= 5
+    assert set(causes) - {""} <= refused
+    assert len(causes) > 1
+
+
+def test_errors_at_status_200_are_given_up_quickly_too(serve: Serve) -> None:
+    async def always(_: Asked, writer: Writer) -> None:
+        writer.write(HEAD + chunk(b'data: {"error": "no"}\n\n') + LAST_CHUNK)
+
+    settings = load(requests_per_user=1000)
+    point = run_point(serve(always).endpoint, [prompt()], 4, settings, lambda _: None)
+    assert {request.error for request in point.requests} == {"server error: no"}
+    assert 4 <= len(point.requests) <= 8
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: many\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        HEAD + b"zzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_an_error(serve: Serve, head: bytes) -> None:
+    async def junk(_: Asked, writer: Writer) -> None:
+        writer.write(head)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    assert one(serve(junk).endpoint).error
+
+
+async def no_content(_: Asked, writer: Writer) -> None:
+    writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
+def test_an_answer_without_content_is_an_error(serve: Serve) -> None:
+    assert one(serve(no_content).endpoint, request_timeout_s=2).error == "HTTP 204"
+
+
 def test_plain_http_where_tls_is_wanted(serve: Serve, client: LoadClient) -> None:
     url = serve(stream).endpoint.url.replace("http://", "https://")
     if client is LoadClient.aiohttp:
