@@ -10,6 +10,7 @@ import pytest
 
 from er import story, sweep
 from er.errors import ErError
+from er.routing import corpus
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -69,6 +70,7 @@ def test_a_busy_port_is_named_before_anything_starts(tmp_path: Path) -> None:
 def test_a_corrupted_corpus_cache_is_named(tmp_path: Path, cache_dir: Path) -> None:
     overrides = ["+experiment=fig4", "deployment=d", f"runs_dir={tmp_path}/runs"]
     [config] = sweep.plan([*overrides, f"cache_dir={tmp_path}/cache"])
+    corpus.load(config.corpus, cache_dir)  # downloads at most once for all tests
     shutil.copytree(cache_dir / "packages", tmp_path / "cache" / "packages")
     story.check([config])
     [cached] = (tmp_path / "cache" / "corpora").iterdir()
