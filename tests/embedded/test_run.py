@@ -139,14 +139,17 @@ def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path
     assert pdf.read_bytes().startswith(b"%PDF")
 
 
+SLOW = ["load.requests_per_user=3", "load.requests_at_least=3", "workload.output.scale=3"]
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Starts a long run of deployment A and returns when its requests arrive."""
+    """Starts a long run and returns when requests of its second point arrive."""
     started = []
 
-    def begin(*overrides: str) -> "subprocess.Popen[str]":
+    def begin(deployment: str, *overrides: str) -> "subprocess.Popen[str]":
         run = subprocess.Popen(
-            command(tmp_path, "deployment=a", "load.concurrency=[1,2]", *overrides),
+            command(tmp_path, f"deployment={deployment}", "load.concurrency=[1,2]", *overrides),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -167,28 +170,21 @@ def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         run.communicate()
 
 
-LONG = ["load.requests_per_user=100", "load.requests_at_least=1"]
-
-
-@pytest.mark.parametrize(
-    ("number", "code", "status"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "interrupted")],
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_keeps_what_was_measured(
     start: Callable[..., "subprocess.Popen[str]"],
     tmp_path: Path,
     number: signal.Signals,
     code: int,
-    status: str,
 ) -> None:
-    run = start("load.requests_per_user=3", "load.requests_at_least=3", "workload.output.scale=3")
+    run = start("a", *SLOW)
     run.send_signal(number)
     output, errors = run.communicate(timeout=60)
     assert run.returncode == code, output + errors
     assert "what was measured is kept" in errors
     assert "Traceback" not in errors
     [folder] = (tmp_path / "fig4").iterdir()
-    assert json.loads((folder / "run.json").read_text())["status"] == status
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     assert len(json.loads((folder / "points.json").read_text())) == 1
     assert len(pd.read_parquet(folder / "requests" / "c0002.parquet")) > 0
     assert_nothing_left(tmp_path)
@@ -200,7 +196,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
 def test_a_killed_run_leaves_no_process_and_loses_no_request(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start("load.requests_per_user=3", "load.requests_at_least=3", "workload.output.scale=3")
+    run = start("e", *SLOW)
     run.kill()
     run.communicate()
     deadline = time.monotonic() + 30
@@ -216,7 +212,9 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
 def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start("load.requests_per_user=40", "load.requests_at_least=3", "load.request_timeout_s=5")
+    run = start(
+        "a", "load.requests_per_user=40", "load.requests_at_least=3", "load.request_timeout_s=5"
+    )
     triton = [p for p in processes_naming(str(tmp_path)) if "tritonserver" in p.name()]
     [stub] = [p for p in triton[0].children() if "stub" in p.name()]
     stub.kill()
