@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.errors import ErError
+from er.routing.files import write_whole
 
 FORMAT = "er-router-2"
 NAMES = ("centres", "components", "idf", "prices", "sublinear_tf", "terms")
@@ -42,13 +43,11 @@ def digest(arrays: Arrays, metadata: dict[str, Any]) -> str:
 
 
 def write(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
-    """Write in one step: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a router's file. Raises ErError when that cannot be done."""
     head = {"format": FORMAT, "digest": digest(arrays, metadata), "metadata": metadata}
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
-    part.rename(path)
+    file = io.BytesIO()
+    np.savez_compressed(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
+    write_whole(path, file.getvalue())
 
 
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:

@@ -23,3 +23,6 @@ def run(main: Callable[[], None]) -> None:
     except ErError as error:
         print(error, file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except OSError as error:
+        print(f"cannot write {error.filename} ({error.strerror})", file=sys.stderr)
+        sys.exit(1)

@@ -18,6 +18,7 @@ from pathlib import Path
 from er import config, packaged
 from er.errors import ConfigError, ErError
 from er.routing import jsonl
+from er.routing.files import write_whole
 
 CACHE_FORMAT = 2  # raise it when the cleaning below changes
 WORDS_AT_LEAST = 3
@@ -183,11 +184,9 @@ def as_lines(texts: list[Text]) -> bytes:
 
 
 def write_cache(path: Path, texts: list[Text]) -> None:
-    """Write the digest, then the lines, in one step: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(gzip.compress(f"{digest(texts)}\n".encode() + as_lines(texts), mtime=0))
-    part.rename(path)
+    """Write the digest, then the lines. Raises ErError when that cannot be done."""
+    content = f"{digest(texts)}\n".encode() + as_lines(texts)
+    write_whole(path, gzip.compress(content, mtime=0))
 
 
 def read_cache(path: Path) -> list[Text]:

@@ -60,3 +60,15 @@ def test_a_router_for_another_number_of_experts_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=r"routing\.clusters is 3, but there are 8 experts"):
         router_for(CBTM, corpus, 8, 0, tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named(corpus: config.Corpus, tmp_path: Path) -> None:
+    corpora.load(corpus, tmp_path)
+    (tmp_path / "routers").write_text("in the way")
+    with pytest.raises(ErError, match=r"cannot write .*routers.*choose another folder"):
+        router_for(CBTM, corpus, 3, 0, tmp_path)
+
+
+def test_nothing_half_written_is_left(corpus: config.Corpus, tmp_path: Path) -> None:
+    router_for(CBTM, corpus, 3, 0, tmp_path)
+    assert list(tmp_path.rglob("*.part")) == []

@@ -127,3 +127,13 @@ def test_a_missing_router_is_one_line(
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "there is no router at" in line
+
+
+def test_a_report_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, prompts: Path
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, "evaluate", path, "--corpus", prompts, "--report", prompts / "report")
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"cannot write {prompts}")
