@@ -1,9 +1,11 @@
 """`python -m er.build deployment=a`: build the engines of deployments, or look after the cache.
 
 Overrides are those of er.run; beside them dry=true, action=build|list|prune|options.
-Exit codes: 0 done, 1 something failed, 2 the request cannot be met.
+Exit codes: 0 done, 1 something failed, 2 the request cannot be met,
+130 Ctrl-C.
 """
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,10 +13,13 @@ from pathlib import Path
 
 from er.config import Config
 from er.engine import cache, checkpoint, trtllm_build, trtllm_options
+from er.engine.names import model_names
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ConfigError, ErError
+from er.server import trtllm_launch
 from er.sweep import overrides_of, plan
 
+FIRST_PORT = 8000
 ACTIONS = ("build", "list", "prune", "options")
 
 
@@ -35,11 +40,13 @@ def main(arguments: Sequence[str]) -> int:
                 if dry:
                     show(request)
                 else:
-                    trtllm_build.build(request, say=print)
+                    trtllm_build.build(request, say)
     except ConfigError as error:
         return fail(error, 2)
     except ErError as error:
         return fail(error, 1)
+    except KeyboardInterrupt:
+        return fail("interrupted: the tools are stopped, nothing half-built is kept", 130)
     return 0
 
 
@@ -84,8 +91,24 @@ def show(request: EngineRequest) -> None:
         f"= {memory.kv_tokens} tokens = {memory.largest_batch} sequences of 512, "
         f"of {memory.gpu_bytes / 1e9:.1f} GB"
     )
+    print("  it is built by")
     for command in trtllm_build.steps(request, source, path.parent / ".building" / it.folder):
-        print(f"  $ {' '.join(command)}")
+        print(f"    {shlex.join(command)}")
+    print("  and served, from the run's model repository, by")
+    for command in serving_commands(request, path):
+        print(f"    {shlex.join(command)}")
+
+
+def serving_commands(request: EngineRequest, engine_dir: Path) -> list[list[str]]:
+    """What starts the deployment's servers, with the ports a run would choose freely."""
+    deployment, repository = request.config.deployment, Path("RUN/model_repository")
+    names = model_names(deployment)
+    ports = range(FIRST_PORT, FIRST_PORT + len(names))
+    binds = [repository, engine_dir, Path(request.engine.checkpoint)]
+    return [
+        trtllm_launch.command(request.engine, place, repository, binds)
+        for place in trtllm_launch.places(names, deployment.tp, ports)
+    ]
 
 
 def look_after(config: Config, action: str) -> None:
@@ -115,6 +138,11 @@ def hold_options(request: EngineRequest) -> int:
         failed += len(missing)
         print(f"{tool} {version}: {', '.join(missing) or 'every option of the table is there'}")
     return 1 if failed else 0
+
+
+def say(line: str) -> None:
+    """Tell it at once, also into a pipe."""
+    print(line, flush=True)
 
 
 def fail(message: object, code: int) -> int:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
 from er.engine.names import model_names
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ErError
-from er.process import running
+from er.process import Child, running
 from er.results import ServedModel
 
 # What TensorRT-LLM calls it in an engine's config.json.
@@ -26,6 +27,7 @@ QUANT_ALGO = {
 }
 DISK_SHARE = 2.2  # of the weights: the converted checkpoint and the engine, side by side
 STOP_TIMEOUT_S = 30.0
+FOLLOW_INTERVAL_S = 0.2
 READY_MAX_TOKENS = 4
 
 
@@ -128,22 +130,36 @@ def build(request: EngineRequest, say: Callable[[str], None]) -> Path:
 def run_steps(
     request: EngineRequest, source: Path, work: Path, log: Path, say: Callable[[str], None]
 ) -> None:
-    """Run the build's commands one after the other; the tools' output goes to `log`."""
+    """Run the build's commands one after the other; each tool's output is told, and kept in `log`
+    until the next begins."""
     require_disk(request, work)
     binds = [source, work.parent.parent.resolve()]
     if request.engine.calibration:
         binds.append(Path(request.engine.calibration).resolve())
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
     for command in steps(request, source, work.resolve()):
-        say(f"running: {' '.join(command)} (log: {log})")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+        say(f"running: {' '.join(command)}")
         line = container.inside(
             request.engine.container, command, binds=binds, gpus=range(request.tp), env={}
         )
         tool = Path(next(part for part in command if "convert" in part or "build" in part)).name
         with running(line, log, name=tool, stop_timeout_s=STOP_TIMEOUT_S) as child:
-            if child.guard.wait():
+            follow(child, log, say)
+            if child.poll():
                 child.require_alive()
+
+
+def follow(child: Child, log: Path, say: Callable[[str], None]) -> None:
+    """Tell every line that a tool adds to its log, until it has ended."""
+    with log.open(errors="replace") as lines:
+        ended = False
+        while not ended:
+            ended = child.poll() is not None
+            for line in lines:
+                say(f"  {line.rstrip()}")
+            if not ended:
+                time.sleep(FOLLOW_INTERVAL_S)
 
 
 def engines_dir(request: EngineRequest) -> Path:

@@ -22,6 +22,7 @@ def main() -> None:
         return
     with Path(os.environ["FAKE_TRTLLM_CALLS"]).open("a") as calls:
         calls.write(f"{tool}\n")
+    print(f"[TRT-LLM] [I] {tool} at work", flush=True)
     trtllm_options.check(VERSION, [tool, *sys.argv[1:]])
     given = dict(zip(sys.argv[1:], sys.argv[2:], strict=False))
     output = Path(given["--output_dir"])

@@ -92,7 +92,10 @@ def test_built_once_then_reused(node: Node, capsys: pytest.CaptureFixture[str]) 
         "rank1.engine",
         "request.json",
     ]
-    assert "built: " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "built: " in out
+    assert "  [TRT-LLM] [I] convert_checkpoint.py at work\n" in out
+    assert "  [TRT-LLM] [I] trtllm-build at work\n" in out
     assert node.build() == path
     assert "reused: " in capsys.readouterr().out
     assert node.started() == BOTH
@@ -144,6 +147,20 @@ def test_a_killed_builder_leaves_nothing_in_the_way(
     assert not [path for path in node.engines.iterdir() if path.name[0] != "."]
     monkeypatch.delenv("FAKE_TRTLLM")
     node.build()
+    assert node.left() == []
+
+
+def test_ctrl_c_stops_the_tools_and_keeps_nothing_half_built(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_TRTLLM", "hang")
+    command = [sys.executable, "-m", "er.build", *node.overrides]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as builder:
+        assert eventually(lambda: any(node.engines.glob(".building/*/engine/rank0.engine")))
+        builder.send_signal(signal.SIGINT)
+        said = builder.communicate(timeout=60)[1]
+    assert builder.returncode == 130
+    assert said == "er.build: interrupted: the tools are stopped, nothing half-built is kept\n"
     assert node.left() == []
 
 
@@ -243,6 +260,7 @@ def test_a_dry_run_builds_nothing(node: Node, capsys: pytest.CaptureFixture[str]
     assert f"--model_dir {node.checkpoint}" in out
     assert "sequences of 512" in out
     assert "not built yet" in out
+    assert "--http-port=8000" in out
     assert node.started() == []
 
 
