@@ -1,5 +1,6 @@
 """What a person sees while a sweep runs."""
 
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,17 @@ from er.points import Point
 class Progress:
     """One line that changes on a terminal; one line a point elsewhere.
 
-    Work is counted in requests; the time left follows from the requests done so far.
+    The time left follows from what a request and the start of a deployment have taken so far.
     """
 
     jobs: Sequence[Config]
     console: Console
     job: int = -1
     done: int = 0
-    started_s: float = field(default_factory=time.monotonic)
+    job_began_s: float = 0.0
+    measuring_since_s: float = 0.0  # 0 until the job's first request has ended
+    measured_s: float = 0.0  # of the jobs that are done
+    starts_s: list[float] = field(default_factory=list)
     shown_s: float = 0.0
 
     @property
@@ -36,7 +40,10 @@ class Progress:
 
     def start_job(self) -> None:
         """The next deployment begins."""
+        if self.measuring_since_s:
+            self.measured_s += time.monotonic() - self.measuring_since_s
         self.job += 1
+        self.job_began_s, self.measuring_since_s = time.monotonic(), 0.0
 
     def say(self, what: str) -> None:
         """A step of the current deployment."""
@@ -45,6 +52,9 @@ class Progress:
     def request_done(self, users: int, done: int, counted: bool) -> None:
         """A request of the current point has ended; warm-up requests are not counted."""
         self.done += counted
+        if not self.measuring_since_s:
+            self.measuring_since_s = time.monotonic()
+            self.starts_s.append(self.measuring_since_s - self.job_began_s)
         config = self.jobs[self.job]
         if self.console.is_terminal and time.monotonic() - self.shown_s > 0.1:
             self.shown_s = time.monotonic()
@@ -63,14 +73,21 @@ class Progress:
             f"{point.tokens_per_s:.0f} tokens/s, {verdict}{self._left()}"
         )
 
+    def clear(self) -> None:
+        """Leave the line to whatever is printed next."""
+        if self.console.is_terminal:
+            self.console.file.write("\r\x1b[2K")
+
     def _where(self) -> str:
         config = self.jobs[self.job]
         return f"[{self.job + 1}/{len(self.jobs)}] {config.deployment.description}"
 
     def _left(self) -> str:
-        if not self.done:
+        if not (self.done and self.measuring_since_s):
             return ""
-        left_s = (time.monotonic() - self.started_s) / self.done * (self.total - self.done)
+        measured_s = self.measured_s + time.monotonic() - self.measuring_since_s
+        starts_left_s = statistics.mean(self.starts_s) * (len(self.jobs) - self.job - 1)
+        left_s = measured_s / self.done * (self.total - self.done) + starts_left_s
         minutes, seconds = divmod(round(left_s), 60)
         return f", about {minutes}:{seconds:02d} left" if left_s >= 1 else ""
 
@@ -83,6 +100,5 @@ class Progress:
             self._print(f"{self._where()}: {what}")
 
     def _print(self, line: str) -> None:
-        if self.console.is_terminal:
-            self.console.file.write("\r\x1b[2K")
+        self.clear()
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)

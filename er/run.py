@@ -85,6 +85,7 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     try:
         hydra_main(job)
     finally:
+        sweep.progress.clear()
         show(sweep.runs, out)
     return 1 if failed else draw(jobs[0], out)
 
