@@ -70,7 +70,7 @@ def own_words(arguments: Sequence[str]) -> tuple[bool, str, list[str]]:
 def show(request: EngineRequest) -> None:
     """Say what a build would do, without doing it."""
     config, memory = request.config, request.memory
-    source, digest = Path(request.engine.checkpoint), "not known"
+    source, digest = trtllm_build.checkpoint_dir(request), "not known"
     provisional = "provisional: the GPU is taken from hardware"
     try:
         found = checkpoint.checked(source, config.deployment.model, Path(config.cache_dir))
@@ -94,21 +94,16 @@ def show(request: EngineRequest) -> None:
     print("  it is built by")
     for command in trtllm_build.steps(request, source, path.parent / ".building" / it.folder):
         print(f"    {shlex.join(command)}")
-    print("  and served, from the run's model repository, by")
-    for command in serving_commands(request, path):
-        print(f"    {shlex.join(command)}")
-
-
-def serving_commands(request: EngineRequest, engine_dir: Path) -> list[list[str]]:
-    """What starts the deployment's servers, with the ports a run would choose freely."""
-    deployment, repository = request.config.deployment, Path("RUN/model_repository")
-    names = model_names(deployment)
+    print("  and served, from a run's model repository, by")
+    names = model_names(config.deployment)
     ports = range(FIRST_PORT, FIRST_PORT + len(names))
-    binds = [repository, engine_dir, Path(request.engine.checkpoint)]
-    return [
-        trtllm_launch.command(request.engine, place, repository, binds)
-        for place in trtllm_launch.places(names, deployment.tp, ports)
-    ]
+    first, *others = trtllm_launch.places(names, request.tp, ports)
+    repository = Path(config.runs_dir, "RUN", "model_repository").absolute()
+    command = trtllm_launch.command(request.engine, first, repository, [repository, path, source])
+    print(f"    {shlex.join(command)}")
+    if others:
+        where = "; ".join(f"port {it.port}, GPU {','.join(map(str, it.gpus))}" for it in others)
+        print(f"    and {len(others)} more: {where}")
 
 
 def look_after(config: Config, action: str) -> None:

@@ -21,7 +21,8 @@ def inside(
     env: Mapping[str, str],
 ) -> list[str]:
     """`command` in the container: folders bound under their own names, only `gpus` visible."""
-    folders = [str(path) for path in binds]
+    # Docker takes a relative folder for the name of a volume.
+    folders = [str(path.absolute()) for path in binds]
     variables = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)), **env}
     match container.runtime:
         case Runtime.bare:

@@ -41,7 +41,7 @@ def checked(path: Path, model: Model, cache_dir: Path) -> Checkpoint:
                 f"checkpoint {path} is not complete: {file.name} is missing; download it again"
             )
     require_model(path, model)
-    return Checkpoint(path.resolve(), digest(sorted(files), cache_dir / "checkpoint_digests.json"))
+    return Checkpoint(path, digest(sorted(files), cache_dir / "checkpoint_digests.json"))
 
 
 def weight_files(path: Path) -> list[str]:

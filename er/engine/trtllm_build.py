@@ -87,7 +87,7 @@ def models(config: Config) -> list[ServedModel]:
         )
     cache.require(path, it)
     parameters = {
-        "engine_dir": str(path.resolve()),
+        "engine_dir": str(path),
         "engine_key": it.key,
         "largest_batch_at_512_tokens": str(request.memory.largest_batch),
     }
@@ -102,7 +102,7 @@ def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
     gpu = gpu_name()
     config = request.config
     source = checkpoint.checked(
-        Path(request.engine.checkpoint), config.deployment.model, Path(config.cache_dir)
+        checkpoint_dir(request), config.deployment.model, Path(config.cache_dir)
     )
     it = wanted(request, source.digest, gpu)
     return it, engines_dir(request) / it.folder
@@ -115,7 +115,7 @@ def build(request: EngineRequest, say: Callable[[str], None]) -> Path:
     """
     require_tools(request)
     it, _ = in_cache(request)
-    source = Path(request.engine.checkpoint).resolve()
+    source = checkpoint_dir(request)
     root = engines_dir(request)
     say(f"engine {it.folder}")
     if cache.busy(root, it.folder):
@@ -133,10 +133,10 @@ def run_steps(
     """Run the build's commands one after the other; each tool's output is told, and kept in `log`
     until the next begins."""
     require_disk(request, work)
-    binds = [source, work.parent.parent.resolve()]
+    binds = [source, work.parent.parent]
     if request.engine.calibration:
-        binds.append(Path(request.engine.calibration).resolve())
-    for command in steps(request, source, work.resolve()):
+        binds.append(Path(request.engine.calibration))
+    for command in steps(request, source, work):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
         say(f"running: {' '.join(command)}")
@@ -163,8 +163,13 @@ def follow(child: Child, log: Path, say: Callable[[str], None]) -> None:
 
 
 def engines_dir(request: EngineRequest) -> Path:
-    """Where engines are kept."""
-    return Path(request.config.cache_dir) / "engines"
+    """Where engines are kept; absolute, since containers see it under the same name."""
+    return Path(request.config.cache_dir).absolute() / "engines"
+
+
+def checkpoint_dir(request: EngineRequest) -> Path:
+    """The checkpoint; absolute, for the same reason."""
+    return Path(request.engine.checkpoint).absolute()
 
 
 def log_path(root: Path, it: cache.Wanted) -> Path:

@@ -22,7 +22,7 @@ def convert(request: EngineRequest, checkpoint: Path, output: Path) -> list[str]
     command += ["--tp_size", str(request.tp), "--workers", str(request.tp)]
     command += QUANTIZE[request.quantization]
     if request.quantization is Quantization.int8_smoothquant:
-        command += ["--calib_dataset", request.engine.calibration]
+        command += ["--calib_dataset", str(Path(request.engine.calibration).absolute())]
     return command
 
 

@@ -32,9 +32,9 @@ def serve(
     """
     (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
     engine_dir = Path(models[0].parameters["engine_dir"])
-    repository = (run_dir / "model_repository").resolve()
+    repository = (run_dir / "model_repository").absolute()
     trtllm_repository.write(engine, engine_dir, repository)
-    binds = [repository, engine_dir, Path(engine.checkpoint).resolve()]
+    binds = [repository, engine_dir, Path(engine.checkpoint)]
     with ExitStack() as stack:
         ports = [
             stack.enter_context(reserved_port(server.http_port and server.http_port + index))

@@ -48,7 +48,7 @@ def configs(engine: TrtllmEngine, engine_dir: Path) -> dict[str, Any]:
 
 def parameters(engine: TrtllmEngine, engine_dir: Path) -> dict[str, dict[str, str]]:
     """The parameters that are set; the backend has defaults for all others."""
-    tokenizer = {"tokenizer_dir": str(Path(engine.checkpoint).resolve())}
+    tokenizer = {"tokenizer_dir": str(Path(engine.checkpoint).absolute())}
     return {
         "preprocessing": {
             **tokenizer,

@@ -4,13 +4,15 @@ After a change that is meant: ER_WRITE_GOLDEN=1 python -m pytest tests/golden, t
 """
 
 import os
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from er import build, container
 from er.config import Config
-from er.config_trtllm import TrtllmEngine
+from er.config_trtllm import Container, Runtime, TrtllmEngine
 from er.engine.names import model_names
 from er.server import trtllm_launch
 from er.sweep import plan
@@ -63,3 +65,26 @@ def test_engines_stand_on_gpus_of_their_own() -> None:
         [config] = plan([f"deployment={deployment}"])
         assert [place.gpus for place in places(config)] == expected
         assert len({place.port for place in places(config)}) == len(expected)
+
+
+@pytest.mark.parametrize("runtime", ["docker", "apptainer", "pyxis"])
+def test_relative_folders_reach_a_launcher_as_absolute_ones(runtime: str) -> None:
+    line = container.inside(
+        Container(Runtime(runtime), "image", ""),
+        ["true"],
+        binds=[Path("engines/it")],
+        gpus=[0],
+        env={},
+    )
+    folder = Path.cwd() / "engines/it"
+    (bound,) = [part.partition("=")[2] for part in line if "engines/it" in part]
+    assert bound in (str(folder), f"{folder}:{folder}")
+
+
+def test_a_dry_run_names_absolute_folders_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["dry=true", "deployment=d"]) == 0
+    out = capsys.readouterr().out
+    folders = re.findall(r"(?:--volume|--model-repository|_dir)[= ](\S+)", out)
+    assert len(folders) == 8
+    assert all(folder.startswith("/") for folder in folders)
+    assert "and 7 more: port 8001, GPU 1; port 8002, GPU 2;" in out
