@@ -92,8 +92,9 @@ def show(request: EngineRequest) -> None:
         f"of {memory.gpu_bytes / 1e9:.1f} GB"
     )
     print("  it is built by")
-    for command in trtllm_build.steps(request, source, path.parent / ".building" / it.folder):
-        print(f"    {shlex.join(command)}")
+    work = path.parent / ".building" / it.folder
+    for command in trtllm_build.steps(request, source, work):
+        print(f"    {shlex.join(trtllm_build.launched(request, command, source, work))}")
     print("  and served, from a run's model repository, by")
     names = model_names(config.deployment)
     ports = range(FIRST_PORT, FIRST_PORT + len(names))

@@ -1,5 +1,6 @@
 """From a request for an engine to its folder in the cache."""
 
+import shlex
 import shutil
 import subprocess
 import time
@@ -133,21 +134,26 @@ def run_steps(
     """Run the build's commands one after the other; each tool's output is told, and kept in `log`
     until the next begins."""
     require_disk(request, work)
-    binds = [source, work.parent.parent]
-    if request.engine.calibration:
-        binds.append(Path(request.engine.calibration))
     for command in steps(request, source, work):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
-        say(f"running: {' '.join(command)}")
-        line = container.inside(
-            request.engine.container, command, binds=binds, gpus=range(request.tp), env={}
-        )
+        say(f"running: {shlex.join(command)}")
+        line = launched(request, command, source, work)
         tool = Path(next(part for part in command if "convert" in part or "build" in part)).name
         with running(line, log, name=tool, stop_timeout_s=STOP_TIMEOUT_S) as child:
             follow(child, log, say)
             if child.poll():
                 child.require_alive()
+
+
+def launched(request: EngineRequest, command: list[str], source: Path, work: Path) -> list[str]:
+    """A build's command as it is started: in the container, on as many GPUs as ranks."""
+    binds = [source, work.parent.parent]
+    if request.engine.calibration:
+        binds.append(Path(request.engine.calibration))
+    return container.inside(
+        request.engine.container, command, binds=binds, gpus=range(request.tp), env={}
+    )
 
 
 def follow(child: Child, log: Path, say: Callable[[str], None]) -> None:

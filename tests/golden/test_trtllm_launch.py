@@ -85,6 +85,6 @@ def test_a_dry_run_names_absolute_folders_only(capsys: pytest.CaptureFixture[str
     assert build.main(["dry=true", "deployment=d"]) == 0
     out = capsys.readouterr().out
     folders = re.findall(r"(?:--volume|--model-repository|_dir)[= ](\S+)", out)
-    assert len(folders) == 8
+    assert len(folders) == 4 + 2 * 2 + 4, folders
     assert all(folder.startswith("/") for folder in folders)
     assert "and 7 more: port 8001, GPU 1; port 8002, GPU 2;" in out
