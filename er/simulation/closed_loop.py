@@ -6,8 +6,9 @@ iterations, since the mean context grows by one a step. An arrival that can be a
 segment at the next iteration boundary. The result is that of `batching.Batch`, iteration by
 iteration.
 
-At one instant, first all iterations that end, then all sends, then all arrivals at engines are
-handled, engines in order; then engines at a boundary start their next iteration.
+At one instant, first all iterations that end, then engines that fail, then all sends, then all
+arrivals at engines are handled, engines in order; then engines at a boundary start their next
+iteration. A failed engine's requests and those that come later end at once, unanswered.
 
 State lies in a few tables, a row for each engine or request, whose columns the enumerations below
 name: every further array would cost compiled code a reference count at each use.
@@ -49,6 +50,7 @@ class Sent(IntEnum):
     end_ns = 4  # last token
     iteration = 5  # of its engine, in which it was prefilled
     following = 6  # next request in its engine's queue
+    failed = 7  # whether its engine failed; end_ns is then when the user learned of it
 
 
 class Segment(IntEnum):
@@ -78,6 +80,7 @@ class Engine(IntEnum):
     free_blocks = 9
     head = 10  # first waiting request, -1 for none
     tail = 11
+    failed = 12
 
 
 SENT_COLUMNS, SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Sent), len(Segment), len(Engine)
@@ -103,6 +106,7 @@ class Loop(NamedTuple):
     gateway_ns: int  # service time of the gateway, which handles one request at a time
     request_delay_ns: int  # from gateway to engine
     reply_delay_ns: int  # from engine to user, of every token
+    fail_ns: Ints  # when each engine fails, NEVER for one that does not; empty when none does
 
 
 def tables_of(cost: StepCost) -> Tables:
@@ -200,6 +204,46 @@ def cut(engines: Ints, e: int, now: int, until_ns: Ints) -> int:
 
 
 @compiled
+def steps_before(engines: Ints, e: int, now: int, until_ns: Ints) -> int:
+    """How many steps of a segment of decode steps have ended by `now`."""
+    decoding = engines[e, Engine.running]
+    context = engines[e, Engine.context] // decoding
+    begin = engines[e, Engine.clock_ns] - until_ns[decoding, context]
+    low, high = 0, engines[e, Engine.steps]
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if begin + until_ns[decoding, context + middle] <= now:
+            low = middle
+        else:
+            high = middle - 1
+    return int(low)
+
+
+@compiled
+def fail(engines: Ints, finish: Ints, e: int, sent: Ints, victims: Ints) -> int:
+    """Take engine `e` out of service; returns how many `victims` it leaves, in order of sending."""
+    running = engines[e, Engine.running]
+    under_way = engines[e, Engine.mixed] and engines[e, Engine.steps]
+    for i in range(running):
+        r = finish[e, i] & REQUEST_MASK
+        victims[i] = r
+        if under_way and sent[r, Sent.iteration] == engines[e, Engine.iteration]:
+            sent[r, Sent.first_ns] = 0
+    victims[:running].sort()
+    count = running
+    r = engines[e, Engine.head]
+    while r >= 0:
+        sent[r, Sent.iteration] = NEVER >> 1  # never
+        victims[count] = r
+        count += 1
+        r = sent[r, Sent.following]
+    engines[e, Engine.head] = -1
+    engines[e, Engine.running] = 0
+    engines[e, Engine.failed] = 1
+    return int(count)
+
+
+@compiled
 def simulate(
     tables: Tables,
     limits: Limits,
@@ -251,6 +295,10 @@ def simulate(
     gateway_free_ns = np.int64(0)
     warmup_left = np.full(users, loop.warmup_per_user, np.int64)
     next_warmup, next_measured, started = 0, warmup, 0
+    fail_ns = loop.fail_ns
+    failing = np.argsort(fail_ns, kind="mergesort")  # engines in order, at one instant
+    next_failing = 0
+    victims = np.zeros(users, np.int64)
 
     while True:
         now = ends_ns[1]
@@ -264,7 +312,9 @@ def simulate(
             now = min(now, arriving[arriving_from & ring, 0])
         if now == NEVER:
             break
-        boundaries = 0
+        if next_failing < len(failing):
+            now = min(now, fail_ns[failing[next_failing]])
+        boundaries, lost = 0, 0
 
         while ends_ns[1] == now:
             e = least_leaf(ends_ns)
@@ -306,6 +356,40 @@ def simulate(
             at_boundary[boundaries] = e
             boundaries += 1
 
+        while next_failing < len(failing) and fail_ns[failing[next_failing]] == now:
+            e = failing[next_failing]
+            next_failing += 1
+            if ends_ns[leaves + e] != NEVER and not engines[e, Engine.mixed]:
+                running, weight = engines[e, Engine.running], engines[e, Engine.weight]
+                mean_context = engines[e, Engine.context] // running
+                steps = steps_before(engines, e, now, until_ns)
+                gaps[running, mean_context] += weight
+                gaps[running, mean_context + steps] -= weight
+                engines[e, Engine.iteration] += steps
+                if record and steps:
+                    segments[kept, Segment.duration_ns] = (
+                        until_ns[running, mean_context + steps] - until_ns[running, mean_context]
+                    )
+                    segments[kept, Segment.counted] = weight
+                    segments[kept, Segment.engine] = e
+                    segments[kept, Segment.start_ns] = engines[e, Engine.clock_ns]
+                    segments[kept, Segment.decoding] = running
+                    segments[kept, Segment.context] = mean_context
+                    segments[kept, Segment.steps] = steps
+                    kept += 1
+            lost += fail(engines, finish, e, sent, victims[lost:])
+            set_key(ends_ns, e, NEVER)
+        for i in range(lost):
+            r = victims[i]
+            sent[r, Sent.failed] = 1
+            sent[r, Sent.end_ns] = now + loop.reply_delay_ns
+            if thinks:
+                set_key(thinking, sent[r, Sent.user], sent[r, Sent.end_ns] + think_ns[r])
+            elif not loop.once:
+                ready[ready_to & ring, 0] = sent[r, Sent.end_ns]
+                ready[ready_to & ring, 1] = sent[r, Sent.user]
+                ready_to += 1
+
         while True:
             if ready_from < ready_to and ready[ready_from & ring, 0] == now:
                 user = ready[ready_from & ring, 1]
@@ -341,6 +425,17 @@ def simulate(
             r = arriving[arriving_from & ring, 1]
             arriving_from += 1
             e = prompts[sent[r, Sent.prompt], Prompts.engine]
+            if engines[e, Engine.failed]:
+                sent[r, Sent.iteration] = NEVER >> 1  # never
+                sent[r, Sent.failed] = 1
+                sent[r, Sent.end_ns] = now + loop.reply_delay_ns
+                if thinks:
+                    set_key(thinking, sent[r, Sent.user], sent[r, Sent.end_ns] + think_ns[r])
+                elif not loop.once:
+                    ready[ready_to & ring, 0] = sent[r, Sent.end_ns]
+                    ready[ready_to & ring, 1] = sent[r, Sent.user]
+                    ready_to += 1
+                continue
             if engines[e, Engine.head] >= 0:
                 sent[engines[e, Engine.tail], Sent.following] = r
                 engines[e, Engine.tail] = r
@@ -358,6 +453,8 @@ def simulate(
                 set_key(ends_ns, e, cut(engines, e, now, until_ns))
 
         for i in range(boundaries):
+            if engines[at_boundary[i], Engine.failed]:
+                continue
             start(
                 engines,
                 finish,

@@ -14,6 +14,7 @@ from er.results import Prompt, Request
 from er.simulation.batching import Batch, limits_of
 from er.simulation.closed_loop import Loop, simulate, tables_of
 from er.simulation.cost import NS_PER_S, step_cost
+from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
 
@@ -75,18 +76,28 @@ class VirtualDeployment:
         start_s: NDArray[np.float64] | None = None,
         once: bool = False,
         think_s: NDArray[np.float64] | None = None,
+        fail_s: dict[int, float] | None = None,
     ) -> Loop:
         """How so many users behave: all at once unless `start_s` says when each begins; `once`
-        makes it an open loop; `think_s` passes after each request, in order of sending."""
+        makes it an open loop; `think_s` passes after each request, in order of sending; `fail_s`
+        says when engines fail, for good.
+
+        Raises ConfigError for a negative time or an engine that does not exist.
+        """
         start = np.zeros(users, np.int64) if start_s is None else nanoseconds(np.sort(start_s))
         think = np.zeros(0, np.int64) if think_s is None else nanoseconds(think_s)
-        if (start < 0).any() or (think < 0).any():
-            raise ConfigError("a start or a think time is negative: give 0 or more")
+        fail = np.full(self.engines if fail_s else 0, NEVER)
+        for engine, at_s in (fail_s or {}).items():
+            if not 0 <= engine < self.engines:
+                raise ConfigError(f"engine {engine} cannot fail: there are {self.engines}")
+            fail[engine] = round(at_s * NS_PER_S)
+        if (start < 0).any() or (think < 0).any() or (fail < 0).any():
+            raise ConfigError("a start, think time or failure is negative: give 0 or more")
         gateway, request, reply = (
             round(delay * NS_PER_S)
             for delay in (self.delays.gateway_s, self.delays.request_s, self.delays.reply_s)
         )
-        return Loop(start, warmup_per_user, once, think, gateway, request, reply)
+        return Loop(start, warmup_per_user, once, think, gateway, request, reply, fail)
 
     def play(self, prompts: Table, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
         """Let every prompt be served, the first `warmup` of them without being measured; with

@@ -14,6 +14,8 @@ from er.simulation.jit import compiled
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
+FAILED = "expert failed"
+NOTHING = np.zeros(0, np.int64)
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
 
@@ -30,32 +32,37 @@ class Outcome:
     gaps: Ints  # running sums along the context give how many gaps took decode_ns[B, c]
 
     def point(self, concurrency: int, routed: bool) -> Point:
-        """Statistics of the measured requests; gaps are pooled over all of them."""
-        sent = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
+        """Statistics of the measured requests that were answered in full; gaps are pooled over all
+        that were measured."""
+        measured = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
+        sent = measured[measured[:, Sent.failed] == 0]
+        errors = len(measured) - len(sent)
         send, first, end = (
             sent[:, column] / NS_PER_S for column in (Sent.send_ns, Sent.first_ns, Sent.end_ns)
         )
         prompts = self.prompts[sent[:, Sent.prompt]]
         tokens = prompts[:, Prompts.output]
         several = tokens > 1
-        duration_s = float(end.max() - send.min())
-        experts = np.bincount(prompts[:, Prompts.engine]) if routed else np.zeros(0, np.int64)
+        duration_s = float(end.max() - send.min()) if len(sent) else float("inf")
+        chosen = self.prompts[measured[:, Sent.prompt], Prompts.engine]
+        experts = np.bincount(chosen) if routed else NOTHING
         return Point(
             concurrency=concurrency,
-            requests=len(sent),
-            errors=0,
-            invalid=[],
+            requests=len(measured),
+            errors=errors,
+            invalid=[f"{errors} requests ended with their expert"] if errors else [],
             duration_s=duration_s,
             tokens_per_s=float(tokens.sum()) / duration_s,
             requests_per_s=len(sent) / duration_s,
-            input_tokens_mean=float(prompts[:, Prompts.input].mean()),
-            output_tokens_mean=float(tokens.mean()),
+            input_tokens_mean=float(prompts[:, Prompts.input].mean()) if len(sent) else MISSING,
+            output_tokens_mean=float(tokens.mean()) if len(sent) else MISSING,
             ttft_s=summary_of(first - send),
             tpot_s=summary_of((end - first)[several] / (tokens[several] - 1)),
             itl_s=self.gap_summary(),
             e2e_s=summary_of(end - send),
             token_lateness_p50=MISSING,
             experts={str(e): int(count) for e, count in enumerate(experts) if count},
+            error_causes={FAILED: errors} if errors else {},
         )
 
     def gap_summary(self) -> Summary:
@@ -90,6 +97,7 @@ class Outcome:
                     token_times_s=times[r],
                     end_s=float(sent[Sent.end_ns] / NS_PER_S),
                     status=200,
+                    error=FAILED if sent[Sent.failed] else "",
                     expert=int(prompt[Prompts.engine]) if routed else -1,
                 )
             )
@@ -105,7 +113,9 @@ class Outcome:
         for sent in self.sent:
             prompt = self.prompts[sent[Sent.prompt]]
             first = sent[Sent.iteration]
-            mine = ends[int(prompt[Prompts.engine])][first : first + prompt[Prompts.output]]
+            mine = ends.get(int(prompt[Prompts.engine]), NOTHING)[
+                first : first + prompt[Prompts.output]
+            ]
             times.append(((mine + self.loop.reply_delay_ns) / NS_PER_S).tolist())
         return times
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from er.simulation.batching import Batch, Limits
 from er.simulation.closed_loop import Loop, Prompts, Segment, Sent, simulate, tables_of
 from er.simulation.cost import NS_PER_S, StepCost
+from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 
 MAX_BATCH, MAX_TOKENS, MAX_LEN = 5, 64, 90
@@ -33,12 +34,24 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
     warmup = deque(range(warmup_count))
     measured = deque(range(warmup_count, len(prompts)))
     requests, gaps, last_token, free_ns = [], [], {}, 0
+    failures = deque(sorted((at, e) for e, at in enumerate(loop.fail_ns.tolist()) if at != NEVER))
+    failed = set()
+
+    def leave(r, now):
+        """A request is over; its user goes on."""
+        requests[r]["end"] = now + loop.reply_delay_ns
+        if not loop.once:
+            think = loop.think_ns[r] if len(loop.think_ns) else 0
+            order = requests[r]["user"] if len(loop.think_ns) else len(requests)
+            sends.append((requests[r]["end"] + int(think), order, requests[r]["user"]))
+
     while True:
         times = [end for end, _ in filter(None, now_running)]
         times += [at for at, _, _ in sends] + [at for at, _ in arrivals]
         times += [starts[0][1]] if starts else []
         if not times:
             return requests, sorted(gaps)
+        times += [failures[0][0]] if failures else []
         now = min(times)
         for e in range(count):
             if now_running[e] is None or now_running[e][0] != now:
@@ -56,11 +69,15 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
                 requests[r]["tokens"].append(now + loop.reply_delay_ns)
             for sequence in done:
                 r = sequence.key
-                requests[r]["end"] = now + loop.reply_delay_ns
-                if not loop.once:
-                    think = loop.think_ns[r] if len(loop.think_ns) else 0
-                    order = requests[r]["user"] if len(loop.think_ns) else len(requests)
-                    sends.append((requests[r]["end"] + int(think), order, requests[r]["user"]))
+                leave(r, now)
+        while failures and failures[0][0] == now:
+            e = failures.popleft()[1]
+            failed.add(e)
+            now_running[e] = None
+            for r in [*sorted(batches[e].running), *(w.key for w in batches[e].waiting)]:
+                requests[r]["failed"] = 1
+                leave(r, now)
+            batches[e] = Batch(cost, limits)
         while True:
             due = [send for send in sends if send[0] == now]
             if due:
@@ -80,12 +97,18 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
                 continue
             free_ns = max(free_ns, now) + loop.gateway_ns
             arrivals.append((free_ns + loop.request_delay_ns, len(requests)))
-            requests.append({"prompt": p, "user": user, "send": now, "tokens": []})
+            requests.append(
+                {"prompt": p, "user": user, "send": now, "tokens": [], "failed": 0, "first": 0}
+            )
         while arrivals and arrivals[0][0] == now:
             r = arrivals.pop(0)[1]
             p = requests[r]["prompt"]
             input_tokens, output_tokens, _, engine = prompts[p].tolist()
-            batches[engine].add(r, input_tokens, output_tokens)
+            if engine in failed:
+                requests[r]["failed"] = 1
+                leave(r, now)
+            else:
+                batches[engine].add(r, input_tokens, output_tokens)
         for e in range(count):
             if now_running[e] is None and (iteration := batches[e].start()) is not None:
                 now_running[e] = (now + iteration.duration_ns, iteration)
@@ -98,6 +121,12 @@ def pooled_gaps(cost, gaps, segments):
     for segment in segments[segments[:, Segment.context] < 0]:
         pooled += [int(segment[Segment.duration_ns])] * int(segment[Segment.counted])
     return sorted(pooled)
+
+
+def failures(count):
+    """When each engine fails, if it does."""
+    at = st.one_of(st.just(NEVER), st.integers(0, 8000))
+    return st.lists(at, min_size=count, max_size=count)
 
 
 @st.composite
@@ -126,6 +155,7 @@ def cases(draw):
         draw(st.integers(0, 30)),
         draw(st.integers(0, 30)),
         draw(st.integers(0, 30)),
+        np.array(draw(st.one_of(st.just([]), failures(count))), np.int64),
     )
     return cost_from(draw(st.integers(0, 10**6))), limits, prompts, warmup, loop, count
 
@@ -140,7 +170,9 @@ def test_event_skipping_is_exact(case):
     sent, sends, segments, kept = simulate(tables, limits, prompts, warmup, loop, count, gaps, True)
     assert sends == len(expected)
     names = {"prompt": Sent.prompt, "user": Sent.user, "send": Sent.send_ns}
-    for name, column in (names | {"first": Sent.first_ns, "end": Sent.end_ns}).items():
+    for name, column in (
+        names | {"first": Sent.first_ns, "end": Sent.end_ns, "failed": Sent.failed}
+    ).items():
         assert sent[:sends, column].tolist() == [request[name] for request in expected], name
     assert pooled_gaps(cost, gaps, segments[:kept]) == expected_gaps
     outcome = Outcome(tables, prompts, warmup, loop, sent[:sends], segments[:kept], gaps)

@@ -123,11 +123,44 @@ def test_a_gateway_serves_one_request_at_a_time(deployment):
     assert np.diff(outcome.sent[:, Sent.first_ns]).tolist() == [2_000_000] * 2
 
 
+def test_an_expert_that_fails_takes_its_requests_with_it(deployment):
+    random = np.random.default_rng(0)
+    asked = deployment.prompts(
+        random.integers(30, 300, 400), random.integers(10, 80, 400), random.integers(0, 8, 400)
+    )
+    outcome = deployment.play(asked, deployment.loop(12, fail_s={3: 0.6}), record=True)
+    requests = outcome.requests(12, True, [""] * 400)
+    lost = [request for request in requests if request.error]
+    assert lost
+    assert {request.expert for request in lost} == {3}
+    assert all(request.end_s >= 0.6 for request in lost)
+    assert all(request.output_tokens < request.max_tokens for request in lost)
+    assert all(request.end_s < 0.61 for request in requests if request.expert == 3 and request.ok)
+    served = [request for request in requests if not request.error]
+    assert all(request.output_tokens == request.max_tokens for request in served)
+    point = outcome.point(12, True)
+    assert (point.requests, point.errors) == (400, len(lost))
+    assert point.invalid == [f"{len(lost)} requests ended with their expert"]
+    assert point.error_causes == {"expert failed": len(lost)}
+    assert point.e2e_s.count == len(served)
+
+
+def test_a_deployment_that_fails_at_once_serves_nothing(deployment):
+    asked = deployment.prompts(np.full(5, 50), np.full(5, 9), np.zeros(5, np.int64))
+    point = deployment.play(asked, deployment.loop(2, fail_s={0: 0.0})).point(2, True)
+    assert (point.requests, point.errors, point.tokens_per_s) == (5, 5, 0.0)
+    assert point.ttft_s.count == 0
+
+
 def test_what_cannot_be_is_refused(config, deployment):
     with pytest.raises(ConfigError, match=r"gateway_s is -1: a delay cannot be negative"):
         Delays(gateway_s=-1)
-    with pytest.raises(ConfigError, match="think time is negative"):
+    with pytest.raises(ConfigError, match="think time or failure is negative"):
         deployment.loop(1, think_s=np.array([-1.0]))
+    with pytest.raises(ConfigError, match="engine 8 cannot fail: there are 8"):
+        deployment.loop(1, fail_s={8: 1.0})
+    with pytest.raises(ConfigError, match="think time or failure is negative"):
+        deployment.loop(1, fail_s={0: -1.0})
     with pytest.raises(ConfigError, match="engines 0 to 8, there are 8"):
         deployment.prompts(np.array([1, 1]), np.array([1, 1]), np.array([0, 8]))
     with pytest.raises(RequestError, match="max_seq_len 4096"):
