@@ -186,27 +186,31 @@ def shifted_prompts(source: config.Corpus, cache_dir: Path) -> list[str]:
 
 
 def shift(router: Router, texts: list[str]) -> dict[str, float]:
-    """Load on a shifted source before and after recalibrating on some of it; medians of splits.
-
-    `even` is what chance alone gives on so few prompts when every expert is equally likely.
-    """
+    """Load on a shifted source before and after recalibrating on some of it; medians of splits."""
     before: list[float] = []
     after: list[float] = []
-    even: list[float] = []
     for split in range(SPLITS):
-        generator = np.random.default_rng(split)
-        mixed = [texts[place] for place in generator.permutation(len(texts))]
+        mixed = [texts[place] for place in np.random.default_rng(split).permutation(len(texts))]
         fitted = recalibrate(router, mixed[:RECALIBRATED_ON])
         unseen = mixed[RECALIBRATED_ON:]
         for found, of in ((before, router), (after, fitted)):
             found.append(peak(np.bincount(decisions(of, unseen), minlength=of.experts)))
-        by_chance = generator.integers(router.experts, size=len(unseen))
-        even.append(peak(np.bincount(by_chance, minlength=router.experts)))
     return {
         "shifted_load_before": float(np.median(before)),
         "shifted_load_after_500_prompts": float(np.median(after)),
-        "shifted_load_of_perfect_prices": float(np.median(even)),
+        "shifted_load_that_chance_allows": chance(router.experts, len(texts) - RECALIBRATED_ON),
     }
+
+
+def chance(experts: int, unseen: int) -> float:
+    """The load to expect of prices that are exact on the prompts they were fitted to.
+
+    Of so few prompts neither the true shares are known (Dirichlet), nor do as few unseen ones
+    divide into them (multinomial).
+    """
+    generator = np.random.default_rng(0)
+    shares = generator.dirichlet([RECALIBRATED_ON / experts] * experts, 4000)
+    return float(np.median([peak(generator.multinomial(unseen, share)) for share in shares]))
 
 
 def training(routing: config.Routing, train: Sequence[str], cache_dir: Path) -> dict[str, float]:
