@@ -38,7 +38,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
             measure_point(config, run, served, concurrency, batch, progress)
         if config.deployment.routed and config.load.gateway_probes:
             progress.say("measuring what the gateway costs")
-            measure_gateway(config, run, served, batch)
+            measure_gateway(config, run, served, ladder[config.load.concurrency[-1]])
     if config.engine.kind == "simulated":
         run.write("predicted.json", list(map(asdict, predicted.points(config, ladder))))
 

@@ -20,7 +20,7 @@ from er import summary
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.run_dir import RunDir
-from er.sweep import CONF, overrides_of, plan, to_config
+from er.sweep import CONF, overrides_of, plan, register_schema, to_config
 
 PLAIN_WIDTH = 100  # where there is no terminal to ask
 ABOUT_HYDRA = (
@@ -44,6 +44,7 @@ class Terminated(BaseException):
 def main() -> int:
     """Check every job, run them one after the other, show what came out."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
+    register_schema()
     if any(argument.split("=")[0] in ABOUT_HYDRA for argument in sys.argv[1:]):
         hydra_main(lambda _: None)
         return 0
@@ -87,7 +88,9 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     finally:
         sweep.progress.clear()
         show(sweep.runs, out)
-    return 1 if failed else draw(jobs[0], out)
+    if len(failed) < len(jobs):
+        draw(jobs[0], out)
+    return 1 if failed else 0
 
 
 def show(runs: list[RunDir], out: Console) -> None:
@@ -110,7 +113,7 @@ def hydra_main(job: Callable[[DictConfig], None]) -> None:
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
 
-def draw(config: Config, out: Console) -> int:
+def draw(config: Config, out: Console) -> None:
     """Draw the experiment's figure, when it has one, from the published runs."""
     if config.figure and config.tracking.enabled:
         module = importlib.import_module(f"paper_figures.{config.figure}")
@@ -122,7 +125,6 @@ def draw(config: Config, out: Console) -> int:
             f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri {config.tracking.uri}"
         )
         out.print(f"    {command}", highlight=False, soft_wrap=True)
-    return 0
 
 
 def fail(message: object, code: int) -> int:

@@ -77,3 +77,10 @@ def test_a_corrupted_corpus_cache_is_named(tmp_path: Path, cache_dir: Path) -> N
     cached.write_bytes(cached.read_bytes()[:1000])
     with pytest.raises(ErError, match=cached.name):
         story.check([config])
+
+
+def test_hydra_shows_the_configuration_without_running_it() -> None:
+    done = er_run("--cfg", "job")
+    assert done.returncode == 0, done.stderr
+    assert "description: Llama 3 70B INT8, TP=4" in done.stdout
+    assert "checking" not in done.stdout
