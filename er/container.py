@@ -48,6 +48,14 @@ def inside(
             return [*start, "env", *assignments(variables), *command]
 
 
+def with_links(folder: Path) -> list[Path]:
+    """A folder and the folders its links lead to, as those of a Hugging Face hub cache do."""
+    if not folder.is_dir():
+        return [folder]
+    targets = {path.resolve().parent for path in folder.iterdir() if path.is_symlink()}
+    return [folder, *sorted(targets - {folder.resolve()})]
+
+
 def apptainer_image(image: str) -> str:
     """A file stays a file; a registry's name is told to be one."""
     return image if image.endswith(".sif") or "://" in image else f"docker://{image}"

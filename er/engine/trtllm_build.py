@@ -148,7 +148,7 @@ def run_steps(
 
 def launched(request: EngineRequest, command: list[str], source: Path, work: Path) -> list[str]:
     """A build's command as it is started: in the container, on as many GPUs as ranks."""
-    binds = [source, work.parent.parent]
+    binds = [*container.with_links(source), work.parent.parent]
     if request.engine.calibration:
         binds.append(Path(request.engine.calibration))
     return container.inside(

@@ -8,6 +8,7 @@ from pathlib import Path
 from er import readiness
 from er.config import Deployment, Server
 from er.config_trtllm import TrtllmEngine
+from er.container import with_links
 from er.process import Child, running
 from er.results import Endpoint, ServedModel
 from er.server import trtllm_launch, trtllm_repository
@@ -34,7 +35,7 @@ def serve(
     engine_dir = Path(models[0].parameters["engine_dir"])
     repository = (run_dir / "model_repository").absolute()
     trtllm_repository.write(engine, engine_dir, repository)
-    binds = [repository, engine_dir, Path(engine.checkpoint)]
+    binds = [repository, engine_dir, *with_links(Path(engine.checkpoint).absolute())]
     with ExitStack() as stack:
         ports = [
             stack.enter_context(reserved_port(server.http_port and server.http_port + index))

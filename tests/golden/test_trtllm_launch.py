@@ -88,3 +88,15 @@ def test_a_dry_run_names_absolute_folders_only(capsys: pytest.CaptureFixture[str
     assert len(folders) == 4 + 2 * 2 + 4, folders
     assert all(folder.startswith("/") for folder in folders)
     assert "and 7 more: port 8001, GPU 1; port 8002, GPU 2;" in out
+
+
+def test_a_hub_cache_is_bound_with_what_its_links_lead_to(tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "snapshots" / "1", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "weights").touch()
+    (snapshot / "config.json").touch()
+    assert container.with_links(snapshot) == [snapshot]
+    (snapshot / "model.safetensors").symlink_to("../../blobs/weights")
+    assert container.with_links(snapshot) == [snapshot, blobs]
+    assert container.with_links(tmp_path / "missing") == [tmp_path / "missing"]
