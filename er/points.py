@@ -9,6 +9,7 @@ from er.config import Load
 from er.results import Request
 
 MISSING = float("nan")
+EXACT_CI_AT_MOST = 1000  # values; beyond them the normal approximation is as good
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Summary:
     p95: float = MISSING
     p99: float = MISSING
     max: float = MISSING
+    p50_low: float = MISSING  # 95% confidence interval of the median
+    p50_high: float = MISSING
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def measure(
         output_tokens_mean=_mean([request.output_tokens for request in good]),
         ttft_s=summarise([request.ttft_s for request in good]),
         tpot_s=summarise([r.tpot_s for r in good if r.output_tokens > 1]),
-        itl_s=summarise([gap for r in good for gap in np.diff(r.token_times_s)]),
+        itl_s=summarise([gap for r in good for gap in np.diff(r.token_times_s)], independent=False),
         e2e_s=summarise([request.e2e_s for request in good]),
         token_lateness_p50=float(np.median(lateness)) if lateness else MISSING,
         experts=_counts([str(r.expert) for r in measured if r.expert >= 0]),
@@ -91,13 +94,39 @@ def measure(
     return point
 
 
-def summarise(values: Sequence[float]) -> Summary:
-    """Order statistics by linear interpolation, as numpy's default."""
+def summarise(values: Sequence[float], independent: bool = True) -> Summary:
+    """Order statistics by linear interpolation, as numpy's default.
+
+    Only `independent` values have a confidence interval: the gaps of one stream are not.
+    """
     if not len(values):
         return Summary()
     quantiles = np.percentile(values, [0, 25, 50, 75, 95, 99, 100])
     low, p25, p50, p75, p95, p99, high = (float(q) for q in quantiles)
-    return Summary(len(values), float(np.mean(values)), low, p25, p50, p75, p95, p99, high)
+    interval = _median_ci(values) if independent else (MISSING, MISSING)
+    mean = float(np.mean(values))
+    return Summary(len(values), mean, low, p25, p50, p75, p95, p99, high, *interval)
+
+
+def _median_ci(values: Sequence[float]) -> tuple[float, float]:
+    """95% confidence interval of the median: two order statistics, whatever the distribution.
+
+    The number of values above it is binomial(n, 1/2). NaN below 6 values, which have no such
+    interval. Source: Hahn and Meeker, Statistical Intervals (1991), distribution-free intervals.
+    """
+    count = len(values)
+    if count <= EXACT_CI_AT_MOST:
+        rank, ways, below = 0, 1, 1  # ways to have exactly, and at most, `rank` values below
+        while 40 * below <= 2**count:
+            rank += 1
+            ways = ways * (count - rank + 1) // rank
+            below += ways
+    else:
+        rank = int((count - 1.96 * count**0.5) / 2)
+    if rank == 0:
+        return MISSING, MISSING
+    ordered = np.sort(values)
+    return float(ordered[rank - 1]), float(ordered[count - rank])
 
 
 def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:

@@ -114,7 +114,7 @@ def metrics(point: Point) -> list[Metric]:
     values |= {f"proof/{name}": float(value) for name, value in point.client.items()}
     for quantity in ("ttft", "tpot", "itl", "e2e"):
         summary = getattr(point, f"{quantity}_s")
-        for statistic in ("min", "p50", "p95", "p99"):
+        for statistic in ("min", "p50", "p50_low", "p50_high", "p95", "p99"):
             values[f"{quantity}_{statistic}_s"] = getattr(summary, statistic)
     prefix = "invalid/" if point.invalid else ""
     named = {f"{prefix}{name}": value for name, value in values.items() if not math.isnan(value)}
