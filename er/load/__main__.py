@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C,
 """
 
 import signal
+import subprocess
 import sys
 from types import FrameType
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from er.load import alone
 from er.results import Endpoint
 from er.sweep import overrides_of, plan
 
+PUBLISH = [sys.executable, "-m", "er.publish"]  # MLflow's seconds of start-up come last
 OWN = ("target", "model", "find_knee")
 
 
@@ -25,7 +27,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         target, config = asked(sys.argv[1:])
-        alone.drive(target, config, lambda line: print(line, flush=True))
+        run = alone.create(target, config)
+        try:
+            alone.drive(target, config, run, lambda line: print(line, flush=True))
+        finally:
+            if config.tracking.enabled:
+                subprocess.run([*PUBLISH, str(run.path)], check=False)  # it says what failed
     except ConfigError as error:
         return _fail(error, 2)
     except ErError as error:

@@ -13,6 +13,9 @@ from er.points import Point, measure
 from er.results import Endpoint, Prompt
 from er.routing import corpus
 from er.run_dir import RunDir, plain
+from er.run_key import run_key
+
+EXPERIMENT = "load"
 
 HEADING = (
     f"{'users':>6} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} {'TPOT p50':>9} "
@@ -28,13 +31,12 @@ class Target:
     find_knee: bool
 
 
-def drive(target: Target, config: Config, say: Callable[[str], None]) -> RunDir:
-    """Measure `target` at every concurrency, or at those that find its knee; keeps all on disk.
+def drive(target: Target, config: Config, run: RunDir, say: Callable[[str], None]) -> None:
+    """Measure `target` at every concurrency, or at those that find its knee; keeps all in `run`.
 
-    Of `config`, the load, the workload, the corpus and the directories count.
-    Raises ErError when the prompts cannot be made or the run cannot be written.
+    Of `config`, the load, the workload and the corpus count.
+    Raises ErError when the prompts cannot be made.
     """
-    run = _create(target, config)
     say(f"run directory: {run.path}")
     say("preparing prompts")
     texts = [(t.topic, t.text) for t in corpus.load(config.corpus, Path(config.cache_dir))]
@@ -59,7 +61,6 @@ def drive(target: Target, config: Config, say: Callable[[str], None]) -> RunDir:
         run.set_status("failed" if isinstance(error, Exception) else "interrupted")
         raise
     run.set_status("finished")
-    return run
 
 
 def measure_point(
@@ -94,24 +95,44 @@ def row(point: Point, goodput: float, cpu_share: float) -> str:
     )
 
 
-def _create(target: Target, config: Config) -> RunDir:
-    """A new run directory. Raises ErError when it cannot be written."""
+def create(target: Target, config: Config) -> RunDir:
+    """A new run directory, of the shape that `er.publish` takes to MLflow.
+
+    Raises ErError when it cannot be written.
+    """
     started = datetime.now(UTC)
-    path = Path(config.runs_dir) / "load" / started.strftime("%Y%m%dT%H%M%S.%f")
+    path = Path(config.runs_dir) / EXPERIMENT / started.strftime("%Y%m%dT%H%M%S.%f")
     run = RunDir(path)
     asked = {
+        "experiment": EXPERIMENT,
         "target": asdict(target.endpoint),
         "find_knee": target.find_knee,
         "seed": config.seed,
+        "runs_dir": config.runs_dir,
         "corpus": config.corpus,
         "workload": config.workload,
         "load": config.load,
+        "tracking": config.tracking,
+    }
+    tags = {
+        "er.clock": "real",
+        "er.deployment": target.endpoint.model,
+        "er.engine_kind": "external",
+        "er.title": target.endpoint.url,
+        "er.workload": config.workload.description,
+    }
+    record = {
+        "status": "running",
+        "started": started.isoformat(timespec="seconds"),
+        "key": run_key(config),
+        "tags": tags,
     }
     try:
-        (path / "requests").mkdir(parents=True)
+        for folder in ("requests", "logs"):
+            (path / folder).mkdir(parents=True)
         run.write("config.json", plain(asked))
         run.write("provenance.json", provenance.collect())
-        run.write("run.json", {"status": "running", "started": started.isoformat()})
+        run.write("run.json", record)
     except OSError as error:
         raise ErError(
             f"cannot write runs to {config.runs_dir}: {error.strerror}: "

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 import tiktoken
 
-from er.errors import ConfigError
+from er.errors import ConfigError, ErError
 from er.load import __main__ as cli
 from er.load import alone, prompts
 from er.results import Endpoint
 from er.routing import corpus
 from er.routing.corpus import Text
 from er.run_dir import RequestLog, RunDir
+from er.tracking import mlflow_store
 from tests.unit.load.fakes import Serve, stream
 
 TRITON = "http://127.0.0.1:1/v2/models/ensemble/generate_stream"
@@ -40,8 +41,10 @@ def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[R
     url = serve(answer).endpoint.url
     small = ["load.requests_per_user=1", "load.requests_at_least=3", "workload.output.scale=0.01"]
     target, config = cli.asked([f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
+    run = alone.create(target, config)
     said: list[str] = []
-    return alone.drive(target, config, said.append), said
+    alone.drive(target, config, run, said.append)
+    return run, said
 
 
 def test_every_point_is_kept_and_said(serve: Serve, tmp_path: Path) -> None:
@@ -87,6 +90,24 @@ def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
     )
     assert json.loads((run.path / "knee.json").read_text()) == {"most_users": 0}
     assert said[-1] == "most users within the limits: none of load.concurrency"
+
+
+def test_a_run_can_be_published(serve: Serve, tmp_path: Path) -> None:
+    run, _ = drive(serve, tmp_path, stream, "load.concurrency=[2]", "model=llama")
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    run_id = mlflow_store.publish(run, store)
+    published = mlflow_store.open_store(store).get_run(run_id)
+    assert published.info.run_name.startswith("LLAMA: http://127.0.0.1:")
+    assert published.info.status == "FINISHED"
+    assert {"requests", "invalid/requests"} & set(published.data.metrics)
+    assert published.data.params["load.client"] == "aiohttp"
+
+
+def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target, config = cli.asked([f"target={TRITON}", f"runs_dir={tmp_path}/file"])
+    with pytest.raises(ErError, match="cannot write runs to"):
+        alone.create(target, config)
 
 
 def test_the_command_line_names_target_and_model() -> None:
