@@ -28,18 +28,19 @@ def main() -> int:
     try:
         target, config = asked(sys.argv[1:])
         run = alone.create(target, config)
+        published = 0
         try:
             alone.drive(target, config, run, lambda line: print(line, flush=True))
         finally:
-            if config.tracking.enabled:
-                subprocess.run([*PUBLISH, str(run.path)], check=False)  # it says what failed
+            if config.tracking.enabled:  # it says itself what failed
+                published = subprocess.run([*PUBLISH, str(run.path)], check=False).returncode
     except ConfigError as error:
         return _fail(error, 2)
     except ErError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("interrupted: what was measured is kept", 130)
-    return 0
+    return 1 if published else 0
 
 
 def asked(arguments: list[str]) -> tuple[alone.Target, Config]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,28 @@ def test_a_run_can_be_published(serve: Serve, tmp_path: Path) -> None:
     assert published.info.status == "FINISHED"
     assert {"requests", "invalid/requests"} & set(published.data.metrics)
     assert published.data.params["load.client"] == "aiohttp"
+
+
+@pytest.mark.parametrize(("store", "status"), [("mlflow.db", 0), ("missing/mlflow.db", 1)])
+def test_the_exit_status_tells_whether_the_run_was_published(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, status: int
+) -> None:
+    (tmp_path / "missing").write_text("a file where a folder would have to be")
+    arguments = [
+        f"target={serve(stream).endpoint.url}",
+        f"runs_dir={tmp_path}",
+        f"tracking.uri=sqlite:///{tmp_path}/{store}",
+        "load.concurrency=[1]",
+        "workload.output.scale=0.01",
+    ]
+    monkeypatch.setattr(sys, "argv", ["er.load", *arguments])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.main() == status
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (run,) = (tmp_path / "load").iterdir()
+    assert RunDir(run).read("run.json")["status"] == "finished"
 
 
 def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
