@@ -85,14 +85,13 @@ class RunDir:
         """
         lines = self.path / "requests" / f"c{users:04d}.jsonl"
         requests: list[Request] = []
-        with lines.open("w") as file:
-            try:
+        try:
+            with lines.open("w") as file:
                 yield RequestLog(file, requests)
-            finally:
-                file.flush()
-                if requests:
-                    self.keep_requests(users, requests)
-        lines.unlink()
+        finally:
+            if requests:
+                self.keep_requests(users, requests)
+            lines.unlink()
 
 
 @dataclass

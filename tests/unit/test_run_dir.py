@@ -32,6 +32,7 @@ def test_an_interrupted_point_keeps_its_requests(config: Config) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+    assert [path.name for path in (run.path / "requests").iterdir()] == ["c0008.parquet"]
     kept = pd.read_parquet(run.path / "requests" / "c0008.parquet")
     assert kept["ttft_s"].tolist() == pytest.approx([0.1])
 
