@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from er.config_trtllm import Container, Runtime
+from er.config.trtllm import Container, Runtime
 
 PROGRAM = {
     Runtime.docker: "docker",

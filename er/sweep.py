@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from er.config import Config, SimulatedEngine, SmolLM2Engine
-from er.config_trtllm import TrtllmEngine
+from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from er.config import Config, Precision
-from er.config_trtllm import Quantization, TrtllmEngine
+from er.config.trtllm import Quantization, TrtllmEngine
 from er.engine import trtllm_memory, trtllm_options
 from er.engine.trtllm_memory import Memory
 from er.errors import ConfigError

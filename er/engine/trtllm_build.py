@@ -10,7 +10,7 @@ from typing import Any
 
 from er import container
 from er.config import Config
-from er.config_trtllm import Quantization, Runtime
+from er.config.trtllm import Quantization, Runtime
 from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
 from er.engine.names import model_names
 from er.engine.trtllm import EngineRequest, request_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from er.config_trtllm import Quantization
+from er.config.trtllm import Quantization
 from er.engine.trtllm import EngineRequest
 
 QUANTIZE = {

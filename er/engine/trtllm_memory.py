@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from er.config import Config
-from er.config_trtllm import TrtllmEngine
+from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 from er.simulation.memory import kv_bytes_per_token, weight_bytes
 

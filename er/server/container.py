@@ -7,7 +7,7 @@ from pathlib import Path
 
 from er import readiness
 from er.config import Deployment, Server
-from er.config_trtllm import TrtllmEngine
+from er.config.trtllm import TrtllmEngine
 from er.container import with_links
 from er.process import Child, running
 from er.results import Endpoint, ServedModel

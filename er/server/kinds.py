@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from er.config import Config
-from er.config_trtllm import TrtllmEngine
+from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 from er.results import Endpoint, ServedModel
 from er.server import container, embedded

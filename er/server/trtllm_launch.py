@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er import container
-from er.config_trtllm import Runtime, TrtllmEngine
+from er.config.trtllm import Runtime, TrtllmEngine
 
 HOST = "127.0.0.1"
 

@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from er.config_trtllm import TrtllmEngine
+from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 
 DATA = Path(__file__).parent / "data"

@@ -12,7 +12,7 @@ import pytest
 
 from er import build, container
 from er.config import Config
-from er.config_trtllm import Container, Runtime, TrtllmEngine
+from er.config.trtllm import Container, Runtime, TrtllmEngine
 from er.engine.names import model_names
 from er.server import trtllm_launch
 from er.sweep import plan

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
-from er.config_trtllm import TrtllmEngine
+from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 from er.server import trtllm_repository
 from er.sweep import plan

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from er.config import Engine, require, require_kind, require_positive
+from er.config.checks import require, require_positive
+from er.config.engine import Engine, require_kind
 
 
 class Runtime(Enum):

@@ -1,0 +1,41 @@
+"""The schema of `conf/`: what can be chosen, checked once, before anything starts.
+
+Values live in `conf/`; these classes hold names, types and rules. Fields without a default are
+mandatory in YAML. `compose` in `er.sweep` turns YAML into a `Config`.
+"""
+
+from er.config.checks import require, require_port, require_positive
+from er.config.deployment import Deployment, Hardware, Model, Precision
+from er.config.engine import Engine, SimulatedEngine, SmolLM2Engine, require_kind
+from er.config.load import Arrivals, Load, LoadClient
+from er.config.routing import Corpus, Routing
+from er.config.run import Clock, ClockKind, Config, Tracking
+from er.config.serving import Gateway, Server
+from er.config.workload import Lengths, Workload
+
+__all__ = [
+    "Arrivals",
+    "Clock",
+    "ClockKind",
+    "Config",
+    "Corpus",
+    "Deployment",
+    "Engine",
+    "Gateway",
+    "Hardware",
+    "Lengths",
+    "Load",
+    "LoadClient",
+    "Model",
+    "Precision",
+    "Routing",
+    "Server",
+    "SimulatedEngine",
+    "SmolLM2Engine",
+    "Tracking",
+    "Workload",
+    "require",
+    "require_kind",
+    "require_port",
+    "require_positive",
+]

@@ -1,0 +1,72 @@
+"""The schema of `deployment`, `model` and `hardware`."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from er.config.checks import require, require_positive
+
+
+class Precision(Enum):
+    """Number format of the weights; activations stay in 16 bits."""
+
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+@dataclass
+class Model:
+    """Shape of a decoder-only transformer with grouped-query attention."""
+
+    name: str
+    parameters: int
+    embedding_parameters: int  # input embedding and output head: not quantised by weight-only INT8
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+    def __post_init__(self) -> None:
+        require_positive(self, "deployment.model", "parameters", "layers", "heads", "kv_heads")
+
+
+@dataclass
+class Deployment:
+    """A row of Table I: which engines stand on which GPUs, and whether a router is before them."""
+
+    id: str
+    description: str
+    model: Model
+    precision: Precision
+    tp: int
+    experts: int
+    labels: dict[str, str]  # where each fact comes from: paper, inferred or unknown
+
+    def __post_init__(self) -> None:
+        require(
+            self.tp in (1, 2, 4, 8),
+            f"deployment.tp is {self.tp}: tensor parallelism is 1, 2, 4 or 8 on an 8-GPU node",
+        )
+        require_positive(self, "deployment", "experts")
+
+    @property
+    def routed(self) -> bool:
+        """Whether prompts pass through the gateway."""
+        return self.experts > 1
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that the deployment occupies."""
+        return self.tp * self.experts
+
+
+@dataclass
+class Hardware:
+    """A GPU node."""
+
+    name: str
+    gpus: int
+    memory_bytes: int  # of one GPU, as the driver reports it
+    memory_bandwidth_bytes_per_s: float  # of one GPU
+
+    def __post_init__(self) -> None:
+        require_positive(self, "hardware", "gpus", "memory_bytes", "memory_bandwidth_bytes_per_s")

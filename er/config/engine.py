@@ -1,0 +1,63 @@
+"""The schema of `engine`: what all kinds have in common, and those that need no GPU."""
+
+from dataclasses import dataclass
+
+from er.config.checks import require, require_positive
+
+
+@dataclass
+class Engine:
+    """What every kind of engine has in common."""
+
+    kind: str
+    max_batch_size: int
+
+    def __post_init__(self) -> None:
+        require_positive(self, "engine", "max_batch_size")
+
+
+def require_kind(engine: Engine, kind: str) -> None:
+    """An engine's kind follows from its class; to change it, choose another engine."""
+    require(engine.kind == kind, f"engine.kind is {engine.kind}: choose an engine with engine=...")
+
+
+@dataclass
+class SimulatedEngine(Engine):
+    """A TensorRT-LLM engine played in real time from a table of step times."""
+
+    max_num_tokens: int
+    max_seq_len: int
+    tokens_per_block: int
+    kv_cache_free_gpu_mem_fraction: float
+    activation_bytes: int  # per GPU, kept free of weights and KV cache
+    step_time_scale: float
+    host_overhead_s: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_kind(self, "simulated")
+        require_positive(
+            self, "engine", "max_num_tokens", "max_seq_len", "tokens_per_block", "step_time_scale"
+        )
+        fraction = self.kv_cache_free_gpu_mem_fraction
+        require(
+            0 < fraction <= 1,
+            f"engine.kv_cache_free_gpu_mem_fraction is {fraction}: give a share in (0, 1]",
+        )
+        require(
+            self.host_overhead_s >= 0 and self.activation_bytes >= 0,
+            "engine.host_overhead_s and engine.activation_bytes cannot be negative",
+        )
+
+
+@dataclass
+class SmolLM2Engine(Engine):
+    """SmolLM2-135M-Instruct, run by llama.cpp on the CPU."""
+
+    max_seq_len: int
+    threads: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_kind(self, "smollm2")
+        require_positive(self, "engine", "max_seq_len", "threads")

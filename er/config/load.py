@@ -1,0 +1,96 @@
+"""The schema of `load`: how many users, and when they send."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from er.config.checks import require, require_positive
+
+
+class LoadClient(Enum):
+    """What carries the requests: aiohttp, or plain sockets in processes of their own."""
+
+    aiohttp = "aiohttp"
+    sockets = "sockets"
+
+
+class Arrivals(Enum):
+    """When users send.
+
+    closed_loop: the next prompt when the answer has ended. open_loop: on their own clock, whether
+    answers have come or not. burst: all at the same moment, again and again.
+    """
+
+    closed_loop = "closed_loop"
+    open_loop = "open_loop"
+    burst = "burst"
+
+
+@dataclass
+class Load:
+    """N users, and when each sends its next prompt."""
+
+    name: str
+    concurrency: list[int]
+    requests_per_user: int
+    requests_at_least: int  # per point, whatever the number of users
+    warmup_requests_per_user: int
+    request_timeout_s: float
+    gateway_probes: int  # pairs of requests, direct and through the gateway
+    max_token_lateness: float  # median, as a share of an engine step
+    max_loop_lag_s: float  # 99th percentile of the client's event-loop lag
+    client: LoadClient = LoadClient.aiohttp
+    workers: int = 1  # processes that share the users; of client sockets only
+    min_concurrency: float = 0.995  # in flight on average, as a share of the users asked for
+    arrivals: Arrivals = Arrivals.closed_loop
+    think_time_s: float = 0.0  # closed_loop: from the end of an answer to the next prompt
+    ramp_s: float = 0.0  # closed_loop: from the first user's first prompt to the last's
+    user_rate_per_s: float = 1.0  # open_loop: prompts of one user in a second
+    burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1 is Poisson
+    burst_every_s: float = 10.0  # burst: from one to the next
+    ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
+    tpot_at_most_s: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
+        for users in self.concurrency:
+            require(users >= 1, f"load.concurrency has {users}: a number of users is 1 or more")
+        require(
+            self.concurrency == sorted(set(self.concurrency)),
+            f"load.concurrency is {self.concurrency}: give rising numbers, each once",
+        )
+        require_positive(
+            self,
+            "load",
+            "requests_per_user",
+            "requests_at_least",
+            "request_timeout_s",
+            "max_token_lateness",
+            "max_loop_lag_s",
+            "workers",
+            "user_rate_per_s",
+            "burstiness",
+            "burst_every_s",
+            "ttft_at_most_s",
+            "tpot_at_most_s",
+        )
+        require(
+            self.think_time_s >= 0 and self.ramp_s >= 0,
+            "load.think_time_s and load.ramp_s cannot be negative",
+        )
+        require(
+            0 <= self.min_concurrency <= 1,
+            f"load.min_concurrency is {self.min_concurrency}: give a share between 0 and 1",
+        )
+        require(
+            self.workers == 1 or self.client is LoadClient.sockets,
+            f"load.workers is {self.workers}: only load.client=sockets has more than one",
+        )
+        require(
+            self.warmup_requests_per_user >= 0 and self.gateway_probes >= 0,
+            "load.warmup_requests_per_user and load.gateway_probes cannot be negative",
+        )
+
+    @property
+    def always_busy(self) -> bool:
+        """Whether every user always has a request in flight."""
+        return self.arrivals is Arrivals.closed_loop and not self.think_time_s

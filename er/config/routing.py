@@ -1,0 +1,57 @@
+"""The schema of `corpus` and `routing`."""
+
+from dataclasses import dataclass, field
+
+from er.config.checks import require, require_positive
+
+
+@dataclass
+class Corpus:
+    """Prompts with topics, from a pinned package, a JSON Lines file or Hugging Face `datasets`."""
+
+    name: str
+    test_share: float
+    per_file_at_most: int
+    package: str = ""
+    version: str = ""
+    sha256: str = ""
+    topics: dict[str, list[str]] = field(default_factory=dict)  # topic: files inside the package
+    path: str = ""  # of a file with a line {"text": ..., "label": ...?} for each prompt
+    dataset: str = ""
+    subset: str = ""
+    revision: str = "main"
+    split: str = "train"
+    text_column: str = "text"
+    topic_column: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.test_share < 1,
+            f"corpus.test_share is {self.test_share}: give a share between 0 and 1",
+        )
+        require_positive(self, "corpus", "per_file_at_most")
+        require(
+            sum(map(bool, (self.package, self.path, self.dataset))) == 1,
+            f"corpus {self.name} needs one of corpus.package, corpus.path and corpus.dataset",
+        )
+
+
+@dataclass
+class Routing:
+    """How the k-means router is trained."""
+
+    name: str
+    clusters: int  # one for each expert
+    components: int  # of the truncated SVD
+    sublinear_tf: bool  # 1 + ln(count) in place of a term's count
+    min_df: int  # a term occurs in at least this many prompts
+    max_df: float  # and in at most this share of them
+    starts: int  # fits, of which the tightest is kept
+    keep_prices: bool  # balance the load at routing time too, not only while fitting
+
+    def __post_init__(self) -> None:
+        require_positive(self, "routing", "clusters", "components", "min_df", "starts")
+        require(
+            0 < self.max_df <= 1,
+            f"routing.max_df is {self.max_df}: give a share in (0, 1]",
+        )

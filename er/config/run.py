@@ -1,0 +1,83 @@
+"""The schema of one run, and what must hold between its parts."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from er.config.checks import require
+from er.config.deployment import Deployment, Hardware
+from er.config.engine import Engine
+from er.config.load import Load
+from er.config.routing import Corpus, Routing
+from er.config.serving import Gateway, Server
+from er.config.workload import Workload
+
+
+class ClockKind(Enum):
+    """Whether time passes."""
+
+    real = "real"
+    virtual = "virtual"
+
+
+@dataclass
+class Clock:
+    """Real or virtual time, and what a prediction adds to the time of the engines."""
+
+    kind: ClockKind
+    gateway_s: float  # the gateway's service time for one request; it handles one at a time
+    request_s: float  # from the user to the engine
+    reply_s: float  # from the engine to the user, of every token
+
+    def __post_init__(self) -> None:
+        for name in ("gateway_s", "request_s", "reply_s"):
+            value = getattr(self, name)
+            require(value >= 0, f"clock.{name} is {value}: a delay cannot be negative")
+
+
+@dataclass
+class Tracking:
+    """Where runs are published."""
+
+    enabled: bool
+    uri: str
+
+
+@dataclass
+class Config:
+    """One run: one deployment, walked up one concurrency ladder."""
+
+    experiment: str
+    figure: str  # module of paper_figures that draws the experiment; empty for none
+    seed: int
+    runs_dir: str
+    cache_dir: str
+    clock: Clock
+    hardware: Hardware
+    deployment: Deployment
+    engine: Engine
+    server: Server
+    gateway: Gateway
+    corpus: Corpus
+    routing: Routing
+    workload: Workload
+    load: Load
+    tracking: Tracking
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")
+        need, have = self.deployment.gpus, self.hardware.gpus
+        require(
+            need <= have,
+            f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts), "
+            f"hardware.{self.hardware.name} has {have}",
+        )
+        require(
+            self.clock.kind is ClockKind.real or self.engine.kind == "simulated",
+            f"clock=virtual needs engine=simulated: nothing predicts engine={self.engine.kind}",
+        )
+        real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
+        require(
+            real == small,
+            f"engine={self.engine.kind} cannot run deployment.model {self.deployment.model.name}: "
+            "engine=smollm2 and deployment=smollm2 go together",
+        )
