@@ -24,6 +24,8 @@ class Prompt:
     topic: str
     input_tokens: int
     output_tokens: int  # asked for with max_tokens
+    group: int = -1  # prompts of one group begin with the same text; -1: alone
+    shared_tokens: int = 0  # leading tokens that an earlier prompt of the group already had
 
 
 @dataclass
