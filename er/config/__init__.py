@@ -8,7 +8,7 @@ from er.config.checks import require, require_port, require_positive
 from er.config.deployment import Deployment, Hardware, Model, Precision
 from er.config.engine import Engine, SimulatedEngine, SmolLM2Engine, require_kind
 from er.config.load import Arrivals, Load, LoadClient
-from er.config.routing import Corpus, Routing
+from er.config.routing import Corpus, Policy, Routing
 from er.config.run import Clock, ClockKind, Config, Tracking
 from er.config.serving import Gateway, Server
 from er.config.workload import Lengths, Workload
@@ -27,6 +27,7 @@ __all__ = [
     "Load",
     "LoadClient",
     "Model",
+    "Policy",
     "Precision",
     "Routing",
     "Server",

@@ -1,6 +1,7 @@
 """The schema of `corpus` and `routing`."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from er.config.checks import require, require_positive
 
@@ -36,9 +37,18 @@ class Corpus:
         )
 
 
+class Policy(Enum):
+    """Who chooses the expert of a prompt."""
+
+    kmeans = "kmeans"  # the trained router
+    random = "random"  # baselines for experiments, which do not look at the prompt:
+    round_robin = "round_robin"
+    least_loaded = "least_loaded"  # the expert with the fewest requests in flight
+
+
 @dataclass
 class Routing:
-    """How the k-means router is trained."""
+    """How the expert of a prompt is chosen, and how the k-means router is trained."""
 
     name: str
     clusters: int  # one for each expert
@@ -48,6 +58,7 @@ class Routing:
     max_df: float  # and in at most this share of them
     starts: int  # fits, of which the tightest is kept
     keep_prices: bool  # balance the load at routing time too, not only while fitting
+    policy: Policy = Policy.kmeans  # the others need none of the above
 
     def __post_init__(self) -> None:
         require_positive(self, "routing", "clusters", "components", "min_df", "starts")

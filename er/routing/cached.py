@@ -29,7 +29,7 @@ def router_for(
     )
     texts = corpus.load(of, cache_dir)
     metadata: dict[str, Any] = {
-        "routing": asdict(routing),
+        "routing": training_of(routing),
         "corpus": {"name": of.name, "digest": corpus.digest(texts)},
         "seed": seed,
         "code": code_digest(),
@@ -50,6 +50,11 @@ def router_for(
     router = clusters.fit(trained_on, routing, seed, metadata)
     save(router, path)
     return path
+
+
+def training_of(routing: config.Routing) -> dict[str, Any]:
+    """What a trained router depends on: all but who chooses in its place."""
+    return {name: value for name, value in asdict(routing).items() if name != "policy"}
 
 
 def code_digest() -> str:

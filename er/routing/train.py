@@ -60,7 +60,11 @@ def publish(job: Config, router: Path, measured: Evaluation, files: Sequence[Pat
     metrics = {"load_max_over_mean": measured.peak}
     if measured.agreement:
         metrics |= asdict(measured.agreement)
-    settings = {"seed": job.seed, "corpus": job.corpus.name, "routing": asdict(job.routing)}
+    settings = {
+        "seed": job.seed,
+        "corpus": job.corpus.name,
+        "routing": cached.training_of(job.routing),
+    }
     client = mlflow_store.open_store(job.tracking.uri)
     known = client.get_experiment_by_name(EXPERIMENT)
     artifacts = (Path(job.runs_dir) / "mlartifacts" / EXPERIMENT).absolute().as_uri()

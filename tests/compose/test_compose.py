@@ -83,6 +83,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["seed=often"], "seed"),
         (["workload.input.scale=0"], "scale is 0"),
         (["corpus.test_share=1"], r"corpus\.test_share is 1"),
+        (["routing.policy=fastest"], r"routing\.policy.*kmeans, random, round_robin, least_loaded"),
     ],
 )
 def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], says: str) -> None:
