@@ -1,8 +1,10 @@
 """Prompts from a JSON Lines file: `{"text": ..., "label": ...}`, the label where there is one."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from er.errors import ErError
 
@@ -20,28 +22,42 @@ def read(path: Path) -> list[Labelled]:
 
     Raises ErError, naming file and line, when it cannot be read or a line is not such an object.
     """
+    prompts = [labelled(value, place) for place, value in objects(path)]
+    if not prompts:
+        raise ErError(f'{path} holds no prompts: give lines such as {{"text": "What is a tort?"}}')
+    return prompts
+
+
+def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place and the object of each line that is not blank.
+
+    Raises ErError, naming file and line, when it cannot be read or a line is no object.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # not at U+2028, as splitlines
     except OSError as error:
         raise ErError(f"cannot read {path} ({error.strerror}): correct the path") from error
     except UnicodeDecodeError as error:
         raise ErError(f"{path} is not UTF-8: give a JSON Lines file in UTF-8") from error
-    prompts = [
-        parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()
-    ]
-    if not prompts:
-        raise ErError(f'{path} holds no prompts: give lines such as {{"text": "What is a tort?"}}')
-    return prompts
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield f"{path}:{number}", _object(line, f"{path}:{number}")
 
 
-def parse(line: str, place: str) -> Labelled:
-    """One line. Raises ErError naming the place."""
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    text = value.get("text") if isinstance(value, dict) else None
+def labelled(value: dict[str, Any], place: str) -> Labelled:
+    """One prompt. Raises ErError naming the place."""
+    text = value.get("text")
     if not isinstance(text, str):
         raise ErError(f'{place} is not an object with a string "text": correct the line')
     label = value.get("label")
     return Labelled(text, None if label is None else str(label))
+
+
+def _object(line: str, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ErError(f"{place} is not a JSON object: correct the line")
+    return value

@@ -22,7 +22,7 @@ def test_labels_are_optional_and_become_strings(tmp_path: Path) -> None:
 def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"text": "One?"}\n' + line)
-    with pytest.raises(ErError, match=r'prompts\.jsonl:2 is not an object with a string "text"'):
+    with pytest.raises(ErError, match=r"prompts\.jsonl:2 is not an? .*object"):
         jsonl.read(path)
 
 
