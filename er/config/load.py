@@ -31,13 +31,14 @@ class Load:
 
     name: str
     concurrency: list[int]
-    requests_per_user: int
+    requests_per_user: int  # 0 where duration_s ends a point
     requests_at_least: int  # per point, whatever the number of users
     warmup_requests_per_user: int
     request_timeout_s: float
     gateway_probes: int  # pairs of requests, direct and through the gateway
     max_token_lateness: float  # median, as a share of an engine step
     max_loop_lag_s: float  # 99th percentile of the client's event-loop lag
+    duration_s: float = 0.0  # no request begins after it; 0 where requests_per_user ends a point
     client: LoadClient = LoadClient.aiohttp
     workers: int = 1  # processes that share the users; of client sockets only
     min_concurrency: float = 0.995  # in flight on average, as a share of the users asked for
@@ -45,7 +46,7 @@ class Load:
     think_time_s: float = 0.0  # closed_loop: from the end of an answer to the next prompt
     ramp_s: float = 0.0  # closed_loop: from the first user's first prompt to the last's
     user_rate_per_s: float = 1.0  # open_loop: prompts of one user in a second
-    burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1 is Poisson
+    burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1: Poisson, inf: constant
     burst_every_s: float = 10.0  # burst: from one to the next
     ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
     tpot_at_most_s: float = 0.1
@@ -61,7 +62,6 @@ class Load:
         require_positive(
             self,
             "load",
-            "requests_per_user",
             "requests_at_least",
             "request_timeout_s",
             "max_token_lateness",
@@ -72,6 +72,15 @@ class Load:
             "burst_every_s",
             "ttft_at_most_s",
             "tpot_at_most_s",
+        )
+        require(
+            self.requests_per_user >= 0 and self.duration_s >= 0,
+            "load.requests_per_user and load.duration_s cannot be negative",
+        )
+        require(
+            bool(self.requests_per_user) != bool(self.duration_s),
+            f"load.requests_per_user is {self.requests_per_user} and load.duration_s is "
+            f"{self.duration_s:g}: one of the two ends a point, set the other to 0",
         )
         require(
             self.think_time_s >= 0 and self.ramp_s >= 0,

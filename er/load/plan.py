@@ -1,15 +1,20 @@
 """Who sends what when: a closed loop, arrivals on their own clock, or bursts."""
 
-import random
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count
+from typing import TypeVar
 
 from er.config import Arrivals, Load
+from er.errors import ErError
+from er.load import arrivals
 from er.results import Prompt, Request
 
 GIVE_UP_AFTER = 3  # failures in a row, or as many as there are users if that is more
+T = TypeVar("T")
+
+Conversation = list[Prompt]  # its turns in order; most have one
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,17 @@ class Work:
     request: Request
 
 
-def requests_of(users: int, load: Load) -> int:
-    """Measured requests at `users` users; warm-up requests come on top."""
-    return max(users * load.requests_per_user, load.requests_at_least)
-
-
 class Plan:
     """What the users of one point send, or every `of`-th of them from `at`.
 
     Measured requests send `prompts` in their order, from the start again when they run out;
-    warm-up requests send them from the end backwards.
+    warm-up requests send them from the end backwards. The turns of one conversation are sent by
+    one user, each when the turn before it was answered and the user has thought.
+
+    With `load.duration_s` no request begins after it, warm-up included; what is in flight then
+    ends as it may. Measured is what was sent before, so the last answers come a little later.
+
+    Raises ErError when there are fewer conversations than users in a closed loop.
     """
 
     def __init__(
@@ -39,18 +45,33 @@ class Plan:
         self.users = range(at, users, of)
         self._load = load
         self._concurrency = users
+        self._closed = load.arrivals is Arrivals.closed_loop
+        self._endless = self._closed and load.duration_s > 0
+        self._ends_s = load.duration_s or math.inf
         self._index = at
         self._step = of
         self._failures = 0  # in a row
-        wanted = requests_of(users, load)
-        self._measured = deque(prompts[turn % len(prompts)] for turn in range(at, wanted, of))
-        each = load.warmup_requests_per_user
-        self._warmup = {
-            user: deque(
-                prompts[-1 - turn % len(prompts)] for turn in range(user * each, user * each + each)
+
+        wanted = arrivals.requests_of(users, load)
+        conversations = _conversations(prompts[turn % len(prompts)] for turn in range(wanted))
+        if self._closed and len(conversations) < users:
+            raise ErError(
+                f"{users} users cannot hold {len(conversations)} conversations: raise "
+                "load.requests_per_user to the turns of a conversation, or shorten them"
             )
-            for user in self.users
-        }
+        warmups = arrivals.warmups_of(users, load)
+        begins = users if self._closed else warmups + len(conversations)
+
+        def mine(values: Iterable[T]) -> list[T]:
+            """Of what all users get by turns, the part of this plan's users."""
+            return [value for turn, value in enumerate(values) if turn % users % of == at]
+
+        self._due_s = mine(arrivals.due_s(load, users, begins))
+        self._measured = deque(mine(conversations))
+        backwards = [prompts[-1 - turn % len(prompts)] for turn in range(warmups)]
+        each = load.warmup_requests_per_user
+        self._warmup = {user: deque(backwards[user * each :][:each]) for user in self.users}
+        self._turns_left: dict[int, Conversation] = {}  # by index of the request under way
 
     @property
     def hopeless(self) -> bool:
@@ -59,28 +80,38 @@ class Plan:
 
     def start(self) -> list[Work]:
         """What is known before the first answer."""
-        due_s = self._due_s()
-        if self._load.arrivals is Arrivals.closed_loop:
-            works = [self._next(user, next(due_s)) for user in self.users]
-        else:
-            total = len(self._measured) + sum(map(len, self._warmup.values()))
-            users = (self.users[turn % len(self.users)] for turn in range(total))
-            works = [self._next(user, next(due_s)) for user in users]
+        turns = enumerate(self._due_s)
+        works = [self._begin(self.users[at % len(self.users)], due_s) for at, due_s in turns]
         return [work for work in works if work]
 
     def after(self, request: Request, now_s: float) -> Work | None:
         """What the end of `request`, `now_s` after the start, brings; notes how it ended."""
         self._failures = self._failures + 1 if request.error else 0
-        if self._load.arrivals is not Arrivals.closed_loop or self.hopeless:
+        turns = self._turns_left.pop(request.index, None)
+        if self.hopeless:
             return None
-        return self._next(request.user, now_s + self._load.think_time_s)
+        due_s = now_s + self._load.think_time_s
+        if turns:
+            return self._work(request.user, due_s, turns)
+        return self._begin(request.user, due_s) if self._closed else None
 
-    def _next(self, user: int, due_s: float) -> Work | None:
-        warmup = bool(self._warmup[user])
-        left = self._warmup[user] or self._measured
-        if not left:
+    def _begin(self, user: int, due_s: float) -> Work | None:
+        """The user's next warm-up request or conversation; None when there is no more."""
+        if self._warmup[user]:
+            return self._work(user, due_s, [self._warmup[user].popleft()], warmup=True)
+        if not self._measured:
             return None
-        prompt = left.popleft()
+        conversation = self._measured.popleft()
+        if self._endless:
+            self._measured.append(conversation)
+        return self._work(user, due_s, conversation)
+
+    def _work(
+        self, user: int, due_s: float, turns: Conversation, warmup: bool = False
+    ) -> Work | None:
+        if due_s >= self._ends_s:
+            return None
+        prompt = turns[0]
         request = Request(
             concurrency=self._concurrency,
             user=user,
@@ -91,18 +122,18 @@ class Plan:
             max_tokens=prompt.output_tokens,
             send_s=0.0,
         )
+        if len(turns) > 1:
+            self._turns_left[request.index] = turns[1:]
         self._index += self._step
         return Work(due_s, prompt, request)
 
-    def _due_s(self) -> Iterator[float]:
-        """When the requests that wait for no answer are due, in order."""
-        load = self._load
-        if load.arrivals is Arrivals.open_loop:
-            # Gaps of a renewal process: gamma of mean 1 / rate; shape 1 makes it Poisson.
-            generator = random.Random(f"{self._concurrency} {self._index}")
-            mean_s = 1 / (load.user_rate_per_s * len(self.users))
-            shape = load.burstiness
-            return accumulate(generator.gammavariate(shape, mean_s / shape) for _ in count())
-        if load.arrivals is Arrivals.burst:
-            return (turn // len(self.users) * load.burst_every_s for turn in count())
-        return (user / self._concurrency * load.ramp_s for user in self.users)
+
+def _conversations(prompts: Iterable[Prompt]) -> list[Conversation]:
+    """Prompts with their follow-ups, which stand behind them."""
+    found: list[Conversation] = []
+    for prompt in prompts:
+        if prompt.turn and found:
+            found[-1].append(prompt)
+        else:
+            found.append([prompt])
+    return found

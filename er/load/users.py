@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from er.config import Load, LoadClient
 from er.errors import ErError
 from er.load import workers
+from er.load.arrivals import requests_of
 from er.load.effort import PointLoad
-from er.load.plan import Plan, requests_of
+from er.load.plan import Plan
 from er.load.worker import Job
 from er.results import Endpoint, Prompt, Request
 
@@ -29,8 +30,8 @@ def run_point(
     warm-up requests send them from the end backwards. `on_request` gets each request as it ends,
     so an interrupted point keeps what was completed. A fault of the server is an error of its
     request, never raised; after a fault each in a row the users give up and the point is short.
-    Raises ErError without prompts; KeyboardInterrupt or what the caller's own signal handler
-    raises when interrupted.
+    Raises ErError without prompts, or conversations for all users; KeyboardInterrupt or what the
+    caller's own signal handler raises when interrupted.
     """
     if not prompts:
         raise ErError("no prompts to send: build at least one")

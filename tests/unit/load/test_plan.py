@@ -1,11 +1,15 @@
 """When each request is due, in a closed loop, in an open one, and in bursts."""
 
 import itertools
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from er.config import Arrivals
+from er.errors import ErError
+from er.load.arrivals import requests_of
 from er.load.plan import Plan, Work
 from tests.unit.load.fakes import load, prompt
 
@@ -58,15 +62,67 @@ def test_an_open_loop_keeps_its_rate_and_burstiness(burstiness: float, variation
     assert open_loop.after(works[0].request, now_s=1) is None
 
 
-def test_workers_share_the_rate_and_do_not_arrive_together() -> None:
-    shares = [
-        plan(10, at, 2, arrivals=Arrivals.open_loop, requests_per_user=2000).start()
-        for at in (0, 1)
-    ]
-    assert [len(share) for share in shares] == [10_000, 10_000]
-    for share in shares:
-        assert np.mean(gaps_s(share)) == pytest.approx(1 / 5, rel=0.05)
-    assert not {work.due_s for work in shares[0]} & {work.due_s for work in shares[1]}
+def test_constant_gaps_are_the_limit_of_burstiness() -> None:
+    endless = plan(2, arrivals=Arrivals.open_loop, user_rate_per_s=5.0, burstiness=math.inf)
+    assert [work.due_s for work in endless.start()] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize("arrivals", list(Arrivals))
+@pytest.mark.parametrize("users", [3, 4])
+def test_workers_share_what_one_process_would_send(arrivals: Arrivals, users: int) -> None:
+    def sent(of: int) -> list[tuple[float, int, str]]:
+        shares = [plan(users, at, of, arrivals=arrivals, ramp_s=1.0).start() for at in range(of)]
+        works = [work for share in shares for work in share]
+        assert len({work.request.index for work in works}) == len(works)
+        return sorted((work.due_s, work.request.user, work.prompt.text) for work in works)
+
+    assert sent(1) == sent(2) == sent(3)
+
+
+@pytest.mark.parametrize("arrivals", [Arrivals.open_loop, Arrivals.burst])
+def test_a_duration_ends_arrivals(arrivals: Arrivals) -> None:
+    timed = {"arrivals": arrivals, "duration_s": 30.0, "requests_per_user": 0}
+    works = plan(4, **timed).start()
+    assert len(works) == requests_of(4, load(warmup_requests_per_user=0, **timed))
+    assert len(works) == (12 if arrivals is Arrivals.burst else pytest.approx(120, rel=0.3))
+    assert 20 <= works[-1].due_s < 30
+
+
+def test_a_duration_ends_a_closed_loop_that_has_no_other_end() -> None:
+    timed = plan(1, duration_s=100.0, requests_per_user=0)
+    (work,) = timed.start()
+    texts = [work.prompt.text]
+    for second in range(1, 100):
+        follow = timed.after(work.request, now_s=second)
+        assert follow
+        work = follow
+        texts.append(work.prompt.text)
+    assert timed.after(work.request, now_s=100.0) is None
+    assert texts[: len(PROMPTS)] == [prompt.text for prompt in PROMPTS]
+    assert texts.count("prompt 0") > 1
+
+
+TURNS = [replace(prompt(f"{talk}.{turn}"), turn=turn) for talk in range(3) for turn in range(3)]
+
+
+@pytest.mark.parametrize("arrivals", list(Arrivals))
+def test_one_user_holds_a_conversation_in_its_order(arrivals: Arrivals) -> None:
+    talks = Plan(TURNS, 3, load(arrivals=arrivals, warmup_requests_per_user=0, requests_per_user=3))
+    firsts = talks.start()
+    assert [work.prompt.text for work in firsts] == ["0.0", "1.0", "2.0"]
+    for talk in (1, 0, 2):
+        work = firsts[talk]
+        for turn in (1, 2):
+            follow = talks.after(work.request, now_s=9)
+            assert follow
+            assert (follow.prompt.text, follow.request.user) == (f"{talk}.{turn}", talk)
+            work = follow
+        assert talks.after(work.request, now_s=9) is None
+
+
+def test_a_closed_loop_needs_a_conversation_for_each_user() -> None:
+    with pytest.raises(ErError, match="4 users cannot hold 3 conversations"):
+        Plan(TURNS, 4, load(requests_at_least=9))
 
 
 def test_an_open_loop_repeats_itself() -> None:

@@ -381,3 +381,13 @@ def test_a_thinking_user_pauses(serve: Serve) -> None:
     for request, later in itertools.pairwise(point.requests):
         assert later.send_s - request.end_s >= 0.1
         assert later.intended_s == pytest.approx(request.end_s + 0.1)
+
+
+def test_after_the_duration_nothing_begins_and_what_is_in_flight_ends(serve: Serve) -> None:
+    settings = load(duration_s=0.3, requests_per_user=0)
+    answers = [prompt(output_tokens=60)]
+    began_s = time.monotonic()
+    point = run_point(serve(stream).endpoint, answers, 2, settings, lambda _: None)
+    starts_s = [request.send_s for request in point.requests]
+    assert min(starts_s) - began_s + 0.3 > max(starts_s) - min(starts_s) > 0.1
+    assert all(request.ok and request.output_tokens == 60 for request in point.requests)
