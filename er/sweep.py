@@ -11,11 +11,20 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from er.config import Config, SimulatedEngine, SmolLM2Engine
+from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
 from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
+WORKLOADS = {
+    "table": workload.TableWorkload,
+    "fixed": workload.FixedWorkload,
+    "uniform": workload.UniformWorkload,
+    "lognormal": workload.LognormalWorkload,
+    "jsonl": workload.JsonlWorkload,
+    "shared_prefix": workload.SharedPrefixWorkload,
+    "multi_turn": workload.MultiTurnWorkload,
+}
 
 
 def register_schema() -> None:
@@ -25,6 +34,8 @@ def register_schema() -> None:
     store.store(group="engine", name="base_simulated", node=SimulatedEngine)
     store.store(group="engine", name="base_smollm2", node=SmolLM2Engine)
     store.store(group="engine", name="base_trtllm", node=TrtllmEngine)
+    for kind, node in WORKLOADS.items():
+        store.store(group="workload", name=f"base_{kind}", node=node)
 
 
 def to_config(composed: DictConfig) -> Config:

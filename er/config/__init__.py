@@ -11,7 +11,20 @@ from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
 from er.config.run import Clock, ClockKind, Config, Tracking
 from er.config.serving import Gateway, Server
-from er.config.workload import Lengths, Workload
+from er.config.workload import (
+    FixedWorkload,
+    JsonlWorkload,
+    Lengths,
+    Lognormal,
+    LognormalWorkload,
+    MultiTurnWorkload,
+    Range,
+    SharedPrefixWorkload,
+    Table,
+    TableWorkload,
+    UniformWorkload,
+    Workload,
+)
 
 __all__ = [
     "Arrivals",
@@ -21,19 +34,29 @@ __all__ = [
     "Corpus",
     "Deployment",
     "Engine",
+    "FixedWorkload",
     "Gateway",
     "Hardware",
+    "JsonlWorkload",
     "Lengths",
     "Load",
     "LoadClient",
+    "Lognormal",
+    "LognormalWorkload",
     "Model",
+    "MultiTurnWorkload",
     "Policy",
     "Precision",
+    "Range",
     "Routing",
     "Server",
+    "SharedPrefixWorkload",
     "SimulatedEngine",
     "SmolLM2Engine",
+    "Table",
+    "TableWorkload",
     "Tracking",
+    "UniformWorkload",
     "Workload",
     "require",
     "require_kind",

@@ -1,13 +1,14 @@
-"""The schema of `workload`: what users send."""
+"""The schema of `workload`: what users send, one class for each kind."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from er.config.checks import require
+from er.config.checks import require, require_positive
 
 
 @dataclass
-class Lengths:
-    """A distribution of token counts: a quantile table, scaled, then clipped."""
+class Table:
+    """Token counts of a quantile table, scaled, then clipped."""
 
     percentiles: list[float]
     tokens: list[float]
@@ -32,19 +33,156 @@ class Lengths:
             f"{place}: tokens must be above 0 and must not fall",
         )
         require(self.scale > 0, f"{place}: scale is {self.scale}: give a value above 0")
-        require(
-            1 <= self.at_least <= self.at_most,
-            f"{place}: at_least is {self.at_least}, at_most is {self.at_most}: "
-            "need 1 <= at_least <= at_most",
-        )
+        _require_range(self.at_least, self.at_most)
+
+
+@dataclass
+class Range:
+    """Whole numbers between two, both included, all equally likely."""
+
+    at_least: int
+    at_most: int
+
+    def __post_init__(self) -> None:
+        _require_range(self.at_least, self.at_most)
+
+
+@dataclass
+class Lognormal:
+    """Token counts whose logarithms are normal, clipped."""
+
+    median: float
+    sigma: float  # standard deviation of the natural logarithm
+    at_least: int
+    at_most: int
+
+    def __post_init__(self) -> None:
+        require_positive(self, "workload lengths", "median", "sigma")
+        _require_range(self.at_least, self.at_most)
+
+
+Lengths = Table | Range | Lognormal
 
 
 @dataclass
 class Workload:
-    """What users send and how much they ask for."""
+    """What every kind of workload has in common."""
 
+    kind: str
     name: str
     description: str
     tokenizer: str
-    input: Lengths
-    output: Lengths
+
+
+@dataclass
+class TableWorkload(Workload):
+    """Prompts and answers whose token counts follow quantile tables."""
+
+    input: Table
+    output: Table
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "table")
+
+
+@dataclass
+class FixedWorkload(Workload):
+    """Every prompt and every answer of one length."""
+
+    input_tokens: int
+    output_tokens: int
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "fixed")
+        require_positive(self, "workload", "input_tokens", "output_tokens")
+
+
+@dataclass
+class UniformWorkload(Workload):
+    """Token counts that are equally likely between two."""
+
+    input: Range
+    output: Range
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "uniform")
+
+
+@dataclass
+class LognormalWorkload(Workload):
+    """Token counts with a long tail."""
+
+    input: Lognormal
+    output: Lognormal
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "lognormal")
+
+
+@dataclass
+class JsonlWorkload(Workload):
+    """Prompts as they stand in a file: {"text": ..., "max_tokens": ...?, "label": ...?} a line."""
+
+    path: str
+    output_tokens: int  # where a line has no max_tokens
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "jsonl")
+        require_positive(self, "workload", "output_tokens")
+        require(
+            Path(self.path).is_file(),
+            f"workload.path is {self.path or 'empty'}: give a JSON Lines file of prompts",
+        )
+
+
+@dataclass
+class SharedPrefixWorkload(Workload):
+    """Prompts that begin like others of their group, as with one system prompt, and end apart."""
+
+    groups: int
+    prefix_tokens: int
+    suffix: Range  # tokens of each prompt's own
+    output: Range
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "shared_prefix")
+        require_positive(self, "workload", "groups", "prefix_tokens")
+
+
+@dataclass
+class MultiTurnWorkload(Workload):
+    """Conversations: each prompt holds the messages and answers before it.
+
+    The answers in a prompt are composed beforehand, of the length that was asked for: what the
+    model really says does not change what is sent, so that a run can be repeated.
+    """
+
+    turns: Range
+    message: Range  # tokens that the user adds in each turn
+    output: Range
+    context_at_most: int  # prompt and answer; a conversation ends before it would grow beyond
+
+    def __post_init__(self) -> None:
+        _require_kind(self, "multi_turn")
+        first = self.message.at_most + self.output.at_most
+        require(
+            first <= self.context_at_most,
+            f"workload.context_at_most is {self.context_at_most}: the longest first turn has "
+            f"{first} tokens (message.at_most and output.at_most), so give at least that",
+        )
+
+
+def _require_kind(workload: Workload, kind: str) -> None:
+    """A workload's kind follows from its class; to change it, choose another workload."""
+    require(
+        workload.kind == kind,
+        f"workload.kind is {workload.kind}: choose a workload with workload=...",
+    )
+
+
+def _require_range(at_least: int, at_most: int) -> None:
+    require(
+        1 <= at_least <= at_most,
+        f"workload lengths: at_least is {at_least}, at_most is {at_most}: "
+        "need 1 <= at_least <= at_most",
+    )

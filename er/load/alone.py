@@ -39,7 +39,9 @@ def drive(target: Target, config: Config, run: RunDir, say: Callable[[str], None
     """
     say(f"run directory: {run.path}")
     say("preparing prompts")
-    texts = [(t.topic, t.text) for t in corpus.load(config.corpus, Path(config.cache_dir))]
+    brings_texts = config.workload.kind == "jsonl"
+    corpus_of_run = [] if brings_texts else corpus.load(config.corpus, Path(config.cache_dir))
+    texts = [(text.topic, text.text) for text in corpus_of_run]
     say(HEADING)
 
     def bears(concurrency: int) -> bool:

@@ -1,11 +1,15 @@
-"""Token counts drawn from a quantile table."""
+"""Token counts drawn from a distribution."""
 
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from er.config import Lengths
+from er.config import Lengths, Lognormal, Range
+
+Floats = npt.NDArray[np.float64]
+ALMOST_NEVER = 1e-12  # a share of this is taken for 0, where a normal quantile would be endless
 
 
 def draw(lengths: Lengths, count: int, generator: np.random.Generator) -> list[int]:
@@ -18,13 +22,18 @@ def draw(lengths: Lengths, count: int, generator: np.random.Generator) -> list[i
     return [int(tokens) for tokens in quantiles(lengths, generator.permutation(100 * shares))]
 
 
-def quantiles(
-    lengths: Lengths, percentiles: Sequence[float] | npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Whole token counts at `percentiles` (0 to 100).
+def quantiles(lengths: Lengths, percentiles: Sequence[float] | Floats) -> Floats:
+    """Whole token counts at `percentiles` (0 to 100), clipped to the limits of `lengths`.
 
-    The table is interpolated linearly in the logarithm of the counts, scaled, rounded and clipped.
+    A table is interpolated linearly in the logarithm of the counts and scaled.
     """
-    logarithms = np.interp(percentiles, lengths.percentiles, np.log(lengths.tokens))
-    tokens = np.rint(np.exp(logarithms) * lengths.scale)
+    shares = np.asarray(percentiles) / 100
+    if isinstance(lengths, Range):
+        tokens = np.floor(lengths.at_least + shares * (lengths.at_most - lengths.at_least + 1))
+    elif isinstance(lengths, Lognormal):
+        normal = [NormalDist().inv_cdf(p) for p in np.clip(shares, ALMOST_NEVER, 1 - ALMOST_NEVER)]
+        tokens = np.rint(lengths.median * np.exp(lengths.sigma * np.array(normal)))
+    else:
+        logarithms = np.interp(percentiles, lengths.percentiles, np.log(lengths.tokens))
+        tokens = np.rint(np.exp(logarithms) * lengths.scale)
     return np.asarray(np.clip(tokens, lengths.at_least, lengths.at_most))

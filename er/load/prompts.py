@@ -1,106 +1,180 @@
-"""Prompts of real text, cut or joined within one topic to an exact number of tokens."""
+"""The prompts of each kind of workload, with exact token counts."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import tiktoken
 
 from er import tokenizer
-from er.config import Workload
+from er.config import (
+    FixedWorkload,
+    JsonlWorkload,
+    Lengths,
+    LognormalWorkload,
+    MultiTurnWorkload,
+    Range,
+    SharedPrefixWorkload,
+    TableWorkload,
+    UniformWorkload,
+    Workload,
+)
 from er.errors import ErError
-from er.load import lengths
+from er.load.cutting import JOIN, beginnings, cut, in_common, take
+from er.load.lengths import draw
 from er.results import Prompt
+from er.routing import jsonl
 
-JOIN = "\n\n"
-SPARE_TOKENS = 16  # beyond the wanted count, so that a cut can be moved to the right
-FILLER = " and"  # one token of its own after any text that does not end in a space
 TOKENIZERS: dict[str, Callable[[Path], tiktoken.Encoding]] = {"llama3": tokenizer.llama3}
+
+Texts = Sequence[tuple[str, str]]  # topic, text
+Drawn = TableWorkload | FixedWorkload | UniformWorkload | LognormalWorkload
 
 
 def build(
-    texts: Sequence[tuple[str, str]], workload: Workload, count: int, seed: int, cache_dir: Path
+    texts: Texts,
+    workload: Workload,
+    count: int,
+    seed: int,
+    cache_dir: Path,
+    lengths: Sequence[tuple[int, int]] | None = None,
 ) -> list[Prompt]:
-    """`count` prompts from `texts` (topic, text), with the token counts that `workload` draws.
+    """`count` prompts of `workload`; the same seed gives the same ones.
 
-    A prompt begins with one text and goes on with others of its topic until it is long enough; all
-    texts are used once before any begins a second prompt. The same seed gives the same prompts.
-    Raises ErError when there is no text, or no such tokenizer.
+    All but those of a file are made of `texts`: a prompt begins with one and goes on with others of
+    its topic until it is long enough; all are used once before any begins a second prompt.
+    `lengths`, of a trace, are input and output tokens to be used in place of drawn ones.
+
+    Raises ErError when there is no text, no such tokenizer, no such file, or where the workload
+    cannot have the lengths of a trace.
     """
     if workload.tokenizer not in TOKENIZERS:
         known = ", ".join(TOKENIZERS)
         raise ErError(f"workload.tokenizer is {workload.tokenizer}: choose one of {known}")
+    if lengths is not None and not isinstance(workload, Drawn):
+        raise ErError(
+            f"the trace has token counts, and so has workload {workload.name}: choose another "
+            "workload, or remove the counts from the trace"
+        )
     encoding = TOKENIZERS[workload.tokenizer](cache_dir)
     generator = np.random.default_rng(seed)
-    inputs = lengths.draw(workload.input, count, generator)
-    outputs = lengths.draw(workload.output, count, generator)
-    beginnings = _beginnings(texts, encoding, generator)
-    prompts = []
-    for input_tokens, output_tokens in zip(inputs, outputs, strict=True):
-        topic, pieces = next(beginnings)
-        tokens = _take(pieces, input_tokens + SPARE_TOKENS, encoding)
-        prompts.append(
-            Prompt(cut(tokens, input_tokens, encoding), topic, input_tokens, output_tokens)
-        )
-    return prompts
+    if isinstance(workload, Drawn):
+        prompts = _apart(workload, count, lengths, texts, encoding, generator)
+    elif isinstance(workload, SharedPrefixWorkload):
+        prompts = _sharing_a_prefix(workload, count, texts, encoding, generator)
+    elif isinstance(workload, MultiTurnWorkload):
+        prompts = _conversations(workload, count, texts, encoding, generator)
+    else:
+        assert isinstance(workload, JsonlWorkload)
+        prompts = cycle(_of_file(workload, encoding))
+    return list(islice(prompts, count))
 
 
-def cut(tokens: Sequence[int], count: int, encoding: tiktoken.Encoding) -> str:
-    """Text of the first tokens that, tokenised again, has exactly `count` tokens.
-
-    A cut can fall inside a character, and a joint can be tokenised differently, so the result is
-    counted and the cut moved; where no cut fits, a shorter one is filled up.
-    """
-    end = count
-    for _ in range(4):
-        text = _decode(tokens[:end], encoding)
-        excess = len(encoding.encode_ordinary(text)) - count
-        if excess == 0:
-            return text
-        end = min(max(end - excess, 1), len(tokens))
-    for end in range(min(count, len(tokens)), -1, -1):
-        text = _decode(tokens[:end], encoding).rstrip()
-        lacking = count - len(encoding.encode_ordinary(text))
-        if lacking >= 0:
-            filled = text + FILLER * lacking
-            if len(encoding.encode_ordinary(filled)) == count:
-                return filled
-    raise AssertionError("the empty text can be filled up to any count")
+def _apart(
+    workload: Drawn,
+    count: int,
+    lengths: Sequence[tuple[int, int]] | None,
+    texts: Texts,
+    encoding: tiktoken.Encoding,
+    generator: np.random.Generator,
+) -> Iterator[Prompt]:
+    """Prompts that have nothing to do with each other."""
+    if lengths is None:
+        inputs, outputs = _distributions(workload)
+        drawn = draw(inputs, count, generator), draw(outputs, count, generator)
+        lengths = list(zip(*drawn, strict=True))
+    openings = beginnings(texts, encoding, generator)
+    for (input_tokens, output_tokens), (topic, pieces) in zip(
+        cycle(lengths), openings, strict=False
+    ):
+        text = cut(take(pieces, input_tokens, encoding), input_tokens, encoding)
+        yield Prompt(text, topic, input_tokens, output_tokens)
 
 
-def _beginnings(
-    texts: Sequence[tuple[str, str]], encoding: tiktoken.Encoding, generator: np.random.Generator
-) -> Iterator[tuple[str, Iterator[list[int]]]]:
-    """For ever: a topic, and its tokenised texts from the next beginning onwards."""
-    stripped = [(topic, text.strip()) for topic, text in texts]
-    kept = [(topic, text) for topic, text in stripped if text]
-    if not kept:
-        raise ErError("the corpus has no text to make prompts from: choose another corpus")
-    tokens = encoding.encode_ordinary_batch([text for _, text in kept])
-    order = [int(place) for place in generator.permutation(len(kept))]
-    by_topic: dict[str, list[int]] = {}
-    for place in order:
-        by_topic.setdefault(kept[place][0], []).append(place)
-    rank = {place: at for places in by_topic.values() for at, place in enumerate(places)}
-
-    def onwards(place: int) -> Iterator[list[int]]:
-        places = by_topic[kept[place][0]]
-        start = rank[place]
-        return cycle([tokens[p] for p in places[start:] + places[:start]])
-
-    return ((kept[place][0], onwards(place)) for place in cycle(order))
+def _distributions(workload: Drawn) -> tuple[Lengths, Lengths]:
+    if isinstance(workload, FixedWorkload):
+        given = workload.input_tokens, workload.output_tokens
+        return Range(given[0], given[0]), Range(given[1], given[1])
+    return workload.input, workload.output
 
 
-def _take(pieces: Iterator[list[int]], count: int, encoding: tiktoken.Encoding) -> list[int]:
-    """At least `count` tokens of `pieces`, joined by blank lines."""
+def _sharing_a_prefix(
+    workload: SharedPrefixWorkload,
+    count: int,
+    texts: Texts,
+    encoding: tiktoken.Encoding,
+    generator: np.random.Generator,
+) -> Iterator[Prompt]:
+    """Prompts of all groups, mixed; what they share is counted in tokens of the whole prompt."""
+    suffixes = draw(workload.suffix, count, generator)
+    outputs = draw(workload.output, count, generator)
+    groups = generator.permutation(np.arange(count) % workload.groups)
+    openings = beginnings(texts, encoding, generator)
+    prefixes = []
+    for _, pieces in islice(openings, workload.groups):
+        tokens = take(pieces, workload.prefix_tokens, encoding)
+        prefixes.append(cut(tokens, workload.prefix_tokens, encoding))
+    counted = [encoding.encode_ordinary(prefix) for prefix in prefixes]
     joint = encoding.encode_ordinary(JOIN)
-    taken = list(next(pieces))
-    while len(taken) < count:
-        taken += joint + next(pieces)
-    return taken
+    seen: set[int] = set()
+    for group, suffix, output_tokens in zip(map(int, groups), suffixes, outputs, strict=True):
+        topic, pieces = next(openings)
+        input_tokens = workload.prefix_tokens + suffix
+        rest = joint + take(pieces, suffix, encoding)
+        text = cut(rest, input_tokens, encoding, start=prefixes[group])
+        shared = in_common(encoding.encode_ordinary(text), counted[group]) if group in seen else 0
+        seen.add(group)
+        yield Prompt(text, topic, input_tokens, output_tokens, group, shared)
 
 
-def _decode(tokens: Sequence[int], encoding: tiktoken.Encoding) -> str:
-    """Text of `tokens`, without the bytes of a last character that is not whole."""
-    return encoding.decode(tokens, errors="ignore")
+def _conversations(
+    workload: MultiTurnWorkload,
+    count: int,
+    texts: Texts,
+    encoding: tiktoken.Encoding,
+    generator: np.random.Generator,
+) -> Iterator[Prompt]:
+    """Conversations of one topic each, turn after turn.
+
+    The answer inside a later prompt is text of the topic with as many tokens as were asked for.
+    """
+    turns = draw(workload.turns, count, generator)
+    messages = draw(workload.message, count, generator)
+    outputs = draw(workload.output, count, generator)
+    lengths = cycle(zip(messages, outputs, strict=True))
+    openings = zip(cycle(turns), beginnings(texts, encoding, generator), strict=False)
+    joint = encoding.encode_ordinary(JOIN)
+    message_tokens, output_tokens = next(lengths)
+    for conversation, (turns_at_most, (topic, pieces)) in enumerate(openings):
+        text, before, context_tokens = "", list[int](), 0
+        for turn in range(turns_at_most):
+            input_tokens = context_tokens + message_tokens
+            if turn and input_tokens + output_tokens > workload.context_at_most:
+                break
+            said = take(pieces, message_tokens, encoding)
+            if turn:
+                answer_tokens = context_tokens - len(before)
+                answer = take(pieces, answer_tokens, encoding)[:answer_tokens]
+                said = joint + answer + joint + said
+            text = cut(said, input_tokens, encoding, start=text)
+            tokens = encoding.encode_ordinary(text)
+            shared = in_common(tokens, before)
+            yield Prompt(text, topic, input_tokens, output_tokens, conversation, shared, turn)
+            before, context_tokens = tokens, input_tokens + output_tokens
+            message_tokens, output_tokens = next(lengths)
+
+
+def _of_file(workload: JsonlWorkload, encoding: tiktoken.Encoding) -> list[Prompt]:
+    """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
+    prompts = []
+    for place, value in jsonl.objects(Path(workload.path)):
+        line = jsonl.labelled(value, place)
+        max_tokens = value.get("max_tokens", workload.output_tokens)
+        if not isinstance(max_tokens, int) or max_tokens < 1:
+            raise ErError(f"{place} has max_tokens {max_tokens}: give a whole number from 1 on")
+        input_tokens = len(encoding.encode_ordinary(line.text))
+        prompts.append(Prompt(line.text, line.label or "", input_tokens, max_tokens))
+    if not prompts:
+        raise ErError(f'{workload.path} holds no prompts: give lines such as {{"text": "Why?"}}')
+    return prompts

@@ -25,12 +25,15 @@ def test_every_row_of_table_1_composes_with_every_part_labelled(deployment: str)
     assert set(config.deployment.labels.values()) <= {"paper", "inferred", "unknown"}
 
 
+NEEDED = {"jsonl": [f"workload.path={__file__}"]}  # what an option cannot do without
+
+
 @pytest.mark.parametrize("group", ["load", "workload", "hardware", "corpus", "routing", "gateway"])
 def test_every_option_of_a_group_composes(group: str) -> None:
     options = sorted(path.stem for path in (sweep.CONF / group).glob("*.yaml"))
     assert options
     for option in options:
-        sweep.plan([f"{group}={option}"])
+        sweep.plan([f"{group}={option}", *(NEEDED.get(option, []) if group == "workload" else [])])
 
 
 def test_fig4_sweeps_the_five_deployments() -> None:
@@ -82,6 +85,15 @@ def test_multirun_over_chosen_deployments() -> None:
         (["seed=-1"], "seed is -1"),
         (["seed=often"], "seed"),
         (["workload.input.scale=0"], "scale is 0"),
+        (["workload.kind=fixed"], r"workload\.kind is fixed: choose a workload with workload="),
+        (["workload=fixed", "workload.input_tokens=0"], r"workload\.input_tokens is 0"),
+        (["workload=fixed", "workload.input.scale=2"], r"input"),
+        (["workload=uniform", "workload.input.at_least=600"], "at_least is 600, at_most is 512"),
+        (["workload=lognormal", "workload.output.sigma=0"], "sigma is 0"),
+        (["workload=jsonl"], r"workload\.path is empty: give a JSON Lines file"),
+        (["workload=shared_prefix", "workload.groups=0"], r"workload\.groups is 0"),
+        (["workload=multi_turn", "workload.turns.at_least=9"], "at_least is 9, at_most is 5"),
+        (["workload=multi_turn", "workload.context_at_most=99"], "longest first turn has 384"),
         (["corpus.test_share=1"], r"corpus\.test_share is 1"),
         (["routing.policy=fastest"], r"routing\.policy.*kmeans, random, round_robin, least_loaded"),
     ],

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from er.config import Lengths
+from er.config import Lognormal, Range, Table
 from er.load import lengths
 
-TABLE = Lengths(
+TABLE = Table(
     percentiles=[0, 10, 50, 90, 100],
     tokens=[72, 89, 144, 518, 987],
     scale=1,
@@ -38,7 +38,7 @@ def test_a_few_draws_have_one_of_each_share(seed: int) -> None:
 
 
 def test_scaled_then_clipped() -> None:
-    table = Lengths([0, 100], [10, 1000], scale=0.5, at_least=20, at_most=100)
+    table = Table([0, 100], [10, 1000], scale=0.5, at_least=20, at_most=100)
     drawn = lengths.draw(table, 1000, np.random.default_rng(1))
     assert (min(drawn), max(drawn)) == (20, 100)
 
@@ -49,3 +49,19 @@ def test_one_seed_gives_one_list() -> None:
     )
     assert first == again
     assert first != other
+
+
+def test_a_range_has_all_its_numbers_equally_often() -> None:
+    drawn = lengths.draw(Range(3, 6), 4000, np.random.default_rng(1))
+    assert [drawn.count(tokens) for tokens in range(2, 8)] == [0, 1000, 1000, 1000, 1000, 0]
+    assert lengths.draw(Range(7, 7), 3, np.random.default_rng(1)) == [7, 7, 7]
+    assert lengths.quantiles(Range(3, 6), [0, 100]).tolist() == [3, 6]
+
+
+def test_a_lognormal_has_its_median_and_sigma_and_is_clipped() -> None:
+    wide = Lognormal(median=200, sigma=0.5, at_least=1, at_most=10**6)
+    logarithms = np.log(lengths.draw(wide, 20_000, np.random.default_rng(1)))
+    assert np.median(logarithms) == pytest.approx(np.log(200), abs=0.01)
+    assert logarithms.std() == pytest.approx(0.5, rel=0.01)
+    narrow = Lognormal(median=200, sigma=0.5, at_least=150, at_most=250)
+    assert lengths.quantiles(narrow, [0, 50, 100]).tolist() == [150, 200, 250]

@@ -1,22 +1,24 @@
 """Prompts have exactly the tokens that were drawn, and one topic each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiktoken
 
-from er.config import Lengths, Workload
+from er.config import Table, TableWorkload
 from er.errors import ErError
 from er.load import lengths, prompts
-from er.tokenizer import LLAMA3_SPLIT
+from er.load.cutting import cut
 
-WORKLOAD = Workload(
+WORKLOAD = TableWorkload(
+    kind="table",
     name="test",
     description="",
     tokenizer="small",
-    input=Lengths([0, 50, 100], [5, 40, 300], scale=1, at_least=1, at_most=1000),
-    output=Lengths([0, 100], [2, 64], scale=1, at_least=2, at_most=64),
+    input=Table([0, 50, 100], [5, 40, 300], scale=1, at_least=1, at_most=1000),
+    output=Table([0, 100], [2, 64], scale=1, at_least=2, at_most=64),
 )
 TEXTS = [
     ("sea", "The tide comes in twice a day, and 12345 boats wait for it.\n\n  Then they sail!"),
@@ -27,18 +29,7 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def small_tokenizer(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
-    """Bytes and a few merges, split as Llama 3 splits: characters break across tokens."""
-    merges = [b" t", b"he", b" the", b"\n\n", b".\n\n", b"in", b" a", b"an", b" an", b" and"]
-    merges += ["🐙".encode()[:2], "🐙".encode()[:3], "、".encode()[:2]]
-    ranks = {bytes([byte]): byte for byte in range(256)}
-    ranks |= {merge: 256 + rank for rank, merge in enumerate(merges)}
-    encoding = tiktoken.Encoding(
-        "small", pat_str=LLAMA3_SPLIT, mergeable_ranks=ranks, special_tokens={}
-    )
-    monkeypatch.setitem(prompts.TOKENIZERS, "small", lambda _: encoding)
-    return encoding
+pytestmark = pytest.mark.usefixtures("small_tokenizer")
 
 
 def build(count: int, seed: int = 0, texts: list[tuple[str, str]] = TEXTS) -> list[prompts.Prompt]:
@@ -90,8 +81,7 @@ def test_output_tokens_are_within_the_table() -> None:
 def test_a_cut_is_exact_at_every_place(count: int, small_tokenizer: tiktoken.Encoding) -> None:
     for _, text in TEXTS:
         tokens = small_tokenizer.encode_ordinary(text)
-        cut = prompts.cut(tokens, count, small_tokenizer)
-        assert len(small_tokenizer.encode_ordinary(cut)) == count
+        assert len(small_tokenizer.encode_ordinary(cut(tokens, count, small_tokenizer))) == count
 
 
 def test_no_text_is_an_error() -> None:
@@ -100,6 +90,6 @@ def test_no_text_is_an_error() -> None:
 
 
 def test_an_unknown_tokenizer_is_an_error() -> None:
-    workload = Workload("x", "", "gpt9", WORKLOAD.input, WORKLOAD.output)
+    workload = replace(WORKLOAD, tokenizer="gpt9")
     with pytest.raises(ErError, match=r"workload\.tokenizer is gpt9: choose one of llama3"):
         prompts.build(TEXTS, workload, 1, 0, Path("unused"))

@@ -1,0 +1,85 @@
+"""Real text, cut or joined within one topic to an exact number of tokens."""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+import numpy as np
+import tiktoken
+
+from er.errors import ErError
+
+JOIN = "\n\n"
+SPARE_TOKENS = 16  # beyond the wanted count, so that a cut can be moved to the right
+FILLER = " and"  # one token of its own after any text that does not end in a space
+
+Pieces = Iterator[list[int]]  # tokenised texts of one topic, for ever
+
+
+def cut(tokens: Sequence[int], count: int, encoding: tiktoken.Encoding, start: str = "") -> str:
+    """`start` and the text of as many of `tokens` as make it exactly `count` tokens together.
+
+    A cut can fall inside a character, and a joint can be tokenised differently, so the result is
+    counted and the cut moved; where no cut fits, a shorter one is filled up.
+    """
+    wanted = count - len(encoding.encode_ordinary(start))
+    end = wanted
+    for _ in range(4):
+        text = start + _decode(tokens[:end], encoding)
+        excess = len(encoding.encode_ordinary(text)) - count
+        if excess == 0:
+            return text
+        end = min(max(end - excess, 1), len(tokens))
+    for end in range(min(wanted, len(tokens)), -1, -1):
+        text = start + _decode(tokens[:end], encoding).rstrip()
+        lacking = count - len(encoding.encode_ordinary(text))
+        if lacking >= 0:
+            filled = text + FILLER * lacking
+            if len(encoding.encode_ordinary(filled)) == count:
+                return filled
+    raise AssertionError("a text that is too short can be filled up to any count")
+
+
+def beginnings(
+    texts: Sequence[tuple[str, str]], encoding: tiktoken.Encoding, generator: np.random.Generator
+) -> Iterator[tuple[str, Pieces]]:
+    """For ever: a topic, and its tokenised texts from the next beginning onwards.
+
+    Raises ErError when no text has anything in it.
+    """
+    stripped = [(topic, text.strip()) for topic, text in texts]
+    kept = [(topic, text) for topic, text in stripped if text]
+    if not kept:
+        raise ErError("the corpus has no text to make prompts from: choose another corpus")
+    tokens = encoding.encode_ordinary_batch([text for _, text in kept])
+    order = [int(place) for place in generator.permutation(len(kept))]
+    by_topic: dict[str, list[int]] = {}
+    for place in order:
+        by_topic.setdefault(kept[place][0], []).append(place)
+    rank = {place: at for places in by_topic.values() for at, place in enumerate(places)}
+
+    def onwards(place: int) -> Pieces:
+        places = by_topic[kept[place][0]]
+        start = rank[place]
+        return cycle([tokens[p] for p in places[start:] + places[:start]])
+
+    return ((kept[place][0], onwards(place)) for place in cycle(order))
+
+
+def take(pieces: Pieces, count: int, encoding: tiktoken.Encoding) -> list[int]:
+    """At least `count` tokens of `pieces` and some to spare, joined by blank lines."""
+    joint = encoding.encode_ordinary(JOIN)
+    taken = list(next(pieces))
+    while len(taken) < count + SPARE_TOKENS:
+        taken += joint + next(pieces)
+    return taken
+
+
+def in_common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many leading tokens two texts share."""
+    pairs = zip(first, second, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+
+
+def _decode(tokens: Sequence[int], encoding: tiktoken.Encoding) -> str:
+    """Text of `tokens`, without the bytes of a last character that is not whole."""
+    return encoding.decode(tokens, errors="ignore")
