@@ -9,8 +9,8 @@ from er.config import Config
 from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
-from er.load import probe, proof, users
-from er.points import measure, summarise
+from er.load import knee, probe, proof, users
+from er.points import Point, measure, summarise
 from er.progress import Progress
 from er.results import Endpoint, Prompt, Request, ServedModel
 from er.run_dir import RunDir
@@ -34,8 +34,12 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
     progress.say("preparing prompts")
     ladder = sending.ladder_of(config)
     with serving(config, run, progress) as served:
-        for concurrency, batch in ladder.items():
-            measure_point(config, run, served, concurrency, batch, progress)
+        found = knee.walk(
+            config.load,
+            lambda users: measure_point(config, run, served, users, ladder[users], progress),
+        )
+        if found:
+            run.write("knee.json", asdict(found))
         if config.deployment.routed and config.load.gateway_probes:
             progress.say("measuring what the gateway costs")
             measure_gateway(config, run, served, ladder[config.load.concurrency[-1]])
@@ -66,7 +70,7 @@ def measure_point(
     concurrency: int,
     batch: Sequence[Prompt],
     progress: Progress,
-) -> None:
+) -> Point:
     """Measure one concurrency and record it; invalid when a model did not survive it.
 
     Raises ErError when a model has died.
@@ -93,6 +97,7 @@ def measure_point(
         point = measure(load.requests, concurrency, config.load, doubts, asdict(evidence))
         run.add_point(point)
         progress.point_done(point)
+    return point
 
 
 def measure_gateway(config: Config, run: RunDir, served: Serving, batch: Sequence[Prompt]) -> None:

@@ -4,36 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from er.config import Load
 from er.results import Request
+from er.statistics import BATCH, BATCHES_AT_LEAST, MISSING, Summary, summarise, transient
 
-MISSING = float("nan")
-EXACT_CI_AT_MOST = 1000  # values; beyond them the normal approximation is as good
+__all__ = ["MISSING", "Point", "Summary", "measure", "summarise"]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Exact order statistics of one quantity; NaN when there is no value."""
-
-    count: int = 0
-    mean: float = MISSING
-    min: float = MISSING
-    p25: float = MISSING
-    p50: float = MISSING
-    p75: float = MISSING
-    p95: float = MISSING
-    p99: float = MISSING
-    max: float = MISSING
-    p50_low: float = MISSING  # 95% confidence interval of the median
-    p50_high: float = MISSING
+Seconds = npt.NDArray[np.float64]
+IN_FLIGHT_BINS = 100
 
 
 @dataclass(frozen=True)
 class Point:
     """One concurrency of one deployment. Warm-up requests are not in it; failed ones only count.
 
-    `tokens_per_s` and `requests_per_s` are taken from the first send to the last end.
+    `tokens_per_s` and `requests_per_s` are taken from the first send to the last end. `goodput` is
+    the share of requests that kept both limits of the load, load.ttft_at_most_s and
+    load.tpot_at_most_s; failed ones have not (the attainment of DistServe, arXiv 2401.09670).
     """
 
     concurrency: int
@@ -53,6 +43,13 @@ class Point:
     experts: dict[str, int] = field(default_factory=dict)  # requests by expert
     error_causes: dict[str, int] = field(default_factory=dict)
     client: dict[str, float] = field(default_factory=dict)  # evidence on the load generator
+    goodput: float = MISSING
+    cut_requests: int = 0  # of a transient before the steady state, not part of the point
+    steady_since_s: float = MISSING  # the first send after it, on the clock of the requests
+    # Requests in flight, warm-up and transient too: the mean of each of 100 bins of equal length,
+    # from the first send to the last end.
+    in_flight: list[float] = field(default_factory=list)
+    in_flight_bin_s: float = MISSING
 
 
 def measure(
@@ -66,7 +63,10 @@ def measure(
 
     `doubts` are reasons from elsewhere not to believe it, `client` the load generator's evidence.
     """
-    measured = [request for request in requests if not request.warmup]
+    counted = [request for request in requests if not request.warmup]
+    steady_since_s, unsteady = _steady_since_s(counted) if load.steady_state else (MISSING, [])
+    measured = [request for request in counted if not request.send_s < steady_since_s]
+    in_flight, bin_s = _in_flight(requests)
     good = [request for request in measured if request.ok]
     duration_s = _duration_s(good)
     tokens = sum(request.output_tokens for request in good)
@@ -89,44 +89,14 @@ def measure(
         token_lateness_p50=float(np.median(lateness)) if lateness else MISSING,
         experts=_counts([str(r.expert) for r in measured if r.expert >= 0]),
         error_causes=_counts([r.error or "no tokens" for r in measured if not r.ok]),
+        goodput=_goodput(measured, load),
+        cut_requests=len(counted) - len(measured),
+        steady_since_s=steady_since_s,
+        in_flight=in_flight,
+        in_flight_bin_s=bin_s,
     )
-    point.invalid.extend([*_doubts(point, measured, load), *doubts])
+    point.invalid.extend([*_doubts(point, measured, load), *unsteady, *doubts])
     return point
-
-
-def summarise(values: Sequence[float], independent: bool = True) -> Summary:
-    """Order statistics by linear interpolation, as numpy's default.
-
-    Only `independent` values have a confidence interval: the gaps of one stream are not.
-    """
-    if not len(values):
-        return Summary()
-    quantiles = np.percentile(values, [0, 25, 50, 75, 95, 99, 100])
-    low, p25, p50, p75, p95, p99, high = (float(q) for q in quantiles)
-    interval = _median_ci(values) if independent else (MISSING, MISSING)
-    mean = float(np.mean(values))
-    return Summary(len(values), mean, low, p25, p50, p75, p95, p99, high, *interval)
-
-
-def _median_ci(values: Sequence[float]) -> tuple[float, float]:
-    """95% confidence interval of the median: two order statistics, whatever the distribution.
-
-    The number of values above it is binomial(n, 1/2). NaN below 6 values, which have no such
-    interval. Source: Hahn and Meeker, Statistical Intervals (1991), distribution-free intervals.
-    """
-    count = len(values)
-    if count <= EXACT_CI_AT_MOST:
-        rank, ways, below = 0, 1, 1  # ways to have exactly, and at most, `rank` values below
-        while 40 * below <= 2**count:
-            rank += 1
-            ways = ways * (count - rank + 1) // rank
-            below += ways
-    else:
-        rank = int((count - 1.96 * count**0.5) / 2)
-    if rank == 0:
-        return MISSING, MISSING
-    ordered = np.sort(values)
-    return float(ordered[rank - 1]), float(ordered[count - rank])
 
 
 def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
@@ -134,7 +104,7 @@ def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
     if point.errors:
         causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
         doubts.append(f"{point.errors} of {point.requests} requests failed ({causes})")
-    if point.requests < load.requests_at_least:
+    if point.requests + point.cut_requests < load.requests_at_least:
         doubts.append(
             f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}"
         )
@@ -147,6 +117,58 @@ def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
             f"of a step at the median (at most {load.max_token_lateness:.0%}): use fewer users"
         )
     return doubts
+
+
+def _steady_since_s(counted: Sequence[Request]) -> tuple[float, list[str]]:
+    """When the first request of the steady state was sent; NaN with a reason when there is none.
+
+    Both TTFT and TPOT must have become steady, in order of sending.
+    """
+    good = sorted((r for r in counted if r.ok), key=lambda request: request.send_s)
+    if len(good) < BATCH * BATCHES_AT_LEAST:
+        return MISSING, [
+            f"{len(good)} requests are too few to tell a steady state: measure "
+            f"{BATCH * BATCHES_AT_LEAST} or more, or set load.steady_state=false"
+        ]
+    ttft = transient([request.ttft_s for request in good])
+    several = [request for request in good if request.output_tokens > 1]
+    tpot = transient([r.tpot_s for r in several]) if len(several) == len(good) else 0
+    if ttft is None or tpot is None:
+        name = "TTFT" if ttft is None else "TPOT"
+        return MISSING, [
+            f"no steady state: {name} still drifts in the second half of the requests: "
+            "measure longer (load.duration_s or load.requests_per_user)"
+        ]
+    return good[max(ttft, tpot)].send_s, []
+
+
+def _goodput(measured: Sequence[Request], load: Load) -> float:
+    kept = sum(
+        request.ok
+        and not request.ttft_s > load.ttft_at_most_s
+        and not request.tpot_s > load.tpot_at_most_s
+        for request in measured
+    )
+    return kept / len(measured) if measured else MISSING
+
+
+def _in_flight(requests: Sequence[Request]) -> tuple[list[float], float]:
+    """The mean number of requests in flight in each bin, and a bin's length in seconds."""
+    spans = np.array([(request.send_s, request.end_s) for request in requests])
+    if not len(spans) or spans.min() == spans.max():
+        return [], MISSING
+    spans -= spans.min()
+    edges_s, bin_s = np.linspace(0, spans.max(), IN_FLIGHT_BINS + 1, retstep=True)
+    at_work_s = _since(spans[:, 0], edges_s) - _since(spans[:, 1], edges_s)
+    return np.round(np.diff(at_work_s) / bin_s, 3).tolist(), float(bin_s)
+
+
+def _since(times_s: Seconds, edges_s: Seconds) -> Seconds:
+    """At each edge: the time that has passed since every one of `times_s` before it, summed."""
+    ordered = np.sort(times_s)
+    before = np.searchsorted(ordered, edges_s)
+    passed_s: Seconds = edges_s * before - np.concatenate([[0.0], np.cumsum(ordered)])[before]
+    return passed_s
 
 
 def _duration_s(good: Sequence[Request]) -> float:

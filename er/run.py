@@ -102,8 +102,8 @@ def show(runs: list[RunDir], out: Console) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in summary.doubts(runs):
         out.print(f"invalid: {line}", highlight=False, markup=False, soft_wrap=True)
-    for line in summary.gateway_costs(runs):
-        out.print(line, highlight=False, soft_wrap=True)
+    for line in [*summary.knees(runs), *summary.gateway_costs(runs)]:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for run in runs:
         out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
 

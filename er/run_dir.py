@@ -6,6 +6,7 @@ runs/<experiment>/<started>-<deployment>-<key>/
   run.json         status: running, finished, failed or interrupted; tags
   requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
   points.json      one entry for each measured point
+  knee.json        the most users within the limits, where load.find_knee asked for them
   logs/            of the processes that were started
 """
 
@@ -53,8 +54,9 @@ class RunDir:
         return json.loads((self.path / name).read_text())
 
     def add_point(self, point: Point) -> None:
-        """Append one measured point."""
-        self.write("points.json", [*map(asdict, self.points()), asdict(point)])
+        """Add one measured point."""
+        points = sorted([*self.points(), point], key=lambda point: point.concurrency)
+        self.write("points.json", list(map(asdict, points)))
 
     def points(self) -> list[Point]:
         """The points measured so far, in order of concurrency."""

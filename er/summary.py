@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from er.load import knee
 from er.points import Point
 from er.run_dir import RunDir
 
@@ -75,6 +76,15 @@ def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
                 f"{cost['ttft_difference_p75_s'] * 1e3:.1f} ms)"
             )
     return lines
+
+
+def knees(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each deployment whose knee was looked for and found."""
+    return [
+        f"{deployment_of(run)}: {knee.described(knee.Knee(**run.read('knee.json')))}"
+        for run in runs
+        if (run.path / "knee.json").exists()
+    ]
 
 
 def deployment_of(run: RunDir) -> str:

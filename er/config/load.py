@@ -39,6 +39,7 @@ class Load:
     max_token_lateness: float  # median, as a share of an engine step
     max_loop_lag_s: float  # 99th percentile of the client's event-loop lag
     duration_s: float = 0.0  # no request begins after it; 0 where requests_per_user ends a point
+    steady_state: bool = False  # leave out the transient that a point begins with
     client: LoadClient = LoadClient.aiohttp
     workers: int = 1  # processes that share the users; of client sockets only
     min_concurrency: float = 0.995  # in flight on average, as a share of the users asked for
@@ -48,6 +49,7 @@ class Load:
     user_rate_per_s: float = 1.0  # open_loop: prompts of one user in a second
     burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1: Poisson, inf: constant
     burst_every_s: float = 10.0  # burst: from one to the next
+    find_knee: bool = False  # bisect concurrency for the most users within the limits below
     ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
     tpot_at_most_s: float = 0.1
 

@@ -1,8 +1,7 @@
 """`python -m er.load target=URL load.concurrency=[1,10,100]`: the load generator by itself.
 
 target is Triton's generate_stream or OpenAI's (chat/)completions; model names the model for the
-latter; find_knee=true measures only what it takes to find the most users within
-load.ttft_at_most_s and load.tpot_at_most_s. Everything else overrides the configuration.
+latter. Everything else overrides the configuration.
 Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
 """
 
@@ -19,18 +18,18 @@ from er.results import Endpoint
 from er.sweep import overrides_of, plan
 
 PUBLISH = [sys.executable, "-m", "er.publish"]  # MLflow's seconds of start-up come last
-OWN = ("target", "model", "find_knee")
+OWN = ("target", "model")
 
 
 def main() -> int:
     """Measure, and say what came out."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        target, config = asked(sys.argv[1:])
-        run = alone.create(target, config)
+        endpoint, config = asked(sys.argv[1:])
+        run = alone.create(endpoint, config)
         published = 0
         try:
-            alone.drive(target, config, run, lambda line: print(line, flush=True))
+            alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
         finally:
             if config.tracking.enabled:  # it says itself what failed
                 published = subprocess.run([*PUBLISH, str(run.path)], check=False).returncode
@@ -43,7 +42,7 @@ def main() -> int:
     return 1 if published else 0
 
 
-def asked(arguments: list[str]) -> tuple[alone.Target, Config]:
+def asked(arguments: list[str]) -> tuple[Endpoint, Config]:
     """What the command line asks for. Raises ConfigError when it cannot be run."""
     own: dict[str, str] = {}
     rest = []
@@ -59,13 +58,10 @@ def asked(arguments: list[str]) -> tuple[alone.Target, Config]:
             "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
             "or an address that ends with /v1/chat/completions"
         )
-    if own.get("find_knee", "false") not in ("true", "false"):
-        raise ConfigError(f"find_knee is {own['find_knee']}: say true or false")
     configs = plan(*overrides_of(rest))
     if len(configs) > 1:
         raise ConfigError("one target takes one load: leave out -m and +experiment")
-    endpoint = Endpoint(own["target"], own.get("model", "model"))
-    return alone.Target(endpoint, own.get("find_knee") == "true"), configs[0]
+    return Endpoint(own["target"], own.get("model", "model")), configs[0]
 
 
 def _fail(error: object, status: int) -> int:

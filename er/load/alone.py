@@ -1,7 +1,7 @@
 """The load generator by itself, against any server that streams tokens."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,16 +23,8 @@ HEADING = (
 )
 
 
-@dataclass(frozen=True)
-class Target:
-    """A server, and whether to look for its knee instead of walking the whole ladder."""
-
-    endpoint: Endpoint
-    find_knee: bool
-
-
-def drive(target: Target, config: Config, run: RunDir, say: Callable[[str], None]) -> None:
-    """Measure `target` at every concurrency, or at those that find its knee; keeps all in `run`.
+def drive(endpoint: Endpoint, config: Config, run: RunDir, say: Callable[[str], None]) -> None:
+    """Measure `endpoint` at every concurrency, or at those that find its knee; keeps all in `run`.
 
     Of `config`, the load, the workload and the corpus count.
     Raises ErError when the prompts cannot be made.
@@ -44,21 +36,17 @@ def drive(target: Target, config: Config, run: RunDir, say: Callable[[str], None
     texts = [(text.topic, text.text) for text in corpus_of_run]
     say(HEADING)
 
-    def bears(concurrency: int) -> bool:
+    def point_at(concurrency: int) -> Point:
         count = users.requests_of(concurrency, config.load)
         seed, cache_dir = config.seed + concurrency, Path(config.cache_dir)
         batch = prompts.build(texts, config.workload, count, seed, cache_dir)
-        point = measure_point(target.endpoint, run, concurrency, batch, config, say)
-        return knee.within_limits(point, config.load)
+        return measure_point(endpoint, run, concurrency, batch, config, say)
 
     try:
-        if target.find_knee:
-            most = knee.most_users(config.load.concurrency, bears)
-            run.write("knee.json", {"most_users": most})
-            say(f"most users within the limits: {most or 'none of load.concurrency'}")
-        else:
-            for concurrency in config.load.concurrency:
-                bears(concurrency)
+        found = knee.walk(config.load, point_at)
+        if found:
+            run.write("knee.json", asdict(found))
+            say(knee.described(found))
     except BaseException as error:
         run.set_status("failed" if isinstance(error, Exception) else "interrupted")
         raise
@@ -80,24 +68,25 @@ def measure_point(
     doubts = proof.doubts(evidence, config.load)
     point = measure(load.requests, concurrency, config.load, doubts, asdict(evidence))
     run.add_point(point)
-    say(row(point, knee.goodput(load.requests, config.load), evidence.cpu_share))
+    say(row(point))
     for reason in point.invalid:
         say(f"       {reason}")
     return point
 
 
-def row(point: Point, goodput: float, cpu_share: float) -> str:
+def row(point: Point) -> str:
     """One line of the table."""
     return (
         f"{point.concurrency:6d} {point.requests:8d} {point.errors:6d} "
         f"{point.ttft_s.p50 * 1e3:9.1f} {point.ttft_s.p95 * 1e3:8.1f} "
         f"{point.tpot_s.p50 * 1e3:9.1f} {point.tpot_s.p95 * 1e3:8.1f} {point.itl_s.p99 * 1e3:8.1f} "
-        f"{point.e2e_s.p50:9.2f} {point.tokens_per_s:9.0f} {goodput:8.1%} {cpu_share:5.0%} "
+        f"{point.e2e_s.p50:9.2f} {point.tokens_per_s:9.0f} {point.goodput:8.1%} "
+        f"{point.client['cpu_share']:5.0%} "
         f"{'NO' if point.invalid else 'yes'}"
     )
 
 
-def create(target: Target, config: Config) -> RunDir:
+def create(endpoint: Endpoint, config: Config) -> RunDir:
     """A new run directory, of the shape that `er.publish` takes to MLflow.
 
     Raises ErError when it cannot be written.
@@ -107,8 +96,7 @@ def create(target: Target, config: Config) -> RunDir:
     run = RunDir(path)
     asked = {
         "experiment": EXPERIMENT,
-        "target": asdict(target.endpoint),
-        "find_knee": target.find_knee,
+        "target": asdict(endpoint),
         "seed": config.seed,
         "runs_dir": config.runs_dir,
         "corpus": config.corpus,
@@ -118,9 +106,9 @@ def create(target: Target, config: Config) -> RunDir:
     }
     tags = {
         "er.clock": "real",
-        "er.deployment": target.endpoint.model,
+        "er.deployment": endpoint.model,
         "er.engine_kind": "external",
-        "er.title": target.endpoint.url,
+        "er.title": endpoint.url,
         "er.workload": config.workload.description,
     }
     record = {

@@ -1,44 +1,61 @@
 """How many users a server bears: the knee of its latency over concurrency."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from er.config import Load
 from er.points import Point
-from er.results import Request
 
 
-def most_users(ladder: Sequence[int], bears: Callable[[int], bool]) -> int:
-    """The most users of the rising `ladder` that `bears` says yes to; 0 when it is none.
+@dataclass(frozen=True)
+class Knee:
+    """The most users of the ladder whose point is valid and keeps the limits; 0 when it is none."""
 
-    Bisects, so it asks for about log2(len(ladder)) of them: who bears N users bears fewer too.
+    most_users: int
+    bounded_by: str  # what was wrong at the next number of users of the ladder; "" at its top
+    ttft_at_most_s: float  # the limits on the 95th percentiles
+    tpot_at_most_s: float
+
+
+def walk(load: Load, measure: Callable[[int], Point]) -> Knee | None:
+    """Measure every concurrency; with load.find_knee only those that it takes to find the knee.
+
+    Bisects, so that it measures about log2 of them: who bears N users bears fewer too.
     """
-    low, high = -1, len(ladder)
+    if not load.find_knee:
+        for users in load.concurrency:
+            measure(users)
+        return None
+    most_users, bounded_by = 0, ""
+    low, high = -1, len(load.concurrency)
     while high - low > 1:
         middle = (low + high) // 2
-        if bears(ladder[middle]):
-            low = middle
+        reason = beyond(measure(load.concurrency[middle]), load)
+        if reason:
+            high, bounded_by = middle, reason
         else:
-            high = middle
-    return ladder[low] if low >= 0 else 0
+            low, most_users = middle, load.concurrency[middle]
+    return Knee(most_users, bounded_by, load.ttft_at_most_s, load.tpot_at_most_s)
 
 
-def within_limits(point: Point, load: Load) -> bool:
-    """Whether a point is valid and keeps the limits on its 95th percentiles."""
+def beyond(point: Point, load: Load) -> str:
+    """Why a point does not count as borne; empty when it is valid and keeps both limits."""
+    users = f"{point.concurrency} user{'s' if point.concurrency > 1 else ''}"
+    if point.invalid:
+        return f"the point of {users} is invalid: {point.invalid[0]}"
+    for name, p95_s, limit_s in (
+        ("TTFT", point.ttft_s.p95, load.ttft_at_most_s),
+        ("TPOT", point.tpot_s.p95, load.tpot_at_most_s),
+    ):
+        if p95_s > limit_s:
+            return f"{name} p95 is {p95_s:.3g} s at {users}"
+    return ""
+
+
+def described(knee: Knee) -> str:
+    """The knee in one line."""
+    why = f" ({knee.bounded_by})" if knee.bounded_by else " (the top of load.concurrency)"
     return (
-        not point.invalid
-        and not point.ttft_s.p95 > load.ttft_at_most_s
-        and not point.tpot_s.p95 > load.tpot_at_most_s
+        f"most users with TTFT p95 <= {knee.ttft_at_most_s:g} s and "
+        f"TPOT p95 <= {knee.tpot_at_most_s:g} s: {knee.most_users or 'none'}{why}"
     )
-
-
-def goodput(requests: Sequence[Request], load: Load) -> float:
-    """Share of the measured requests that kept both limits; failed ones have not."""
-    measured = [request for request in requests if not request.warmup]
-    good = [
-        request
-        for request in measured
-        if request.ok
-        and not request.ttft_s > load.ttft_at_most_s
-        and not request.tpot_s > load.tpot_at_most_s
-    ]
-    return len(good) / len(measured) if measured else 0.0

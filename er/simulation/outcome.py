@@ -156,7 +156,7 @@ def pooled(gaps: Ints, decode_ns: Ints) -> tuple[Ints, Ints]:
 
 def summary_of(values: NDArray[np.float64]) -> Summary:
     """Order statistics of plain values."""
-    return summarise(values) if len(values) else Summary()  # type: ignore[arg-type]
+    return summarise(values)
 
 
 def weighted_summary(values: NDArray[np.float64], counts: Ints) -> Summary:

@@ -22,6 +22,9 @@ from er.run_dir import RunDir
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 PARAM_LENGTH = 500
+QUANTILES = [
+    f"{share}{bound}" for share in ("p50", "p95", "p99") for bound in ("", "_low", "_high")
+]
 
 
 def open_store(uri: str) -> MlflowClient:
@@ -82,6 +85,8 @@ def _log(
         client.log_batch(run_id, params=params[start : start + 100])
     for point in run.points():
         client.log_batch(run_id, metrics=metrics(point))
+    if (run.path / "knee.json").exists():
+        client.log_metric(run_id, "knee_users", run.read("knee.json")["most_users"])
     invalid = sum(1 for point in run.points() if point.invalid)
     client.log_batch(run_id, tags=[RunTag("er.invalid_points", str(invalid))])
     for name in (
@@ -90,6 +95,7 @@ def _log(
         "run.json",
         "points.json",
         "gateway_cost.json",
+        "knee.json",
         "predicted.json",
     ):
         if (run.path / name).exists():
@@ -104,7 +110,9 @@ def metrics(point: Point) -> list[Metric]:
     """The point's metrics at step = concurrency; quantities without a value are left out."""
     values = {
         "duration_s": point.duration_s,
+        "cut_requests": float(point.cut_requests),
         "errors": float(point.errors),
+        "goodput": point.goodput,
         "output_tokens_mean": point.output_tokens_mean,
         "requests": float(point.requests),
         "requests_per_s": point.requests_per_s,
@@ -114,7 +122,7 @@ def metrics(point: Point) -> list[Metric]:
     values |= {f"proof/{name}": float(value) for name, value in point.client.items()}
     for quantity in ("ttft", "tpot", "itl", "e2e"):
         summary = getattr(point, f"{quantity}_s")
-        for statistic in ("min", "p50", "p50_low", "p50_high", "p95", "p99"):
+        for statistic in ("min", *QUANTILES):
             values[f"{quantity}_{statistic}_s"] = getattr(summary, statistic)
     prefix = "invalid/" if point.invalid else ""
     named = {f"{prefix}{name}": value for name, value in values.items() if not math.isnan(value)}

@@ -1,6 +1,7 @@
 """What makes a point, and what makes it invalid."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,42 @@ def test_failed_requests_do_not_enter_latencies() -> None:
     point = measure([request(), request(error="reset", token_times_s=[99.0])], 1, LOAD)
     assert point.ttft_s.count == 1
     assert point.error_causes == {"reset": 1}
+
+
+def test_goodput_counts_what_keeps_both_limits() -> None:
+    limits = replace(LOAD, ttft_at_most_s=1.2, tpot_at_most_s=0.6)
+    late = request(token_times_s=[1.5, 2.0, 2.5])
+    slow = request(token_times_s=[1.0, 2.0, 3.0], end_s=3.0)
+    failed = request(error="reset")
+    assert measure([request(), late, slow, failed], 1, limits).goodput == 0.25
+    assert math.isnan(measure([], 1, limits).goodput)
+
+
+def test_requests_in_flight_are_told_over_time() -> None:
+    requests = [request(0), request(2, tokens=3), request(2, tokens=5, warmup=True)]
+    point = measure(requests, 2, LOAD)
+    assert point.in_flight_bin_s == pytest.approx(0.05)
+    assert point.in_flight == pytest.approx([1] * 40 + [2] * 40 + [1] * 20)
+
+
+def test_the_transient_is_left_out_and_counted() -> None:
+    warming = [
+        request(i, token_times_s=[i + 1 + max(0, 30 - i), i + 40], end_s=i + 40) for i in range(200)
+    ]
+    point = measure(warming, 1, replace(LOAD, steady_state=True))
+    assert point.invalid == []
+    assert 20 <= point.cut_requests <= 40
+    assert point.requests == 200 - point.cut_requests
+    assert point.steady_since_s == point.cut_requests
+    assert measure(warming, 1, LOAD).cut_requests == 0
+
+
+def test_a_point_that_never_becomes_steady_is_invalid() -> None:
+    drifting = [request(i, token_times_s=[2 * i + 1.0, 600.0], end_s=600.0) for i in range(200)]
+    [reason] = measure(drifting, 1, replace(LOAD, steady_state=True)).invalid
+    assert reason.startswith("no steady state: TTFT still drifts")
+    [reason] = measure(drifting[:9], 1, replace(LOAD, steady_state=True)).invalid
+    assert reason.startswith("9 requests are too few")
 
 
 def test_a_summary_of_nothing_has_no_values() -> None:

@@ -42,10 +42,10 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[RunDir, list[str]]:
     url = serve(answer).endpoint.url
     small = ["load.requests_per_user=1", "load.requests_at_least=3", "workload.output.scale=0.01"]
-    target, config = cli.asked([f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
-    run = alone.create(target, config)
+    endpoint, config = cli.asked([f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
+    run = alone.create(endpoint, config)
     said: list[str] = []
-    alone.drive(target, config, run, said.append)
+    alone.drive(endpoint, config, run, said.append)
     return run, said
 
 
@@ -86,12 +86,12 @@ def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
         serve,
         tmp_path,
         broken,
-        "find_knee=true",
+        "load.find_knee=true",
         "load.concurrency=[1,2,4]",
         "load.ttft_at_most_s=30",
     )
-    assert json.loads((run.path / "knee.json").read_text()) == {"most_users": 0}
-    assert said[-1] == "most users within the limits: none of load.concurrency"
+    assert json.loads((run.path / "knee.json").read_text())["most_users"] == 0
+    assert said[-1].startswith("most users with TTFT p95 <= 30 s and TPOT p95 <= 0.1 s: none (")
 
 
 def test_a_run_can_be_published(serve: Serve, tmp_path: Path) -> None:
@@ -129,14 +129,14 @@ def test_the_exit_status_tells_whether_the_run_was_published(
 
 def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    target, config = cli.asked([f"target={TRITON}", f"runs_dir={tmp_path}/file"])
+    endpoint, config = cli.asked([f"target={TRITON}", f"runs_dir={tmp_path}/file"])
     with pytest.raises(ErError, match="cannot write runs to"):
-        alone.create(target, config)
+        alone.create(endpoint, config)
 
 
 def test_the_command_line_names_target_and_model() -> None:
-    target, config = cli.asked([f"target={TRITON}", "model=llama", "load.concurrency=[5]"])
-    assert target == alone.Target(Endpoint(TRITON, "llama"), find_knee=False)
+    endpoint, config = cli.asked([f"target={TRITON}", "model=llama", "load.concurrency=[5]"])
+    assert endpoint == Endpoint(TRITON, "llama")
     assert config.load.concurrency == [5]
 
 
@@ -145,7 +145,6 @@ def test_the_command_line_names_target_and_model() -> None:
     [
         ([], "no target: say target="),
         (["target=localhost"], "no target: say target="),
-        ([f"target={TRITON}", "find_knee=maybe"], "find_knee is maybe"),
         ([f"target={TRITON}", "load.concurrency=[0]"], "a number of users is 1 or more"),
         ([f"target={TRITON}", "+experiment=fig4"], "one target takes one load"),
     ],

@@ -1,49 +1,64 @@
-"""The most users that a server bears, and the share of requests that users put up with."""
+"""The most users that a server bears, and what stands in the way of more."""
 
 import pytest
 
-from er.load.knee import goodput, most_users, within_limits
-from er.points import measure
+from er.load.knee import described, walk
+from er.points import Point, measure
 from er.results import Request
 from tests.unit.load.fakes import load
 
 LADDER = [1, 2, 4, 8, 16, 32, 64]
 
 
+def request(ttft_s: float, tpot_s: float) -> Request:
+    times = [ttft_s, ttft_s + tpot_s]
+    return Request(1, 0, 0, False, "t", 1, 2, 0.0, times, times[-1], 200)
+
+
 @pytest.mark.parametrize("limit", [0, 1, 3, 8, 63, 64, 1000])
 def test_the_most_users_are_found_in_few_points(limit: int) -> None:
+    settings = load(concurrency=LADDER, find_knee=True, ttft_at_most_s=1.0)
     asked: list[int] = []
 
-    def bears(users: int) -> bool:
+    def point(users: int) -> Point:
         asked.append(users)
-        return users <= limit
+        return measure([request(0.5 if users <= limit else 2.0, 0.01)], users, settings)
 
-    found = most_users(LADDER, bears)
-    assert found == max((users for users in LADDER if users <= limit), default=0)
+    found = walk(settings, point)
+    assert found
+    assert found.most_users == max((users for users in LADDER if users <= limit), default=0)
     assert len(asked) == len(set(asked)) <= 3
+    above = [users for users in LADDER if users > limit]
+    assert found.bounded_by == (
+        f"TTFT p95 is 2 s at {above[0]} user{'s' if above[0] > 1 else ''}" if above else ""
+    )
 
 
-def request(ttft_s: float, tpot_s: float, error: str = "") -> Request:
-    times = [ttft_s, ttft_s + tpot_s]
-    return Request(1, 0, 0, False, "t", 1, 2, 0.0, times, times[-1], 200, error)
+def test_without_a_knee_to_find_all_is_measured() -> None:
+    settings = load(concurrency=LADDER)
+    asked: list[int] = []
 
+    def point(users: int) -> Point:
+        asked.append(users)
+        return measure([request(9.0, 9.0)], users, settings)
 
-def test_goodput_counts_what_keeps_both_limits() -> None:
-    limits = load(ttft_at_most_s=1.0, tpot_at_most_s=0.1)
-    requests = [request(0.5, 0.05), request(1.5, 0.05), request(0.5, 0.2), request(0.5, 0.05, "x")]
-    assert goodput(requests, limits) == 0.25
-    assert goodput([], limits) == 0
+    assert walk(settings, point) is None
+    assert asked == LADDER
 
 
 @pytest.mark.parametrize(
-    ("slow", "within"), [(request(0.5, 0.05), True), (request(2, 0.05), False)]
+    ("requests", "doubts", "says"),
+    [
+        ([request(0.5, 0.05)] * 9 + [request(2, 0.05)], [], "TTFT p95"),
+        ([request(0.5, 0.05)] * 9 + [request(0.5, 3.0)], [], "TPOT p95"),
+        ([request(0.5, 0.05)], ["the client lagged"], "1 user is invalid: the client lagged"),
+    ],
 )
-def test_limits_hold_for_the_95th_percentile(slow: Request, within: bool) -> None:
-    limits = load(ttft_at_most_s=1.0, tpot_at_most_s=0.1)
-    point = measure([request(0.5, 0.05)] * 9 + [slow] * 1, 1, limits)
-    assert within_limits(point, limits) is within
-
-
-def test_an_invalid_point_is_not_within_limits() -> None:
-    point = measure([request(0.5, 0.05)], 1, load(), ["the client lagged"])
-    assert not within_limits(point, load())
+def test_what_bounds_the_knee_is_said(
+    requests: list[Request], doubts: list[str], says: str
+) -> None:
+    settings = load(find_knee=True)
+    found = walk(settings, lambda users: measure(requests, users, settings, doubts))
+    assert found
+    assert found.most_users == 0
+    assert says in described(found)
