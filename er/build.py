@@ -17,9 +17,10 @@ from er.engine.names import model_names
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ConfigError, ErError
 from er.server import trtllm_launch
+from er.server.ports import Ports
 from er.sweep import overrides_of, plan
 
-FIRST_PORT = 8000
+FIRST_PORTS = (8000, 8100, 8200)
 ACTIONS = ("build", "list", "prune", "options")
 
 
@@ -28,9 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         dry, action, rest = own_words(arguments)
         overrides, multirun = overrides_of(rest)
-        if not any(override.startswith("engine=") for override in overrides):
-            overrides.insert(0, "engine=trtllm")
-        jobs = plan(overrides, multirun)
+        jobs = plan([*missing(overrides), *overrides], multirun)
         if action in ("list", "prune"):
             look_after(jobs[0], action)
         elif action == "options":
@@ -67,6 +66,13 @@ def own_words(arguments: Sequence[str]) -> tuple[bool, str, list[str]]:
     return words["dry"] == "true", words["action"], rest
 
 
+def missing(overrides: Sequence[str]) -> list[str]:
+    """The choices that go without saying, unless they were made."""
+    chosen = [override.partition("=")[0] for override in overrides]
+    usual = {"engine": "trtllm", "server": "container"}
+    return [f"{group}={name}" for group, name in usual.items() if group not in chosen]
+
+
 def show(request: EngineRequest) -> None:
     """Say what a build would do, without doing it."""
     config, memory = request.config, request.memory
@@ -97,13 +103,15 @@ def show(request: EngineRequest) -> None:
         print(f"    {shlex.join(trtllm_build.launched(request, command, source, work))}")
     print("  and served, from a run's model repository, by")
     names = model_names(config.deployment)
-    ports = range(FIRST_PORT, FIRST_PORT + len(names))
+    ports = [Ports(*(first + index for first in FIRST_PORTS)) for index in range(len(names))]
     first, *others = trtllm_launch.places(names, request.tp, ports)
     repository = Path(config.runs_dir, "RUN", "model_repository").absolute()
     command = trtllm_launch.command(request.engine, first, repository, [repository, path, source])
     print(f"    {shlex.join(command)}")
     if others:
-        where = "; ".join(f"port {it.port}, GPU {','.join(map(str, it.gpus))}" for it in others)
+        where = "; ".join(
+            f"port {it.ports.http}, GPU {','.join(map(str, it.gpus))}" for it in others
+        )
         print(f"    and {len(others)} more: {where}")
 
 

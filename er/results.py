@@ -14,6 +14,8 @@ class Endpoint:
 
     url: str  # http://host:port/v2/models/NAME/generate_stream
     model: str
+    grpc_address: str = ""  # host:port where the same server speaks gRPC; empty: nowhere
+    metrics_url: str = ""  # of the same server, in Prometheus' text format; empty: nowhere
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from er.config.routing import Corpus, Routing
 from er.config.serving import Gateway, Server
 from er.config.workload import Workload
 
+IN_CONTAINER = ("trtllm",)  # engines that the TensorRT-LLM container's Triton serves
+
 
 class ClockKind(Enum):
     """Whether time passes."""
@@ -74,6 +76,11 @@ class Config:
         require(
             self.clock.kind is ClockKind.real or self.engine.kind == "simulated",
             f"clock=virtual needs engine=simulated: nothing predicts engine={self.engine.kind}",
+        )
+        served = "container" if self.engine.kind in IN_CONTAINER else "embedded"
+        require(
+            self.server.kind == served,
+            f"engine={self.engine.kind} needs server={served}, server.kind is {self.server.kind}",
         )
         real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
         require(

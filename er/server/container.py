@@ -12,7 +12,8 @@ from er.container import with_links
 from er.process import Child, running
 from er.results import Endpoint, ServedModel
 from er.server import trtllm_launch, trtllm_repository
-from er.server.embedded import prove, reserved_port
+from er.server.embedded import prove
+from er.server.ports import reserved
 
 MODEL = "ensemble"
 
@@ -37,10 +38,7 @@ def serve(
     trtllm_repository.write(engine, engine_dir, repository)
     binds = [repository, engine_dir, *with_links(Path(engine.checkpoint).absolute())]
     with ExitStack() as stack:
-        ports = [
-            stack.enter_context(reserved_port(server.http_port and server.http_port + index))
-            for index in range(len(models))
-        ]
+        ports = [stack.enter_context(reserved(server, index)) for index in range(len(models))]
         names = [model.name for model in models]
         places = trtllm_launch.places(names, deployment.tp, ports)
         children = [
@@ -67,15 +65,14 @@ def wait_for(
     """The endpoint of every engine, once it infers."""
     endpoints = []
     for model, place, child in zip(models, places, children, strict=True):
-        base = f"http://{trtllm_launch.HOST}:{place.port}/v2"
 
-        def ready(url: str = f"{base}/health/ready") -> bool:
+        def ready(url: str = f"{place.ports.base_url}/health/ready") -> bool:
             for each in children:
                 each.require_alive()
             return readiness.answers(url)
 
         readiness.wait_until(ready, child, server.ready_timeout_s, "its engine to load")
-        endpoint = Endpoint(f"{base}/models/{MODEL}/generate_stream", place.name)
+        endpoint = place.ports.endpoint(MODEL, place.name)
         prove(endpoint, model.ready_max_tokens)
         endpoints.append(endpoint)
     return endpoints

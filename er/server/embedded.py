@@ -5,7 +5,6 @@ import http.client
 import importlib.util
 import json
 import os
-import socket
 import sys
 import sysconfig
 import urllib.error
@@ -22,10 +21,10 @@ from er.errors import ErError
 from er.process import running
 from er.results import Endpoint, ServedModel
 from er.server import model_repository
+from er.server.ports import Ports, reserved
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
-HOST = "127.0.0.1"
 PROOF_TEXT = "Hello"
 PROOF_TIMEOUT_S = 30.0
 
@@ -43,9 +42,9 @@ def serve(models: list[ServedModel], server: Server, run_dir: Path) -> Iterator[
     log_path = run_dir / "logs" / "triton.log"
     shm_prefix = f"er_{uuid.uuid4().hex[:12]}_"
     with (
-        reserved_port(server.http_port) as port,
+        reserved(server) as ports,
         running(
-            command(models, run_dir, port, shm_prefix),
+            command(models, run_dir, ports, shm_prefix),
             log_path,
             name="Triton",
             env=environment(),
@@ -53,16 +52,13 @@ def serve(models: list[ServedModel], server: Server, run_dir: Path) -> Iterator[
             shm_prefix=shm_prefix,
         ) as child,
     ):
-        base = f"http://{HOST}:{port}/v2"
         readiness.wait_until(
-            lambda: readiness.answers(f"{base}/health/ready"),
+            lambda: readiness.answers(f"{ports.base_url}/health/ready"),
             child,
             server.ready_timeout_s,
             f"{len(models)} models to load",
         )
-        endpoints = [
-            Endpoint(f"{base}/models/{model.name}/generate_stream", model.name) for model in models
-        ]
+        endpoints = [ports.endpoint(model.name, model.name) for model in models]
         for endpoint, model in zip(endpoints, models, strict=True):
             prove(endpoint, model.ready_max_tokens)
         yield endpoints
@@ -126,7 +122,7 @@ def link_backend(folder: Path) -> None:
             (python / file.name).symlink_to(file)
 
 
-def command(models: list[ServedModel], run_dir: Path, port: int, shm_prefix: str) -> list[str]:
+def command(models: list[ServedModel], run_dir: Path, ports: Ports, shm_prefix: str) -> list[str]:
     """The command line of tritonserver: loopback only, models loaded by name."""
     return [
         str(tritonserver()),
@@ -135,12 +131,7 @@ def command(models: list[ServedModel], run_dir: Path, port: int, shm_prefix: str
         *(f"--load-model={model.name}" for model in models),
         f"--backend-directory={run_dir.resolve() / 'backends'}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-        f"--http-address={HOST}",
-        f"--http-port={port}",
-        "--reuse-http-port=true",  # the port is reserved by this process
-        "--allow-grpc=false",
-        "--allow-metrics=false",
-        "--allow-gpu-metrics=false",
+        *ports.flags(),
         "--exit-timeout-secs=5",
     ]
 
@@ -160,28 +151,6 @@ def environment() -> dict[str, str]:
 def joined(*folders: str | None) -> str:
     """A search path of the folders that are given."""
     return os.pathsep.join(folder for folder in folders if folder)
-
-
-@contextmanager
-def reserved_port(wanted: int) -> Iterator[int]:
-    """A TCP port, `wanted` or any free one for 0, that only Triton can open meanwhile.
-
-    The port is held by a socket that never listens, so that nobody else is given it between the
-    choice and Triton's own opening. Raises ErError when `wanted` is busy.
-    """
-    with socket.socket() as probe, socket.socket() as holder:
-        try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, wanted))
-            probe.close()
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            holder.bind((HOST, wanted))
-        except OSError as error:
-            raise ErError(
-                f"server.http_port {wanted} cannot be opened on {HOST} ({error.strerror}): "
-                "stop what uses it, or set server.http_port=0 for any free port"
-            ) from error
-        yield holder.getsockname()[1]
 
 
 def prove(endpoint: Endpoint, max_tokens: int) -> None:

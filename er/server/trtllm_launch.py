@@ -10,20 +10,21 @@ from pathlib import Path
 
 from er import container
 from er.config.trtllm import Runtime, TrtllmEngine
+from er.server.ports import Ports
 
-HOST = "127.0.0.1"
+UNHEARD = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """One engine: its GPUs, and the HTTP port of its leader."""
+    """One engine: its GPUs, and the ports of its leader."""
 
     name: str
     gpus: tuple[int, ...]
-    port: int
+    ports: Ports
 
 
-def places(names: Sequence[str], tp: int, ports: Sequence[int]) -> list[Place]:
+def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]:
     """Engines side by side on one node, each on `tp` GPUs of its own."""
     return [
         Place(name, tuple(range(index * tp, (index + 1) * tp)), ports[index])
@@ -69,16 +70,17 @@ def under_slurm(
 def tritonserver(
     engine: TrtllmEngine, place: Place, repository: Path, rank: str, *, leader: bool
 ) -> list[str]:
-    """The command line of one rank's tritonserver; only the leader loads every model."""
+    """The command line of one rank's tritonserver; the leader loads every model and answers."""
     line = [engine.tritonserver, f"--model-repository={repository}"]
     line += ["--disable-auto-complete-config"]
     line += [f"--backend-config=python,shm-region-prefix-name={shm_prefix(place)}{rank}_"]
-    if not leader:
-        line += ["--model-control-mode=explicit", "--load-model=tensorrt_llm"]
-    line += [f"--http-address={HOST}", f"--http-port={place.port}", "--reuse-http-port=true"]
-    return [*line, "--allow-grpc=false", "--allow-metrics=false", "--exit-timeout-secs=5"]
+    if leader:
+        line += place.ports.flags()
+    else:
+        line += ["--model-control-mode=explicit", "--load-model=tensorrt_llm", *UNHEARD]
+    return [*line, "--exit-timeout-secs=5"]
 
 
 def shm_prefix(place: Place) -> str:
     """What the names of an engine's files in /dev/shm begin with."""
-    return f"er_{place.port}_"
+    return f"er_{place.ports.http}_"

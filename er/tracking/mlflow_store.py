@@ -94,6 +94,8 @@ def _log(
         "provenance.json",
         "run.json",
         "points.json",
+        "endpoints.json",
+        "engine.json",
         "gateway_cost.json",
         "knee.json",
         "predicted.json",

@@ -82,6 +82,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["engine=smollm2"], "engine=smollm2 and deployment=smollm2 go together"),
         (["engine.kv_cache_free_gpu_mem_fraction=1.5"], "kv_cache_free_gpu_mem_fraction is 1.5"),
         (["server.http_port=70000"], r"server\.http_port is 70000"),
+        (["server.http_port=8000", "server.grpc_port=8000"], r"share one of \[8000, 8000\]"),
         (["seed=-1"], "seed is -1"),
         (["seed=often"], "seed"),
         (["workload.input.scale=0"], "scale is 0"),

@@ -10,6 +10,6 @@ from er.server.embedded import serve
 
 MODEL = ServedModel("expert_0", "echo_model", 8, {"gap_s": "0.01", "crash": "no"})
 
-with serve([MODEL], Server("embedded", 60, 15, 0), Path(sys.argv[1])) as endpoints:
+with serve([MODEL], Server("embedded", 60, 15, 0, 0, 0), Path(sys.argv[1])) as endpoints:
     print(endpoints[0].url, flush=True)
     time.sleep(300)

@@ -13,7 +13,7 @@ from er.server import embedded
 
 pytestmark = pytest.mark.embedded
 
-SERVER = Server("embedded", 60, 15, 0)
+SERVER = Server("embedded", 60, 15, 0, 0, 0)
 USERS = 8
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +16,17 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from processes import processes_naming
+from tritonclient.grpc import InferenceServerClient
 
 from er.config import Server
 from er.errors import ErError
 from er.results import Endpoint, ServedModel
 from er.server import embedded
+from er.server.ports import reserved
 
 pytestmark = pytest.mark.embedded
 
-SERVER = Server("embedded", 60, 15, 0)
+SERVER = Server("embedded", 60, 15, 0, 0, 0)
 SHM_PREFIX = re.compile(r"shm-region-prefix-name=(\w+)")
 
 
@@ -121,7 +124,7 @@ def test_a_crash_at_start_is_told_at_once_in_one_line(tmp_path: Path) -> None:
         r"^Triton stopped by itself with exit status 1: .*expert_1.*"
         r"the echo model was told to crash at start.*\(log: .*triton\.log\)$"
     )
-    slow = Server("embedded", 250, 15, 0)
+    slow = Server("embedded", 250, 15, 0, 0, 0)
     with pytest.raises(ErError, match=message), embedded.serve(models, slow, tmp_path):
         pass
     assert processes_naming(str(tmp_path)) == []
@@ -137,11 +140,16 @@ def test_an_unknown_implementation_is_told(tmp_path: Path) -> None:
 
 
 def test_a_configured_port_is_used(tmp_path: Path) -> None:
-    with embedded.reserved_port(0) as port:
+    with reserved(SERVER) as ports:
         pass
-    configured = Server("embedded", 60, 15, port)
+    configured = Server("embedded", 60, 15, ports.http, ports.grpc, ports.metrics)
     with embedded.serve([echo("expert_0")], configured, tmp_path) as (endpoint,):
-        assert urlsplit(endpoint.url).port == port
+        assert urlsplit(endpoint.url).port == ports.http
+        assert endpoint.grpc_address == f"127.0.0.1:{ports.grpc}"
+        with InferenceServerClient(endpoint.grpc_address) as client:
+            assert client.is_model_ready("expert_0")
+        with urllib.request.urlopen(endpoint.metrics_url, timeout=10) as response:
+            assert b'nv_inference_request_success{model="expert_0"' in response.read()
     assert_nothing_left(tmp_path, endpoint)
 
 

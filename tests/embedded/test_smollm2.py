@@ -36,7 +36,7 @@ def endpoint(folder: Path) -> Iterator[Endpoint]:
         "threads": "1",
     }
     model = ServedModel("ensemble", smollm2.IMPLEMENTATION, 0, parameters, 4)
-    with embedded.serve([model], Server("embedded", 60, 15, 0), folder) as (endpoint,):
+    with embedded.serve([model], Server("embedded", 60, 15, 0, 0, 0), folder) as (endpoint,):
         yield endpoint
 
 

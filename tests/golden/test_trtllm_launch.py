@@ -15,6 +15,7 @@ from er.config import Config
 from er.config.trtllm import Container, Runtime, TrtllmEngine
 from er.engine.names import model_names
 from er.server import trtllm_launch
+from er.server.ports import Ports
 from er.sweep import plan
 
 FILES = Path(__file__).parent / "launch"
@@ -26,7 +27,9 @@ CASES = [
 
 def places(config: Config) -> list[trtllm_launch.Place]:
     names = model_names(config.deployment)
-    return trtllm_launch.places(names, config.deployment.tp, list(range(8000, 8008)))
+    return trtllm_launch.places(
+        names, config.deployment.tp, [Ports(8000 + i, 8100 + i, 8200 + i) for i in range(8)]
+    )
 
 
 def lines(deployment: str, runtime: str) -> str:
@@ -34,6 +37,7 @@ def lines(deployment: str, runtime: str) -> str:
     [config] = plan(
         [
             "engine=trtllm",
+            "server=container",
             f"deployment={deployment}",
             f"engine.container.runtime={runtime}",
         ]
@@ -64,7 +68,7 @@ def test_engines_stand_on_gpus_of_their_own() -> None:
     }.items():
         [config] = plan([f"deployment={deployment}"])
         assert [place.gpus for place in places(config)] == expected
-        assert len({place.port for place in places(config)}) == len(expected)
+        assert len({place.ports.http for place in places(config)}) == len(expected)
 
 
 @pytest.mark.parametrize("runtime", ["docker", "apptainer", "pyxis"])

@@ -22,8 +22,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8000 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8100 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8200 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5 \
   : \
   -n \
@@ -34,9 +38,7 @@ docker \
   --backend-config=python,shm-region-prefix-name=er_8000_1_ \
   --model-control-mode=explicit \
   --load-model=tensorrt_llm \
-  --http-address=127.0.0.1 \
-  --http-port=8000 \
-  --reuse-http-port=true \
+  --allow-http=false \
   --allow-grpc=false \
   --allow-metrics=false \
   --exit-timeout-secs=5 \
@@ -49,9 +51,7 @@ docker \
   --backend-config=python,shm-region-prefix-name=er_8000_2_ \
   --model-control-mode=explicit \
   --load-model=tensorrt_llm \
-  --http-address=127.0.0.1 \
-  --http-port=8000 \
-  --reuse-http-port=true \
+  --allow-http=false \
   --allow-grpc=false \
   --allow-metrics=false \
   --exit-timeout-secs=5 \
@@ -64,9 +64,7 @@ docker \
   --backend-config=python,shm-region-prefix-name=er_8000_3_ \
   --model-control-mode=explicit \
   --load-model=tensorrt_llm \
-  --http-address=127.0.0.1 \
-  --http-port=8000 \
-  --reuse-http-port=true \
+  --allow-http=false \
   --allow-grpc=false \
   --allow-metrics=false \
   --exit-timeout-secs=5

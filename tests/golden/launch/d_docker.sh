@@ -18,8 +18,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8000 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8100 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8200 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -42,8 +46,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8001 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8101 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8201 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -66,8 +74,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8002 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8102 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8202 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -90,8 +102,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8003 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8103 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8203 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -114,8 +130,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8004 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8104 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8204 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -138,8 +158,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8005 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8105 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8205 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -162,8 +186,12 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8006 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8106 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8206 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 docker \
@@ -186,6 +214,10 @@ docker \
   --http-address=127.0.0.1 \
   --http-port=8007 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8107 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8207 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5

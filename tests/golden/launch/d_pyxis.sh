@@ -12,8 +12,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8000 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8100 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8200 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -30,8 +34,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8001 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8101 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8201 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -48,8 +56,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8002 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8102 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8202 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -66,8 +78,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8003 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8103 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8203 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -84,8 +100,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8004 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8104 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8204 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -102,8 +122,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8005 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8105 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8205 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -120,8 +144,12 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8006 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8106 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8206 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5
 
 srun \
@@ -138,6 +166,10 @@ srun \
   --http-address=127.0.0.1 \
   --http-port=8007 \
   --reuse-http-port=true \
-  --allow-grpc=false \
-  --allow-metrics=false \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8107 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8207 \
+  --allow-gpu-metrics=false \
   --exit-timeout-secs=5

@@ -38,6 +38,7 @@ class Node:
             *(f"deployment.model.{name}={value}" for name, value in SHAPE.items()),
             "deployment.model.embedding_parameters=100",
             "engine=trtllm",
+            "server=container",
             "engine.container.runtime=bare",
             f"engine.checkpoint={self.checkpoint}",
             f"engine.convert_script={folder / 'convert_checkpoint.py'}",
@@ -284,7 +285,7 @@ def test_options_are_held_against_installed_tools(
         (["deployment=d", "engine.container.runtime=bare"], 1, "trtllm-build is missing"),
         (["action=burn"], 2, r"action is burn: choose of \['build', 'list'"),
         (["dry=perhaps"], 2, "dry is perhaps: give true or false"),
-        (["engine=simulated"], 2, "only engine=trtllm is built"),
+        (["engine=simulated", "server=embedded"], 2, "only engine=trtllm is built"),
     ],
 )
 def test_without_tensorrt_llm_one_line_says_what_is_missing(
@@ -310,7 +311,7 @@ def eventually(condition: Callable[[], bool], limit_s: float = 60) -> bool:
 
 
 def test_a_run_takes_a_built_engine_and_builds_none(node: Node) -> None:
-    [config] = plan([*node.overrides, "server=container"])
+    [config] = plan(node.overrides)
     with pytest.raises(ErError, match=r"is not built: run python -m er.build with deployment=b"):
         kinds.models(config)
     path = node.build()

@@ -18,7 +18,7 @@ def request(*overrides: str) -> EngineRequest:
 
 
 def config(*overrides: str) -> Config:
-    [only] = plan(["engine=trtllm", *overrides])
+    [only] = plan(["engine=trtllm", "server=container", *overrides])
     return only
 
 
@@ -55,7 +55,7 @@ def test_the_rows_of_table_1(deployment: str, quantization: str, tp: int) -> Non
     ],
 )
 def test_variants_pass_the_tools_options(overrides: tuple[str, ...]) -> None:
-    [composed] = plan(list(overrides))
+    [composed] = plan(["server=container", *overrides])
     for command in commands(request_of(composed)):
         trtllm_options.check(VERSION, command)
 

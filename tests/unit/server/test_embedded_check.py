@@ -8,6 +8,9 @@ import pytest
 from er.config import Server
 from er.errors import ErError
 from er.server import embedded
+from er.server.ports import Ports, reserved_port
+
+PORTS = ("http", "grpc", "metrics")
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +22,7 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def serve(tmp_path: Path, port: int = 0) -> None:
-    with embedded.serve([], Server("embedded", 5, 5, port), tmp_path):
+    with embedded.serve([], Server("embedded", 5, 5, port, 0, 0), tmp_path):
         raise AssertionError("it served")
 
 
@@ -69,19 +72,31 @@ def test_busy_port(tmp_path: Path) -> None:
 
 def test_port_of_another_run_that_waits_for_its_triton(tmp_path: Path) -> None:
     with (
-        embedded.reserved_port(0) as port,
+        reserved_port(0, "server.http_port") as port,
         pytest.raises(ErError, match=f"^server.http_port {port}"),
     ):
         serve(tmp_path, port)
 
 
+@pytest.mark.parametrize("kind", ["grpc", "metrics"])
+def test_every_port_is_told_by_its_setting(tmp_path: Path, kind: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        server = Server("embedded", 5, 5, *(port * (kind == name) for name in PORTS))
+        with pytest.raises(ErError, match=rf"^server.{kind}_port {port} cannot be opened"):
+            embedded.serve([], server, tmp_path).__enter__()
+
+
 def test_command_names_every_model_and_stays_on_loopback(tmp_path: Path) -> None:
     models = [embedded.ServedModel(name, "x", 1, {}) for name in ("expert_0", "expert_1")]
-    command = embedded.command(models, tmp_path, 8123, "er_x_")
+    command = embedded.command(models, tmp_path, Ports(8123, 8124, 8125), "er_x_")
     assert [part for part in command if part.startswith("--load-model")] == [
         "--load-model=expert_0",
         "--load-model=expert_1",
     ]
-    assert "--http-address=127.0.0.1" in command
-    assert "--http-port=8123" in command
+    for kind, port in zip(PORTS, (8123, 8124, 8125), strict=True):
+        assert f"--{kind}-address=127.0.0.1" in command
+        assert f"--{kind}-port={port}" in command
     assert "--backend-config=python,shm-region-prefix-name=er_x_" in command

@@ -17,7 +17,9 @@ DECOUPLED = ("tensorrt_llm", "tensorrt_llm_bls")
 
 @pytest.fixture
 def engine() -> TrtllmEngine:
-    [config] = plan(["engine=trtllm", "engine.checkpoint=/hf", "engine.max_batch_size=16"])
+    [config] = plan(
+        ["engine=trtllm", "server=container", "engine.checkpoint=/hf", "engine.max_batch_size=16"]
+    )
     assert isinstance(config.engine, TrtllmEngine)
     return config.engine
 

@@ -1,0 +1,95 @@
+"""The ports of one Triton: HTTP, gRPC and metrics, on loopback, held until it opens them."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from er.config import Server
+from er.errors import ErError
+from er.results import Endpoint
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports of one server."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+    @property
+    def base_url(self) -> str:
+        """Where its HTTP protocol begins."""
+        return f"http://{HOST}:{self.http}/v2"
+
+    def endpoint(self, model: str, name: str) -> Endpoint:
+        """Where `model`, called `name` among the deployment's engines, answers."""
+        return Endpoint(
+            f"{self.base_url}/models/{model}/generate_stream",
+            name,
+            f"{HOST}:{self.grpc}",
+            f"http://{HOST}:{self.metrics}/metrics",
+        )
+
+    def flags(self) -> list[str]:
+        """The arguments that have tritonserver open them."""
+        return [
+            f"--http-address={HOST}",
+            f"--http-port={self.http}",
+            "--reuse-http-port=true",  # this process holds them
+            f"--grpc-address={HOST}",
+            f"--grpc-port={self.grpc}",
+            "--reuse-grpc-port=true",
+            f"--metrics-address={HOST}",
+            f"--metrics-port={self.metrics}",
+            "--allow-gpu-metrics=false",  # each of several servers would start a DCGM of its own
+        ]
+
+
+@contextmanager
+def reserved(server: Server, index: int = 0) -> Iterator[Ports]:
+    """The ports of a deployment's server `index`, which nobody else is given meanwhile.
+
+    Raises ErError, naming the setting, when one is busy.
+    """
+    with ExitStack() as stack:
+
+        def hold(kind: str, first: int, *, exclusive: bool = False) -> int:
+            wanted = first and first + index
+            return stack.enter_context(
+                reserved_port(wanted, f"server.{kind}_port", exclusive=exclusive)
+            )
+
+        yield Ports(
+            hold("http", server.http_port),
+            hold("grpc", server.grpc_port),
+            # Triton opens this one without SO_REUSEPORT.
+            hold("metrics", server.metrics_port, exclusive=True),
+        )
+
+
+@contextmanager
+def reserved_port(wanted: int, place: str, *, exclusive: bool = False) -> Iterator[int]:
+    """A TCP port, `wanted` or any free one for 0, that only Triton can open meanwhile.
+
+    The port is held by a socket that never listens, so that nobody else is given it between the
+    choice and Triton's own opening. `exclusive`: Triton will not share it, so whoever names the
+    same port may take it first. Raises ErError when `wanted`, set at `place`, is busy.
+    """
+    option = socket.SO_REUSEADDR if exclusive else socket.SO_REUSEPORT
+    with socket.socket() as probe, socket.socket() as holder:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, wanted))
+            probe.close()
+            holder.setsockopt(socket.SOL_SOCKET, option, 1)
+            holder.bind((HOST, wanted))
+        except OSError as error:
+            raise ErError(
+                f"{place} {wanted} cannot be opened on {HOST} ({error.strerror}): "
+                f"stop what uses it, or set {place}=0 for any free port"
+            ) from error
+        yield holder.getsockname()[1]
