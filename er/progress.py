@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from er.config import ClockKind, Config
-from er.load.users import requests_of
+from er.load.arrivals import requests_of
 from er.points import Point
 
 

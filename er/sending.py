@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from er.config import Config
-from er.load import prompts, users
+from er.load import arrivals, prompts
 from er.results import Prompt
 from er.routing import cached, corpus
 from er.run_key import study_key
@@ -34,9 +34,10 @@ def _build(config: Config) -> Ladder:
         concurrency: prompts.build(
             texts,
             config.workload,
-            users.requests_of(concurrency, config.load),
+            arrivals.requests_of(concurrency, config.load),
             config.seed + concurrency,
             cache_dir,
+            arrivals.lengths_of(config.load),
         )
         for concurrency in config.load.concurrency
     }

@@ -17,12 +17,14 @@ class Arrivals(Enum):
     """When users send.
 
     closed_loop: the next prompt when the answer has ended. open_loop: on their own clock, whether
-    answers have come or not. burst: all at the same moment, again and again.
+    answers have come or not. burst: all at the same moment, again and again. trace: at the times
+    of a file; N users send N times as fast as it.
     """
 
     closed_loop = "closed_loop"
     open_loop = "open_loop"
     burst = "burst"
+    trace = "trace"
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Load:
     user_rate_per_s: float = 1.0  # open_loop: prompts of one user in a second
     burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1: Poisson, inf: constant
     burst_every_s: float = 10.0  # burst: from one to the next
+    trace: str = ""  # trace: the file of times and token counts
     find_knee: bool = False  # bisect concurrency for the most users within the limits below
     ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
     tpot_at_most_s: float = 0.1
@@ -79,11 +82,7 @@ class Load:
             self.requests_per_user >= 0 and self.duration_s >= 0,
             "load.requests_per_user and load.duration_s cannot be negative",
         )
-        require(
-            bool(self.requests_per_user) != bool(self.duration_s),
-            f"load.requests_per_user is {self.requests_per_user} and load.duration_s is "
-            f"{self.duration_s:g}: one of the two ends a point, set the other to 0",
-        )
+        self._check_end()
         require(
             self.think_time_s >= 0 and self.ramp_s >= 0,
             "load.think_time_s and load.ramp_s cannot be negative",
@@ -99,6 +98,27 @@ class Load:
         require(
             self.warmup_requests_per_user >= 0 and self.gateway_probes >= 0,
             "load.warmup_requests_per_user and load.gateway_probes cannot be negative",
+        )
+
+    def _check_end(self) -> None:
+        """What ends a point must be said once."""
+        replayed = self.arrivals is Arrivals.trace
+        require(
+            replayed == bool(self.trace),
+            f"load.arrivals is {self.arrivals.value} and load.trace is '{self.trace}': "
+            "a trace is replayed with load=trace load.trace=FILE",
+        )
+        if replayed:
+            require(
+                not self.requests_per_user and not self.warmup_requests_per_user,
+                "load.arrivals=trace sends what the file has: set load.requests_per_user and "
+                "load.warmup_requests_per_user to 0",
+            )
+            return
+        require(
+            bool(self.requests_per_user) != bool(self.duration_s),
+            f"load.requests_per_user is {self.requests_per_user} and load.duration_s is "
+            f"{self.duration_s:g}: one of the two ends a point, set the other to 0",
         )
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from er import provenance
 from er.config import Config
 from er.errors import ErError
-from er.load import knee, prompts, proof, users
+from er.load import arrivals, knee, prompts, proof, users
 from er.points import Point, measure
 from er.results import Endpoint, Prompt
 from er.routing import corpus
@@ -37,9 +37,14 @@ def drive(endpoint: Endpoint, config: Config, run: RunDir, say: Callable[[str], 
     say(HEADING)
 
     def point_at(concurrency: int) -> Point:
-        count = users.requests_of(concurrency, config.load)
-        seed, cache_dir = config.seed + concurrency, Path(config.cache_dir)
-        batch = prompts.build(texts, config.workload, count, seed, cache_dir)
+        batch = prompts.build(
+            texts,
+            config.workload,
+            arrivals.requests_of(concurrency, config.load),
+            config.seed + concurrency,
+            Path(config.cache_dir),
+            arrivals.lengths_of(config.load),
+        )
         return measure_point(endpoint, run, concurrency, batch, config, say)
 
     try:

@@ -7,8 +7,10 @@ import math
 import random
 from collections.abc import Iterator
 from itertools import accumulate, count, islice, repeat, takewhile
+from pathlib import Path
 
 from er.config import Arrivals, Load
+from er.load import trace
 
 # Prompts of one user to take turns with where a duration, not a count, ends a closed loop.
 PROMPTS_PER_USER = 10
@@ -20,6 +22,8 @@ def requests_of(users: int, load: Load) -> int:
     For a closed loop that a duration ends: the prompts to take turns with, since the number of
     requests is not known beforehand.
     """
+    if load.arrivals is Arrivals.trace:
+        return len(_within(load, users))
     if not load.duration_s:
         return max(users * load.requests_per_user, load.requests_at_least)
     if load.arrivals is Arrivals.closed_loop:
@@ -32,6 +36,17 @@ def warmups_of(users: int, load: Load) -> int:
     return users * load.warmup_requests_per_user
 
 
+def lengths_of(load: Load) -> list[tuple[int, int]] | None:
+    """Input and output tokens of each request of a trace; None where none are told.
+
+    Raises ErError when the trace cannot be read.
+    """
+    if load.arrivals is not Arrivals.trace:
+        return None
+    lengths = [(row.input_tokens, row.output_tokens) for row in trace.read(Path(load.trace))]
+    return lengths if lengths[0][0] else None
+
+
 def due_s(load: Load, users: int, requests: int) -> list[float]:
     """When each of `requests` requests that wait for no answer is due, warm-up first.
 
@@ -41,13 +56,15 @@ def due_s(load: Load, users: int, requests: int) -> list[float]:
     open_loop is a renewal process whose gaps are gamma of mean 1 / (users * user_rate_per_s) and
     shape `burstiness` (coefficient of variation 1 / sqrt(shape)): 1 makes it Poisson, infinity
     constant. Source: Cox, Renewal Theory (1962); vLLM's benchmark names its parameters alike.
+    trace has the times of its file, divided by `users`. Raises ErError when it cannot be read.
     """
     return list(islice(_times(load, users), requests))
 
 
 def _within(load: Load, users: int) -> list[float]:
-    """All that are due before `load.duration_s`."""
-    return list(takewhile(lambda time_s: time_s < load.duration_s, _times(load, users)))
+    """All that are due before `load.duration_s`, where there is one."""
+    ends_s = load.duration_s or math.inf
+    return list(takewhile(lambda time_s: time_s < ends_s, _times(load, users)))
 
 
 def _times(load: Load, users: int) -> Iterator[float]:
@@ -55,6 +72,8 @@ def _times(load: Load, users: int) -> Iterator[float]:
         return accumulate(_gaps(load, users))
     if load.arrivals is Arrivals.burst:
         return (turn // users * load.burst_every_s for turn in count())
+    if load.arrivals is Arrivals.trace:
+        return (row.time_s / users for row in trace.read(Path(load.trace)))
     return (user / users * load.ramp_s for user in range(users))
 
 

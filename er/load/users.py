@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from er.config import Load, LoadClient
 from er.errors import ErError
 from er.load import workers
-from er.load.arrivals import requests_of
 from er.load.effort import PointLoad
 from er.load.plan import Plan
 from er.load.worker import Job
 from er.results import Endpoint, Prompt, Request
 
-__all__ = ["PointLoad", "requests_of", "run_point"]
+__all__ = ["PointLoad", "run_point"]
 
 
 def run_point(

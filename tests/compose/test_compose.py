@@ -25,7 +25,10 @@ def test_every_row_of_table_1_composes_with_every_part_labelled(deployment: str)
     assert set(config.deployment.labels.values()) <= {"paper", "inferred", "unknown"}
 
 
-NEEDED = {"jsonl": [f"workload.path={__file__}"]}  # what an option cannot do without
+NEEDED = {  # what an option cannot do without
+    "workload=jsonl": [f"workload.path={__file__}"],
+    "load=trace": ["load.trace=times.csv"],
+}
 
 
 @pytest.mark.parametrize("group", ["load", "workload", "hardware", "corpus", "routing", "gateway"])
@@ -33,7 +36,8 @@ def test_every_option_of_a_group_composes(group: str) -> None:
     options = sorted(path.stem for path in (sweep.CONF / group).glob("*.yaml"))
     assert options
     for option in options:
-        sweep.plan([f"{group}={option}", *(NEEDED.get(option, []) if group == "workload" else [])])
+        chosen = f"{group}={option}"
+        sweep.plan([chosen, *NEEDED.get(chosen, [])])
 
 
 def test_fig4_sweeps_the_five_deployments() -> None:
@@ -95,6 +99,12 @@ def test_multirun_over_chosen_deployments() -> None:
         (["workload=shared_prefix", "workload.groups=0"], r"workload\.groups is 0"),
         (["workload=multi_turn", "workload.turns.at_least=9"], "at_least is 9, at_most is 5"),
         (["workload=multi_turn", "workload.context_at_most=99"], "longest first turn has 384"),
+        (["load=trace"], r"load\.arrivals is trace and load\.trace is ''"),
+        (
+            ["load.duration_s=9"],
+            r"requests_per_user is 3 and load\.duration_s is 9: one of the two",
+        ),
+        (["load=trace", "load.trace=a", "load.requests_per_user=1"], "sends what the file has"),
         (["corpus.test_share=1"], r"corpus\.test_share is 1"),
         (["routing.policy=fastest"], r"routing\.policy.*kmeans, random, round_robin, least_loaded"),
     ],

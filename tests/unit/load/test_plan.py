@@ -1,18 +1,21 @@
 """When each request is due, in a closed loop, in an open one, and in bursts."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from er.config import Arrivals
 from er.errors import ErError
-from er.load.arrivals import requests_of
+from er.load.arrivals import lengths_of, requests_of
 from er.load.plan import Plan, Work
 from tests.unit.load.fakes import load, prompt
 
+SELF_MADE = [arrivals for arrivals in Arrivals if arrivals is not Arrivals.trace]
 PROMPTS = [prompt(f"prompt {number}") for number in range(7)]
 
 
@@ -67,7 +70,7 @@ def test_constant_gaps_are_the_limit_of_burstiness() -> None:
     assert [work.due_s for work in endless.start()] == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
-@pytest.mark.parametrize("arrivals", list(Arrivals))
+@pytest.mark.parametrize("arrivals", SELF_MADE)
 @pytest.mark.parametrize("users", [3, 4])
 def test_workers_share_what_one_process_would_send(arrivals: Arrivals, users: int) -> None:
     def sent(of: int) -> list[tuple[float, int, str]]:
@@ -88,6 +91,18 @@ def test_a_duration_ends_arrivals(arrivals: Arrivals) -> None:
     assert 20 <= works[-1].due_s < 30
 
 
+def test_a_trace_is_replayed_as_many_times_as_fast_as_there_are_users(tmp_path: Path) -> None:
+    file = tmp_path / "times.jsonl"
+    rows = [(0, 30, 3), (1, 40, 4), (4, 50, 5)]
+    names = ("time_s", "input_tokens", "output_tokens")
+    file.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
+    replay = {"arrivals": Arrivals.trace, "trace": str(file), "requests_per_user": 0}
+    works = plan(2, **replay).start()
+    assert [work.due_s for work in works] == [0, 0.5, 2]
+    assert len(plan(2, duration_s=1.0, **replay).start()) == 2
+    assert lengths_of(load(warmup_requests_per_user=0, **replay)) == [(30, 3), (40, 4), (50, 5)]
+
+
 def test_a_duration_ends_a_closed_loop_that_has_no_other_end() -> None:
     timed = plan(1, duration_s=100.0, requests_per_user=0)
     (work,) = timed.start()
@@ -105,7 +120,7 @@ def test_a_duration_ends_a_closed_loop_that_has_no_other_end() -> None:
 TURNS = [replace(prompt(f"{talk}.{turn}"), turn=turn) for talk in range(3) for turn in range(3)]
 
 
-@pytest.mark.parametrize("arrivals", list(Arrivals))
+@pytest.mark.parametrize("arrivals", SELF_MADE)
 def test_one_user_holds_a_conversation_in_its_order(arrivals: Arrivals) -> None:
     talks = Plan(TURNS, 3, load(arrivals=arrivals, warmup_requests_per_user=0, requests_per_user=3))
     firsts = talks.start()
@@ -138,7 +153,7 @@ def test_bursts_come_all_at_once_again_and_again() -> None:
     assert [work.request.user for work in works] == [0, 1, 2, 0, 1, 2]
 
 
-@pytest.mark.parametrize("arrivals", list(Arrivals))
+@pytest.mark.parametrize("arrivals", SELF_MADE)
 def test_warm_up_comes_first(arrivals: Arrivals) -> None:
     warm = Plan(PROMPTS, 2, load(arrivals=arrivals))
     works = warm.start()

@@ -14,7 +14,8 @@ import pytest
 
 from er.config import Arrivals, LoadClient
 from er.errors import ErError
-from er.load.users import requests_of, run_point
+from er.load.arrivals import requests_of
+from er.load.users import run_point
 from er.results import Endpoint, Request
 from tests.unit.load import fakes
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, load, prompt, stream
