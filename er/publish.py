@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from er.errors import ErError
+from er import cli
+from er.errors import ConfigError
 from er.run_dir import RunDir
 from er.tracking.mlflow_store import publish
 
@@ -14,17 +15,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m er.publish", description=main.__doc__)
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR")
     for path in parser.parse_args().run_dirs:
-        run = RunDir(path)
         if not (path / "config.json").exists():
-            print(f"er: {path} is not a run directory (it has no config.json)", file=sys.stderr)
-            return 2
-        try:
-            print(f"{path}: MLflow run {publish(run, run.read('config.json')['tracking']['uri'])}")
-        except ErError as error:
-            print(f"er: {error}", file=sys.stderr)
-            return 1
+            raise ConfigError(f"{path} is not a run directory (it has no config.json)")
+        run = RunDir(path)
+        uri = run.read("config.json")["tracking"]["uri"]
+        print(f"{path}: MLflow run {publish(run, uri)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.run("er.publish", main, "what was published is in MLflow, the rest is not"))

@@ -4,61 +4,60 @@ Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C,
 """
 
 import importlib
+import importlib.util
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from er import summary
+from er import cli
 from er.config import Config
 from er.errors import ConfigError, ErError
-from er.run_dir import RunDir
-from er.sweep import CONF, overrides_of, plan, register_schema, to_config
+from er.options import help_text
+from er.sweep import CONF, checked, overrides_of, plan, register_schema, to_config
+
+if TYPE_CHECKING:
+    from er.run_dir import RunDir
 
 PLAIN_WIDTH = 100  # where there is no terminal to ask
-ABOUT_HYDRA = (
-    "-h",
-    "--help",
-    "--hydra-help",
-    "--version",
-    "-c",
-    "--cfg",
-    "-i",
-    "--info",
-    "-p",
-    "-sc",
-)
-
-
-class Terminated(BaseException):
-    """TERM arrived: unwind, so that everything started is stopped."""
+HELP = ("-h", "--help")
+ABOUT_HYDRA = ("--hydra-help", "--version", "-c", "--cfg", "-i", "--info", "-sc")
 
 
 def main() -> int:
     """Check every job, run them one after the other, show what came out."""
+    kept = "everything started is stopped, what was measured is kept"
+    return cli.run("er", lambda: answer(sys.argv[1:]), kept)
+
+
+def answer(arguments: list[str]) -> int:
+    """Do what the command line asks; the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
-    register_schema()
-    if any(argument.split("=")[0] in ABOUT_HYDRA for argument in sys.argv[1:]):
-        hydra_main(lambda _: None)
+    options = {argument.split("=")[0] for argument in arguments}
+    if options.intersection(HELP):
+        print(help_text(CONF))
         return 0
-    out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    try:
-        return run_sweep(plan(*overrides_of(sys.argv[1:])), out)
-    except ConfigError as error:
-        return fail(error, 2)
-    except ErError as error:
-        return fail(error, 1)
-    except KeyboardInterrupt:
-        return fail("interrupted: everything started is stopped, what was measured is kept", 130)
-    except Terminated:
-        return fail("terminated: everything started is stopped, what was measured is kept", 143)
+    register_schema()
+    if options.intersection(ABOUT_HYDRA):
+        with checked():
+            hydra_main(lambda _: None)
+        return 0
+    jobs = plan(*overrides_of(arguments))
+    require_figures(jobs)
+    return run_sweep(jobs, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH))
+
+
+def require_figures(jobs: list[Config]) -> None:
+    """Raise ConfigError unless the figure of every job can be drawn."""
+    for figure in {job.figure for job in jobs} - {""}:
+        if not importlib.util.find_spec(f"paper_figures.{figure}"):
+            raise ConfigError(f"figure is {figure}: no paper_figures/{figure}.py draws it")
 
 
 def run_sweep(jobs: list[Config], out: Console) -> int:
@@ -66,7 +65,6 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     from er import story  # loads mlflow, scikit-learn and more: not before the request is checked
     from er.progress import Progress
 
-    signal.signal(signal.SIGTERM, raise_terminated)
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
     sweep = story.Sweep(Progress(jobs, out))
     story.check(jobs)
@@ -78,7 +76,7 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
             sweep.run(config)
         except ErError as error:
             failed.append(config)
-            fail(f"{config.deployment.description}: {error}", 1)
+            cli.fail("er", f"{config.deployment.description}: {error}", 1)
         except Exception:
             failed.append(config)
             traceback.print_exc()
@@ -93,8 +91,10 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     return 1 if failed else 0
 
 
-def show(runs: list[RunDir], out: Console) -> None:
+def show(runs: "list[RunDir]", out: Console) -> None:
     """The table, and every reason not to believe it."""
+    from er import summary
+
     if not any(run.points() for run in runs):
         return
     out.print(summary.table(runs))
@@ -125,17 +125,6 @@ def draw(config: Config, out: Console) -> None:
             f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri {config.tracking.uri}"
         )
         out.print(f"    {command}", highlight=False, soft_wrap=True)
-
-
-def fail(message: object, code: int) -> int:
-    """Say in one line what went wrong."""
-    print(f"er: {message}", file=sys.stderr)
-    return code
-
-
-def raise_terminated(_signal: int, _frame: FrameType | None) -> None:
-    """Handler of SIGTERM."""
-    raise Terminated
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """From the command line to checked configurations: every job of a sweep, before any starts."""
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -9,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
 from er.config.trtllm import TrtllmEngine
@@ -43,10 +46,8 @@ def to_config(composed: DictConfig) -> Config:
 
     Raises ConfigError when a value is missing, of the wrong type, or breaks a rule.
     """
-    try:
+    with checked():
         config = OmegaConf.to_object(composed)
-    except OmegaConfBaseException as error:
-        raise ConfigError(one_line(error)) from error
     assert isinstance(config, Config)
     _refuse_unknown(composed, config, "")
     return config
@@ -58,10 +59,16 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
     Raises ConfigError when any of them cannot be composed or breaks a rule.
     """
     register_schema()
+    with checked(), initialize_config_dir(str(CONF), version_base="1.3"):
+        return [_compose(job) for job in _jobs(list(overrides), multirun)]
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """Turn what Hydra and omegaconf complain about into ConfigError."""
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return [_compose(job) for job in _jobs(list(overrides), multirun)]
-    except (HydraException, OmegaConfBaseException) as error:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(one_line(error)) from error
 
 
@@ -71,18 +78,44 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override} (expected key=value): {text.splitlines()[0]}"
     cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and str(cause) not in text:
-        text = f"{text} {cause}"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        place = cause.full_key.rpartition(".")[0]
+        fields = getattr(cause.object_type, "__dataclass_fields__", {})
+        return unknown_key(cause.full_key, [f"{place}.{name}".lstrip(".") for name in fields])
+    if isinstance(cause, OmegaConfBaseException):
+        said = cause.msg.splitlines()[0] if cause.msg else ""
+        if "ListConfig" in said:
+            said = "give a list such as [1,2,4]"
+        return f"{text.removeprefix('Error merging override ')}: {said}"
     text = text.split("Config search path:")[0].removeprefix("In 'config': ")
     lines = [line.strip() for line in text.splitlines()]
-    noise = ("object_type=", "reference_type=", "See https://")
-    return " ".join(line for line in lines if line and not line.startswith(noise))
+    noise = ("object_type=", "reference_type=", "full_key:", "See https://")
+    text = " ".join(line for line in lines if line and not line.startswith(noise))
+    return re.sub(r"\bbase_\w+ ", "", text)  # the schemas of engines are no option
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """The message for a key that the schema does not have, with the nearest that it has."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1)
+    mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    return f"{key} is not a known key: {mend}"
 
 
 def overrides_of(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """Hydra's overrides among command-line arguments, and whether a multirun is asked for."""
-    multirun = any(argument in ("-m", "--multirun") for argument in arguments)
-    return [argument for argument in arguments if not argument.startswith("-")], multirun
+    """Hydra's overrides among command-line arguments, and whether a multirun is asked for.
+
+    Raises ConfigError for any other option.
+    """
+    multirun, overrides = False, []
+    for argument in arguments:
+        if argument in ("-m", "--multirun"):
+            multirun = True
+        elif argument.startswith("-"):
+            raise ConfigError(f"{argument} is not known: give key=value, -m or --help")
+        else:
+            overrides.append(argument)
+    return overrides, multirun
 
 
 def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
@@ -107,8 +140,7 @@ def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:
         if not hasattr(value, "__dataclass_fields__"):
             return
         if str(key) not in value.__dataclass_fields__:
-            names = ", ".join(value.__dataclass_fields__)
-            raise ConfigError(f"{name} is not a known key: choose from {names}")
+            raise ConfigError(unknown_key(name, [place + f for f in value.__dataclass_fields__]))
         if isinstance(known, DictConfig):
             _refuse_unknown(known, getattr(value, str(key)), f"{name}.")
 

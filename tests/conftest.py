@@ -1,10 +1,14 @@
 """What all tests share."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+# A suite that a script starts with `&` ignores Ctrl-C, and so would the commands it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Every configuration composes; every bad one is refused by name, before anything starts."""
 
+import re
+
 import pytest
 
-from er import sweep
+from er import options, sweep
 from er.errors import ConfigError
 from er.run_key import study_key
 
@@ -67,15 +69,17 @@ def test_multirun_over_chosen_deployments() -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["load.users=1"], r"load\.users"),
-        (["+load.users=1"], r"load\.users is not a known key: choose from name, concurrency"),
-        (["+nonsense=1"], "nonsense is not a known key"),
+        (["load.concurency=[1]"], r"^load\.concurency is not .* did you mean load\.concurrency\?$"),
+        (["+load.arivals=burst"], r"^load\.arivals is not .* did you mean load\.arrivals\?$"),
+        (["deploymnt=a"], r"^deploymnt is not a known key: did you mean deployment\?$"),
+        (["+nonsense=1"], "nonsense is not a known key: choose from experiment, figure"),
+        (["engine=none"], r"'engine': simulated smollm2"),
         (["deployment.tp=3"], r"deployment\.tp is 3: .* 1, 2, 4 or 8"),
         (["deployment.precision=int3"], "precision"),
         (["load.concurrency=[0]"], r"load\.concurrency has 0"),
         (["load.concurrency=[]"], r"load\.concurrency is empty"),
         (["load.concurrency=[8,1]"], "give rising numbers"),
-        (["load.concurrency=many"], r"load\.concurrency"),
+        (["load.concurrency=many"], r"^load\.concurrency=many: give a list such as \[1,2,4\]$"),
         (["load.concurrency=[1"], "load.concurrency"),
         (["load.request_timeout_s=0"], r"load\.request_timeout_s is 0"),
         (["deployment=z"], "Could not find 'deployment/z'.* a b c d e"),
@@ -88,7 +92,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["server.http_port=70000"], r"server\.http_port is 70000"),
         (["server.http_port=8000", "server.grpc_port=8000"], r"share one of \[8000, 8000\]"),
         (["seed=-1"], "seed is -1"),
-        (["seed=often"], "seed"),
+        (["seed=often"], "^seed=often: .* converted to Integer$"),
         (["workload.input.scale=0"], "scale is 0"),
         (["workload.kind=fixed"], r"workload\.kind is fixed: choose a workload with workload="),
         (["workload=fixed", "workload.input_tokens=0"], r"workload\.input_tokens is 0"),
@@ -113,6 +117,25 @@ def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], says: 
     with pytest.raises(ConfigError, match=says) as refused:
         sweep.plan(overrides)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("argument", ["--foo", "-x", "--config-name=other"])
+def test_an_option_that_is_not_known_is_refused(argument: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{argument} is not known"):
+        sweep.overrides_of(["deployment=a", argument])
+
+
+def test_help_names_every_option_with_what_it_is() -> None:
+    told = options.help_text(sweep.CONF)
+    for deployment in DEPLOYMENTS:
+        assert re.search(rf"^  [* ] {deployment} +\w", told, re.M), deployment
+    assert re.search(r"^  \* simulated +\w", told, re.M)
+    assert "base_simulated" not in told
+
+
+def test_every_option_says_what_it_is() -> None:
+    for path in sweep.CONF.glob("*/*.yaml"):
+        assert options.first_sentence(path.read_text()), path
 
 
 def test_a_bad_value_late_in_a_sweep_is_found_before_the_first_job() -> None:
