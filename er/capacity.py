@@ -20,7 +20,6 @@ from er import predicted, sending
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.simulation.capacity import Capacity, Promise, most_users
-from er.simulation.deployment import VirtualDeployment
 from er.sweep import plan
 
 EVERYTHING = ("deployment=a,b,c,d,e", "hardware=h100_sxm,h200_sxm,a100_sxm")
@@ -63,19 +62,19 @@ def row_of(config: Config, promise: Promise) -> Row:
     deployment = config.deployment
     about = (deployment.id, deployment.description, config.hardware.name, deployment.gpus)
     try:
-        virtual = predicted.virtual(config)
+        study = predicted.Study(config)
     except ConfigError as error:
         return Row(*about, Capacity(0, None), str(error))
-    return Row(*about, most_users(virtual, pool_of(config, virtual), promise), "")
+    return Row(*about, most_users(study.deployment, pool_of(config, study), promise), "")
 
 
-def pool_of(config: Config, virtual: VirtualDeployment) -> NDArray[np.int32]:
+def pool_of(config: Config, study: predicted.Study) -> NDArray[np.int32]:
     """Prompts as users send them, each with the expert that the router chooses."""
-    [(_, prompts, experts)] = predicted.routed(config, sending.ladder_of(config))
-    return virtual.prompts(
+    [prompts] = sending.ladder_of(config).values()
+    return study.deployment.prompts(
         np.array([prompt.input_tokens for prompt in prompts]),
         np.array([prompt.output_tokens for prompt in prompts]),
-        np.array(experts),
+        study.choose(prompts),
     )
 
 

@@ -66,7 +66,7 @@ def measure(
     counted = [request for request in requests if not request.warmup]
     steady_since_s, unsteady = _steady_since_s(counted) if load.steady_state else (MISSING, [])
     measured = [request for request in counted if not request.send_s < steady_since_s]
-    in_flight, bin_s = _in_flight(requests)
+    in_flight, bin_s = in_flight_of(np.array([(r.send_s, r.end_s) for r in requests]))
     good = [request for request in measured if request.ok]
     duration_s = _duration_s(good)
     tokens = sum(request.output_tokens for request in good)
@@ -95,11 +95,13 @@ def measure(
         in_flight=in_flight,
         in_flight_bin_s=bin_s,
     )
-    point.invalid.extend([*_doubts(point, measured, load), *unsteady, *doubts])
+    short = _short_answers(point, measured)
+    point.invalid.extend([*doubts_of(point, load), *short, *unsteady, *doubts])
     return point
 
 
-def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
+def doubts_of(point: Point, load: Load) -> list[str]:
+    """Reasons not to believe a point, measured or predicted, that its own figures give."""
     doubts = []
     if point.errors:
         causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
@@ -108,15 +110,19 @@ def _doubts(point: Point, measured: Sequence[Request], load: Load) -> list[str]:
         doubts.append(
             f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}"
         )
-    short = sum(1 for r in measured if r.ok and r.output_tokens != r.max_tokens)
-    if short and point.token_lateness_p50 == point.token_lateness_p50:
-        doubts.append(f"{short} answers of a simulated engine have not the tokens asked for")
     if point.token_lateness_p50 > load.max_token_lateness:
         doubts.append(
             f"the engine could not keep its clock: tokens late by {point.token_lateness_p50:.0%} "
             f"of a step at the median (at most {load.max_token_lateness:.0%}): use fewer users"
         )
     return doubts
+
+
+def _short_answers(point: Point, measured: Sequence[Request]) -> list[str]:
+    short = sum(1 for r in measured if r.ok and r.output_tokens != r.max_tokens)
+    if short and point.token_lateness_p50 == point.token_lateness_p50:
+        return [f"{short} answers of a simulated engine have not the tokens asked for"]
+    return []
 
 
 def _steady_since_s(counted: Sequence[Request]) -> tuple[float, list[str]]:
@@ -152,12 +158,14 @@ def _goodput(measured: Sequence[Request], load: Load) -> float:
     return kept / len(measured) if measured else MISSING
 
 
-def _in_flight(requests: Sequence[Request]) -> tuple[list[float], float]:
-    """The mean number of requests in flight in each bin, and a bin's length in seconds."""
-    spans = np.array([(request.send_s, request.end_s) for request in requests])
-    if not len(spans) or spans.min() == spans.max():
+def in_flight_of(spans_s: Seconds) -> tuple[list[float], float]:
+    """The mean number of requests in flight in each bin, and a bin's length in seconds.
+
+    `spans_s` is (requests, 2): when each was sent and ended.
+    """
+    if not len(spans_s) or spans_s.min() == spans_s.max():
         return [], MISSING
-    spans -= spans.min()
+    spans = spans_s - spans_s.min()
     edges_s, bin_s = np.linspace(0, spans.max(), IN_FLIGHT_BINS + 1, retstep=True)
     at_work_s = _since(spans[:, 0], edges_s) - _since(spans[:, 1], edges_s)
     return np.round(np.diff(at_work_s) / bin_s, 3).tolist(), float(bin_s)

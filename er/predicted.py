@@ -1,21 +1,26 @@
-"""The ladder on a virtual clock: the same prompts, router and engine, and nothing started."""
+"""The ladder on a virtual clock: the same prompts, router, load and engine, and nothing started."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from er import sending
-from er.config import Config
-from er.points import Point, measure
+from er.config import Arrivals, Config, Load, Policy
+from er.load import arrivals, knee
+from er.points import Point, doubts_of, in_flight_of, measure
 from er.progress import Progress
-from er.results import Prompt
-from er.routing import router
+from er.results import Prompt, Request
+from er.routing import policies, router
 from er.run_dir import RunDir
-from er.simulation.deployment import (
-    Delays,
-    VirtualDeployment,
-    deployment_of,
-    predict_point,
-    simulate_point,
-)
+from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
+from er.simulation.outcome import Outcome
+
+Experts = NDArray[np.int64]
+Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in order of sending
 
 
 def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
@@ -25,34 +30,147 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
     """
     progress.say("preparing prompts")
     ladder = sending.ladder_of(config)
-    deployment = virtual(config)
-    for concurrency, batch, experts in routed(config, ladder):
-        requests = simulate_point(deployment, batch, experts, concurrency, config.load)
-        run.keep_requests(concurrency, requests)
-        point = measure(requests, concurrency, config.load)
+    study = Study(config)
+
+    def predict_point(users: int) -> Point:
+        played = study.play(ladder[users], users, record=True)
+        run.keep_table(users, played.requests())
+        point = played.point()
         run.add_point(point)
         progress.point_done(point)
+        return point
+
+    found = knee.walk(config.load, predict_point)
+    if found:
+        run.write("knee.json", asdict(found))
 
 
 def points(config: Config, ladder: sending.Ladder) -> list[Point]:
     """Statistics of the predicted points alone."""
-    deployment = virtual(config)
-    return [
-        predict_point(deployment, batch, experts, concurrency, config.load)
-        for concurrency, batch, experts in routed(config, ladder)
-    ]
+    study = Study(config)
+    return [study.play(prompts, users).point() for users, prompts in ladder.items()]
 
 
-def virtual(config: Config) -> VirtualDeployment:
-    """The configured deployment with the configured delays between it and its users."""
-    clock = config.clock
-    return deployment_of(config, Delays(clock.gateway_s, clock.request_s, clock.reply_s))
+@dataclass(frozen=True)
+class Played:
+    """One point on a virtual clock."""
+
+    outcome: Outcome
+    users: int
+    topics: list[str]  # of the prompts that were sent, warm-up first
+    load: Load
+    routed: bool
+
+    def point(self) -> Point:
+        """Exact statistics, with the reasons not to believe them that a measured point has."""
+        load, outcome = self.load, self.outcome
+        if load.steady_state:  # what is cut off is known only when all requests are written out
+            return measure(list(map(as_request, self.requests().to_pylist())), self.users, load)
+        point = outcome.point(self.users, self.routed)
+        in_flight, bin_s = in_flight_of(outcome.spans_s())
+        return replace(
+            point,
+            invalid=doubts_of(point, load),
+            goodput=outcome.goodput(load.ttft_at_most_s, load.tpot_at_most_s),
+            in_flight=in_flight,
+            in_flight_bin_s=bin_s,
+        )
+
+    def requests(self) -> pa.Table:
+        """A row for each request, as `run_dir.frame` has it. Needs a recorded point."""
+        return self.outcome.requests(self.users, self.routed, self.topics)
 
 
-def routed(
-    config: Config, ladder: sending.Ladder
-) -> Iterator[tuple[int, Sequence[Prompt], list[int]]]:
-    """Concurrency, prompts, and the expert that the real router chooses for each prompt."""
-    chooser = router.load(sending.router_of(config)) if config.deployment.routed else None
-    for concurrency, batch in ladder.items():
-        yield concurrency, batch, [chooser.classify(p.text) if chooser else 0 for p in batch]
+class Study:
+    """A deployment on a virtual clock, the choice of its experts, and its load."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError when the deployment does not fit or no step times are known."""
+        clock = config.clock
+        self.load = config.load
+        self.deployment: VirtualDeployment = deployment_of(
+            config, Delays(clock.gateway_s, clock.request_s, clock.reply_s)
+        )
+        self.fail_s = {failure.expert: failure.at_s for failure in clock.failures}
+        self.choose = chooser(config)
+
+    def play(self, prompts: Sequence[Prompt], users: int, record: bool = False) -> Played:
+        """The point that `users` users make with `prompts`; with `record`, every request of it.
+
+        Raises RequestError when a prompt can never be served.
+        """
+        sent = sent_prompts(prompts, users, self.load)
+        start_s = np.array(arrivals.due_s(self.load, users, begins(sent, users, self.load)))
+        closed = self.load.arrivals is Arrivals.closed_loop
+        if not closed and self.load.duration_s:
+            start_s = start_s[start_s < self.load.duration_s]
+            sent = sent[: len(start_s)]
+        warmup = min(arrivals.warmups_of(users, self.load), len(sent))
+        each = self.load.warmup_requests_per_user
+        think_s = np.full(len(sent), self.load.think_time_s if closed else 0.0)
+        loop = self.deployment.loop(
+            len(start_s),
+            warmup_per_user=each if closed else min(each, 1),
+            start_s=start_s,
+            once=not closed,
+            think_s=think_s if think_s.any() else None,
+            fail_s=self.fail_s,
+        )
+        rows = self.deployment.prompts(
+            np.array([prompt.input_tokens for prompt in sent]),
+            np.array([prompt.output_tokens for prompt in sent]),
+            self.choose(sent),
+        )
+        outcome = self.deployment.play(rows, loop, warmup, record or self.load.steady_state)
+        topics = [prompt.topic for prompt in sent]
+        return Played(outcome, users, topics, self.load, self.deployment.engines > 1)
+
+
+def as_request(record: dict[str, Any]) -> Request:
+    """A request from its row."""
+    return Request(**{field.name: record[field.name] for field in fields(Request)})
+
+
+def begins(sent: Sequence[Prompt], users: int, load: Load) -> int:
+    """How many of the requests wait for no answer."""
+    return users if load.arrivals is Arrivals.closed_loop else len(sent)
+
+
+def sent_prompts(prompts: Sequence[Prompt], users: int, load: Load) -> list[Prompt]:
+    """What `er.load.plan.Plan` sends, in order: warm-up first, each user's own from the prompts'
+    end backwards; then the prompts in their order, again when they run out."""
+    each, count = load.warmup_requests_per_user, arrivals.warmups_of(users, load)
+    places = [turn % users * each + turn // users for turn in range(count)]
+    sent = [prompts[-1 - place % len(prompts)] for place in places]
+    wanted = arrivals.requests_of(users, load)
+    return sent + [prompts[turn % len(prompts)] for turn in range(wanted)]
+
+
+def chooser(config: Config) -> Choose:
+    """Who chooses the experts: nobody without a gateway, the router that it would load, or a
+    baseline."""
+    experts, policy = config.deployment.experts, config.routing.policy
+    if not config.deployment.routed:
+        return lambda prompts: np.zeros(len(prompts), np.int64)
+    if policy is Policy.kmeans:
+        return classifier(config)
+
+    def blindly(prompts: Sequence[Prompt]) -> Experts:
+        choose = policies.baseline(policy, experts, config.seed)
+        return np.array([choose("", ()) for _ in prompts])
+
+    return blindly
+
+
+def classifier(config: Config) -> Choose:
+    """The trained router, which reads each text once."""
+    trained = router.load(sending.router_of(config))
+    known: dict[str, int] = {}
+
+    def choose(prompts: Sequence[Prompt]) -> Experts:
+        for prompt in prompts:
+            if prompt.text not in known:
+                known[prompt.text] = trained.classify(prompt.text)
+        return np.array([known[prompt.text] for prompt in prompts])
+
+    return choose

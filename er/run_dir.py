@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from er.config import Config
 from er.errors import ErError
@@ -77,7 +79,11 @@ class RunDir:
 
     def keep_requests(self, users: int, requests: Iterable[Request]) -> None:
         """Write one point's requests, all at once."""
-        frame(requests).to_parquet(self.path / "requests" / f"c{users:04d}.parquet", index=False)
+        self.keep_table(users, pa.Table.from_pandas(frame(requests), preserve_index=False))
+
+    def keep_table(self, users: int, requests: pa.Table) -> None:
+        """Write one point's requests, a row for each with the columns of `frame`."""
+        parquet.write_table(requests, self.path / "requests" / f"c{users:04d}.parquet")
 
     @contextmanager
     def request_log(self, users: int) -> Iterator["RequestLog"]:

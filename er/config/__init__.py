@@ -9,7 +9,7 @@ from er.config.deployment import Deployment, Hardware, Model, Precision
 from er.config.engine import Engine, SimulatedEngine, SmolLM2Engine, require_kind
 from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
-from er.config.run import Clock, ClockKind, Config, Tracking
+from er.config.run import Clock, ClockKind, Config, Failure, Tracking
 from er.config.serving import Gateway, Server
 from er.config.workload import (
     FixedWorkload,
@@ -34,6 +34,7 @@ __all__ = [
     "Corpus",
     "Deployment",
     "Engine",
+    "Failure",
     "FixedWorkload",
     "Gateway",
     "Hardware",

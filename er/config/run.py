@@ -1,6 +1,6 @@
 """The schema of one run, and what must hold between its parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from er.config.checks import require
@@ -22,6 +22,21 @@ class ClockKind(Enum):
 
 
 @dataclass
+class Failure:
+    """An expert that ends for good, so long after the start of every point."""
+
+    expert: int
+    at_s: float
+
+    def __post_init__(self) -> None:
+        require(
+            0 <= self.at_s < float("inf"),
+            f"clock.failures has at_s {self.at_s:g}: an expert fails 0 or more seconds after the "
+            "start of a point",
+        )
+
+
+@dataclass
 class Clock:
     """Real or virtual time, and what a prediction adds to the time of the engines."""
 
@@ -29,11 +44,22 @@ class Clock:
     gateway_s: float  # the gateway's service time for one request; it handles one at a time
     request_s: float  # from the user to the engine
     reply_s: float  # from the engine to the user, of every token
+    failures: list[Failure] = field(default_factory=list)  # on the virtual clock only
 
     def __post_init__(self) -> None:
         for name in ("gateway_s", "request_s", "reply_s"):
             value = getattr(self, name)
             require(value >= 0, f"clock.{name} is {value}: a delay cannot be negative")
+        require(
+            self.kind is ClockKind.virtual or not self.failures,
+            "clock.failures needs clock=virtual: nothing real is made to fail",
+        )
+        experts = [failure.expert for failure in self.failures]
+        for expert in experts:
+            require(
+                experts.count(expert) == 1,
+                f"clock.failures names expert {expert} twice: an expert fails once, for good",
+            )
 
 
 @dataclass
@@ -82,6 +108,12 @@ class Config:
             self.server.kind == served,
             f"engine={self.engine.kind} needs server={served}, server.kind is {self.server.kind}",
         )
+        for failure in self.clock.failures:
+            require(
+                0 <= failure.expert < self.deployment.experts,
+                f"clock.failures names expert {failure.expert}, deployment.{self.deployment.id} "
+                f"has {self.deployment.experts}, numbered from 0",
+            )
         real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
         require(
             real == small,

@@ -1,16 +1,12 @@
 """A whole deployment on a virtual clock: gateway, engines, and users in a closed or open loop."""
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from er.config import Config, Load
+from er.config import Config
 from er.errors import ConfigError
-from er.points import Point
-from er.results import Prompt, Request
 from er.simulation.batching import Batch, limits_of
 from er.simulation.closed_loop import Loop, simulate, tables_of
 from er.simulation.cost import NS_PER_S, step_cost
@@ -118,65 +114,6 @@ def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployme
 def delays_of(engines: int, delays: Delays) -> Delays:
     """Without a router, before a single engine, nothing is spent in a gateway."""
     return delays if engines > 1 else replace(delays, gateway_s=0.0)
-
-
-def sent_prompts(
-    prompts: Sequence[Prompt], experts: Sequence[int], users: int, load: Load
-) -> tuple[list[Prompt], Ints, int]:
-    """What the load generator would send at one concurrency, with the expert of each, and how many
-    of it are warm-up: these from the prompts' end backwards, then the prompts in their order, again
-    when they run out."""
-    wanted = max(users * load.requests_per_user, load.requests_at_least)
-    warmup = users * load.warmup_requests_per_user
-    paired = list(zip(prompts, experts, strict=True))
-    sent = [*itertools.islice(itertools.cycle(reversed(paired)), warmup)]
-    sent += itertools.islice(itertools.cycle(paired), wanted)
-    return [prompt for prompt, _ in sent], np.array([expert for _, expert in sent]), warmup
-
-
-def play_point(
-    deployment: VirtualDeployment,
-    prompts: Sequence[Prompt],
-    experts: Sequence[int],
-    users: int,
-    load: Load,
-    record: bool,
-) -> tuple[Outcome, list[str]]:
-    """One point of a closed loop, and the topics of its prompts."""
-    sent, engine, warmup = sent_prompts(prompts, experts, users, load)
-    input_tokens = np.array([prompt.input_tokens for prompt in sent])
-    output_tokens = np.array([prompt.output_tokens for prompt in sent])
-    rows = deployment.prompts(input_tokens, output_tokens, engine)
-    loop = deployment.loop(users, warmup_per_user=load.warmup_requests_per_user)
-    return deployment.play(rows, loop, warmup, record), [prompt.topic for prompt in sent]
-
-
-def simulate_point(
-    deployment: VirtualDeployment,
-    prompts: Sequence[Prompt],
-    experts: Sequence[int],
-    users: int,
-    load: Load,
-) -> list[Request]:
-    """The requests of `users` users on a virtual clock, as `load.users.run_point` would record
-    them on a real one. `experts` is the router's choice for each prompt, 0 without a router.
-
-    Raises RequestError when a prompt can never be served.
-    """
-    outcome, topics = play_point(deployment, prompts, experts, users, load, record=True)
-    return outcome.requests(users, deployment.engines > 1, topics)
-
-
-def predict_point(
-    deployment: VirtualDeployment,
-    prompts: Sequence[Prompt],
-    experts: Sequence[int],
-    users: int,
-    load: Load,
-) -> Point:
-    """Statistics of the same point without writing out its tokens."""
-    outcome, _ = play_point(deployment, prompts, experts, users, load, record=False)
-    return outcome.point(users, deployment.engines > 1)
 
 
 def nanoseconds(seconds: NDArray[np.float64]) -> Ints:

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from er.points import MISSING, Point, Summary, summarise
-from er.results import Request
 from er.simulation.closed_loop import Loop, Prompts, Segment, Sent, Tables
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
@@ -15,6 +15,7 @@ from er.simulation.jit import compiled
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
 FAILED = "expert failed"
+ANSWERED, NO_ANSWER = 200, 0  # status of HTTP
 NOTHING = np.zeros(0, np.int64)
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
@@ -33,7 +34,7 @@ class Outcome:
 
     def point(self, concurrency: int, routed: bool) -> Point:
         """Statistics of the measured requests that were answered in full; gaps are pooled over all
-        that were measured."""
+        that were measured. Whether to believe it is not judged here."""
         measured = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
         sent = measured[measured[:, Sent.failed] == 0]
         errors = len(measured) - len(sent)
@@ -43,17 +44,17 @@ class Outcome:
         prompts = self.prompts[sent[:, Sent.prompt]]
         tokens = prompts[:, Prompts.output]
         several = tokens > 1
-        duration_s = float(end.max() - send.min()) if len(sent) else float("inf")
+        duration_s = float(end.max() - send.min()) if len(sent) else 0.0
         chosen = self.prompts[measured[:, Sent.prompt], Prompts.engine]
         experts = np.bincount(chosen) if routed else NOTHING
         return Point(
             concurrency=concurrency,
             requests=len(measured),
             errors=errors,
-            invalid=[f"{errors} requests ended with their expert"] if errors else [],
+            invalid=[],
             duration_s=duration_s,
-            tokens_per_s=float(tokens.sum()) / duration_s,
-            requests_per_s=len(sent) / duration_s,
+            tokens_per_s=float(tokens.sum()) / duration_s if len(sent) else 0.0,
+            requests_per_s=len(sent) / duration_s if len(sent) else 0.0,
             input_tokens_mean=float(prompts[:, Prompts.input].mean()) if len(sent) else MISSING,
             output_tokens_mean=float(tokens.mean()) if len(sent) else MISSING,
             ttft_s=summary_of(first - send),
@@ -65,6 +66,23 @@ class Outcome:
             error_causes={FAILED: errors} if errors else {},
         )
 
+    def goodput(self, ttft_at_most_s: float, tpot_at_most_s: float) -> float:
+        """Share of the measured requests that were answered in full within both limits."""
+        sent = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
+        send, first, end = (sent[:, c] for c in (Sent.send_ns, Sent.first_ns, Sent.end_ns))
+        gaps = np.maximum(self.prompts[sent[:, Sent.prompt], Prompts.output] - 1, 1)
+        kept = (
+            (sent[:, Sent.failed] == 0)
+            & ((first - send) / NS_PER_S <= ttft_at_most_s)
+            & ((end - first) / NS_PER_S / gaps <= tpot_at_most_s)
+        )
+        return float(kept.mean()) if len(kept) else MISSING
+
+    def spans_s(self) -> NDArray[np.float64]:
+        """When every request, warm-up included, was sent and ended: (requests, 2)."""
+        spans: NDArray[np.float64] = self.sent[:, [Sent.send_ns, Sent.end_ns]] / NS_PER_S
+        return spans
+
     def gap_summary(self) -> Summary:
         """Exact statistics of the time between two tokens, over every gap of measured requests."""
         values, counts = pooled(self.gaps, self.tables.decode_ns)
@@ -75,59 +93,89 @@ class Outcome:
         counts = np.concatenate([counts, mixed[:, Segment.counted]])
         return weighted_summary(values / NS_PER_S, counts)
 
-    def requests(self, concurrency: int, routed: bool, topics: list[str]) -> list[Request]:
-        """Every request with the time of each of its tokens, in order of sending.
+    def requests(self, concurrency: int, routed: bool, topics: list[str]) -> pa.Table:
+        """A row for each request, in order of sending, with the columns of `er.results.Request` and
+        its latencies in seconds, NaN where it failed; `topics` are those of the prompts.
 
-        Needs recorded steps. `topics` are those of the prompts.
+        Needs recorded steps.
         """
-        times = self.token_times_s()
-        made = []
-        for r, sent in enumerate(self.sent):
-            prompt = self.prompts[sent[Sent.prompt]]
-            made.append(
-                Request(
-                    concurrency=concurrency,
-                    user=int(sent[Sent.user]),
-                    index=r,
-                    warmup=bool(sent[Sent.prompt] < self.warmup),
-                    topic=topics[sent[Sent.prompt]],
-                    input_tokens=int(prompt[Prompts.input]),
-                    max_tokens=int(prompt[Prompts.output]),
-                    send_s=float(sent[Sent.send_ns] / NS_PER_S),
-                    token_times_s=times[r],
-                    end_s=float(sent[Sent.end_ns] / NS_PER_S),
-                    status=200,
-                    error=FAILED if sent[Sent.failed] else "",
-                    expert=int(prompt[Prompts.engine]) if routed else -1,
-                )
-            )
-        return made
+        rows = self.sent
+        count = len(rows)
+        prompts = self.prompts[rows[:, Sent.prompt]]
+        tokens, times_s = self.token_times_s()
+        ends = np.cumsum(tokens)
+        send_s, end_s = (rows[:, column] / NS_PER_S for column in (Sent.send_ns, Sent.end_ns))
+        first_s = np.full(count, np.nan)
+        first_s[tokens > 0] = times_s[(ends - tokens)[tokens > 0]]
+        failed = rows[:, Sent.failed] == 1
+        ok = ~failed & (tokens > 0)
+        ttft_s, e2e_s = (np.where(ok, at - send_s, np.nan) for at in (first_s, end_s))
+        several = np.where(tokens > 1, tokens - 1, np.nan)
+        columns = {
+            "concurrency": np.full(count, concurrency),
+            "user": rows[:, Sent.user] % concurrency,
+            "index": np.arange(count),
+            "warmup": rows[:, Sent.prompt] < self.warmup,
+            "topic": [topics[prompt] for prompt in rows[:, Sent.prompt]],
+            "input_tokens": prompts[:, Prompts.input].astype(np.int64),
+            "max_tokens": prompts[:, Prompts.output].astype(np.int64),
+            "send_s": send_s,
+            "token_times_s": lists(tokens, times_s),
+            "end_s": end_s,
+            "status": np.where(ok | (tokens > 0), ANSWERED, NO_ANSWER),
+            "error": np.where(failed, FAILED, ""),
+            "expert": prompts[:, Prompts.engine].astype(np.int64) if routed else np.full(count, -1),
+            "text": np.full(count, ""),
+            "token_lateness": lists(np.zeros(count, np.int64), np.zeros(0)),
+            "intended_s": send_s,
+            "output_tokens": tokens,
+            "ok": ok,
+            "ttft_s": ttft_s,
+            "tpot_s": (e2e_s - ttft_s) / several,
+            "e2e_s": e2e_s,
+        }
+        return pa.table(columns)
 
-    def token_times_s(self) -> list[list[float]]:
-        """When each token of each request reached its user."""
-        ends: dict[int, Ints] = {}
-        for engine in np.unique(self.segments[:, Segment.engine]):
-            mine = self.segments[self.segments[:, Segment.engine] == engine]
-            ends[int(engine)] = np.concatenate([self.step_ends_ns(segment) for segment in mine])
-        times = []
-        for sent in self.sent:
-            prompt = self.prompts[sent[Sent.prompt]]
-            first = sent[Sent.iteration]
-            mine = ends.get(int(prompt[Prompts.engine]), NOTHING)[
-                first : first + prompt[Prompts.output]
-            ]
-            times.append(((mine + self.loop.reply_delay_ns) / NS_PER_S).tolist())
-        return times
+    def token_times_s(self) -> tuple[Ints, NDArray[np.float64]]:
+        """How many tokens each request received, and when its user did, one request after the
+        other."""
+        segments = self.segments[np.argsort(self.segments[:, Segment.engine], kind="stable")]
+        ends_ns = self.step_ends_ns(segments)
+        engine = self.prompts[self.sent[:, Sent.prompt], Prompts.engine].astype(np.int64)
+        steps = np.zeros(int(engine.max(initial=0)) + 1, np.int64)  # of each engine
+        np.add.at(steps, segments[:, Segment.engine], segments[:, Segment.steps])
+        asked = self.prompts[self.sent[:, Sent.prompt], Prompts.output].astype(np.int64)
+        first = self.sent[:, Sent.iteration]
+        tokens = np.clip(steps[engine] - first, 0, asked)
+        at = (np.cumsum(steps) - steps)[engine] + first
+        times_ns = ends_ns[counting(at, tokens)] + self.loop.reply_delay_ns
+        return tokens, times_ns / NS_PER_S
 
-    def step_ends_ns(self, segment: Ints) -> Ints:
-        """End of every iteration of a segment."""
-        start_ns, context = segment[Segment.start_ns], segment[Segment.context]
-        if context < 0:
-            return np.array([start_ns + segment[Segment.duration_ns]])
-        until_ns = self.tables.until_ns[segment[Segment.decoding]]
-        after = until_ns[context + 1 : context + 1 + segment[Segment.steps]]
-        ends: Ints = after - until_ns[context] + start_ns
+    def step_ends_ns(self, segments: Ints) -> Ints:
+        """End of every iteration of the segments, one after the other."""
+        start_ns, context = segments[:, Segment.start_ns], segments[:, Segment.context]
+        steps, decoding = segments[:, Segment.steps], segments[:, Segment.decoding]
+        until_ns = self.tables.until_ns
+        mixed = context < 0
+        # A step with prompts ends where it was seen to end, the others where the tables say.
+        base = np.where(mixed, segments[:, Segment.duration_ns], -until_ns[decoding, context])
+        row = np.repeat(np.where(mixed, 0, decoding), steps)
+        column = counting(np.where(mixed, -1, context) + 1, steps)
+        ends: Ints = until_ns[row, column] + np.repeat(start_ns + base, steps)
         return ends
+
+
+def counting(first: Ints, counts: Ints) -> Ints:
+    """For each i the numbers first[i], first[i] + 1... `counts[i]` of them, one after the other."""
+    before = np.cumsum(counts) - counts
+    numbers: Ints = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
+    return numbers
+
+
+def lists(counts: Ints, values: NDArray[np.float64]) -> pa.Array:
+    """A column whose row i is a list of the next `counts[i]` values."""
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, values)
 
 
 @compiled

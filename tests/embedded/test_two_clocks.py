@@ -1,5 +1,6 @@
 """One scheduler, two clocks: Triton in real time and the virtual clock tell the same story."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 
 from er.engine.kinds import models
 from er.load import users
+from er.predicted import Study
 from er.results import Prompt
+from er.run_dir import frame
 from er.server.embedded import serve
-from er.simulation.deployment import Delays, deployment_of, simulate_point
 from er.sweep import plan
 from er.tokenizer import llama3
 
@@ -41,34 +43,31 @@ def prompts(config):
 def measured(config, prompts, tmp_path_factory):
     with serve(models(config), config.server, tmp_path_factory.mktemp("run")) as [endpoint]:
         point = users.run_point(endpoint, prompts, USERS, config.load, [].append)
-    return by_prompt(point.requests)
+    return by_prompt(frame(point.requests))
 
 
 @pytest.fixture(scope="module")
 def predicted(config, prompts):
-    deployment = deployment_of(config, Delays(request_s=0.001, reply_s=0.001))
-    return by_prompt(simulate_point(deployment, prompts, [0] * len(prompts), USERS, config.load))
+    clock = replace(config.clock, gateway_s=0, request_s=0.001, reply_s=0.001)
+    played = Study(replace(config, clock=clock)).play(prompts, USERS, record=True)
+    return by_prompt(played.requests().to_pandas())
 
 
 def by_prompt(requests):
     """Measured requests; every prompt asks for another number of tokens."""
-    return {request.max_tokens: request for request in requests if not request.warmup}
+    return requests[~requests.warmup].set_index("max_tokens").sort_index()
 
 
 def test_both_serve_the_same_requests_in_full(measured, predicted, prompts):
-    assert measured.keys() == predicted.keys() == {prompt.output_tokens for prompt in prompts}
-    for tokens, request in measured.items():
-        assert request.ok
-        assert request.output_tokens == predicted[tokens].output_tokens == tokens
-        assert request.input_tokens == predicted[tokens].input_tokens
+    asked = {prompt.output_tokens: prompt.input_tokens for prompt in prompts}
+    for requests in (measured, predicted):
+        assert requests.ok.all()
+        assert requests.input_tokens.to_dict() == asked
+        assert (requests.output_tokens == requests.index).all()
 
 
 def test_measured_points_lie_on_the_predicted_ones(measured, predicted):
-    def median(requests, quantity):
-        return np.median([getattr(request, quantity) for request in requests.values()])
-
-    assert median(measured, "tpot_s") == pytest.approx(median(predicted, "tpot_s"), rel=TPOT_BOUND)
-    assert median(measured, "ttft_s") == pytest.approx(
-        median(predicted, "ttft_s"), abs=TTFT_BOUND_S
-    )
-    assert median(measured, "e2e_s") == pytest.approx(median(predicted, "e2e_s"), rel=TPOT_BOUND)
+    real, virtual = measured.median(numeric_only=True), predicted.median(numeric_only=True)
+    assert real.tpot_s == pytest.approx(virtual.tpot_s, rel=TPOT_BOUND)
+    assert real.ttft_s == pytest.approx(virtual.ttft_s, abs=TTFT_BOUND_S)
+    assert real.e2e_s == pytest.approx(virtual.e2e_s, rel=TPOT_BOUND)

@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from er import run_dir
+from er import predicted, run_dir
 from er.results import Prompt
 from er.simulation import calibrate
-from er.simulation.deployment import Delays, deployment_of, simulate_point
 from er.simulation.recorded import recorded_points, spread
 from er.simulation.validate import published_models
 from er.sweep import plan
@@ -20,17 +19,16 @@ TRUE = {"step_time_scale": 1.5, "host_overhead_s": 0.0012}
 def run(tmp_path_factory):
     """A run whose engine was slower than the tables by a known correction."""
     overrides = [f"engine.{name}={value}" for name, value in TRUE.items()]
+    load = ["load.requests_at_least=40", "routing.policy=random"]
     small = ["engine.max_seq_len=1024", "engine.max_batch_size=32", "engine.max_num_tokens=2048"]
-    [config] = plan(["deployment=e", "load.requests_at_least=40", *overrides, *small])
+    [config] = plan(["deployment=e", *load, *overrides, *small])
     config = replace(config, runs_dir=str(tmp_path_factory.mktemp("runs")))
     made = run_dir.create(config, "0" * 16, {}, {})
-    clock = config.clock
-    deployment = deployment_of(config, Delays(clock.gateway_s, clock.request_s, clock.reply_s))
     random = np.random.default_rng(0)
     prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]
-    experts = random.integers(0, 8, 60).tolist()
+    study = predicted.Study(config)
     for users in (1, 12):
-        made.keep_requests(users, simulate_point(deployment, prompts, experts, users, config.load))
+        made.keep_table(users, study.play(prompts, users, record=True).requests())
     return made
 
 
