@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from er import predicted, sending
-from er.config import Config
+from er.config import Config, Policy
 from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
@@ -43,7 +43,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         if config.deployment.routed and config.load.gateway_probes:
             progress.say("measuring what the gateway costs")
             measure_gateway(config, run, served, ladder[config.load.concurrency[-1]])
-    if config.engine.kind == "simulated":
+    if config.engine.kind == "simulated" and config.routing.policy is not Policy.least_loaded:
         run.write("predicted.json", list(map(asdict, predicted.points(config, ladder))))
 
 
@@ -58,8 +58,15 @@ def serving(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving
             yield Serving(endpoints[0], together)
             return
         progress.say("starting the gateway")
-        router = sending.router_of(config)
-        with gateway.serve(router, endpoints, config.gateway, run.path) as entry:
+        with gateway.serve(
+            sending.router_of(config),
+            endpoints,
+            config.gateway,
+            run.path,
+            config.routing.policy,
+            config.seed,
+            config.routing.shares,
+        ) as entry:
             yield Serving(entry, together)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from er import sending
-from er.config import Arrivals, Config, Load, Policy
+from er.config import Arrivals, Config, Load
 from er.load import arrivals, knee
 from er.points import Point, doubts_of, in_flight_of, measure
 from er.progress import Progress
@@ -152,19 +153,20 @@ def chooser(config: Config) -> Choose:
     experts, policy = config.deployment.experts, config.routing.policy
     if not config.deployment.routed:
         return lambda prompts: np.zeros(len(prompts), np.int64)
-    if policy is Policy.kmeans:
-        return classifier(config)
+    file = sending.router_of(config)
+    if file:
+        return classifier(file)
 
     def blindly(prompts: Sequence[Prompt]) -> Experts:
-        choose = policies.baseline(policy, experts, config.seed)
+        choose = policies.baseline(policy, experts, config.seed, config.routing.shares)
         return np.array([choose("", ()) for _ in prompts])
 
     return blindly
 
 
-def classifier(config: Config) -> Choose:
+def classifier(file: Path) -> Choose:
     """The trained router, which reads each text once."""
-    trained = router.load(sending.router_of(config))
+    trained = router.load(file)
     known: dict[str, int] = {}
 
     def choose(prompts: Sequence[Prompt]) -> Experts:

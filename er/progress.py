@@ -80,7 +80,7 @@ class Progress:
 
     def _where(self) -> str:
         config = self.jobs[self.job]
-        return f"[{self.job + 1}/{len(self.jobs)}] {config.deployment.description}"
+        return f"[{self.job + 1}/{len(self.jobs)}] {config.title}"
 
     def _left(self) -> str:
         if not (self.done and self.measuring_since_s):

@@ -76,7 +76,7 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
             sweep.run(config)
         except ErError as error:
             failed.append(config)
-            cli.fail("er", f"{config.deployment.description}: {error}", 1)
+            cli.fail("er", f"{config.title}: {error}", 1)
         except Exception:
             failed.append(config)
             traceback.print_exc()

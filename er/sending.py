@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from er.config import Config
+from er.config import Config, Policy
 from er.load import arrivals, prompts
 from er.results import Prompt
 from er.routing import cached, corpus
@@ -43,8 +43,10 @@ def _build(config: Config) -> Ladder:
     }
 
 
-def router_of(config: Config) -> Path:
-    """File of the deployment's router, trained when it is not in the cache."""
+def router_of(config: Config) -> Path | None:
+    """File of the deployment's router, trained when it is not in the cache; None for a baseline."""
+    if config.routing.policy is not Policy.kmeans:
+        return None
     return cached.router_for(
         config.routing,
         config.corpus,

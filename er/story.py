@@ -54,14 +54,16 @@ def tags(config: Config, sweep: str) -> dict[str, str]:
     """What MLflow shows beside a run; a simulated engine and a virtual clock are always named."""
     deployment, engine = config.deployment, config.engine.kind
     made = "predicted" if config.clock.kind is ClockKind.virtual else engine
+    policy = {"er.routing_policy": config.routing.policy.value} if deployment.routed else {}
     return {
         "er.clock": config.clock.kind.value,
         "er.deployment": deployment.id,
         "er.engine_kind": engine,
         "er.study_key": study_key(config),
         "er.sweep": sweep,
-        "er.title": f"{deployment.description} ({made})",
+        "er.title": f"{config.title} ({made})",
         "er.workload": config.workload.description,
+        **policy,
     }
 
 

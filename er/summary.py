@@ -46,10 +46,7 @@ def table(runs: Sequence[RunDir]) -> Table:
 
 def legend(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment: what its name in the table stands for."""
-    return [
-        f"{deployment_of(run)}  {run.read('config.json')['deployment']['description']}"
-        for run in runs
-    ]
+    return [f"{deployment_of(run)}  {run.read('run.json')['tags']['er.title']}" for run in runs]
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:

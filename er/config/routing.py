@@ -59,10 +59,17 @@ class Routing:
     starts: int  # fits, of which the tightest is kept
     keep_prices: bool  # balance the load at routing time too, not only while fitting
     policy: Policy = Policy.kmeans  # the others need none of the above
+    shares: list[float] = field(default_factory=list)  # policy=random: weights; empty: equal
 
     def __post_init__(self) -> None:
         require_positive(self, "routing", "clusters", "components", "min_df", "starts")
         require(
             0 < self.max_df <= 1,
             f"routing.max_df is {self.max_df}: give a share in (0, 1]",
+        )
+        require(
+            not self.shares
+            or (self.policy is Policy.random and min(self.shares) >= 0 < sum(self.shares)),
+            f"routing.shares is {self.shares}: give weights of 0 or more, one above 0 at least, "
+            "together with routing.policy=random",
         )

@@ -7,7 +7,7 @@ from er.config.checks import require
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
 from er.config.load import Load
-from er.config.routing import Corpus, Routing
+from er.config.routing import Corpus, Policy, Routing
 from er.config.serving import Gateway, Server
 from er.config.workload import Workload
 
@@ -91,6 +91,12 @@ class Config:
     load: Load
     tracking: Tracking
 
+    @property
+    def title(self) -> str:
+        """The deployment, with the baseline that routes its prompts where one does."""
+        baseline = self.deployment.routed and self.routing.policy is not Policy.kmeans
+        return self.deployment.description + f", {self.routing.policy.value} routing" * baseline
+
     def __post_init__(self) -> None:
         require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")
         need, have = self.deployment.gpus, self.hardware.gpus
@@ -98,6 +104,12 @@ class Config:
             need <= have,
             f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts), "
             f"hardware.{self.hardware.name} has {have}",
+        )
+        shares = len(self.routing.shares)
+        require(
+            not self.deployment.routed or shares in (0, self.deployment.experts),
+            f"routing.shares has {shares} weights, deployment.{self.deployment.id} "
+            f"{self.deployment.experts} experts: give one for each",
         )
         require(
             self.clock.kind is ClockKind.real or self.engine.kind == "simulated",
@@ -114,6 +126,10 @@ class Config:
                 f"clock.failures names expert {failure.expert}, deployment.{self.deployment.id} "
                 f"has {self.deployment.experts}, numbered from 0",
             )
+        require(
+            self.clock.kind is ClockKind.real or self.routing.policy is not Policy.least_loaded,
+            "clock=virtual does not predict routing.policy=least_loaded yet: use clock=real",
+        )
         real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
         require(
             real == small,

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
+from er.config import Policy
 from er.errors import ErError
 from er.gateway import control, relay
 from er.gateway.paths import GENERATE_PATH, METRICS_PATH, READY_PATH
 from er.gateway.state import State
-from er.routing.router import Router
+from er.routing.policies import Choose
 
 BODY_BYTES_AT_MOST = 16 * 2**20
 CONNECT_TIMEOUT_S = 5.0
@@ -41,8 +42,10 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         await runner.cleanup()
 
 
-def application(router: Router, experts: list[str], in_flight_at_most: int) -> web.Application:
-    """The gateway before `experts`: generate_stream URLs, one for each of the router's experts."""
+def application(
+    policy: Policy, choose: Choose, experts: list[str], in_flight_at_most: int
+) -> web.Application:
+    """The gateway before `experts`: generate_stream URLs, by the numbers that `choose` returns."""
     app = web.Application(client_max_size=BODY_BYTES_AT_MOST)
 
     async def with_state(app: web.Application) -> AsyncIterator[None]:
@@ -51,7 +54,7 @@ def application(router: Router, experts: list[str], in_flight_at_most: int) -> w
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             auto_decompress=False,
         ) as session:
-            app[relay.STATE] = State(router, experts, session, in_flight_at_most)
+            app[relay.STATE] = State(policy, choose, experts, session, in_flight_at_most)
             yield
 
     app.cleanup_ctx.append(with_state)

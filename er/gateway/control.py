@@ -8,7 +8,8 @@ from er.gateway.state import State
 
 async def ready(request: web.Request) -> web.Response:
     """200: the gateway listens only after its router has been loaded."""
-    return web.json_response({"experts": len(request.app[STATE].experts)})
+    state = request.app[STATE]
+    return web.json_response({"experts": len(state.experts), "policy": state.policy.value})
 
 
 async def metrics(request: web.Request) -> web.Response:
@@ -18,17 +19,19 @@ async def metrics(request: web.Request) -> web.Response:
 
 def exposition(state: State) -> str:
     """Prometheus' text format, version 0.0.4."""
-    lines = ["# TYPE er_gateway_requests_total counter"]
+    lines = ["# TYPE er_gateway_info gauge", f'er_gateway_info{{policy="{state.policy.value}"}} 1']
+    lines.append("# TYPE er_gateway_requests_total counter")
     for expert, count in enumerate(state.requests):
         lines.append(f'er_gateway_requests_total{{expert="{expert}"}} {count}')
+    lines.append("# TYPE er_gateway_in_flight gauge")
+    for expert, count in enumerate(state.in_flight):
+        lines.append(f'er_gateway_in_flight{{expert="{expert}"}} {count}')
     lines.append("# TYPE er_gateway_errors_total counter")
     for cause, count in sorted(state.errors.items()):
         lines.append(f'er_gateway_errors_total{{cause="{cause}"}} {count}')
     lines += [
-        "# TYPE er_gateway_in_flight gauge",
-        f"er_gateway_in_flight {state.in_flight}",
-        "# TYPE er_gateway_classify_seconds summary",
-        f"er_gateway_classify_seconds_sum {state.classify_s:.9f}",
-        f"er_gateway_classify_seconds_count {state.classified}",
+        "# TYPE er_gateway_choose_seconds summary",
+        f"er_gateway_choose_seconds_sum {state.choose_s:.9f}",
+        f"er_gateway_choose_seconds_count {sum(state.requests)}",
     ]
     return "\n".join(lines) + "\n"

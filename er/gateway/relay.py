@@ -1,4 +1,4 @@
-"""The data plane: classify a prompt, then pass its expert's stream on as it arrives."""
+"""The data plane: choose a prompt's expert, then pass its stream on as it arrives."""
 
 import io
 import json
@@ -11,10 +11,11 @@ from er.gateway.state import State
 
 STATE = web.AppKey("state", State)
 EXPERT_HEADER = "x-er-expert"
+POLICY_HEADER = "x-er-policy"
 
 
 async def generate_stream(request: web.Request) -> web.StreamResponse:
-    """Answer one prompt with the stream of the expert it is classified to.
+    """Answer one prompt with the stream of the expert that the policy chooses.
 
     400 for a body that is no prompt, 429 when too many requests are in flight, 503 when the expert
     cannot be reached, 502 when it breaks off before answering. When the client leaves, aiohttp
@@ -26,15 +27,16 @@ async def generate_stream(request: web.Request) -> web.StreamResponse:
         text = prompt(body)
     except ValueError as error:
         return refusal(state, 400, "bad_request", str(error))
-    if state.in_flight >= state.in_flight_at_most:
-        return refusal(state, 429, "overload", f"{state.in_flight} requests are in flight")
-    expert = classify(state, text)
+    in_flight = sum(state.in_flight)
+    if in_flight >= state.in_flight_at_most:
+        return refusal(state, 429, "overload", f"{in_flight} requests are in flight")
+    expert = choose(state, text)
     state.requests[expert] += 1
-    state.in_flight += 1
+    state.in_flight[expert] += 1
     try:
         return await relay(request, state, expert, body)
     finally:
-        state.in_flight -= 1
+        state.in_flight[expert] -= 1
 
 
 def prompt(body: bytes) -> str:
@@ -49,12 +51,11 @@ def prompt(body: bytes) -> str:
     return text
 
 
-def classify(state: State, text: str) -> int:
+def choose(state: State, text: str) -> int:
     """The expert for a text, with the time it took counted."""
     started = time.perf_counter()
-    expert = state.router.classify(text)
-    state.classify_s += time.perf_counter() - started
-    state.classified += 1
+    expert = state.choose(text, state.in_flight)
+    state.choose_s += time.perf_counter() - started
     return expert
 
 
@@ -67,6 +68,7 @@ async def relay(request: web.Request, state: State, expert: int, body: bytes) ->
                 status=answer.status,
                 headers={
                     EXPERT_HEADER: str(expert),
+                    POLICY_HEADER: state.policy.value,
                     "Content-Type": answer.headers.get("Content-Type", "text/event-stream"),
                 },
             )

@@ -18,9 +18,17 @@ STOP_TIMEOUT_S = 5.0
 
 @contextmanager
 def serve(
-    router: Path, experts: Sequence[Endpoint], gateway: config.Gateway, run_dir: Path
+    router: Path | None,
+    experts: Sequence[Endpoint],
+    gateway: config.Gateway,
+    run_dir: Path,
+    policy: config.Policy = config.Policy.kmeans,
+    seed: int = 0,
+    shares: Sequence[float] = (),
 ) -> Iterator[Endpoint]:
     """Run the gateway before `experts`.
+
+    `router` is for the policy kmeans, `seed` and `shares` are for random.
 
     Its output goes to `run_dir/logs/gateway.log`, the port it has opened to `run_dir/gateway.port`.
 
@@ -30,7 +38,9 @@ def serve(
     require_free(gateway.port)
     port_file = run_dir / "gateway.port"
     port_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "er.gateway", str(router)]
+    command = [sys.executable, "-m", "er.gateway", *([str(router)] if router else [])]
+    command += ["--policy", policy.value, "--seed", str(seed)]
+    command += ["--shares", *map(str, shares)] if shares else []
     command += ["--host", HOST, "--port", str(gateway.port), "--port-file", str(port_file)]
     for expert in experts:
         command += ["--expert", expert.url]

@@ -4,24 +4,26 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from er.routing.router import Router
+from er.config import Policy
+from er.routing.policies import Choose
 
 
 @dataclass
 class State:
     """Shared by the data plane, which counts, and the control plane, which tells."""
 
-    router: Router
+    policy: Policy
+    choose: Choose
     experts: list[str]  # generate_stream URLs, by number of expert
     session: aiohttp.ClientSession
     in_flight_at_most: int
-    in_flight: int = 0
-    requests: list[int] = field(default_factory=list)  # by expert
+    in_flight: list[int] = field(init=False)  # requests now, by expert
+    requests: list[int] = field(init=False)  # ever, by expert
     errors: dict[str, int] = field(default_factory=dict)  # by cause
-    classified: int = 0
-    classify_s: float = 0.0  # summed
+    choose_s: float = 0.0  # summed over all requests
 
     def __post_init__(self) -> None:
+        self.in_flight = [0] * len(self.experts)
         self.requests = [0] * len(self.experts)
 
     def count_error(self, cause: str) -> None:

@@ -12,6 +12,7 @@ from er.config import require
 from er.routing import artefact, corpus
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
+BASELINES = ("policy", "shares")  # of who routes in its place: a router does not depend on them
 CODE = ("balance.py", "clusters.py", "features.py")  # what a trained router depends on
 
 
@@ -53,8 +54,8 @@ def router_for(
 
 
 def training_of(routing: config.Routing) -> dict[str, Any]:
-    """What a trained router depends on: all but who chooses in its place."""
-    return {name: value for name, value in asdict(routing).items() if name != "policy"}
+    """What a trained router depends on."""
+    return {name: value for name, value in asdict(routing).items() if name not in BASELINES}
 
 
 def code_digest() -> str:

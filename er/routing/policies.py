@@ -10,14 +10,16 @@ from er.config import Policy
 Choose = Callable[[str, Sequence[int]], int]
 
 
-def baseline(policy: Policy, experts: int, seed: int) -> Choose:
-    """A choice among experts that does not read the prompt; `seed` is of `random` alone.
+def baseline(policy: Policy, experts: int, seed: int, shares: Sequence[float] = ()) -> Choose:
+    """A choice among experts that does not read the prompt.
+
+    `seed` and `shares`, weights of the experts, equal when empty, are of `random` alone.
 
     Raises ValueError for kmeans, which is no baseline.
     """
     if policy is Policy.random:
         generator = random.Random(seed)
-        return lambda *_: generator.randrange(experts)
+        return lambda *_: generator.choices(range(experts), shares or None)[0]
     if policy is Policy.round_robin:
         turns = cycle(range(experts))
         return lambda *_: next(turns)

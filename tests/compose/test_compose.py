@@ -110,6 +110,12 @@ def test_multirun_over_chosen_deployments() -> None:
         ),
         (["load=trace", "load.trace=a", "load.requests_per_user=1"], "sends what the file has"),
         (["corpus.test_share=1"], r"corpus\.test_share is 1"),
+        (["routing.shares=[1,2]"], "together with routing.policy=random"),
+        (["routing.policy=random", "routing.shares=[0,0]"], "one above 0 at least"),
+        (
+            ["deployment=e", "routing.policy=random", "routing.shares=[1,2]"],
+            r"routing\.shares has 2 weights, deployment\.e 8 experts",
+        ),
         (["routing.policy=fastest"], r"routing\.policy.*kmeans, random, round_robin, least_loaded"),
     ],
 )

@@ -76,19 +76,20 @@ def test_what_triton_refuses_reaches_the_client_unchanged(router, served):
     assert b"error" in answers[0][1]
 
 
-async def test_a_client_that_leaves_frees_its_place_in_the_gateway(served):
+async def test_a_client_that_leaves_frees_its_place_in_the_gateway(router, served):
     gateway, _ = served
+    in_flight = f'er_gateway_in_flight{{expert="{router[0].classify(COOKING)}"}}'
     metrics = gateway.url.replace("/v2/models/ensemble/generate_stream", "/metrics")
     async with aiohttp.ClientSession() as session:
         body = {"text_input": COOKING, "max_tokens": 1000, "stream": True}
         async with session.post(gateway.url, json=body) as response:
             await response.content.readline()
             async with session.get(metrics) as told:
-                assert "er_gateway_in_flight 1" in await told.text()
+                assert f"{in_flight} 1" in await told.text()
             response.close()
         for _ in range(200):
             async with session.get(metrics) as told:
-                if "er_gateway_in_flight 0" in await told.text():
+                if f"{in_flight} 0" in await told.text():
                     return
             await asyncio.sleep(0.02)
     raise AssertionError("the request is still in flight")

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from er import config
 from er.gateway.app import application, listening
 from er.gateway.paths import GENERATE_PATH
 from er.routing import clusters
+from er.routing.policies import Choose, baseline
 from er.routing.router import Router
 
 HOST = "127.0.0.1"
@@ -67,10 +69,13 @@ class Gateway:
         async with self.client.get(path) as response:
             return response.status, await response.text()
 
-    async def is_idle(self) -> None:
-        """Return once no request is in flight."""
+    async def is_idle(self, expert: str = ".") -> None:
+        """Return once no request is in flight at an expert, or at any."""
         for _ in range(500):
-            if "er_gateway_in_flight 0" in (await self.get("/metrics"))[1]:
+            metrics = (await self.get("/metrics"))[1]
+            if set(re.findall(rf'er_gateway_in_flight{{expert="{expert}"}} (\d+)', metrics)) == {
+                "0"
+            }:
                 return
             await asyncio.sleep(0.01)
         raise AssertionError("requests are still in flight")
@@ -95,14 +100,23 @@ Start = Callable[..., Awaitable[Gateway]]
 @pytest.fixture
 async def start(router: Router) -> AsyncIterator[Start]:
     """Start a gateway before two experts of the given answer, or before the given URLs."""
+
+    def choose(policy: config.Policy) -> Choose:
+        if policy is config.Policy.kmeans:
+            return lambda text, _: router.classify(text)
+        return baseline(policy, 2, 0)
+
     async with AsyncExitStack() as stack:
 
         async def build(
-            expert: Expert | None = None, urls: list[str] | None = None, at_most: int = 100
+            expert: Expert | None = None,
+            urls: list[str] | None = None,
+            at_most: int = 100,
+            policy: config.Policy = config.Policy.kmeans,
         ) -> Gateway:
             if expert is not None:
                 urls = [await stack.enter_async_context(expert.serving())] * 2
-            app = application(router, urls or [], at_most)
+            app = application(policy, choose(policy), urls or [], at_most)
             port = await stack.enter_async_context(listening(app, HOST, 0))
             client = aiohttp.ClientSession(f"http://{HOST}:{port}")
             return Gateway(await stack.enter_async_context(client), port)

@@ -12,7 +12,10 @@ async def one_token(_: web.Request, response: web.StreamResponse) -> None:
 
 async def test_a_running_gateway_is_ready(start: Start) -> None:
     gateway = await start(Expert(one_token))
-    assert await gateway.get("/v2/health/ready") == (200, '{"experts": 2}')
+    assert await gateway.get("/v2/health/ready") == (
+        200,
+        '{"experts": 2, "policy": "kmeans"}',
+    )
 
 
 async def test_metrics_count_requests_by_expert(start: Start, router: Router) -> None:
@@ -25,9 +28,8 @@ async def test_metrics_count_requests_by_expert(start: Start, router: Router) ->
     assert status == 200
     assert f'er_gateway_requests_total{{expert="{router.classify(TOPICS["law"])}"}} 3' in lines
     assert f'er_gateway_requests_total{{expert="{router.classify(TOPICS["cooking"])}"}} 1' in lines
-    assert "er_gateway_in_flight 0" in lines
-    assert "er_gateway_classify_seconds_count 4" in lines
-    seconds = [
-        line.split()[1] for line in lines if line.startswith("er_gateway_classify_seconds_s")
-    ]
+    assert 'er_gateway_info{policy="kmeans"} 1' in lines
+    assert 'er_gateway_in_flight{expert="0"} 0' in lines
+    assert "er_gateway_choose_seconds_count 4" in lines
+    seconds = [line.split()[1] for line in lines if line.startswith("er_gateway_choose_seconds_s")]
     assert float(seconds[0]) > 0

@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from er.gateway.relay import EXPERT_HEADER
+from er.config import Policy
+from er.gateway.relay import EXPERT_HEADER, POLICY_HEADER
 from er.routing.router import Router
 from tests.unit.gateway.conftest import HOST, TOPICS, Expert, Start, event
 
@@ -54,6 +55,20 @@ async def test_topics_go_to_experts_of_their_own(start: Start) -> None:
         async with gateway.ask(text) as response:
             chosen.add(response.headers[EXPERT_HEADER])
     assert chosen == {"0", "1"}
+
+
+async def test_least_loaded_avoids_the_expert_that_is_busy(start: Start) -> None:
+    gateway = await start(Expert(endless), policy=Policy.least_loaded)
+    async with gateway.ask("court") as one, gateway.ask("court") as two:
+        assert [answer.headers[EXPERT_HEADER] for answer in (one, two)] == ["0", "1"]
+        assert one.headers[POLICY_HEADER] == "least_loaded"
+        two.close()
+        await gateway.is_idle(expert="1")
+        async with gateway.ask("court") as three:
+            assert three.headers[EXPERT_HEADER] == "1"
+            three.close()
+        one.close()
+    await gateway.is_idle()
 
 
 async def test_a_token_does_not_wait_for_the_next(start: Start) -> None:

@@ -63,6 +63,17 @@ def test_it_relays_and_is_gone_afterwards(path: Path, expert: Endpoint, tmp_path
     assert "2 experts" in (tmp_path / "logs" / "gateway.log").read_text()
 
 
+def test_a_baseline_needs_no_router(expert: Endpoint, tmp_path: Path) -> None:
+    policy = config.Policy.round_robin
+    with serve(None, [expert, expert], ANY_PORT, tmp_path, policy) as endpoint:
+        chosen = []
+        for _ in range(3):
+            with urllib.request.urlopen(endpoint.url, b'{"text_input": ""}', timeout=30) as answer:
+                assert answer.headers["x-er-policy"] == "round_robin"
+                chosen.append(answer.headers["x-er-expert"])
+    assert chosen == ["0", "1", "0"]
+
+
 def test_a_busy_port_is_named_before_anything_starts(
     path: Path, expert: Endpoint, tmp_path: Path
 ) -> None:
@@ -89,7 +100,9 @@ def test_a_router_for_another_number_of_experts_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        ([], 2, "required: router, --expert"),
+        ([], 2, "required: --expert"),
+        (["--expert", "http://x"], 2, "give a ROUTER to the policy kmeans, and to no other"),
+        (["r.npz", "--expert", "http://x", "--policy", "random"], 2, "and to no other"),
         (["r.npz", "--expert", "http://x", "--port", "many"], 2, "invalid int value: 'many'"),
         (["absent.npz", "--expert", "http://x"], 1, "there is no router at absent.npz"),
     ],

@@ -18,6 +18,13 @@ def test_random_is_even_and_repeats_with_its_seed() -> None:
     assert all(850 < count < 1150 for count in Counter(chosen).values())
 
 
+def test_random_follows_its_shares() -> None:
+    choose = baseline(Policy.random, 3, 0, [2, 0, 1])
+    counts = Counter(choose("", IDLE) for _ in range(3000))
+    assert counts[1] == 0
+    assert 1900 < counts[0] < 2100
+
+
 def test_round_robin_takes_turns() -> None:
     choose = baseline(Policy.round_robin, 3, 0)
     assert [choose(text, IDLE) for text in "abcdefg"] == [0, 1, 2, 0, 1, 2, 0]
