@@ -11,7 +11,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
@@ -60,7 +61,21 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
     """
     register_schema()
     with checked(), initialize_config_dir(str(CONF), version_base="1.3"):
-        return [_compose(job) for job in _jobs(list(overrides), multirun)]
+        parser = OverridesParser.create()
+        parsed = parser.parse_overrides(list(overrides))
+        swept = [override for override in parsed if override.is_sweep_override()]
+        single = [o.input_line for o in parsed if o not in swept and o.input_line]
+        first = compose("config", overrides=single, return_hydra_config=True)
+        params = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
+        if multirun or first.hydra.mode is RunMode.MULTIRUN:
+            asked = parser.parse_overrides([*params, *overrides])
+            jobs = BasicSweeper.split_arguments(asked, None)[0]
+            return [to_config(compose("config", overrides=job)) for job in jobs]
+        if swept:
+            raise ConfigError(f"{swept[0].input_line} names several values: add -m to run each")
+        with open_dict(first):
+            del first["hydra"]
+        return [to_config(first)]
 
 
 @contextmanager
@@ -118,21 +133,6 @@ def overrides_of(arguments: Sequence[str]) -> tuple[list[str], bool]:
     return overrides, multirun
 
 
-def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
-    parser = OverridesParser.create()
-    parsed = parser.parse_overrides(overrides)
-    fixed = [o.input_line for o in parsed if not o.is_sweep_override() and o.input_line]
-    hydra = compose("config", overrides=fixed, return_hydra_config=True).hydra
-    swept = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
-    if not (multirun or swept):
-        for override in parsed:
-            if override.is_sweep_override():
-                raise ConfigError(f"{override.input_line} names several values: add -m to run each")
-        return [overrides]
-    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-    return BasicSweeper.split_arguments(parser.parse_overrides(params + overrides), None)[0]
-
-
 def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:
     """An override with `+` can add a key to a typed node; no such key is left unread."""
     for key, known in composed.items():
@@ -143,7 +143,3 @@ def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:
             raise ConfigError(unknown_key(name, [place + f for f in value.__dataclass_fields__]))
         if isinstance(known, DictConfig):
             _refuse_unknown(known, getattr(value, str(key)), f"{name}.")
-
-
-def _compose(job: list[str]) -> Config:
-    return to_config(compose("config", overrides=job))
