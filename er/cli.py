@@ -20,7 +20,7 @@ def run(name: str, work: Callable[[], int], kept: str) -> int:
 
     `name` begins the line that says what went wrong; `kept` tells what an interruption left.
     """
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         return work()
     except ErError as error:
@@ -29,6 +29,8 @@ def run(name: str, work: Callable[[], int], kept: str) -> int:
         return fail(name, f"interrupted: {kept}", 130)
     except Terminated:
         return fail(name, f"terminated: {kept}", 143)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fail(name: str, message: object, code: int) -> int:

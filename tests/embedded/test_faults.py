@@ -1,6 +1,5 @@
 """What the command line says when the machine is not as it must be; Triton is never started."""
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -8,79 +7,105 @@ from pathlib import Path
 
 import pytest
 
-from er import story, sweep
-from er.errors import ErError
+from er import run, story, sweep
+from er.errors import ConfigError, ErError
 from er.routing import corpus
 
 ROOT = Path(__file__).parent.parent.parent
+FIG4_A = ["+experiment=fig4", "deployment=a"]
 
 
-def er_run(*overrides: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "er.run", "+experiment=fig4", "deployment=a", *overrides],
+def refusal(
+    capsys: pytest.CaptureFixture[str], *overrides: str, kind: type[ErError] = ErError
+) -> str:
+    """The line with which a run is refused before anything is started."""
+    with pytest.raises(kind) as refused:
+        run.answer([*FIG4_A, *overrides])
+    assert "\n" not in str(refused.value)
+    assert "starting" not in capsys.readouterr().out
+    return str(refused.value)
+
+
+def test_a_bad_request_ends_with_one_line_and_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "er.run", *FIG4_A, "deployment.tp=3"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-
-
-def assert_one_line(done: "subprocess.CompletedProcess[str]", code: int, says: str) -> None:
-    assert done.returncode == code, done.stdout + done.stderr
-    assert says in done.stderr
-    assert done.stderr.startswith("er: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert "starting" not in done.stdout
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("er: deployment.tp is 3")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("deployment.tp=3", "deployment.tp is 3"),
         ("load.nothing=1", "load.nothing"),
         ("deployment=z", "Could not find 'deployment/z'"),
+        ("figure=fig99", "figure is fig99"),
+        ("--nothing", "--nothing is not known"),
     ],
 )
-def test_a_bad_request_ends_with_code_2(override: str, says: str) -> None:
-    assert_one_line(er_run(override), 2, says)
+def test_a_bad_request_is_refused(
+    override: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refusal(capsys, override, kind=ConfigError)
 
 
-def test_a_runs_dir_that_cannot_be_written_ends_with_code_1(tmp_path: Path) -> None:
+def test_a_runs_dir_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
-    done = er_run(f"runs_dir={tmp_path}/file", "tracking.uri=sqlite:///:memory:")
-    assert_one_line(done, 1, f"cannot write runs to runs_dir {tmp_path}/file")
+    says = refusal(capsys, f"runs_dir={tmp_path}/file", "tracking.uri=sqlite:///:memory:")
+    assert says.startswith(f"cannot write runs to runs_dir {tmp_path}/file")
 
 
-def test_an_mlflow_store_that_cannot_be_opened_ends_with_code_1(tmp_path: Path) -> None:
+def test_an_mlflow_store_that_cannot_be_opened_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mlflow.db").write_text("no database")
-    assert_one_line(er_run(f"runs_dir={tmp_path}"), 1, "mlflow.db is not an SQLite database")
+    assert "mlflow.db is not an SQLite database" in refusal(capsys, f"runs_dir={tmp_path}")
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
-def test_a_busy_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+def test_a_busy_port_is_named_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        done = er_run(f"runs_dir={tmp_path}", f"server.http_port={port}")
-    assert_one_line(done, 1, f"server.http_port {port} cannot be opened")
+        says = refusal(capsys, f"runs_dir={tmp_path}", f"server.http_port={port}")
+    assert says.startswith(f"server.http_port {port} cannot be opened")
 
 
 def test_a_corrupted_corpus_cache_is_named(tmp_path: Path, cache_dir: Path) -> None:
-    overrides = ["+experiment=fig4", "deployment=d", f"runs_dir={tmp_path}/runs"]
-    [config] = sweep.plan([*overrides, f"cache_dir={tmp_path}/cache"])
-    corpus.load(config.corpus, cache_dir)  # downloads at most once for all tests
-    shutil.copytree(cache_dir / "packages", tmp_path / "cache" / "packages")
-    story.check([config])
-    [cached] = (tmp_path / "cache" / "corpora").iterdir()
-    cached.write_bytes(cached.read_bytes()[:1000])
-    with pytest.raises(ErError, match=cached.name):
+    [config] = sweep.plan([*FIG4_A, f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"])
+    corpus.load(config.corpus, cache_dir)  # made at most once for all tests
+    damaged = corpus.cache_path(config.corpus, tmp_path / "cache")
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(corpus.cache_path(config.corpus, cache_dir).read_bytes()[:1000])
+    with pytest.raises(ErError, match=damaged.name):
         story.check([config])
 
 
-def test_hydra_shows_the_configuration_without_running_it() -> None:
-    done = er_run("--cfg", "job")
-    assert done.returncode == 0, done.stderr
-    assert "description: Llama 3 70B INT8, TP=4" in done.stdout
-    assert "checking" not in done.stdout
+def test_hydra_shows_the_configuration_without_running_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["er.run", *FIG4_A, "--cfg", "job"])
+    assert run.main() == 0
+    shown = capsys.readouterr().out
+    assert "description: Llama 3 70B INT8, TP=4" in shown
+    assert "checking" not in shown
+
+
+def test_hydra_refuses_in_one_line_what_it_cannot_show(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["er.run", "--cfg", "job", "load.nothing=1"])
+    assert run.main() == 2
+    assert capsys.readouterr().err.startswith("er: load.nothing is not a known key")
