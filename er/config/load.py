@@ -7,10 +7,11 @@ from er.config.checks import require, require_positive
 
 
 class LoadClient(Enum):
-    """What carries the requests: aiohttp, or plain sockets in processes of their own."""
+    """What carries requests: aiohttp, plain sockets in processes of their own, or Triton's gRPC."""
 
     aiohttp = "aiohttp"
     sockets = "sockets"
+    grpc = "grpc"
 
 
 class Arrivals(Enum):

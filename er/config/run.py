@@ -6,7 +6,7 @@ from enum import Enum
 from er.config.checks import require
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
-from er.config.load import Load
+from er.config.load import Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
 from er.config.serving import Gateway, Server
 from er.config.workload import Workload
@@ -129,6 +129,11 @@ class Config:
         require(
             self.clock.kind is ClockKind.real or self.routing.policy is not Policy.least_loaded,
             "clock=virtual does not predict routing.policy=least_loaded yet: use clock=real",
+        )
+        require(
+            self.load.client is not LoadClient.grpc or not self.deployment.routed,
+            f"load.client=grpc cannot reach deployment.{self.deployment.id}: its gateway speaks "
+            "HTTP: choose load.client=sockets",
         )
         real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
         require(

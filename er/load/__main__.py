@@ -1,7 +1,8 @@
 """`python -m er.load target=URL load.concurrency=[1,10,100]`: the load generator by itself.
 
-target is Triton's generate_stream or OpenAI's (chat/)completions; model names the model for the
-latter. Everything else overrides the configuration.
+target is Triton's generate_stream, Triton's gRPC as grpc://host:port/MODEL (grpcs:// with TLS), or
+OpenAI's (chat/)completions, where model names the model. Everything else overrides the
+configuration.
 Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
 """
 
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.load import alone
+from er.load.users import require_speaks
 from er.results import Endpoint
 from er.sweep import overrides_of, plan
 
@@ -52,16 +54,27 @@ def asked(arguments: list[str]) -> tuple[Endpoint, Config]:
             own[key] = value
         else:
             rest.append(argument)
-    url = urlsplit(own.get("target", ""))
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigError(
-            "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
-            "or an address that ends with /v1/chat/completions"
-        )
+    endpoint = _endpoint(own.get("target", ""), own.get("model", "model"))
+    if endpoint.grpc_address:
+        rest = ["load.client=grpc", *rest]
     configs = plan(*overrides_of(rest))
     if len(configs) > 1:
         raise ConfigError("one target takes one load: leave out -m and +experiment")
-    return Endpoint(own["target"], own.get("model", "model")), configs[0]
+    require_speaks(endpoint, configs[0].load.client)
+    return endpoint, configs[0]
+
+
+def _endpoint(target: str, model: str) -> Endpoint:
+    """The server that is meant. Raises ConfigError when that cannot be told."""
+    url = urlsplit(target)
+    if url.hostname and url.scheme in ("http", "https"):
+        return Endpoint(target, model)
+    if url.hostname and url.scheme in ("grpc", "grpcs") and url.path.strip("/"):
+        return Endpoint(target, url.path.strip("/"), grpc_address=url.netloc)
+    raise ConfigError(
+        "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
+        "grpc://host:port/NAME, or an address that ends with /v1/chat/completions"
+    )
 
 
 def _fail(error: object, status: int) -> int:

@@ -42,11 +42,16 @@ def enter(events: Sequence[bytes], times_s: Sequence[float], request: Request) -
     Raises BadAnswerError, after what came before it was entered, at an event that is the server's
     error or not of the contract, and when there is no token.
     """
-    texts: list[str] = []
     if events and events[-1] == OPENAI_END:
         events, times_s = events[:-1], times_s[:-1]
+    enter_fields(_decoded(events), times_s, request)
+
+
+def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> None:
+    """Enter events whose fields are known. Raises as `enter`."""
+    texts: list[str] = []
     try:
-        for fields, time_s in zip(_decoded(events), times_s, strict=True):
+        for fields, time_s in zip(events, times_s, strict=True):
             if not isinstance(fields, dict):
                 raise BadAnswerError(f"not an object in an event: {short(fields)}")
             if fields.get("error"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from er.config import Load
+from er.config import Load, LoadClient
 from er.load.effort import PointLoad
 from er.results import Request
 
@@ -92,8 +92,10 @@ def in_flight_share(requests: Sequence[Request], users: int) -> float:
 
 
 def _mend(load: Load) -> str:
-    if load.client.value == "aiohttp":
+    if load.client is LoadClient.aiohttp:
         return "set load.client=sockets, or use fewer users"
+    if load.client is LoadClient.grpc:
+        return "use fewer users, or HTTP with load.client=sockets"
     return f"use more load.workers (now {load.workers}), a free core, or fewer users"
 
 

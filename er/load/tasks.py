@@ -1,25 +1,40 @@
-"""All users as tasks of one event loop, over aiohttp."""
+"""All users as tasks of one event loop, over aiohttp or gRPC."""
 
 import asyncio
 import resource
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
-from er.load import client, lag, loop
+from er.load import lag, loop
 from er.load.effort import Effort
 from er.load.plan import Plan, Work
-from er.results import Endpoint, Request
+from er.results import Endpoint, Prompt, Request
+
+
+class Sender(Protocol):
+    """What `er.load.client` and `er.load.triton_grpc` have in common."""
+
+    async def connect(self, endpoint: Endpoint, connections: int) -> None:
+        """Connect before the clock starts."""
+
+    async def send(self, endpoint: Endpoint, prompt: Prompt, request: Request) -> None:
+        """Send `prompt` and fill in `request`; a fault of the server becomes its error."""
+
+
+Opening = AbstractAsyncContextManager[Sender]
 
 
 def drive(
-    endpoint: Endpoint, plan: Plan, timeout_s: float, on_request: Callable[[Request], None]
+    endpoint: Endpoint, plan: Plan, opening: Opening, on_request: Callable[[Request], None]
 ) -> Effort:
-    """Send all of the plan; `on_request` gets each request as it ends."""
-    return loop.run(lambda: _drive(endpoint, plan, timeout_s, on_request))
+    """Send all of the plan with what `opening` gives; `on_request` gets each request as it ends."""
+    return loop.run(lambda: _drive(endpoint, plan, opening, on_request))
 
 
 async def _drive(
-    endpoint: Endpoint, plan: Plan, timeout_s: float, on_request: Callable[[Request], None]
+    endpoint: Endpoint, plan: Plan, opening: Opening, on_request: Callable[[Request], None]
 ) -> Effort:
     async def carry(work: Work | None) -> None:
         while work and not plan.hopeless:
@@ -32,7 +47,7 @@ async def _drive(
             work = plan.after(request, request.end_s - started_s)
 
     effort = Effort()
-    async with client.opened(timeout_s) as sender:
+    async with opening as sender:
         await sender.connect(endpoint, len(plan.users))
         works = plan.start()
         started_s, cpu_s = time.monotonic(), time.process_time()

@@ -1,16 +1,21 @@
 """N users at once, who send their prompts as the load says."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from er.config import Load, LoadClient
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 from er.load import workers
 from er.load.effort import PointLoad
 from er.load.plan import Plan
 from er.load.worker import Job
 from er.results import Endpoint, Prompt, Request
 
-__all__ = ["PointLoad", "run_point"]
+if TYPE_CHECKING:
+    from er.load import tasks
+
+__all__ = ["PointLoad", "require_speaks", "run_point"]
 
 
 def run_point(
@@ -41,21 +46,38 @@ def run_point(
         on_request(request)
 
     timeout_s = load.request_timeout_s
+    require_speaks(endpoint, load.client)
     if load.client is LoadClient.sockets:
-        _require_plain_http(endpoint)
         processes = min(load.workers, users)
         plans = [Plan(prompts, users, load, at, processes) for at in range(processes)]
         for effort in workers.drive([Job(endpoint, plan, timeout_s) for plan in plans], keep):
             point.add(effort)
     else:
-        from er.load import tasks  # here, so that plain sockets do without aiohttp's memory
+        from er.load import tasks  # here, so that plain sockets do without its memory
 
-        point.add(tasks.drive(endpoint, Plan(prompts, users, load), timeout_s, keep))
+        opening = _opening(load.client, endpoint, timeout_s)
+        point.add(tasks.drive(endpoint, Plan(prompts, users, load), opening, keep))
     return point
 
 
-def _require_plain_http(endpoint: Endpoint) -> None:
-    if not endpoint.url.startswith("http://"):
-        raise ErError(
-            f"load.client=sockets speaks plain HTTP, not {endpoint.url}: choose load.client=aiohttp"
+def require_speaks(endpoint: Endpoint, client: LoadClient) -> None:
+    """Raise ConfigError unless `client` speaks what `endpoint` does."""
+    schemes = {LoadClient.aiohttp: ("http", "https"), LoadClient.sockets: ("http",)}
+    spoken = {name for name, known in schemes.items() if urlsplit(endpoint.url).scheme in known}
+    if endpoint.grpc_address:
+        spoken.add(LoadClient.grpc)
+    if client not in spoken:
+        raise ConfigError(
+            f"load.client={client.value} does not speak {endpoint.url}: choose load.client="
+            + " or ".join(sorted(name.value for name in spoken))
         )
+
+
+def _opening(client: LoadClient, endpoint: Endpoint, timeout_s: float) -> "tasks.Opening":
+    if client is LoadClient.grpc:
+        from er.load import triton_grpc
+
+        return triton_grpc.opened(timeout_s, endpoint)
+    from er.load import client as http_client
+
+    return http_client.opened(timeout_s)

@@ -86,6 +86,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["deployment=a,e"], "add -m"),
         (["+experiment=fig99"], "Could not find 'experiment/fig99'"),
         (["deployment=d", "deployment.experts=16"], "needs 16 GPUs .* has 8"),
+        (["deployment=e", "load.client=grpc"], "load.client=grpc cannot reach deployment.e"),
         (["engine.kind=real"], r"engine\.kind is real"),
         (["engine=smollm2"], "engine=smollm2 and deployment=smollm2 go together"),
         (["engine.kv_cache_free_gpu_mem_fraction=1.5"], "kv_cache_free_gpu_mem_fraction is 1.5"),

@@ -24,9 +24,9 @@ Asked = dict[str, Any]
 Writer = asyncio.StreamWriter
 
 
-@pytest.fixture(params=list(LoadClient), autouse=True)
+@pytest.fixture(params=[LoadClient.aiohttp, LoadClient.sockets], autouse=True)
 def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LoadClient:
-    """Every test drives either client: they have one behaviour."""
+    """Every test drives either client of HTTP: they have one behaviour."""
     monkeypatch.setitem(fakes.LOAD, "client", request.param)
     chosen: LoadClient = request.param
     return chosen

@@ -1,0 +1,159 @@
+"""One streamed request over Triton's gRPC, with NVIDIA's client: like `er.load.client` over HTTP.
+
+All requests share one HTTP/2 connection, a stream each; the stream's end is the answer's end. The
+kernel's receive stamps do not reach this far up: a token's time is when the event loop got it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import InferInput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+
+from er.load import answer
+from er.load.answer import BadAnswerError
+from er.load.client import CONNECT_TIMEOUT_S
+from er.results import Endpoint, Prompt, Request
+
+OK = 200  # what a stream that was answered counts as, as over HTTP
+WORDS = {  # what gRPC says of a connection, and the words that its requests are counted by
+    "connection refused": "connection refused",
+    "dns resolution failed": "host name not found",
+    "domain name not found": "host name not found",
+    "handshake": "TLS failed",
+    "ssl": "TLS failed",
+    "goaway": "connection closed",
+    "socket closed": "connection reset",
+    "connection reset": "connection reset",
+}
+
+
+@dataclass
+class Client:
+    """Sends prompts to the models of one server."""
+
+    server: Any  # InferenceServerClient
+    timeout_s: float  # of a whole request
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each model takes
+
+    async def connect(self, endpoint: Endpoint, _connections: int) -> None:
+        """Connect, and ask what the model takes. A server that refuses is found out later."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._learn(endpoint.model)
+        except (TimeoutError, InferenceServerException, BadAnswerError):
+            pass
+
+    async def send(self, endpoint: Endpoint, prompt: Prompt, request: Request) -> None:
+        """Send `prompt` and fill in `request`; a fault of the server becomes its error."""
+        results: list[Any] = []
+        times_s: list[float] = []
+        request.send_s = time.monotonic()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                asked = await self._asked(endpoint.model, prompt)
+                request.send_s = time.monotonic()
+                await self._stream(asked, request, results, times_s)
+        except TimeoutError:
+            request.error = f"timeout after {self.timeout_s:g} s"
+        except (InferenceServerException, grpc.RpcError, BadAnswerError) as error:
+            request.error = cause(error, bool(results))
+        request.end_s = request.end_s or time.monotonic()
+        try:
+            answer.enter_fields(map(_fields, results), times_s, request)
+        except BadAnswerError as error:
+            request.error = request.error or str(error)
+
+    async def _asked(self, model: str, prompt: Prompt) -> dict[str, Any]:
+        inputs = self.inputs.get(model) or await self._learn(model)
+        values = {"text_input": prompt.text.encode(), "max_tokens": prompt.output_tokens}
+        return {
+            "model_name": model,
+            "inputs": [
+                _input(inputs[name], value)
+                for name, value in (values | {"stream": True}).items()
+                if name in inputs
+            ],
+        }
+
+    async def _learn(self, model: str) -> dict[str, Any]:
+        """The inputs of the model: their types and shapes differ from server to server."""
+        metadata = await self.server.get_model_metadata(model)
+        inputs = {tensor.name: tensor for tensor in metadata.inputs}
+        if "text_input" not in inputs:
+            raise BadAnswerError(f"model {model} takes no text_input, but {', '.join(inputs)}")
+        self.inputs[model] = inputs
+        return inputs
+
+    async def _stream(
+        self, asked: dict[str, Any], request: Request, results: list[Any], times_s: list[float]
+    ) -> None:
+        stream = self.server.stream_infer(_once(asked))
+        try:
+            async for result, error in stream:
+                now_s = time.monotonic()
+                request.status = OK
+                if error:
+                    raise BadAnswerError(f"server error: {answer.short(error.message())}")
+                results.append(result)
+                times_s.append(now_s)
+            request.end_s = time.monotonic()
+        finally:
+            stream.cancel()  # or Triton would go on with what nobody awaits
+
+
+@asynccontextmanager
+async def opened(timeout_s: float, endpoint: Endpoint) -> AsyncIterator[Client]:
+    """A client of the server at `endpoint`."""
+    secure = endpoint.url.startswith("grpcs")
+    server = InferenceServerClient(endpoint.grpc_address, ssl=secure)
+    try:
+        yield Client(server, timeout_s)
+    finally:
+        await server.close()
+
+
+def cause(error: Exception, begun: bool) -> str:
+    """A fault in the words that its requests are counted by; `begun`: after the first token."""
+    if isinstance(error, BadAnswerError):
+        return str(error)
+    if isinstance(error, InferenceServerException):  # of a call that is no stream
+        status, said = str(error.status()), str(error.message())
+    else:
+        assert isinstance(error, grpc.aio.AioRpcError)
+        status, said = str(error.code()), str(error.details())
+    for sign, words in WORDS.items():
+        if sign in said.lower():
+            return "connection broke inside the stream" if begun else words
+    return answer.short(f"gRPC {status.removeprefix('StatusCode.')}: {said}")
+
+
+async def _once(asked: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield asked
+
+
+def _input(tensor: Any, value: object) -> Any:
+    """One value in the shape that the model gives its input, the batch included."""
+    made = InferInput(tensor.name, [1] * len(tensor.shape), tensor.datatype)
+    array = np.array([value], dtype=triton_to_np_dtype(tensor.datatype))
+    made.set_data_from_numpy(array.reshape([1] * len(tensor.shape)))
+    return made
+
+
+def _fields(result: Any) -> dict[str, object]:
+    """A response as an event of generate_stream would tell it."""
+    fields: dict[str, object] = {}
+    text = result.as_numpy("text_output")
+    if text is not None and text.size:
+        fields["text_output"] = text.flat[0].decode(errors="replace")
+    lateness = result.as_numpy("token_lateness")
+    if lateness is not None and lateness.size:
+        fields["token_lateness"] = lateness.ravel().tolist()
+    return fields
