@@ -40,7 +40,7 @@ class Load:
     request_timeout_s: float
     gateway_probes: int  # pairs of requests, direct and through the gateway
     max_token_lateness: float  # median, as a share of an engine step
-    max_loop_lag_s: float  # 99th percentile of the client's event-loop lag
+    max_loop_lag_s: float  # of the client, 99th percentile: of its loop, its reads, late sends
     duration_s: float = 0.0  # no request begins after it; 0 where requests_per_user ends a point
     steady_state: bool = False  # leave out the transient that a point begins with
     client: LoadClient = LoadClient.aiohttp

@@ -63,7 +63,7 @@ class Streams:
         url = urlsplit(endpoint.url)
         self.timeout_s = timeout_s
         self.on_done = on_done
-        self.turns_s = times()  # how long each turn kept others waiting
+        self.turns_s = times()  # how long each turn, or a late wake, kept others waiting
         self.read_delays_s = times()  # from the kernel's stamp to the read, of every read
         self._address = _resolve(url.hostname or "", url.port or 80)
         self._poll = select.epoll()
@@ -100,6 +100,7 @@ class Streams:
 
     def turn(self, wait_s: float) -> bool:
         """Wait for news at most `wait_s`, and handle all of it; False when there was none."""
+        due_s = time.monotonic() + wait_s
         if wait_s and not self._failed:
             select.select(
                 [self._poll], [], [], wait_s
@@ -118,8 +119,8 @@ class Streams:
             else:
                 self._read(slot, offset_s)
         self._settle()
-        if ready:
-            self.turns_s.append(time.monotonic() - woke_s)
+        if ready or woke_s > due_s:
+            self.turns_s.append(time.monotonic() - min(woke_s, due_s))
         return bool(ready)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from er.load.sockets import Slot, Streams
 from er.results import Endpoint, Request
 
 READY = "ready"
-IDLE_TURN_S = 0.1  # a turn without news still looks at the clock
+IDLE_TURN_S = 0.005  # a turn without news still looks at the clock: a stop is seen from then on
 REPORT_WITHIN_S = 0.5
 GO = b"\n"
 

@@ -102,7 +102,7 @@ def test_a_run_can_be_published(serve: Serve, tmp_path: Path) -> None:
     assert published.info.run_name.startswith("LLAMA: http://127.0.0.1:")
     assert published.info.status == "FINISHED"
     assert {"requests", "invalid/requests"} & set(published.data.metrics)
-    assert published.data.params["load.client"] == "aiohttp"
+    assert published.data.params["load.client"] == "sockets"
 
 
 @pytest.mark.parametrize(("store", "status"), [("mlflow.db", 0), ("missing/mlflow.db", 1)])

@@ -3,10 +3,11 @@
 import math
 from array import array
 
+import numpy as np
 import pytest
 
-from er.config import Arrivals
-from er.load.proof import doubts, in_flight_share, prove
+from er.config import Arrivals, LoadClient
+from er.load.proof import doubts, in_flight_share, lag_s, prove
 from er.load.users import PointLoad
 from er.results import Request
 from tests.unit.load.fakes import load
@@ -62,3 +63,21 @@ def test_an_open_loop_that_sends_late_is_named() -> None:
     late.intended_s = 0.5
     (doubt,) = doubts(prove(PointLoad(requests=[late], busy=False), 1), settings)
     assert doubt.startswith("requests left late: 500.0 ms")
+
+
+def test_a_stall_counts_for_as_long_as_it_lasts() -> None:
+    turns_s = [0.0001] * 10_000
+    assert lag_s(turns_s, 0.99, 10) < 0.0001
+    assert lag_s([*turns_s, 0.5], 0.99, 10) == pytest.approx(0.4, abs=0.001)  # not hidden by many
+    assert lag_s([0.002] * 5000, 0.99, 10) == pytest.approx(0.00198)  # a loop that is never free
+    waits_s = np.concatenate([np.random.default_rng(0).uniform(0, 0.3, 3000), np.zeros(7000)])
+    assert lag_s([0.3], 0.9, 1) == pytest.approx(np.quantile(waits_s, 0.9), abs=0.01)
+    assert math.isnan(lag_s([], 0.99, 10))
+
+
+def test_late_reads_are_named() -> None:
+    point = PointLoad(array("d", [0.0]), array("d", [0.02] * 100), wall_s=8)
+    point.requests = [span(0, 0, 4), span(0, 4, 8)]
+    (doubt,) = doubts(prove(point, 1), load(client=LoadClient.sockets))
+    assert doubt.startswith("what had arrived was read late: 20.0 ms")
+    assert "load.workers (now 1), free cores or another node" in doubt
