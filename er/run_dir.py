@@ -12,7 +12,6 @@ runs/<experiment>/<started>-<deployment>-<key>/
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,8 +28,6 @@ from er.config import Config
 from er.errors import ErError
 from er.points import Point, Summary
 from er.results import Request
-
-FLUSH_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,12 @@ class RunDir:
     def request_log(self, users: int) -> Iterator["RequestLog"]:
         """A log of one point's requests: lines while they come, a Parquet file at the end.
 
-        What was logged is kept whatever ends the block; a killed process loses a second at most.
+        What was logged is kept whatever ends the block, a killed process too.
         """
         lines = self.path / "requests" / f"c{users:04d}.jsonl"
         requests: list[Request] = []
         try:
-            with lines.open("w") as file:
+            with lines.open("w", buffering=1) as file:
                 yield RequestLog(file, requests)
         finally:
             if requests:
@@ -108,15 +105,11 @@ class RequestLog:
 
     file: IO[str]
     requests: list[Request]
-    flushed_s: float = 0.0
 
     def add(self, request: Request) -> None:
         """Keep one completed request."""
         self.requests.append(request)
         self.file.write(json.dumps(vars(request)) + "\n")
-        if time.monotonic() - self.flushed_s > FLUSH_EVERY_S:
-            self.file.flush()
-            self.flushed_s = time.monotonic()
 
 
 def create(config: Config, key: str, provenance: dict[str, Any], tags: dict[str, str]) -> RunDir:

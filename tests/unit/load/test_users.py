@@ -133,6 +133,12 @@ async def http_429(_: Asked, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 429 Slow down\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n")
 
 
+async def error_body(_: Asked, writer: Writer) -> None:
+    body = b'{"error": "no KV cache"}'
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+    writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
+
+
 async def web_page(_: Asked, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello")
 
@@ -172,6 +178,12 @@ async def stall(_: Asked, writer: Writer) -> None:
         (error_event, 200, "server error: no KV cache", 1),
         (http_500, 500, "HTTP 500: model is gone", 0),
         (http_429, 429, "HTTP 429", 0),
+        (
+            error_body,
+            200,
+            "content type application/json is no event stream: no KV cache",
+            0,
+        ),
         (web_page, 200, "content type text/html is no event stream: hello", 0),
         (reset, 200, "connection broke inside the stream", 1),
         (closed_early, 0, "connection closed before an answer", 0),
