@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from er.config import Config
 from er.errors import ConfigError
 from er.simulation.batching import Batch, limits_of
-from er.simulation.closed_loop import Loop, simulate, tables_of
+from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, step_cost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
+from er.simulation.tables import tables_of
+from er.simulation.users import Loop
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]

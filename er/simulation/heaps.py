@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from er.simulation.jit import compiled
+from er.simulation.jit import compiled, inner
 
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max
 
 
-@compiled
+@inner
 def push(heaps: Ints, row: int, size: int, item: int) -> None:
     """Add `item` to the binary min-heap in one row, which holds `size` items."""
     at = size
@@ -22,7 +22,7 @@ def push(heaps: Ints, row: int, size: int, item: int) -> None:
     heaps[row, at] = item
 
 
-@compiled
+@inner
 def pop(heaps: Ints, row: int, size: int) -> int:
     """Remove and return the least of the `size` items of the binary min-heap in one row."""
     least = heaps[row, 0]
@@ -53,7 +53,7 @@ def tournament(count: int) -> Ints:
     return np.full(2 * leaves, NEVER, np.int64)
 
 
-@compiled
+@inner
 def set_key(tree: Ints, leaf: int, key: int) -> None:
     """Set one leaf of a tournament tree."""
     at = leaf + (len(tree) >> 1)
@@ -68,7 +68,7 @@ def set_key(tree: Ints, leaf: int, key: int) -> None:
         at >>= 1
 
 
-@compiled
+@inner
 def least_leaf(tree: Ints) -> int:
     """The first leaf whose key is the least."""
     half = len(tree) >> 1

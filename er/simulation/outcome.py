@@ -8,9 +8,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from er.points import MISSING, Point, Summary, summarise
-from er.simulation.closed_loop import Loop, Prompts, Segment, Sent, Tables
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
+from er.simulation.tables import Prompts, Segment, Sent, Tables
+from er.simulation.users import Loop
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
@@ -45,7 +46,7 @@ class Outcome:
         tokens = prompts[:, Prompts.output]
         several = tokens > 1
         duration_s = float(end.max() - send.min()) if len(sent) else 0.0
-        chosen = self.prompts[measured[:, Sent.prompt], Prompts.engine]
+        chosen = measured[:, Sent.engine]
         experts = np.bincount(chosen) if routed else NOTHING
         return Point(
             concurrency=concurrency,
@@ -124,7 +125,7 @@ class Outcome:
             "end_s": end_s,
             "status": np.where(ok | (tokens > 0), ANSWERED, NO_ANSWER),
             "error": np.where(failed, FAILED, ""),
-            "expert": prompts[:, Prompts.engine].astype(np.int64) if routed else np.full(count, -1),
+            "expert": rows[:, Sent.engine] if routed else np.full(count, -1),
             "text": np.full(count, ""),
             "token_lateness": lists(np.zeros(count, np.int64), np.zeros(0)),
             "intended_s": send_s,
@@ -141,7 +142,7 @@ class Outcome:
         other."""
         segments = self.segments[np.argsort(self.segments[:, Segment.engine], kind="stable")]
         ends_ns = self.step_ends_ns(segments)
-        engine = self.prompts[self.sent[:, Sent.prompt], Prompts.engine].astype(np.int64)
+        engine = self.sent[:, Sent.engine]
         steps = np.zeros(int(engine.max(initial=0)) + 1, np.int64)  # of each engine
         np.add.at(steps, segments[:, Segment.engine], segments[:, Segment.steps])
         asked = self.prompts[self.sent[:, Sent.prompt], Prompts.output].astype(np.int64)

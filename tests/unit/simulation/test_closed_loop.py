@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from er.simulation.batching import Batch, Limits
-from er.simulation.closed_loop import Loop, Prompts, Segment, Sent, simulate, tables_of
+from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, StepCost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
+from er.simulation.tables import LEAST_LOADED, Prompts, Segment, Sent, tables_of
+from er.simulation.users import Loop
 
 MAX_BATCH, MAX_TOKENS, MAX_LEN = 5, 64, 90
 times = st.integers(0, 400)
@@ -88,6 +90,8 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
                 user = starts.popleft()[0]
             else:
                 break
+            if now >= loop.until_ns:
+                continue
             if warmup_left[user] and warmup:
                 warmup_left[user] -= 1
                 p = warmup.popleft()
@@ -104,6 +108,10 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
             r = arrivals.pop(0)[1]
             p = requests[r]["prompt"]
             input_tokens, output_tokens, _, engine = prompts[p].tolist()
+            if engine == LEAST_LOADED:
+                alive = [e for e in range(count) if e not in failed] or [0]
+                engine = min(alive, key=lambda e: len(batches[e].running) + len(batches[e].waiting))
+            requests[r]["engine"] = engine
             if engine in failed:
                 requests[r]["failed"] = 1
                 leave(r, now)
@@ -134,6 +142,7 @@ def cases(draw):
     users = draw(st.integers(1, 7))
     count = draw(st.integers(1, 3))
     lengths = st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, count - 1))
+    choose = draw(st.booleans())
     once = draw(st.booleans())
     asked = draw(st.lists(lengths, min_size=1, max_size=users if once else 25))
     warmup_per_user = 0 if once else draw(st.integers(0, 2))
@@ -145,6 +154,8 @@ def cases(draw):
     columns = np.array(asked, np.int64).T
     prompts = np.zeros((len(asked), len(Prompts)), np.int32)
     prompts[:, [Prompts.input, Prompts.output, Prompts.engine]] = columns.T
+    if choose:
+        prompts[:, Prompts.engine] = LEAST_LOADED
     prompts[:, Prompts.blocks] = -(-(columns[0] + columns[1]) // 8)
     start = sorted(draw(st.lists(times, min_size=users, max_size=users)))
     loop = Loop(
@@ -156,6 +167,7 @@ def cases(draw):
         draw(st.integers(0, 30)),
         draw(st.integers(0, 30)),
         np.array(draw(st.one_of(st.just([]), failures(count))), np.int64),
+        draw(st.one_of(st.just(NEVER), st.integers(0, 3000))),
     )
     return cost_from(draw(st.integers(0, 10**6))), limits, prompts, warmup, loop, count
 
@@ -169,7 +181,7 @@ def test_event_skipping_is_exact(case):
     tables = tables_of(cost)
     sent, sends, segments, kept = simulate(tables, limits, prompts, warmup, loop, count, gaps, True)
     assert sends == len(expected)
-    names = {"prompt": Sent.prompt, "user": Sent.user, "send": Sent.send_ns}
+    names = {"prompt": Sent.prompt, "user": Sent.user, "engine": Sent.engine, "send": Sent.send_ns}
     for name, column in (
         names | {"first": Sent.first_ns, "end": Sent.end_ns, "failed": Sent.failed}
     ).items():

@@ -8,9 +8,9 @@ import pytest
 from er.errors import ConfigError
 from er.points import Summary
 from er.simulation.batching import RequestError
-from er.simulation.closed_loop import Sent
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import weighted_summary
+from er.simulation.tables import Sent
 from er.sweep import plan
 
 DELAYS = Delays(gateway_s=0.002, request_s=0.0005, reply_s=0.0003)

@@ -1,0 +1,274 @@
+"""What one engine does in virtual time: a segment of iterations at once.
+
+Between two changes of a batch's composition, K decode steps of B requests with a mean context of c
+tokens take `until[B, c + K] - until[B, c]`, one difference of running sums in place of K
+iterations, since the mean context grows by one a step. A step with prompts is a segment of its own.
+"""
+
+from er.simulation.heaps import NEVER, pop, push, set_key
+from er.simulation.jit import compiled, inner
+from er.simulation.tables import (
+    REQUEST_BITS,
+    REQUEST_MASK,
+    UNRECORDED_COLUMNS,
+    Engine,
+    Engines,
+    Ints,
+    Prompts,
+    Segment,
+    Sent,
+    Tables,
+)
+
+
+@inner
+def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
+    """Admit who fits and begin engine `e`'s next segment at `now`."""
+    state, sent = engines.state, engines.sent
+    decoding = state[e, Engine.running]
+    mean_context = state[e, Engine.context] // decoding if decoding else 0
+    state[e, Engine.clock_ns] = now
+    state[e, Engine.decoding] = decoding
+    state[e, Engine.weight] = state[e, Engine.counted]
+    first = state[e, Engine.head]
+    tokens, attention_ns = admit(engines, e, tables.prefill_ns)
+    state[e, Engine.mixed] = tokens > decoding
+    if tokens > decoding:
+        shared_ns = tables.linear_ns[tokens] - tables.linear_ns[decoding]
+        end = now + tables.decode_ns[decoding, mean_context] + shared_ns
+        end += tables.launch_ns + attention_ns
+        state[e, Engine.steps] = 1
+        while first != state[e, Engine.head]:
+            sent[first, Sent.first_ns] = end + engines.reply_delay_ns
+            first = sent[first, Sent.following]
+    elif decoding:
+        steps = (engines.finish[e, 0] >> REQUEST_BITS) - state[e, Engine.iteration]
+        state[e, Engine.steps] = steps
+        until_ns = tables.until_ns
+        end = now + until_ns[decoding, mean_context + steps] - until_ns[decoding, mean_context]
+    else:
+        state[e, Engine.steps] = 0
+        end = NEVER
+    set_key(engines.ends_ns, e, end)
+
+
+@inner
+def admit(engines: Engines, e: int, prefill_ns: Ints) -> tuple[int, int]:
+    """Move waiting requests into the batch, in order, until one does not fit; returns the tokens
+    of the iteration, those that decode included, and the time of attention within the prompts."""
+    state, sent, prompts = engines.state, engines.sent, engines.prompts
+    tokens, attention_ns = state[e, Engine.running], 0
+    while state[e, Engine.head] >= 0 and first_fits(engines, e, tokens):
+        r = state[e, Engine.head]
+        p = sent[r, Sent.prompt]
+        last = state[e, Engine.iteration] + prompts[p, Prompts.output]
+        push(engines.finish, e, state[e, Engine.running], (last << REQUEST_BITS) | r)
+        sent[r, Sent.iteration] = state[e, Engine.iteration]
+        state[e, Engine.head] = sent[r, Sent.following]
+        state[e, Engine.running] += 1
+        state[e, Engine.counted] += p >= engines.warmup
+        state[e, Engine.free_blocks] -= prompts[p, Prompts.blocks]
+        state[e, Engine.context] += prompts[p, Prompts.input]
+        tokens += prompts[p, Prompts.input]
+        attention_ns += prefill_ns[prompts[p, Prompts.input]]
+    return tokens, attention_ns
+
+
+@inner
+def first_fits(engines: Engines, e: int, tokens: int) -> bool:
+    """Whether the first waiting request can join a batch that already has `tokens` to process."""
+    state, prompts, limits = engines.state, engines.prompts, engines.limits
+    if state[e, Engine.running] >= limits.max_batch_size:
+        return False
+    p = engines.sent[state[e, Engine.head], Sent.prompt]
+    if tokens + prompts[p, Prompts.input] > limits.max_num_tokens:
+        return False
+    return bool(prompts[p, Prompts.blocks] <= state[e, Engine.free_blocks])
+
+
+@inner
+def arrive(engines: Engines, e: int, r: int, now: int, tables: Tables) -> bool:
+    """Queue request `r`, and end a segment of decode steps early when it can join; returns whether
+    engine `e` is idle and has to start."""
+    state, sent = engines.state, engines.sent
+    sent[r, Sent.following] = -1
+    change_load(engines, e, 1)
+    if state[e, Engine.head] >= 0:
+        sent[state[e, Engine.tail], Sent.following] = r
+        state[e, Engine.tail] = r
+        return False
+    state[e, Engine.head] = r
+    state[e, Engine.tail] = r
+    if state[e, Engine.steps] == 0:
+        return True
+    under_way = engines.ends_ns[(len(engines.ends_ns) >> 1) + e] != NEVER
+    decodes = under_way and not state[e, Engine.mixed]
+    if decodes and first_fits(engines, e, state[e, Engine.running]):
+        set_key(engines.ends_ns, e, cut(state, e, now, tables.until_ns))
+    return False
+
+
+@inner
+def cut(state: Ints, e: int, now: int, until_ns: Ints) -> int:
+    """Shorten a segment of decode steps to its first boundary at or after `now`; returns it."""
+    decoding = state[e, Engine.running]
+    context = state[e, Engine.context] // decoding
+    begin = state[e, Engine.clock_ns] - until_ns[decoding, context]
+    low, high = 1, state[e, Engine.steps]
+    while low < high:
+        middle = (low + high) >> 1
+        if begin + until_ns[decoding, context + middle] >= now:
+            high = middle
+        else:
+            low = middle + 1
+    state[e, Engine.steps] = low
+    return int(begin + until_ns[decoding, context + low])
+
+
+@inner
+def finish(engines: Engines, e: int, now: int, ended: Ints, count: int) -> int:
+    """End engine `e`'s segment at `now`: every running request has its tokens. Writes those that
+    have all of theirs into `ended`, after the `count` that are there; returns how many are then."""
+    state, sent, prompts = engines.state, engines.sent, engines.prompts
+    running, steps = state[e, Engine.running], state[e, Engine.steps]
+    if not state[e, Engine.mixed]:
+        count_gaps(engines, e, steps)
+    state[e, Engine.iteration] += steps
+    state[e, Engine.context] += steps * running
+    first = count
+    while running and engines.finish[e, 0] >> REQUEST_BITS == state[e, Engine.iteration]:
+        r = pop(engines.finish, e, running) & REQUEST_MASK
+        p = sent[r, Sent.prompt]
+        running -= 1
+        state[e, Engine.counted] -= p >= engines.warmup
+        state[e, Engine.free_blocks] += prompts[p, Prompts.blocks]
+        state[e, Engine.context] -= prompts[p, Prompts.input] + prompts[p, Prompts.output]
+        sent[r, Sent.end_ns] = now + engines.reply_delay_ns
+        ended[count] = r
+        count += 1
+    state[e, Engine.running] = running
+    change_load(engines, e, first - count)
+    set_key(engines.ends_ns, e, NEVER)
+    return count
+
+
+@inner
+def count_gaps(engines: Engines, e: int, steps: int) -> None:
+    """Count the gaps of so many decode steps from the segment's start on."""
+    state = engines.state
+    decoding = state[e, Engine.decoding]
+    context = state[e, Engine.context] // decoding
+    engines.gaps[decoding, context] += state[e, Engine.weight]
+    engines.gaps[decoding, context + steps] -= state[e, Engine.weight]
+
+
+@inner
+def write_segment(engines: Engines, e: int, now: int, segments: Ints, kept: int) -> int:
+    """Write the segment that ends at `now`: all of it when they are recorded, else what gaps are
+    counted from, of steps with prompts. Returns how many are kept."""
+    state = engines.state
+    record = segments.shape[1] > UNRECORDED_COLUMNS
+    if not (state[e, Engine.mixed] or record):
+        return kept
+    segments[kept, Segment.duration_ns] = now - state[e, Engine.clock_ns]
+    segments[kept, Segment.counted] = state[e, Engine.weight]
+    if record:
+        context = state[e, Engine.context] // state[e, Engine.running]
+        segments[kept, Segment.engine] = e
+        segments[kept, Segment.start_ns] = state[e, Engine.clock_ns]
+        segments[kept, Segment.decoding] = state[e, Engine.decoding]
+        segments[kept, Segment.context] = -1 if state[e, Engine.mixed] else context
+        segments[kept, Segment.steps] = state[e, Engine.steps]
+    return kept + 1
+
+
+@inner
+def stop(
+    engines: Engines, e: int, now: int, until_ns: Ints, segments: Ints, kept: int
+) -> tuple[int, bool]:
+    """Before engine `e` fails at `now`: keep of its segment only the decode steps that have ended.
+    Returns how many segments are kept, and whether a step with prompts is lost."""
+    state = engines.state
+    if engines.ends_ns[(len(engines.ends_ns) >> 1) + e] == NEVER:
+        return kept, False
+    if state[e, Engine.mixed]:
+        return kept, True
+    decoding = state[e, Engine.running]
+    context = state[e, Engine.context] // decoding
+    steps = steps_before(state, e, now, until_ns)
+    count_gaps(engines, e, steps)
+    state[e, Engine.steps] = steps
+    if steps:
+        lasted = until_ns[decoding, context + steps] - until_ns[decoding, context]
+        kept = write_segment(engines, e, state[e, Engine.clock_ns] + lasted, segments, kept)
+    return kept, False
+
+
+@inner
+def steps_before(state: Ints, e: int, now: int, until_ns: Ints) -> int:
+    """How many steps of a segment of decode steps have ended by `now`."""
+    decoding = state[e, Engine.running]
+    context = state[e, Engine.context] // decoding
+    begin = state[e, Engine.clock_ns] - until_ns[decoding, context]
+    low, high = 0, state[e, Engine.steps]
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if begin + until_ns[decoding, context + middle] <= now:
+            low = middle
+        else:
+            high = middle - 1
+    return int(low)
+
+
+@inner
+def fail(engines: Engines, e: int, now: int, prefilling: bool, ended: Ints, count: int) -> int:
+    """Take engine `e` out of service at `now`, `prefilling` when that loses a step with prompts.
+    Writes the requests it leaves into `ended`, those running in order of sending, after the `count`
+    that are there; returns how many are then."""
+    state, sent = engines.state, engines.sent
+    first = count
+    for i in range(state[e, Engine.running]):
+        r = engines.finish[e, i] & REQUEST_MASK
+        if prefilling and sent[r, Sent.iteration] == state[e, Engine.iteration]:
+            sent[r, Sent.first_ns] = 0
+        ended[count] = r
+        count += 1
+    sort(ended[first:count])
+    r = state[e, Engine.head]
+    while r >= 0:
+        ended[count] = r
+        count += 1
+        r = sent[r, Sent.following]
+        sent[ended[count - 1], Sent.iteration] = NEVER >> 1  # never
+    for i in range(first, count):
+        sent[ended[i], Sent.failed] = 1
+        sent[ended[i], Sent.end_ns] = now + engines.reply_delay_ns
+    state[e, Engine.head] = -1
+    state[e, Engine.running] = 0
+    state[e, Engine.failed] = 1
+    set_key(engines.ends_ns, e, NEVER)
+    if len(engines.loads) > 2:
+        set_key(engines.loads, e, NEVER)
+    return count
+
+
+@inner
+def refuse(engines: Engines, r: int, now: int) -> None:
+    """End a request that reaches a failed engine."""
+    engines.sent[r, Sent.iteration] = NEVER >> 1  # never
+    engines.sent[r, Sent.failed] = 1
+    engines.sent[r, Sent.end_ns] = now + engines.reply_delay_ns
+
+
+@inner
+def change_load(engines: Engines, e: int, change: int) -> None:
+    """Keep the number of requests of engine `e`, when anybody asks for it."""
+    if len(engines.loads) > 2:
+        engines.state[e, Engine.load] += change
+        set_key(engines.loads, e, engines.state[e, Engine.load])
+
+
+@compiled
+def sort(numbers: Ints) -> None:
+    """Sort in place."""
+    numbers.sort()

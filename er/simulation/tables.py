@@ -1,0 +1,138 @@
+"""What the simulation's compiled code works on: a few tables, a row for each engine or request.
+
+The enumerations name their columns: every further array would cost compiled code a reference count
+at each use.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from er.simulation.batching import Limits
+from er.simulation.cost import StepCost
+from er.simulation.heaps import set_key, tournament
+from er.simulation.jit import compiled
+
+Ints = NDArray[np.int64]
+Table = NDArray[np.int32]
+REQUEST_BITS = 32  # of a finish-heap item; the iteration lies above
+REQUEST_MASK = (1 << REQUEST_BITS) - 1
+LEAST_LOADED = -1  # in place of an engine
+
+
+class Prompts(IntEnum):
+    """Columns of what is asked for."""
+
+    input = 0
+    output = 1
+    blocks = 2  # of KV cache that it reserves
+    engine = 3  # that answers it; LEAST_LOADED: the one with the fewest requests at its arrival
+
+
+class Sent(IntEnum):
+    """Columns of requests, in order of sending; times are those of the user."""
+
+    prompt = 0
+    user = 1
+    engine = 2  # LEAST_LOADED until it is chosen
+    send_ns = 3
+    first_ns = 4  # first token
+    end_ns = 5  # last token
+    iteration = 6  # of its engine, in which it was prefilled
+    following = 7  # next request in its engine's queue
+    failed = 8  # whether its engine failed; end_ns is then when the user learned of it
+
+
+class Segment(IntEnum):
+    """Columns of what engines did: `steps` iterations without a change of the batch."""
+
+    duration_ns = 0  # of all its steps
+    counted = 1  # of those that decode, how many are measured
+    engine = 2
+    start_ns = 3
+    decoding = 4  # requests that decode
+    context = 5  # their mean context at the start; -1 for a step with prompts
+    steps = 6
+
+
+class Engine(IntEnum):
+    """Columns of the state of engines; `segment` is the one under way."""
+
+    clock_ns = 0  # start of the segment
+    steps = 1  # of the segment; 0 when idle
+    decoding = 2  # in the segment; others running are prefilled
+    weight = 3  # of those that decode in it, how many are measured
+    mixed = 4  # whether prompts are prefilled in the segment
+    iteration = 5
+    running = 6
+    counted = 7  # of those running, how many are measured
+    context = 8  # tokens in the KV cache of running requests
+    free_blocks = 9
+    head = 10  # first waiting request, -1 for none
+    tail = 11
+    failed = 12
+    load = 13  # requests waiting or running
+
+
+SENT_COLUMNS, SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Sent), len(Segment), len(Engine)
+UNRECORDED_COLUMNS = 2  # of a segment
+
+
+class Tables(NamedTuple):
+    """Step times of an engine, as compiled code takes them."""
+
+    linear_ns: Ints
+    decode_ns: Ints
+    until_ns: Ints  # [B, c]: sum of decode_ns[B] below c
+    prefill_ns: Ints
+    launch_ns: int
+
+
+class Engines(NamedTuple):
+    """The state of all engines, and what they read and write."""
+
+    state: Ints  # columns Engine
+    finish: Ints  # of each engine a heap: last iteration and number of each running request
+    ends_ns: Ints  # tournament tree: end of each engine's segment, NEVER when it has none
+    loads: Ints  # tournament tree: requests of each engine; one leaf when nobody asks for it
+    sent: Ints  # columns Sent
+    prompts: Table  # columns Prompts
+    warmup: int  # how many of the prompts are not measured
+    gaps: Ints  # see closed_loop.simulate
+    limits: Limits
+    reply_delay_ns: int
+
+
+def tables_of(cost: StepCost) -> Tables:
+    """Step times, with the running sums that event skipping needs."""
+    until = np.zeros((cost.decode_ns.shape[0], cost.decode_ns.shape[1] + 1), np.int64)
+    np.cumsum(cost.decode_ns, axis=1, out=until[:, 1:])
+    return Tables(cost.linear_ns, cost.decode_ns, until, cost.prefill_ns, cost.launch_ns)
+
+
+@compiled
+def engines_of(
+    count: int, limits: Limits, prompts: Table, warmup: int, gaps: Ints, reply_delay_ns: int
+) -> Engines:
+    """So many idle engines."""
+    state = np.zeros((count, ENGINE_COLUMNS), np.int64)
+    state[:, Engine.free_blocks] = limits.kv_blocks
+    state[:, Engine.head] = -1
+    choose = (prompts[:, Prompts.engine] == LEAST_LOADED).any()
+    loads = tournament(count if choose else 1)
+    for e in range(count if choose else 1):
+        set_key(loads, e, 0)
+    return Engines(
+        state,
+        np.zeros((count, limits.max_batch_size), np.int64),
+        tournament(count),
+        loads,
+        np.zeros((len(prompts), SENT_COLUMNS), np.int64),
+        prompts,
+        warmup,
+        gaps,
+        limits,
+        reply_delay_ns,
+    )
