@@ -1,144 +1,100 @@
-"""python -m er.capacity [overrides]: how many users each deployment carries, and GPUs for more.
+"""How many users a deployment carries within limits on latency, and GPUs for more: predicted."""
 
-    python -m er.capacity                                        all deployments, all node types
-    python -m er.capacity deployment=e hardware=h200_sxm --ttft-p95-s 0.5 --users 10000000
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 
-Everything is predicted on a virtual clock, with the real router's choices over real prompts.
-"""
-
-import argparse
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-
-from er import predicted, sending
+from er import sending
 from er.config import Config
-from er.errors import ConfigError, ErError
-from er.simulation.capacity import Capacity, Promise, most_users
-from er.sweep import plan
+from er.errors import ConfigError
+from er.load import knee
+from er.points import MISSING, Point
+from er.predicted import Study
+from er.progress import Progress
+from er.run_dir import RunDir
 
-EVERYTHING = ("deployment=a,b,c,d,e", "hardware=h100_sxm,h200_sxm,a100_sxm")
-POOL = ("clock=virtual", "load.concurrency=[1]", "load.requests_at_least=2000")
-USERS = (1_000, 100_000, 10_000_000)
+AT_MOST_USERS = 1 << 20
+PRECISION = 0.01  # of the number of users
 
 
 @dataclass(frozen=True)
-class Row:
-    """One deployment on one node type."""
+class Carried:
+    """The most users of one deployment within load.ttft_at_most_s and load.tpot_at_most_s at the
+    95th percentile, and the point they make; NaN where not even one user is."""
 
-    deployment: str
-    description: str
-    hardware: str
+    users: int
     gpus: int
-    capacity: Capacity
-    refusal: str  # why it cannot run; empty when it can
-
-    def cells(self, users: Sequence[int]) -> list[str]:
-        """The row as text."""
-        head = [f"{self.deployment.upper()}: {self.description}", self.hardware, str(self.gpus)]
-        point = self.capacity.point
-        if point is None:
-            why = "does not fit" if self.refusal else "breaks the promise with one user"
-            return [*head, why, *["-"] * (4 + len(users))]
-        needed = [self.capacity.gpus_for(number, self.gpus) for number in users]
-        return [
-            *head,
-            f"{self.capacity.users:,}",
-            f"{self.capacity.users / self.gpus:,.1f}",
-            f"{point.tokens_per_s / self.gpus:,.0f}",
-            f"{point.ttft_s.p95:.3f}",
-            f"{point.tpot_s.p95:.4f}",
-            *[f"{gpus:,}" for gpus in needed],
-        ]
+    bounded_by: str  # what was wrong with more users
+    refusal: str = ""  # why the deployment cannot run at all
+    users_per_gpu: float = 0.0
+    tokens_per_s_per_gpu: float = MISSING
+    ttft_p95_s: float = MISSING
+    tpot_p95_s: float = MISSING
+    # By number of users: GPUs of as many whole copies of the deployment, each with its own users.
+    gpus_for: dict[str, int] = field(default_factory=dict)
 
 
-def row_of(config: Config, promise: Promise) -> Row:
-    """Search one deployment's capacity; one that cannot run is a row that says why."""
-    deployment = config.deployment
-    about = (deployment.id, deployment.description, config.hardware.name, deployment.gpus)
+def search(config: Config, run: RunDir, progress: Progress) -> None:
+    """Search the most users and keep every point that was tried.
+
+    A deployment that cannot run on the node type is an answer too, which says why.
+    """
+    assert config.capacity
+    gpus = config.deployment.gpus
     try:
-        study = predicted.Study(config)
+        study = Study(config)
     except ConfigError as error:
-        return Row(*about, Capacity(0, None), str(error))
-    return Row(*about, most_users(study.deployment, pool_of(config, study), promise), "")
+        run.write("capacity.json", asdict(Carried(0, gpus, "", refusal=str(error))))
+        progress.say(f"on {config.hardware.name}: cannot run")
+        return
+    prompts = sending.prompts_of(config, config.capacity.prompts, config.seed)
+    tried: dict[int, Point] = {}
+
+    def beyond(users: int) -> str:
+        tried[users] = study.play(prompts, users).point()
+        return knee.beyond(tried[users], config.load)
+
+    users, bounded_by = largest(beyond)
+    for point in sorted(tried.values(), key=lambda point: point.concurrency):
+        run.add_point(point)
+    found = Carried(users, gpus, bounded_by)
+    if users:
+        found = carried(tried[users], gpus, bounded_by, config.capacity.gpus_for_users)
+    run.write("capacity.json", asdict(found))
+    progress.say(f"on {config.hardware.name}: {users} users ({bounded_by or 'no end found'})")
 
 
-def pool_of(config: Config, study: predicted.Study) -> NDArray[np.int32]:
-    """Prompts as users send them, each with the expert that the router chooses."""
-    [prompts] = sending.ladder_of(config).values()
-    return study.deployment.prompts(
-        np.array([prompt.input_tokens for prompt in prompts]),
-        np.array([prompt.output_tokens for prompt in prompts]),
-        study.choose(prompts),
+def carried(point: Point, gpus: int, bounded_by: str, users: list[int]) -> Carried:
+    """What a point at the limit says of a deployment on `gpus` GPUs, and of more `users`."""
+    return Carried(
+        users=point.concurrency,
+        gpus=gpus,
+        bounded_by=bounded_by,
+        users_per_gpu=point.concurrency / gpus,
+        tokens_per_s_per_gpu=point.tokens_per_s / gpus,
+        ttft_p95_s=point.ttft_s.p95,
+        tpot_p95_s=point.tpot_s.p95,
+        gpus_for={str(count): math.ceil(count / point.concurrency) * gpus for count in users},
     )
 
 
-def table(rows: Sequence[Row], users: Sequence[int]) -> list[str]:
-    """The rows in Markdown."""
-    names = ["deployment", "node type", "GPUs", "users", "users/GPU", "tokens/s/GPU"]
-    names += ["TTFT p95 s", "TPOT p95 s", *[f"GPUs for {number:,}" for number in users]]
-    lines = [names, ["---"] * len(names), *[row.cells(users) for row in rows]]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+def largest(beyond: Callable[[int], str]) -> tuple[int, str]:
+    """The most users of whom `beyond` finds nothing wrong, and what it found with more.
 
-
-def draw(rows: Sequence[Row], promise: Promise, path: Path) -> None:
-    """A bar for each deployment and node type: users for each GPU."""
-    import matplotlib as mpl
-    import pandas as pd
-    import seaborn as sns
-
-    mpl.use("Agg")
-    frame = pd.DataFrame(
-        {
-            "deployment": [f"{row.deployment.upper()}: {row.description}" for row in rows],
-            "node type": [row.hardware for row in rows],
-            "users per GPU": [row.capacity.users / row.gpus for row in rows],
-        }
-    )
-    grid = sns.catplot(
-        frame, kind="bar", y="deployment", x="users per GPU", hue="node type", height=4, aspect=2
-    )
-    grid.set(ylabel="")
-    grid.figure.suptitle(
-        f"Predicted: TTFT p95 up to {promise.ttft_p95_s:g} s, "
-        f"TPOT p95 up to {promise.tpot_p95_s:g} s"
-    )
-    grid.figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    grid.savefig(path)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Parse, search, print, draw."""
-    parser = argparse.ArgumentParser(prog="python -m er.capacity", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("overrides", nargs="*", default=EVERYTHING, help="as for er.run")
-    parser.add_argument("--ttft-p95-s", type=float, default=1.0)
-    parser.add_argument("--tpot-p95-s", type=float, default=0.1)
-    parser.add_argument("--users", type=int, nargs="+", default=USERS)
-    parser.add_argument("--out", type=Path, default=Path("runs/capacity"))
-    given = parser.parse_intermixed_args(arguments)
-    try:
-        promise = Promise(given.ttft_p95_s, given.tpot_p95_s)
-        rows = [row_of(config, promise) for config in plan([*POOL, *given.overrides], True)]
-        print("\n".join(table(rows, given.users)))
-        for row in rows:
-            if row.refusal:
-                print(f"{row.deployment.upper()}: {row.refusal}")
-        draw(rows, promise, given.out / "capacity.png")
-        found = [asdict(row) for row in rows]
-        (given.out / "capacity.json").write_text(json.dumps(found, indent=2) + "\n")
-        print(f"predicted, nothing was started; picture: {given.out / 'capacity.png'}")
-    except ErError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    Doubles the users until they are too many, then halves the gap to 1%: latency is taken to rise
+    with users. 0 when one is too many; nothing is found wrong up to 2^20 users at the most.
+    """
+    best, broken, reason = 0, 1, ""
+    while broken <= AT_MOST_USERS:
+        reason = beyond(broken)
+        if reason:
+            break
+        best, broken = broken, 2 * broken
+    while reason and broken - best > max(1, PRECISION * best):
+        middle = (best + broken) // 2
+        found = beyond(middle)
+        if found:
+            broken, reason = middle, found
+        else:
+            best = middle
+    return best, reason

@@ -95,15 +95,20 @@ def show(runs: "list[RunDir]", out: Console) -> None:
     """The table, and every reason not to believe it."""
     from er import summary
 
-    if not any(run.points() for run in runs):
+    searched = [run for run in runs if (run.path / "capacity.json").exists()]
+    walked = [run for run in runs if run not in searched and run.points()]
+    lines: list[str] = []
+    if searched:
+        out.print(summary.capacities(searched))
+        lines += summary.limits_met(searched)
+    if walked:
+        out.print(summary.table(walked))
+        lines += [*summary.legend(walked), *summary.doubts(walked)]
+        lines += [*summary.knees(walked), *summary.gateway_costs(walked)]
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not lines:
         return
-    out.print(summary.table(runs))
-    for line in summary.legend(runs):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
-    for line in summary.doubts(runs):
-        out.print(f"invalid: {line}", highlight=False, markup=False, soft_wrap=True)
-    for line in [*summary.knees(runs), *summary.gateway_costs(runs)]:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for run in runs:
         out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
 

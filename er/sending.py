@@ -6,41 +6,45 @@ from er.config import Config, Policy
 from er.load import arrivals, prompts
 from er.results import Prompt
 from er.routing import cached, corpus
-from er.run_key import study_key
 
 Ladder = dict[int, list[Prompt]]  # prompts by concurrency
-_built: dict[str, Ladder] = {}
+_built: dict[str, list[Prompt]] = {}  # by all that they follow from: a sweep builds them once
+_texts: dict[str, list[tuple[str, str]]] = {}
 
 
 def ladder_of(config: Config) -> Ladder:
-    """Prompts of each concurrency, from the part of the corpus that no router was trained on.
+    """Prompts of each concurrency, the same for every deployment."""
+    return {
+        users: prompts_of(config, arrivals.requests_of(users, config.load), config.seed + users)
+        for users in config.load.concurrency
+    }
 
-    The same for every deployment of one study, so a sweep builds them once.
+
+def prompts_of(config: Config, count: int, seed: int) -> list[Prompt]:
+    """`count` prompts of the workload, from the part of the corpus that no router was trained on.
+
+    Raises ErError when the corpus cannot be had or the workload cannot be made of it.
     """
-    key = study_key(config)
+    key = repr((config.corpus, config.workload, config.load, count, seed))
     if key not in _built:
-        _built[key] = _build(config)
+        _built[key] = prompts.build(
+            texts_of(config),
+            config.workload,
+            count,
+            seed,
+            Path(config.cache_dir),
+            arrivals.lengths_of(config.load),
+        )
     return _built[key]
 
 
-def _build(config: Config) -> Ladder:
-    cache_dir = Path(config.cache_dir)
-    texts = [
-        (text.topic, text.text)
-        for text in corpus.load(config.corpus, cache_dir)
-        if text.split == "test"
-    ]
-    return {
-        concurrency: prompts.build(
-            texts,
-            config.workload,
-            arrivals.requests_of(concurrency, config.load),
-            config.seed + concurrency,
-            cache_dir,
-            arrivals.lengths_of(config.load),
-        )
-        for concurrency in config.load.concurrency
-    }
+def texts_of(config: Config) -> list[tuple[str, str]]:
+    """Topic and text of the corpus's test part."""
+    key = repr(config.corpus)
+    if key not in _texts:
+        known = corpus.load(config.corpus, Path(config.cache_dir))
+        _texts[key] = [(text.topic, text.text) for text in known if text.split == "test"]
+    return _texts[key]
 
 
 def router_of(config: Config) -> Path | None:

@@ -1,10 +1,12 @@
 """The table a sweep ends with."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from er import labels
 from er.load import knee
 from er.points import Point
 from er.run_dir import RunDir
@@ -44,6 +46,55 @@ def table(runs: Sequence[RunDir]) -> Table:
     return result
 
 
+def capacities(runs: Sequence[RunDir]) -> Table:
+    """Deployment and node type, from the searches for the most users."""
+    configs = [run.read("config.json") for run in runs]
+    settings = labels.apart(configs)
+    load, more = configs[0]["load"], configs[0]["capacity"]["gpus_for_users"]
+    result = Table(
+        title=f"Predicted: most users with TTFT p95 <= {load['ttft_at_most_s']:g} s and "
+        f"TPOT p95 <= {load['tpot_at_most_s']:g} s",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    result.add_column("", overflow="fold")
+    result.add_column("node type", no_wrap=True)
+    for heading in ("GPUs", "users", "users\n/GPU", "tokens/s\n/GPU"):
+        result.add_column(heading, justify="right", no_wrap=True)
+    for users in more:
+        result.add_column(f"GPUs for\n{users:,}", justify="right", no_wrap=True)
+    for run, config, apart in zip(runs, configs, settings, strict=True):
+        name = f"{deployment_of(run)} {labels.engines(config)} {apart}"
+        result.add_row(name, config["hardware"]["name"], *_carried(run.read("capacity.json")))
+    return result
+
+
+def limits_met(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each search: what more users, or any, would break."""
+    configs = [run.read("config.json") for run in runs]
+    lines = []
+    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
+        found = run.read("capacity.json")
+        reason = found["refusal"] or found["bounded_by"] or "no end found"
+        where = " ".join(filter(None, [config["hardware"]["name"], apart]))
+        lines.append(f"{deployment_of(run)} on {where}: {reason}")
+    return lines
+
+
+def _carried(found: dict[str, Any]) -> list[str]:
+    if not found["users"]:
+        why = "does not fit" if found["refusal"] else "none"
+        return [str(found["gpus"]), why]
+    return [
+        str(found["gpus"]),
+        f"{found['users']:,}",
+        f"{found['users_per_gpu']:,.1f}",
+        f"{found['tokens_per_s_per_gpu']:,.0f}",
+        *[f"{gpus:,}" for gpus in found["gpus_for"].values()],
+    ]
+
+
 def legend(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment: what its name in the table stands for."""
     return [f"{deployment_of(run)}  {run.read('run.json')['tags']['er.title']}" for run in runs]
@@ -52,7 +103,7 @@ def legend(runs: Sequence[RunDir]) -> list[str]:
 def doubts(runs: Sequence[RunDir]) -> list[str]:
     """One line for each reason not to believe a point."""
     return [
-        f"{deployment_of(run)}, {point.concurrency} users: {reason}"
+        f"invalid: {deployment_of(run)}, {point.concurrency} users: {reason}"
         for run in runs
         for point in run.points()
         for reason in point.invalid

@@ -3,7 +3,6 @@
 `python -m paper_figures.fig4` draws it again from the runs that MLflow holds.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from er.errors import ErError
 from er.tracking.query import PublishedRun, newest_study
-from paper_figures import style
+from paper_figures import command, style
 
 
 def draw(uri: str, folder: Path) -> list[Path]:
@@ -99,22 +97,5 @@ def _valid_requests(run: PublishedRun) -> pd.DataFrame:
     return pd.DataFrame({"deployment": run.deployment.upper(), "ttft_ms": rows["ttft_s"] * 1e3})
 
 
-def main() -> int:
-    """Draw from the store on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m paper_figures.fig4", description=__doc__)
-    parser.add_argument("--uri", default="sqlite:///runs/mlflow.db", help="the MLflow store")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/figures"), help="folder for the files"
-    )
-    arguments = parser.parse_args()
-    try:
-        for path in draw(arguments.uri, arguments.out):
-            print(path)
-    except ErError as error:
-        print(f"er: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main("fig4", draw))

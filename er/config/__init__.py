@@ -4,6 +4,7 @@ Values live in `conf/`; these classes hold names, types and rules. Fields withou
 mandatory in YAML. `compose` in `er.sweep` turns YAML into a `Config`.
 """
 
+from er.config.capacity import Capacity
 from er.config.checks import require, require_port, require_positive
 from er.config.deployment import Deployment, Hardware, Model, Precision
 from er.config.engine import Engine, SimulatedEngine, SmolLM2Engine, require_kind
@@ -28,6 +29,7 @@ from er.config.workload import (
 
 __all__ = [
     "Arrivals",
+    "Capacity",
     "Clock",
     "ClockKind",
     "Config",

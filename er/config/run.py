@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Optional
 
+from er.config.capacity import Capacity
 from er.config.checks import require
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
@@ -90,6 +92,7 @@ class Config:
     workload: Workload
     load: Load
     tracking: Tracking
+    capacity: Optional[Capacity] = None  # noqa: UP045  # omegaconf reads no other spelling
 
     @property
     def title(self) -> str:
@@ -119,6 +122,10 @@ class Config:
         require(
             self.server.kind == served,
             f"engine={self.engine.kind} needs server={served}, server.kind is {self.server.kind}",
+        )
+        require(
+            self.clock.kind is ClockKind.virtual or not self.capacity,
+            "capacity needs clock=virtual: a search is not measured, see load.find_knee",
         )
         for failure in self.clock.failures:
             require(

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from er.config import Config
+from er.labels import flatten
 from er.routing import cached, cli, corpus, jsonl, pictures
 from er.routing.evaluate import report, shuffled
 from er.routing.measures import Evaluation, evaluate
@@ -70,7 +71,7 @@ def publish(job: Config, router: Path, measured: Evaluation, files: Sequence[Pat
     artifacts = (Path(job.runs_dir) / "mlartifacts" / EXPERIMENT).absolute().as_uri()
     experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifacts)
     run_id = client.create_run(experiment, run_name=router.stem).info.run_id
-    for name, value in mlflow_store.flatten(settings):
+    for name, value in flatten(settings):
         client.log_param(run_id, name, value)
     for name, number in metrics.items():
         client.log_metric(run_id, name, number)

@@ -7,7 +7,6 @@ metrics of an invalid point are named `invalid/...`: they never join the curve o
 import logging
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from er.errors import ErError
+from er.labels import flatten
 from er.points import Point
 from er.run_dir import RunDir
 
@@ -87,9 +87,14 @@ def _log(
         client.log_batch(run_id, metrics=metrics(point))
     if (run.path / "knee.json").exists():
         client.log_metric(run_id, "knee_users", run.read("knee.json")["most_users"])
+    if (run.path / "capacity.json").exists():
+        for name, value in flatten(run.read("capacity.json")):
+            if isinstance(value, int | float) and not math.isnan(value):
+                client.log_metric(run_id, f"capacity/{name}", value)
     invalid = sum(1 for point in run.points() if point.invalid)
     client.log_batch(run_id, tags=[RunTag("er.invalid_points", str(invalid))])
     for name in (
+        "capacity.json",
         "config.json",
         "provenance.json",
         "run.json",
@@ -131,15 +136,6 @@ def metrics(point: Point) -> list[Metric]:
     named["valid"] = 0.0 if point.invalid else 1.0
     now_ms = int(time.time() * 1000)
     return [Metric(name, value, now_ms, point.concurrency) for name, value in named.items()]
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested keys joined by dots."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _experiment(client: MlflowClient, name: str, runs_dir: Path) -> str:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mlflow.artifacts import download_artifacts
@@ -28,6 +29,8 @@ class PublishedRun:
     points: list[Point]
     predicted: list[Point]  # of the same points on a virtual clock; empty where nothing predicts
     requests: pd.DataFrame  # of every point, warm-up included; see er.run_dir.frame
+    config: dict[str, Any]  # config.json
+    capacity: dict[str, Any]  # capacity.json; empty where none was searched
 
 
 def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
@@ -35,6 +38,27 @@ def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
 
     Comparable runs share everything but the deployment. Raises ErError when there is none.
     """
+    found = finished(uri, experiment)
+    study = found[0].data.tags["er.study_key"]
+    newest: dict[str, Run] = {}
+    for run in found:
+        if run.data.tags["er.study_key"] == study:
+            newest.setdefault(run.data.tags["er.deployment"], run)
+    return [_read(newest[deployment]) for deployment in sorted(newest)]
+
+
+def newest_sweep(uri: str, experiment: str) -> list[PublishedRun]:
+    """The finished runs of the newest command, in their order.
+
+    Raises ErError when there is none.
+    """
+    found = finished(uri, experiment)
+    sweep = found[0].data.tags["er.sweep"]
+    return [_read(run) for run in reversed(found) if run.data.tags["er.sweep"] == sweep]
+
+
+def finished(uri: str, experiment: str) -> list[Run]:
+    """Every finished run, the newest first. Raises ErError when there is none."""
     client = open_store(uri)
     known = client.get_experiment_by_name(experiment)
     found = (
@@ -51,12 +75,7 @@ def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
             f"no finished run of {experiment} in {uri}: "
             f"make one with python -m er.run +experiment={experiment}"
         )
-    study = found[0].data.tags["er.study_key"]
-    newest: dict[str, Run] = {}
-    for run in found:
-        if run.data.tags["er.study_key"] == study:
-            newest.setdefault(run.data.tags["er.deployment"], run)
-    return [_read(newest[deployment]) for deployment in sorted(newest)]
+    return list(found)
 
 
 def _read(run: Run) -> PublishedRun:
@@ -70,12 +89,17 @@ def _read(run: Run) -> PublishedRun:
         engine_kind=tags["er.engine_kind"],
         clock=tags["er.clock"],
         workload=tags["er.workload"],
-        started=json.loads((files / "run.json").read_text())["started"],
-        points=_points(files / "points.json"),
-        predicted=_points(files / "predicted.json"),
-        requests=pd.concat(requests, ignore_index=True),
+        started=_json(files / "run.json")["started"],
+        points=[point_of(entry) for entry in _json(files / "points.json", [])],
+        predicted=[point_of(entry) for entry in _json(files / "predicted.json", [])],
+        requests=pd.concat(requests, ignore_index=True) if requests else pd.DataFrame(),
+        config=_json(files / "config.json"),
+        capacity=_json(files / "capacity.json", {}),
     )
 
 
-def _points(path: Path) -> list[Point]:
-    return [point_of(entry) for entry in json.loads(path.read_text())] if path.exists() else []
+def _json(path: Path, without: Any = None) -> Any:
+    """A file's content, or `without` where there may be no such file."""
+    if without is not None and not path.exists():
+        return without
+    return json.loads(path.read_text())
