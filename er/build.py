@@ -5,23 +5,27 @@ Exit codes: 0 done, 1 something failed, 2 the request cannot be met,
 130 Ctrl-C.
 """
 
-import shlex
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from er.config import Config
-from er.engine import cache, checkpoint, trtllm_build, trtllm_options
-from er.engine.names import model_names
-from er.engine.trtllm import EngineRequest, request_of
+from er import engine_plan
+from er.config import Config, Engine
+from er.config.trtllm import LlmapiEngine, TrtllmEngine
+from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
+from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
-from er.server import trtllm_launch
-from er.server.ports import Ports
 from er.sweep import overrides_of, plan
 
-FIRST_PORTS = (8000, 8100, 8200)
 ACTIONS = ("build", "list", "prune", "options")
+LLM_FIELDS = """
+import json
+from tensorrt_llm.llmapi import llm_args
+classes = ("TorchLlmArgs", "CudaGraphConfig", "SchedulerConfig", "KvCacheConfig")
+print(json.dumps({name: list(getattr(llm_args, name).model_fields) for name in classes}))
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,13 +37,9 @@ def main(arguments: Sequence[str]) -> int:
         if action in ("list", "prune"):
             look_after(jobs[0], action)
         elif action == "options":
-            return hold_options(request_of(jobs[0]))
+            return hold_options(jobs[0].engine)
         else:
-            for request in [request_of(config) for config in jobs]:
-                if dry:
-                    show(request)
-                else:
-                    trtllm_build.build(request, say)
+            work(jobs, dry)
     except ConfigError as error:
         return fail(error, 2)
     except ErError as error:
@@ -47,6 +47,19 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return fail("interrupted: the tools are stopped, nothing half-built is kept", 130)
     return 0
+
+
+def work(jobs: Sequence[Config], dry: bool) -> None:
+    """Build what is missing, or say what would be done, once all of it is known to be possible."""
+    for request in [engine_plan.request_of(config) for config in jobs]:
+        if dry:
+            engine_plan.show(request)
+        elif isinstance(request, LlmapiRequest):
+            model, *_ = llmapi.models(request.config)
+            say(f"nothing to build: engine=llmapi serves {request.engine.checkpoint} as it is")
+            say(f"checkpoint sha256 {model.parameters['checkpoint_sha256']}")
+        else:
+            trtllm_build.build(request, say)
 
 
 def own_words(arguments: Sequence[str]) -> tuple[bool, str, list[str]]:
@@ -73,48 +86,6 @@ def missing(overrides: Sequence[str]) -> list[str]:
     return [f"{group}={name}" for group, name in usual.items() if group not in chosen]
 
 
-def show(request: EngineRequest) -> None:
-    """Say what a build would do, without doing it."""
-    config, memory = request.config, request.memory
-    source, digest = trtllm_build.checkpoint_dir(request), "not known"
-    provisional = "provisional: the GPU is taken from hardware"
-    try:
-        found = checkpoint.checked(source, config.deployment.model, Path(config.cache_dir))
-        digest = found.digest
-    except ErError as error:
-        provisional += f", and {error}"
-    it = trtllm_build.wanted(request, digest, config.hardware.name)
-    path = trtllm_build.engines_dir(request) / it.folder
-    print(f"deployment {config.deployment.id}: {config.deployment.description}")
-    print(f"  engines     {config.deployment.experts} of {request.tp} rank(s), all alike")
-    print(f"  key         {it.key} ({provisional})")
-    print(f"  cache       {path} ({'there' if path.exists() else 'not built yet'})")
-    print(f"  disk        {memory.engine_disk_bytes / 1e9:.1f} GB")
-    print(
-        f"  GPU memory  {memory.weight_bytes / 1e9:.1f} GB of weights, "
-        f"{memory.activation_bytes / 1e9:.1f} GB kept for activations, "
-        f"{memory.kv_tokens * memory.kv_bytes_per_token / 1e9:.1f} GB of KV cache "
-        f"= {memory.kv_tokens} tokens = {memory.largest_batch} sequences of 512, "
-        f"of {memory.gpu_bytes / 1e9:.1f} GB"
-    )
-    print("  it is built by")
-    work = path.parent / ".building" / it.folder
-    for command in trtllm_build.steps(request, source, work):
-        print(f"    {shlex.join(trtllm_build.launched(request, command, source, work))}")
-    print("  and served, from a run's model repository, by")
-    names = model_names(config.deployment)
-    ports = [Ports(*(first + index for first in FIRST_PORTS)) for index in range(len(names))]
-    first, *others = trtllm_launch.places(names, request.tp, ports)
-    repository = Path(config.runs_dir, "RUN", "model_repository").absolute()
-    command = trtllm_launch.command(request.engine, first, repository, [repository, path, source])
-    print(f"    {shlex.join(command)}")
-    if others:
-        where = "; ".join(
-            f"port {it.ports.http}, GPU {','.join(map(str, it.gpus))}" for it in others
-        )
-        print(f"    and {len(others)} more: {where}")
-
-
 def look_after(config: Config, action: str) -> None:
     """List the cache's engines, or remove what cannot be used."""
     root = Path(config.cache_dir) / "engines"
@@ -126,22 +97,36 @@ def look_after(config: Config, action: str) -> None:
         print(f"{cache.size_bytes(path) / 1e9:8.1f} GB  {path}")
 
 
-def hold_options(request: EngineRequest) -> int:
-    """Inside the container: hold the table of options against the installed tools' --help."""
-    version, failed = request.engine.version, 0
-    programs = {
-        "convert_checkpoint.py": ["python3", request.engine.convert_script],
-        "trtllm-build": ["trtllm-build"],
-    }
-    for tool, program in programs.items():
-        try:
-            told = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ErError(f"{tool} --help cannot be run here: {error}") from error
-        missing = trtllm_options.missing_from_help(version, tool, told.stdout)
-        failed += len(missing)
-        print(f"{tool} {version}: {', '.join(missing) or 'every option of the table is there'}")
-    return 1 if failed else 0
+def hold_options(engine: Engine) -> int:
+    """Inside the container: hold the tables against the installed tools; 1 when one is wrong."""
+    if isinstance(engine, LlmapiEngine):
+        told = json.loads(output_of(["python3", "-c", LLM_FIELDS]))
+        known = llmapi_arguments.classes(engine.version)
+        missing = {name: sorted(set(known[name]) - set(told.get(name, []))) for name in known}
+    elif isinstance(engine, TrtllmEngine):
+        programs = {
+            "convert_checkpoint.py": ["python3", engine.convert_script],
+            "trtllm-build": ["trtllm-build"],
+        }
+        missing = {
+            tool: trtllm_options.missing_from_help(
+                engine.version, tool, output_of([*program, "--help"])
+            )
+            for tool, program in programs.items()
+        }
+    else:
+        raise ConfigError(f"engine.kind is {engine.kind}: choose engine=trtllm or engine=llmapi")
+    for tool, names in missing.items():
+        print(f"{tool} {engine.version}: {', '.join(names) or 'all of the table is there'}")
+    return 1 if any(missing.values()) else 0
+
+
+def output_of(command: list[str]) -> str:
+    """What a tool of the container prints. Raises ErError when it cannot be run."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ErError(f"{' '.join(command[:2])} cannot be run here: {error}") from error
 
 
 def say(line: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from er import capacity, measured, predicted, provenance, run_dir
 from er.config import ClockKind, Config
+from er.config.trtllm import ContainerEngine, Quantization
 from er.engine import kinds
 from er.gateway import serve as gateway
 from er.progress import Progress
@@ -53,19 +54,31 @@ class Sweep:
 
 def tags(config: Config, sweep: str) -> dict[str, str]:
     """What MLflow shows beside a run; a simulated engine and a virtual clock are always named."""
-    deployment, engine = config.deployment, config.engine.kind
-    made = "predicted" if config.clock.kind is ClockKind.virtual else engine
+    deployment = config.deployment
     policy = {"er.routing_policy": config.routing.policy.value} if deployment.routed else {}
     return {
         "er.clock": config.clock.kind.value,
         "er.deployment": deployment.id,
-        "er.engine_kind": engine,
+        "er.engine_kind": config.engine.kind,
         "er.study_key": study_key(config),
         "er.sweep": sweep,
-        "er.title": f"{config.title} ({made})",
+        "er.title": f"{config.title} ({made_by(config)})",
         "er.workload": config.workload.description,
         **policy,
     }
+
+
+def made_by(config: Config) -> str:
+    """Where a run's figures come from; weights other than the deployment's own are named."""
+    engine = config.engine
+    if config.clock.kind is ClockKind.virtual:
+        return "predicted"
+    if (
+        isinstance(engine, ContainerEngine)
+        and engine.quantization is not Quantization.by_deployment
+    ):
+        return f"{engine.kind}, {engine.quantization.value}"
+    return engine.kind
 
 
 def check(jobs: Sequence[Config]) -> None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
-from er.config.trtllm import TrtllmEngine
+from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.errors import ConfigError
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -38,6 +38,7 @@ def register_schema() -> None:
     store.store(group="engine", name="base_simulated", node=SimulatedEngine)
     store.store(group="engine", name="base_smollm2", node=SmolLM2Engine)
     store.store(group="engine", name="base_trtllm", node=TrtllmEngine)
+    store.store(group="engine", name="base_llmapi", node=LlmapiEngine)
     for kind, node in WORKLOADS.items():
         store.store(group="workload", name=f"base_{kind}", node=node)
 

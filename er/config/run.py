@@ -13,7 +13,7 @@ from er.config.routing import Corpus, Policy, Routing
 from er.config.serving import Gateway, Server
 from er.config.workload import Workload
 
-IN_CONTAINER = ("trtllm",)  # engines that the TensorRT-LLM container's Triton serves
+IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
 
 
 class ClockKind(Enum):

@@ -1,4 +1,4 @@
-"""The schema of TensorRT-LLM engines: `engine=trtllm` and its variants."""
+"""The schema of TensorRT-LLM engines: `engine=trtllm`, `engine=llmapi` and their variants."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -44,28 +44,26 @@ class Container:
 
 
 @dataclass
-class TrtllmEngine(Engine):
-    """A TensorRT-LLM engine, built from a local Hugging Face checkpoint."""
+class ContainerEngine(Engine):
+    """What TensorRT-LLM's two flows have in common; both serve a local Hugging Face checkpoint."""
 
     version: str
     container: Container
     checkpoint: str  # directory of config.json, tokenizer and safetensors
     quantization: Quantization
-    calibration: str  # directory of the data set that SmoothQuant calibrates on
-    convert_script: str  # inside the container
     tritonserver: str  # inside the container
     model_code: str  # inside the container: the Python models of the Triton backend
     max_input_len: int
     max_seq_len: int
     max_num_tokens: int
     tokens_per_block: int
-    kv_cache_type: KvCacheType
     kv_cache_free_gpu_mem_fraction: float
     activation_bytes: int  # per GPU, kept free of weights and KV cache
+    step_time_scale: float  # of the prediction beside the measured points, as in engine=simulated
+    host_overhead_s: float  # likewise
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_kind(self, "trtllm")
         require_positive(
             self,
             "engine",
@@ -74,6 +72,7 @@ class TrtllmEngine(Engine):
             "max_num_tokens",
             "tokens_per_block",
             "activation_bytes",
+            "step_time_scale",
         )
         fraction = self.kv_cache_free_gpu_mem_fraction
         require(
@@ -95,7 +94,30 @@ class TrtllmEngine(Engine):
             self.tokens_per_block & (self.tokens_per_block - 1) == 0,
             f"engine.tokens_per_block is {self.tokens_per_block}: give a power of two",
         )
+        require(self.host_overhead_s >= 0, "engine.host_overhead_s cannot be negative")
+
+
+@dataclass
+class TrtllmEngine(ContainerEngine):
+    """The engine flow: an engine is built of the checkpoint, then served."""
+
+    calibration: str  # directory of the data set that SmoothQuant calibrates on
+    convert_script: str  # inside the container
+    kv_cache_type: KvCacheType
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_kind(self, "trtllm")
         require(
             self.kv_cache_type is KvCacheType.paged,
             f"engine.kv_cache_type is {self.kv_cache_type.value}: in-flight batching needs paged",
         )
+
+
+@dataclass
+class LlmapiEngine(ContainerEngine):
+    """The LLM-API flow, of TensorRT-LLM 1.0 and later: the checkpoint itself is served."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_kind(self, "llmapi")

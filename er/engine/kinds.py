@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from er.config import Config
-from er.engine import simulated, smollm2, trtllm_build
+from er.engine import llmapi, simulated, smollm2, trtllm_build
 from er.errors import ConfigError
 from er.results import ServedModel
 
 KINDS: dict[str, Callable[[Config], list[ServedModel]]] = {
     "simulated": simulated.models,
     "smollm2": smollm2.models,
+    "llmapi": llmapi.models,
     "trtllm": trtllm_build.models,
 }
 

@@ -48,19 +48,24 @@ def request_of(config: Config) -> EngineRequest:
     quantization = engine.quantization
     if quantization is Quantization.by_deployment:
         quantization = DEFAULT[deployment.precision]
-    check_width(quantization, deployment.precision)
-    check_parallel(config)
-    if quantization is Quantization.fp8 and config.hardware.name not in FP8_HARDWARE:
-        raise ConfigError(
-            f"engine.quantization is fp8, and hardware.{config.hardware.name} has no FP8 "
-            f"arithmetic: choose hardware of {list(FP8_HARDWARE)}, or engine=trtllm"
-        )
+    check_weights(config, quantization)
     if quantization is Quantization.int8_smoothquant and not engine.calibration:
         raise ConfigError(
             "engine.quantization is int8_smoothquant, which calibrates on text, and "
             "engine.calibration is empty: give the directory of a data set"
         )
     return EngineRequest(config, engine, quantization, trtllm_memory.of(config, engine))
+
+
+def check_weights(config: Config, quantization: Quantization) -> None:
+    """Raise ConfigError unless the weights suit the deployment, its parallelism and its GPUs."""
+    check_width(quantization, config.deployment.precision)
+    check_parallel(config)
+    if quantization is Quantization.fp8 and config.hardware.name not in FP8_HARDWARE:
+        raise ConfigError(
+            f"engine.quantization is fp8, and hardware.{config.hardware.name} has no FP8 "
+            f"arithmetic: choose hardware of {list(FP8_HARDWARE)}, or engine=trtllm"
+        )
 
 
 def check_width(quantization: Quantization, precision: Precision) -> None:

@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 from er import container
 from er.config import Config
-from er.config.trtllm import Quantization, Runtime
+from er.config.trtllm import Quantization
 from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
 from er.engine.names import model_names
+from er.engine.node import gpu_name, require_tools
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ErError
 from er.process import Child, running
@@ -114,7 +114,7 @@ def build(request: EngineRequest, say: Callable[[str], None]) -> Path:
 
     Raises ErError when a tool, the checkpoint, or room on the disk is missing, or a tool fails.
     """
-    require_tools(request)
+    require_tools(request.engine, "trtllm-build")
     it, _ = in_cache(request)
     source = checkpoint_dir(request)
     root = engines_dir(request)
@@ -192,33 +192,3 @@ def require_disk(request: EngineRequest, work: Path) -> None:
             f"building needs {need / 1e9:.0f} GB in {work.parent.parent}, which has "
             f"{have / 1e9:.0f} GB free: make room, or set cache_dir to another disk"
         )
-
-
-def require_tools(request: EngineRequest) -> None:
-    """Raise ErError, saying how to get it, when there is no way to run TensorRT-LLM here."""
-    image = request.engine.container.image
-    runtime = request.engine.container.runtime
-    program = "trtllm-build" if runtime is Runtime.bare else container.PROGRAM[runtime]
-    if not shutil.which(program):
-        raise ErError(
-            f"TensorRT-LLM {request.engine.version} cannot be run here: {program} is missing; on a "
-            f"GPU node, use the container {image} with engine.container.runtime=docker, apptainer "
-            "or pyxis, or run er inside it with bare (dry=true shows what would be done)"
-        )
-
-
-def gpu_name() -> str:
-    """Name of the GPUs of this machine. Raises ErError when it has none."""
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ErError(
-            "engines are built on the GPU they will run on, and nvidia-smi finds none here: run "
-            "er.build on a GPU node (dry=true shows what would be done)"
-        ) from error
-    return done.stdout.splitlines()[0].strip()

@@ -1,9 +1,9 @@
-"""What one GPU holds of a TensorRT-LLM engine: weights, activations, paged KV cache."""
+"""What one GPU holds of TensorRT-LLM, in either flow: weights, activations, paged KV cache."""
 
 from dataclasses import dataclass
 
 from er.config import Config
-from er.config.trtllm import TrtllmEngine
+from er.config.trtllm import ContainerEngine
 from er.errors import ConfigError
 from er.simulation.memory import kv_bytes_per_token, weight_bytes
 
@@ -27,7 +27,7 @@ class Memory:
         return self.kv_tokens // BATCH_TOKENS
 
 
-def of(config: Config, engine: TrtllmEngine) -> Memory:
+def of(config: Config, engine: ContainerEngine) -> Memory:
     """Memory of one engine of the deployment, in 16-bit activations and KV cache.
 
     The share is TensorRT-LLM's kv_cache_free_gpu_mem_fraction of what weights and activations

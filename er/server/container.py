@@ -1,17 +1,17 @@
-"""TensorRT-LLM engines behind the container's Triton: one server for each engine."""
+"""TensorRT-LLM behind the container's Triton, in either flow: one server for each engine."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from er import readiness
 from er.config import Deployment, Server
-from er.config.trtllm import TrtllmEngine
+from er.config.trtllm import ContainerEngine, LlmapiEngine, TrtllmEngine
 from er.container import with_links
 from er.process import Child, running
 from er.results import Endpoint, ServedModel
-from er.server import trtllm_launch, trtllm_repository
+from er.server import llmapi_repository, trtllm_launch, trtllm_repository
 from er.server.embedded import prove
 from er.server.ports import reserved
 
@@ -22,7 +22,7 @@ MODEL = "ensemble"
 def serve(
     models: Sequence[ServedModel],
     deployment: Deployment,
-    engine: TrtllmEngine,
+    engine: ContainerEngine,
     server: Server,
     run_dir: Path,
 ) -> Iterator[list[Endpoint]]:
@@ -33,10 +33,8 @@ def serve(
     server cannot be started.
     """
     (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
-    engine_dir = Path(models[0].parameters["engine_dir"])
     repository = (run_dir / "model_repository").absolute()
-    trtllm_repository.write(engine, engine_dir, repository)
-    binds = [repository, engine_dir, *with_links(Path(engine.checkpoint).absolute())]
+    binds = prepare(engine, models[0].parameters, repository)
     with ExitStack() as stack:
         ports = [stack.enter_context(reserved(server, index)) for index in range(len(models))]
         names = [model.name for model in models]
@@ -54,6 +52,17 @@ def serve(
             for place in places
         ]
         yield wait_for(models, places, children, server)
+
+
+def prepare(engine: ContainerEngine, parameters: Mapping[str, str], repository: Path) -> list[Path]:
+    """Write the model repository of the engine's flow; the folders that the container must see."""
+    binds = [repository]
+    if isinstance(engine, LlmapiEngine):
+        llmapi_repository.write(engine, json.loads(parameters["llm_arguments"]), repository)
+    elif isinstance(engine, TrtllmEngine):
+        binds.append(Path(parameters["engine_dir"]))
+        trtllm_repository.write(engine, binds[-1], repository)
+    return [*binds, *with_links(Path(engine.checkpoint).absolute())]
 
 
 def wait_for(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from er.config import Config
-from er.config.trtllm import TrtllmEngine
+from er.config.trtllm import ContainerEngine
 from er.results import Endpoint, ServedModel
 from er.server import container, embedded, ports
 
@@ -35,6 +35,6 @@ def started(
     models: list[ServedModel], config: Config, run_dir: Path
 ) -> AbstractContextManager[list[Endpoint]]:
     """The server that belongs to the engine's kind."""
-    if isinstance(config.engine, TrtllmEngine):
+    if isinstance(config.engine, ContainerEngine):
         return container.serve(models, config.deployment, config.engine, config.server, run_dir)
     return embedded.serve(models, config.server, run_dir)

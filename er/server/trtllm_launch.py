@@ -1,7 +1,8 @@
 """Which GPUs each engine of a deployment gets, and the commands that serve it there.
 
-An engine of one rank is one tritonserver. An engine of several is served in leader mode: one
-tritonserver for each rank under MPI, of which the first answers.
+Engine flow: an engine of one rank is one tritonserver; one of several is served in leader mode,
+one tritonserver for each rank under MPI, of which the first answers. LLM API: one tritonserver,
+whose model starts the ranks itself, as MPI processes.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er import container
-from er.config.trtllm import Runtime, TrtllmEngine
+from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
 from er.server.ports import Ports
 
 UNHEARD = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
@@ -32,9 +33,13 @@ def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]
     ]
 
 
-def command(engine: TrtllmEngine, place: Place, repository: Path, binds: list[Path]) -> list[str]:
+def command(
+    engine: ContainerEngine, place: Place, repository: Path, binds: list[Path]
+) -> list[str]:
     """The command line that serves one engine from its model repository."""
     several = len(place.gpus) > 1
+    if isinstance(engine, LlmapiEngine):
+        return llm_api(engine, place, repository, binds)
     if several and engine.container.runtime is Runtime.pyxis:
         return under_slurm(engine, place, repository, binds)
     ranks = [
@@ -43,6 +48,27 @@ def command(engine: TrtllmEngine, place: Place, repository: Path, binds: list[Pa
     ]
     inner = under_mpi(ranks) if several else ranks[0]
     return container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
+
+
+def llm_api(engine: LlmapiEngine, place: Place, repository: Path, binds: list[Path]) -> list[str]:
+    """One tritonserver under mpirun; under Slurm several ranks are tasks of one srun, since MPI
+    may not start processes beside them."""
+    server = tritonserver(engine, place, repository, "0", leader=True)
+    slurm = engine.container.runtime is Runtime.pyxis
+    several = len(place.gpus) > 1
+    if slurm and several:
+        inner = ["trtllm-llmapi-launch", *server]
+    else:
+        # Slurm gave mpirun one slot, and the model starts a process of its own.
+        more = ["--oversubscribe"] if slurm else []
+        inner = ["mpirun", "--allow-run-as-root", *more, "-n", "1", *server]
+    line = container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
+    return tasks(line, len(place.gpus)) if slurm and several else line
+
+
+def tasks(srun: list[str], count: int) -> list[str]:
+    """An srun of one task as one of several that MPI joins."""
+    return [srun[0], "--mpi=pmix", f"--ntasks={count}", *srun[2:]]
 
 
 def under_mpi(ranks: list[list[str]]) -> list[str]:
@@ -54,7 +80,7 @@ def under_mpi(ranks: list[list[str]]) -> list[str]:
 
 
 def under_slurm(
-    engine: TrtllmEngine, place: Place, repository: Path, binds: list[Path]
+    engine: ContainerEngine, place: Place, repository: Path, binds: list[Path]
 ) -> list[str]:
     """One srun whose tasks are the ranks; each knows its own only when it runs."""
     rank = "${SLURM_PROCID}"
@@ -64,11 +90,11 @@ def under_slurm(
     inner = container.inside(
         engine.container, ["bash", "-c", script], binds=binds, gpus=place.gpus, env={}
     )
-    return [inner[0], "--mpi=pmix", f"--ntasks={len(place.gpus)}", *inner[2:]]
+    return tasks(inner, len(place.gpus))
 
 
 def tritonserver(
-    engine: TrtllmEngine, place: Place, repository: Path, rank: str, *, leader: bool
+    engine: ContainerEngine, place: Place, repository: Path, rank: str, *, leader: bool
 ) -> list[str]:
     """The command line of one rank's tritonserver; the leader loads every model and answers."""
     line = [engine.tritonserver, f"--model-repository={repository}"]

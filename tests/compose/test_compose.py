@@ -73,7 +73,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["+load.arivals=burst"], r"^load\.arivals is not .* did you mean load\.arrivals\?$"),
         (["deploymnt=a"], r"^deploymnt is not a known key: did you mean deployment\?$"),
         (["+nonsense=1"], "nonsense is not a known key: choose from experiment, figure"),
-        (["engine=none"], r"'engine': simulated smollm2"),
+        (["engine=none"], r"'engine': llmapi llmapi_bf16 llmapi_fp8 simulated"),
         (["deployment.tp=3"], r"deployment\.tp is 3: .* 1, 2, 4 or 8"),
         (["deployment.precision=int3"], "precision"),
         (["load.concurrency=[0]"], r"load\.concurrency has 0"),

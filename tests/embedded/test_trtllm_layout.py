@@ -5,19 +5,18 @@ ensemble, launcher and client are the real ones.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nodes import own_container
 from processes import processes_naming
 
 from er.config import Config
 from er.engine.names import model_names
 from er.errors import ErError
 from er.results import Endpoint, ServedModel
-from er.server import embedded
 from er.server.kinds import serve as serve_models
 from er.sweep import plan
 
@@ -28,21 +27,7 @@ STANDINS = Path(__file__).parent / "standins"
 
 def node(folder: Path) -> Config:
     """A node that is its own container, whose tritonserver knows the stand-in for the backend."""
-    embedded.link_backend(folder / "linked")
-    # A backend written in Python may not be a link out of its directory.
-    shutil.copytree(folder / "linked", folder / "backends")
-    shutil.copytree(STANDINS / "backend", folder / "backends" / "tensorrtllm")
-    tritonserver = folder / "tritonserver"
-    variables = "\n".join(
-        f"export {name}='{value}'"
-        for name, value in embedded.environment().items()
-        if name in ("PATH", "LD_LIBRARY_PATH")
-    )
-    tritonserver.write_text(
-        f"#!/bin/sh\n{variables}\n"
-        f'exec {embedded.tritonserver()} --backend-directory={folder / "backends"} "$@"\n'
-    )
-    tritonserver.chmod(0o755)
+    tritonserver = own_container(folder)
     engine = folder / "engine"
     engine.mkdir()
     (engine / "config.json").write_text("{}")

@@ -12,16 +12,20 @@ import pytest
 
 from er import build, container
 from er.config import Config
-from er.config.trtllm import Container, Runtime, TrtllmEngine
+from er.config.trtllm import Container, ContainerEngine, Runtime
 from er.engine.names import model_names
 from er.server import trtllm_launch
 from er.server.ports import Ports
 from er.sweep import plan
 
 FILES = Path(__file__).parent / "launch"
+RUNTIMES = ("apptainer", "pyxis", "bare")
 CASES = [
-    *((deployment, "docker") for deployment in "abcde"),
-    *((deployment, runtime) for deployment in "ad" for runtime in ("apptainer", "pyxis", "bare")),
+    *(("trtllm", deployment, "docker") for deployment in "abcde"),
+    *(("trtllm", deployment, runtime) for deployment in "ad" for runtime in RUNTIMES),
+    *(("llmapi", deployment, "docker") for deployment in "bce"),
+    *(("llmapi_fp8", deployment, "docker") for deployment in "ad"),
+    *(("llmapi", deployment, "pyxis") for deployment in "be"),
 ]
 
 
@@ -32,17 +36,17 @@ def places(config: Config) -> list[trtllm_launch.Place]:
     )
 
 
-def lines(deployment: str, runtime: str) -> str:
+def lines(engine: str, deployment: str, runtime: str) -> str:
     """One command per engine, one argument per line."""
     [config] = plan(
         [
-            "engine=trtllm",
+            f"engine={engine}",
             "server=container",
             f"deployment={deployment}",
             f"engine.container.runtime={runtime}",
         ]
     )
-    assert isinstance(config.engine, TrtllmEngine)
+    assert isinstance(config.engine, ContainerEngine)
     commands = []
     for place in places(config):
         binds = [Path("/run/model_repository"), Path("/engines/it"), Path("/checkpoint")]
@@ -51,13 +55,14 @@ def lines(deployment: str, runtime: str) -> str:
     return "\n\n".join(commands) + "\n"
 
 
-@pytest.mark.parametrize(("deployment", "runtime"), CASES)
-def test_launch_commands(deployment: str, runtime: str) -> None:
-    path = FILES / f"{deployment}_{runtime}.sh"
+@pytest.mark.parametrize(("engine", "deployment", "runtime"), CASES)
+def test_launch_commands(engine: str, deployment: str, runtime: str) -> None:
+    kind = "" if engine == "trtllm" else "llmapi_"
+    path = FILES / f"{kind}{deployment}_{runtime}.sh"
     if os.environ.get("ER_WRITE_GOLDEN"):
         FILES.mkdir(exist_ok=True)
-        path.write_text(lines(deployment, runtime))
-    assert lines(deployment, runtime) == path.read_text()
+        path.write_text(lines(engine, deployment, runtime))
+    assert lines(engine, deployment, runtime) == path.read_text()
 
 
 def test_engines_stand_on_gpus_of_their_own() -> None:

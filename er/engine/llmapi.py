@@ -1,0 +1,125 @@
+"""TensorRT-LLM's LLM API: a checkpoint served as it is, without a build."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from er.config import Config
+from er.config.trtllm import LlmapiEngine, Quantization
+from er.engine import checkpoint, llmapi_arguments, trtllm_memory
+from er.engine.names import model_names
+from er.engine.node import gpu_name, require_tools
+from er.engine.trtllm import DEFAULT, check_weights
+from er.engine.trtllm_memory import Memory
+from er.errors import ConfigError, ErError
+from er.results import ServedModel
+
+DTYPE = {Quantization.fp16: "float16", Quantization.bf16: "bfloat16", Quantization.fp8: "auto"}
+QUANTISED = "hf_quant_config.json"  # written by Model Optimizer beside the weights
+READY_MAX_TOKENS = 4
+
+
+@dataclass(frozen=True)
+class LlmapiRequest:
+    """What a deployment asks of the LLM API; all its experts are alike."""
+
+    config: Config
+    engine: LlmapiEngine
+    quantization: Quantization
+    memory: Memory
+
+
+def request_of(config: Config) -> LlmapiRequest:
+    """The engine that a configuration asks for.
+
+    Raises ConfigError, with the reason, when there can be no such engine.
+    """
+    engine, precision = config.engine, config.deployment.precision
+    if not isinstance(engine, LlmapiEngine):
+        raise ConfigError("engine.kind is llmapi: its settings must be engine=llmapi")
+    quantization = engine.quantization
+    if quantization is Quantization.by_deployment:
+        quantization = DEFAULT[precision]
+    if quantization not in DTYPE:
+        raise ConfigError(
+            f"deployment.{config.deployment.id} is {precision.value} and engine.quantization "
+            f"{quantization.value}: the LLM API's PyTorch runs FP8 and FP4 weights in place of "
+            "INT8; choose engine=llmapi_fp8 with an FP8 checkpoint, or build it with engine=trtllm"
+        )
+    check_weights(config, quantization)
+    request = LlmapiRequest(config, engine, quantization, trtllm_memory.of(config, engine))
+    llmapi_arguments.check(engine.version, arguments(request))
+    return request
+
+
+def arguments(request: LlmapiRequest) -> dict[str, Any]:
+    """Keyword arguments of `tensorrt_llm.LLM`, in the version's own names."""
+    engine = request.engine
+    return {
+        "model": str(Path(engine.checkpoint).absolute()),
+        "backend": "pytorch",
+        "dtype": DTYPE[request.quantization],
+        "tensor_parallel_size": request.config.deployment.tp,
+        "max_batch_size": engine.max_batch_size,
+        "max_num_tokens": engine.max_num_tokens,
+        "max_input_len": engine.max_input_len,
+        "max_seq_len": engine.max_seq_len,
+        "enable_chunked_prefill": False,
+        # By default graphs end at a smaller batch, above which every step is launched by hand.
+        "cuda_graph_config": {"max_batch_size": engine.max_batch_size, "enable_padding": True},
+        "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
+        "kv_cache_config": {
+            "enable_block_reuse": False,  # no answer may profit from an earlier one
+            "free_gpu_memory_fraction": engine.kv_cache_free_gpu_mem_fraction,
+            "tokens_per_block": engine.tokens_per_block,
+        },
+    }
+
+
+def models(config: Config) -> list[ServedModel]:
+    """One model for each engine of the deployment, all of the same checkpoint.
+
+    Raises ErError when the checkpoint, a GPU or the container's program is missing.
+    """
+    request = request_of(config)
+    require_tools(request.engine, "mpirun")
+    gpu = gpu_name()
+    found = checked(request)
+    parameters = {
+        "llm_arguments": json.dumps(arguments(request)),
+        "checkpoint_sha256": found.digest,
+        "gpu": gpu,
+        "largest_batch_at_512_tokens": str(request.memory.largest_batch),
+    }
+    return [
+        ServedModel(name, "", request.engine.max_batch_size, parameters, READY_MAX_TOKENS)
+        for name in model_names(config.deployment)
+    ]
+
+
+def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
+    """The checkpoint. Raises ErError when it is incomplete or not in the wanted format."""
+    config, path = request.config, Path(request.engine.checkpoint).absolute()
+    found = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
+    told = algorithm(path / QUANTISED)
+    wanted = "FP8" if request.quantization is Quantization.fp8 else ""
+    if told != wanted:
+        raise ErError(
+            f"checkpoint {path} is {told or 'not quantised'} ({QUANTISED}), "
+            f"engine.quantization is {request.quantization.value}: set engine.checkpoint to "
+            + ("one that Model Optimizer quantised to FP8" if wanted else "one in 16 bits")
+        )
+    return found
+
+
+def algorithm(file: Path) -> str:
+    """How the weights are quantised; empty when they are not. Raises ErError for a broken file."""
+    if not file.is_file():
+        return ""
+    try:
+        told: Mapping[str, Any] = json.loads(file.read_text())["quantization"]
+        return str(told["quant_algo"] or "")
+    except (ValueError, LookupError, TypeError) as error:
+        raise ErError(f"{file} cannot be read ({error.__class__.__name__})") from error

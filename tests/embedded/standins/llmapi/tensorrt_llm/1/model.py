@@ -1,0 +1,43 @@
+"""Stands in for the container's LLM-API model: its inputs, its settings, its way of answering.
+
+Like that model it repeats the whole text in every event. The words are the prompt's lengths.
+"""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from helpers import scalar
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        settings = json.loads(Path(pb_utils.get_model_dir(), "model.yaml").read_text())
+        self.triton = settings.pop("triton_config")
+        self.decoupled = json.loads(args["model_config"])["model_transaction_policy"]["decoupled"]
+        if not Path(settings["model"], "config.json").is_file():
+            raise RuntimeError(f"no config.json in {settings['model']}")
+
+    def execute(self, requests):
+        for request in requests:
+            sender = request.get_response_sender()
+            assert self.decoupled
+            assert self.triton["decoupled"]
+            assert scalar(request, "streaming", False), "the client asked for no stream"
+            words = scalar(request, "text_input", b"").decode().split()
+            text = ""
+            for index in range(scalar(request, "sampling_param_max_tokens", 32)):
+                piece = f"{len(words[index % len(words)])}"
+                text += piece
+                output = SimpleNamespace(text=text, text_diff=piece)
+                sender.send(self._create_response(SimpleNamespace(outputs=[output]), None))
+            sender.send(flags=FINAL)
+
+    def _create_response(self, request_output, _):
+        texts = [output.text.encode() for output in request_output.outputs]
+        tensor = pb_utils.Tensor("text_output", np.array(texts, dtype=np.object_))
+        return pb_utils.InferenceResponse([tensor])

@@ -1,0 +1,31 @@
+docker \
+  run \
+  --rm \
+  --init \
+  --network=host \
+  --ipc=host \
+  --ulimit=memlock=-1 \
+  --ulimit=stack=67108864 \
+  '--gpus="device=0,1,2,3"' \
+  --volume=/run/model_repository:/run/model_repository \
+  --volume=/engines/it:/engines/it \
+  --volume=/checkpoint:/checkpoint \
+  nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  mpirun \
+  --allow-run-as-root \
+  -n \
+  1 \
+  /opt/tritonserver/bin/tritonserver \
+  --model-repository=/run/model_repository \
+  --disable-auto-complete-config \
+  --backend-config=python,shm-region-prefix-name=er_8000_0_ \
+  --http-address=127.0.0.1 \
+  --http-port=8000 \
+  --reuse-http-port=true \
+  --grpc-address=127.0.0.1 \
+  --grpc-port=8100 \
+  --reuse-grpc-port=true \
+  --metrics-address=127.0.0.1 \
+  --metrics-port=8200 \
+  --allow-gpu-metrics=false \
+  --exit-timeout-secs=5
