@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from er import predicted, sending
-from er.config import Config, Policy
+from er.config import Config
 from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
@@ -43,7 +43,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         if config.deployment.routed and config.load.gateway_probes:
             progress.say("measuring what the gateway costs")
             measure_gateway(config, run, served, ladder[config.load.concurrency[-1]])
-    if config.engine.kind == "simulated" and config.routing.policy is not Policy.least_loaded:
+    if config.engine.kind == "simulated":
         run.write("predicted.json", list(map(asdict, predicted.points(config, ladder))))
 
 

@@ -1,5 +1,6 @@
 """The ladder on a virtual clock: the same prompts, router, load and engine, and nothing started."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from er import sending
-from er.config import Arrivals, Config, Load
+from er.config import Arrivals, Config, Load, Policy
 from er.load import arrivals, knee
 from er.points import Point, doubts_of, in_flight_of, measure
 from er.progress import Progress
@@ -19,6 +20,7 @@ from er.routing import policies, router
 from er.run_dir import RunDir
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import Outcome
+from er.simulation.tables import LEAST_LOADED
 
 Experts = NDArray[np.int64]
 Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in order of sending
@@ -100,13 +102,24 @@ class Study:
 
         Raises RequestError when a prompt can never be served.
         """
-        sent = sent_prompts(prompts, users, self.load)
+        wanted = arrivals.requests_of(users, self.load)
+        while True:
+            sent = sent_prompts(prompts, users, self.load, wanted)
+            played = self.send(sent, users, record or self.load.steady_state)
+            if not self.endless or len(played.outcome.sent) < len(sent):
+                return played
+            wanted *= 2  # the loop's time was not over when its prompts were
+
+    @property
+    def endless(self) -> bool:
+        """Whether only the time ends a closed loop."""
+        return self.load.arrivals is Arrivals.closed_loop and self.load.duration_s > 0
+
+    def send(self, sent: Sequence[Prompt], users: int, record: bool) -> Played:
+        """Play what is sent, in order, warm-up first."""
         start_s = np.array(arrivals.due_s(self.load, users, begins(sent, users, self.load)))
         closed = self.load.arrivals is Arrivals.closed_loop
-        if not closed and self.load.duration_s:
-            start_s = start_s[start_s < self.load.duration_s]
-            sent = sent[: len(start_s)]
-        warmup = min(arrivals.warmups_of(users, self.load), len(sent))
+        warmup = arrivals.warmups_of(users, self.load)
         each = self.load.warmup_requests_per_user
         think_s = np.full(len(sent), self.load.think_time_s if closed else 0.0)
         loop = self.deployment.loop(
@@ -116,13 +129,14 @@ class Study:
             once=not closed,
             think_s=think_s if think_s.any() else None,
             fail_s=self.fail_s,
+            until_s=self.load.duration_s or math.inf,
         )
         rows = self.deployment.prompts(
             np.array([prompt.input_tokens for prompt in sent]),
             np.array([prompt.output_tokens for prompt in sent]),
             self.choose(sent),
         )
-        outcome = self.deployment.play(rows, loop, warmup, record or self.load.steady_state)
+        outcome = self.deployment.play(rows, loop, warmup, record)
         topics = [prompt.topic for prompt in sent]
         return Played(outcome, users, topics, self.load, self.deployment.engines > 1)
 
@@ -137,14 +151,14 @@ def begins(sent: Sequence[Prompt], users: int, load: Load) -> int:
     return users if load.arrivals is Arrivals.closed_loop else len(sent)
 
 
-def sent_prompts(prompts: Sequence[Prompt], users: int, load: Load) -> list[Prompt]:
+def sent_prompts(prompts: Sequence[Prompt], users: int, load: Load, wanted: int) -> list[Prompt]:
     """What `er.load.plan.Plan` sends, in order: warm-up first, each user's own from the prompts'
-    end backwards; then the prompts in their order, again when they run out."""
+    end backwards; then `wanted` prompts in their order, again when they run out."""
+    pool = arrivals.requests_of(users, load)
     each, count = load.warmup_requests_per_user, arrivals.warmups_of(users, load)
     places = [turn % users * each + turn // users for turn in range(count)]
     sent = [prompts[-1 - place % len(prompts)] for place in places]
-    wanted = arrivals.requests_of(users, load)
-    return sent + [prompts[turn % len(prompts)] for turn in range(wanted)]
+    return sent + [prompts[turn % pool % len(prompts)] for turn in range(wanted)]
 
 
 def chooser(config: Config) -> Choose:
@@ -156,6 +170,9 @@ def chooser(config: Config) -> Choose:
     file = sending.router_of(config)
     if file:
         return classifier(file)
+
+    if policy is Policy.least_loaded:
+        return lambda prompts: np.full(len(prompts), LEAST_LOADED)
 
     def blindly(prompts: Sequence[Prompt]) -> Experts:
         choose = policies.baseline(policy, experts, config.seed, config.routing.shares)

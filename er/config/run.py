@@ -134,10 +134,6 @@ class Config:
                 f"has {self.deployment.experts}, numbered from 0",
             )
         require(
-            self.clock.kind is ClockKind.real or self.routing.policy is not Policy.least_loaded,
-            "clock=virtual does not predict routing.policy=least_loaded yet: use clock=real",
-        )
-        require(
             self.load.client is not LoadClient.grpc or not self.deployment.routed,
             f"load.client=grpc cannot reach deployment.{self.deployment.id}: its gateway speaks "
             "HTTP: choose load.client=sockets",

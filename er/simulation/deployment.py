@@ -1,5 +1,6 @@
 """A whole deployment on a virtual clock: gateway, engines, and users in a closed or open loop."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from er.simulation.cost import NS_PER_S, step_cost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
-from er.simulation.tables import tables_of
+from er.simulation.tables import LEAST_LOADED, tables_of
 from er.simulation.users import Loop
 
 Ints = NDArray[np.int64]
@@ -52,13 +53,13 @@ class VirtualDeployment:
     def prompts(self, input_tokens: Ints, output_tokens: Ints, engine: Ints) -> Table:
         """Prompts as the simulation takes them: a row for each, with the columns `Prompts`.
 
-        Raises RequestError when the engine could never serve one, ConfigError for an engine that
-        does not exist.
+        `engine` may be LEAST_LOADED: it is chosen at the prompt's arrival. Raises RequestError when
+        the engine could never serve one, ConfigError for an engine that does not exist.
         """
         pairs = np.stack([input_tokens, output_tokens], axis=1)
         for given_input, given_output in np.unique(pairs, axis=0):
             self.batch.blocks_for(int(given_input), int(given_output))
-        if len(engine) and not 0 <= engine.min() <= engine.max() < self.engines:
+        if len(engine) and not LEAST_LOADED <= engine.min() <= engine.max() < self.engines:
             raise ConfigError(
                 f"prompts go to engines {engine.min()} to {engine.max()}, there are {self.engines}"
             )
@@ -75,10 +76,11 @@ class VirtualDeployment:
         once: bool = False,
         think_s: NDArray[np.float64] | None = None,
         fail_s: dict[int, float] | None = None,
+        until_s: float = math.inf,
     ) -> Loop:
         """How so many users behave: all at once unless `start_s` says when each begins; `once`
         makes it an open loop; `think_s` passes after each request, in order of sending; `fail_s`
-        says when engines fail, for good.
+        says when engines fail, for good; from `until_s` on nobody sends.
 
         Raises ConfigError for a negative time or an engine that does not exist.
         """
@@ -95,7 +97,8 @@ class VirtualDeployment:
             round(delay * NS_PER_S)
             for delay in (self.delays.gateway_s, self.delays.request_s, self.delays.reply_s)
         )
-        return Loop(start, warmup_per_user, once, think, gateway, request, reply, fail)
+        until = NEVER if math.isinf(until_s) else round(until_s * NS_PER_S)
+        return Loop(start, warmup_per_user, once, think, gateway, request, reply, fail, until)
 
     def play(self, prompts: Table, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
         """Let every prompt be served, the first `warmup` of them without being measured; with

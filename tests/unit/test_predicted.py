@@ -46,6 +46,7 @@ LOADS = {
     "gamma": {"arrivals": Arrivals.open_loop, "burstiness": 0.25},
     "constant": {"arrivals": Arrivals.open_loop, "burstiness": math.inf},
     "burst": {"arrivals": Arrivals.burst, "burst_every_s": 2.0},
+    "closed loop by time": {"requests_per_user": 0, "duration_s": 20.0},
     "open loop by time": {
         "arrivals": Arrivals.open_loop,
         "requests_per_user": 0,
@@ -145,5 +146,6 @@ def test_baselines_choose_experts_without_reading(config, prompts):
         return rows(replace(config, routing=replace(config.routing, policy=policy)), prompts, 4)
 
     assert experts(Policy.round_robin).expert[:9].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0]
+    assert experts(Policy.least_loaded).expert[:4].tolist() == [0, 1, 2, 3]
     drawn = experts(Policy.random).expert.tolist()
     assert drawn == experts(Policy.random).expert.tolist() != sorted(drawn)
