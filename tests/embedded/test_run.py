@@ -1,5 +1,6 @@
 """The main job through a real Triton: what it leaves behind, and what it does not."""
 
+import io
 import json
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from processes import processes_naming
 
+from er.run import main as er_run
 from er.tracking.query import newest_study
 from paper_figures import fig4
 
@@ -25,8 +28,8 @@ ROOT = Path(__file__).parent.parent.parent
 SMALL = ["load.requests_per_user=2", "load.requests_at_least=4", "load.gateway_probes=4"]
 
 
-def command(runs_dir: Path, *overrides: str) -> list[str]:
-    return [sys.executable, "-m", "er.run", "+experiment=fig4", f"runs_dir={runs_dir}", *overrides]
+def arguments(runs_dir: Path, *overrides: str) -> list[str]:
+    return ["+experiment=fig4", f"runs_dir={runs_dir}", *overrides]
 
 
 def assert_nothing_left(runs_dir: Path) -> None:
@@ -56,17 +59,12 @@ class Done:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Deployments A and E at 1 and 2 users."""
     runs_dir = tmp_path_factory.mktemp("sweep") / "runs"
-    done = subprocess.run(
-        command(runs_dir, "deployment=a,e", "load.concurrency=[1,2]", *SMALL),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    asked = arguments(runs_dir, "deployment=a,e", "load.concurrency=[1,2]", *SMALL)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as output:
+        patch.setattr(sys, "argv", ["er.run", *asked])
+        assert er_run() == 0, output.getvalue()
     assert_nothing_left(runs_dir)
-    return Done(runs_dir, done.stdout)
+    return Done(runs_dir, output.getvalue())
 
 
 def test_says_what_it_does_and_where_the_results_are(sweep: Done) -> None:
@@ -139,7 +137,13 @@ def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path
     assert pdf.read_bytes().startswith(b"%PDF")
 
 
-SLOW = ["load.requests_per_user=3", "load.requests_at_least=3", "workload.output.scale=3"]
+# Answers of nearly two seconds: a point lasts for two of them, and the first one's end is seen.
+SLOW = [
+    "load.warmup_requests_per_user=0",
+    "load.requests_per_user=2",
+    "load.requests_at_least=2",
+    "workload.output.scale=3",
+]
 
 
 @pytest.fixture
@@ -148,8 +152,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     started = []
 
     def begin(deployment: str, *overrides: str) -> "subprocess.Popen[str]":
+        asked = [f"deployment={deployment}", "load.concurrency=[1,2]", *SLOW, *overrides]
         run = subprocess.Popen(
-            command(tmp_path, f"deployment={deployment}", "load.concurrency=[1,2]", *overrides),
+            [sys.executable, "-m", "er.run", *arguments(tmp_path, *asked)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -177,7 +182,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
     number: signal.Signals,
     code: int,
 ) -> None:
-    run = start("a", *SLOW)
+    run = start("a")
     run.send_signal(number)
     output, errors = run.communicate(timeout=60)
     assert run.returncode == code, output + errors
@@ -196,7 +201,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
 def test_a_killed_run_leaves_no_process_and_loses_no_request(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start("e", *SLOW)
+    run = start("e", "tracking.enabled=false")
     run.kill()
     run.communicate()
     deadline = time.monotonic() + 30
@@ -212,9 +217,7 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
 def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start(
-        "a", "load.requests_per_user=40", "load.requests_at_least=3", "load.request_timeout_s=5"
-    )
+    run = start("a", "load.request_timeout_s=3", "tracking.enabled=false")
     triton = [p for p in processes_naming(str(tmp_path)) if "tritonserver" in p.name()]
     [stub] = [p for p in triton[0].children() if "stub" in p.name()]
     stub.kill()
