@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from er import predicted, sending
 from er.config import Config
 from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
-from er.load import knee, probe, proof, users
+from er.load import counts, knee, probe, prompts, proof, users
 from er.points import Point, measure, summarise
 from er.progress import Progress
 from er.results import Endpoint, Prompt, Request, ServedModel
@@ -93,7 +94,8 @@ def measure_point(
 
         load = users.run_point(served.entry, batch, concurrency, config.load, keep)
     evidence = proof.prove(load, concurrency)
-    doubts = proof.doubts(evidence, config.load)
+    encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
+    doubts = proof.doubts(evidence, config.load) + counts.doubts(load.requests, encoding)
     try:
         for endpoint, model in served.models:
             embedded.prove(endpoint, model.ready_max_tokens)

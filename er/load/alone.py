@@ -8,7 +8,7 @@ from pathlib import Path
 from er import provenance
 from er.config import Config
 from er.errors import ErError
-from er.load import arrivals, knee, prompts, proof, users
+from er.load import arrivals, counts, knee, prompts, proof, users
 from er.points import Point, measure
 from er.results import Endpoint, Prompt
 from er.routing import corpus
@@ -70,7 +70,8 @@ def measure_point(
     with run.request_log(concurrency) as log:
         load = users.run_point(endpoint, batch, concurrency, config.load, log.add)
     evidence = proof.prove(load, concurrency)
-    doubts = proof.doubts(evidence, config.load)
+    encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
+    doubts = proof.doubts(evidence, config.load) + counts.doubts(load.requests, encoding)
     point = measure(load.requests, concurrency, config.load, doubts, asdict(evidence))
     run.add_point(point)
     say(row(point))

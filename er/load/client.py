@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from urllib.parse import urljoin
 
 import aiohttp
@@ -61,7 +62,31 @@ class Client:
     async def _stream(
         self, url: str, body: bytes, request: Request, events: list[bytes], times_s: list[float]
     ) -> None:
-        async with self.session.post(url, data=body, headers=HEADERS) as response:
+        """Ask, and note what comes.
+
+        A server may end a connection that it kept at any time, a request on its way or not: where
+        nothing of an answer has come, the request goes again, on another; its clock runs on.
+        """
+        while True:
+            kept: list[bool] = []
+            try:
+                return await self._ask(url, body, request, events, times_s, kept)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if request.status or not kept:
+                    raise
+
+    async def _ask(
+        self,
+        url: str,
+        body: bytes,
+        request: Request,
+        events: list[bytes],
+        times_s: list[float],
+        kept: list[bool],
+    ) -> None:
+        async with self.session.post(
+            url, data=body, headers=HEADERS, trace_request_ctx=kept
+        ) as response:
             request.status = response.status
             request.expert = answer.expert(response.headers.get(answer.EXPERT_HEADER, ""))
             if response.status != 200 or response.content_type != answer.EVENT_STREAM:
@@ -83,8 +108,17 @@ async def opened(timeout_s: float) -> AsyncIterator[Client]:
     """A client with as many connections as requests in flight."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=None, keepalive_timeout=3600)
     no_timeouts = aiohttp.ClientTimeout(total=None, sock_connect=None)
-    async with aiohttp.ClientSession(connector=connector, timeout=no_timeouts) as session:
+    kept = aiohttp.TraceConfig()
+    kept.on_connection_reuseconn.append(_note_kept)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=no_timeouts, trace_configs=[kept]
+    ) as session:
         yield Client(session, timeout_s)
+
+
+async def _note_kept(_session: object, context: SimpleNamespace, _parameters: object) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.append(True)
 
 
 def cause(error: Exception) -> str:

@@ -99,6 +99,11 @@ class Answer:
         self._reader = EventReader()
         self._streams = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether any of it has come."""
+        return bool(self.status or self._head)
+
     def feed(self, data: bytes, now_s: float) -> None:
         """Take in bytes that arrived at `now_s`. Raises BadAnswerError where it is not HTTP."""
         if not self.status:

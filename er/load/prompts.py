@@ -49,15 +49,12 @@ def build(
     Raises ErError when there is no text, no such tokenizer, no such file, or where the workload
     cannot have the lengths of a trace.
     """
-    if workload.tokenizer not in TOKENIZERS:
-        known = ", ".join(TOKENIZERS)
-        raise ErError(f"workload.tokenizer is {workload.tokenizer}: choose one of {known}")
     if lengths is not None and not isinstance(workload, Drawn):
         raise ErError(
             f"the trace has token counts, and so has workload {workload.name}: choose another "
             "workload, or remove the counts from the trace"
         )
-    encoding = TOKENIZERS[workload.tokenizer](cache_dir)
+    encoding = encoding_of(workload, cache_dir)
     generator = np.random.default_rng(seed)
     if isinstance(workload, Drawn):
         prompts = _apart(workload, count, lengths, texts, encoding, generator)
@@ -69,6 +66,14 @@ def build(
         assert isinstance(workload, JsonlWorkload)
         prompts = cycle(_of_file(workload, encoding))
     return list(islice(prompts, count))
+
+
+def encoding_of(workload: Workload, cache_dir: Path) -> tiktoken.Encoding:
+    """The tokenizer that counts. Raises ErError when there is no such tokenizer."""
+    if workload.tokenizer not in TOKENIZERS:
+        known = ", ".join(TOKENIZERS)
+        raise ErError(f"workload.tokenizer is {workload.tokenizer}: choose one of {known}")
+    return TOKENIZERS[workload.tokenizer](cache_dir)
 
 
 def _apart(

@@ -29,7 +29,8 @@ class Slot:
         "answer",
         "blocked",
         "connected",
-        "deadline_s",
+        "data",
+        "kept",
         "last_s",
         "out",
         "request",
@@ -40,7 +41,9 @@ class Slot:
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
         self.connected = False
+        self.data = b""  # the request, whole
         self.out = b""  # still to be sent
+        self.kept = False  # whether the connection was there before the request
         self.blocked = False  # the kernel takes no more for now
         self.request: Request | None = None
         self.answer = http.Answer()
@@ -86,7 +89,8 @@ class Streams:
 
     def send(self, slot: Slot, data: bytes, request: Request) -> None:
         """Send `data`, a whole HTTP request, and note in `request` when."""
-        slot.out = data
+        slot.data = slot.out = data
+        slot.kept = slot.socket is not None
         slot.answer = http.Answer()
         slot.request = request
         self._serial += 1
@@ -167,7 +171,7 @@ class Streams:
             except BlockingIOError:
                 pass
             except OSError as error:
-                self._fail(slot, cause(error))
+                self._lose(slot, cause(error))
                 return
         if bool(slot.out) != slot.blocked:
             slot.blocked = bool(slot.out)
@@ -176,6 +180,19 @@ class Streams:
     def _fail(self, slot: Slot, error: str) -> None:
         self._failed.append((slot, slot.serial, error))
 
+    def _lose(self, slot: Slot, error: str) -> None:
+        """The connection has ended.
+
+        A server may end one that it kept at any time, a request on its way or not: where nothing of
+        an answer has come, the request goes once more, on a new connection; its clock runs on.
+        """
+        if slot.request and slot.kept and not slot.answer.begun:
+            self._drop(slot)
+            slot.out, slot.kept = slot.data, False
+            self._open(slot)
+        else:
+            self._fail(slot, error)
+
     def _read(self, slot: Slot, offset_s: float) -> None:
         assert slot.socket is not None
         try:
@@ -183,7 +200,7 @@ class Streams:
         except BlockingIOError:
             return
         except OSError as error:
-            self._fail(slot, cause(error))
+            self._lose(slot, cause(error))
             return
         read_s = time.monotonic()
         if ancillary:
@@ -197,7 +214,7 @@ class Streams:
             else:
                 slot.answer.close()
         except BadAnswerError as error:
-            self._fail(slot, str(error))
+            (self._fail if data else self._lose)(slot, str(error))
             return
         if slot.answer.done:
             self._finish(slot, "")

@@ -20,7 +20,7 @@ from er.routing import corpus
 from er.routing.corpus import Text
 from er.run_dir import RequestLog, RunDir
 from er.tracking import mlflow_store
-from tests.unit.load.fakes import Serve, stream
+from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, stream
 
 TRITON = "http://127.0.0.1:1/v2/models/ensemble/generate_stream"
 
@@ -69,6 +69,19 @@ def test_a_broken_server_makes_invalid_points(serve: Serve, tmp_path: Path) -> N
     (point,) = run.points()
     assert any("requests failed" in reason and "HTTP 500" in reason for reason in point.invalid)
     assert any("requests failed" in line for line in said)
+
+
+@pytest.mark.parametrize(("tokens", "told"), [(1, 0), (4, 1)])
+def test_several_tokens_in_one_event_are_told(
+    serve: Serve, tmp_path: Path, tokens: int, told: int
+) -> None:
+    async def together(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + chunk(event("x" * tokens)) * 3 + LAST_CHUNK)
+
+    run, _ = drive(serve, tmp_path, together, "load.concurrency=[1]", "load.max_loop_lag_s=9")
+    (point,) = run.points()
+    reasons = [reason for reason in point.invalid if "an event holds 4.0 tokens" in reason]
+    assert len(reasons) == told
 
 
 def test_a_slowed_client_makes_an_invalid_point(

@@ -226,6 +226,17 @@ def test_a_host_of_several_addresses_is_reached(serve: Serve) -> None:
     assert one(Endpoint(url, "fake")).ok
 
 
+def test_a_connection_that_the_server_ended_after_an_answer_is_no_error(serve: Serve) -> None:
+    async def once(asked: Asked, writer: Writer) -> None:
+        await stream(asked, writer)  # and says nothing of an end
+        await writer.drain()
+        writer.close()
+
+    point = run_point(serve(once).endpoint, [prompt()], 3, load(), lambda _: None)
+    assert {request.error for request in point.requests} == {""}
+    assert len(point.requests) == 9
+
+
 def test_a_server_that_refuses_above_some_connections(serve: Serve) -> None:
     taken: list[Writer] = []
 
