@@ -16,7 +16,7 @@ check: .venv/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 ui: setup
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
 figures: setup
 	$(BIN)/python -m paper_figures.fig4
 

@@ -213,6 +213,7 @@ def test_a_reset_inside_the_stream(serve: Serve) -> None:
         ("grpc", "nowhere.invalid:80", "host name not found"),
         ("grpcs", "", "TLS failed"),
     ],
+    ids=["closed port", "unknown name", "no TLS"],  # a port would be another name in each process
 )
 def test_a_server_that_cannot_be_reached(
     serve: Serve, scheme: str, address: str, error: str
