@@ -13,7 +13,7 @@ import numpy as np
 
 from er.simulation.batching import Limits
 from er.simulation.engines import arrive, fail, finish, refuse, start, stop, write_segment
-from er.simulation.heaps import NEVER, least_leaf
+from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
 from er.simulation.jit import compiled, inner
 from er.simulation.tables import (
     LEAST_LOADED,
@@ -26,6 +26,7 @@ from er.simulation.tables import (
     Sent,
     Table,
     Tables,
+    Times,
     engines_of,
 )
 from er.simulation.users import (
@@ -52,14 +53,14 @@ def simulate(
     count: int,
     gaps: Ints,
     record: bool,
-) -> tuple[Ints, int, Ints, int]:
+) -> tuple[Table, Ints, int, Ints, int]:
     """Play the users on `count` engines until every request has ended.
 
     `prompts` has the columns `Prompts`; the first `warmup` of them are warm-up. Running sums of
     `gaps[B]` give how many gaps between two tokens of measured requests took decode_ns[B, c]; those
     of steps with prompts are in the segments, of which without `record` only the first two columns
-    are kept, and of steps with prompts only. Returns the requests (columns `Sent`) and how many
-    there are, the segments (columns `Segment`) and how many there are.
+    are kept, and of steps with prompts only. Returns the requests (columns `Sent`), their times
+    (columns `Times`) and how many there are, the segments (columns `Segment`) and how many.
     """
     engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
     users = users_of(loop, warmup)
@@ -67,9 +68,10 @@ def simulate(
     segments = np.empty((3 * len(prompts) if record else len(prompts), columns), np.int64)
     failing = np.argsort(loop.fail_ns, kind="mergesort")  # engines in order, at one instant
     at_boundary = np.zeros(count, np.int64)
+    next_end = tournament(count)
     ended = np.zeros(len(loop.start_ns) + 1, np.int64)
-    sends, kept = play(engines, users, tables, segments, failing, at_boundary, ended)
-    return engines.sent, sends, segments, kept
+    sends, kept = play(engines, users, tables, segments, failing, at_boundary, ended, next_end)
+    return engines.sent, engines.times, sends, segments, kept
 
 
 @inner
@@ -81,25 +83,28 @@ def play(
     failing: Ints,
     at_boundary: Ints,
     ended: Ints,
+    next_end: Ints,
 ) -> tuple[int, int]:
-    """Play until every request has ended. `at_boundary` and `ended` have room for what happens at
+    """Play until every request has ended. `next_end` is a tournament tree of `engines.ends_ns`, all
+    NEVER now; `at_boundary` and `ended` have room for what happens at
     one instant: a place for each engine, and for a request of each user. Returns how many requests
     were sent and how many segments are kept."""
     loop, prompts = users.loop, engines.prompts
-    state, sent, ends_ns = engines.state, engines.sent, engines.ends_ns
+    state, sent, times = engines.state, engines.sent, engines.times
     sends, kept, failed = 0, 0, 0
     while True:
-        now = min(ends_ns[1], next_send(users), next_arrival(users))
+        now = min(next_end[1], next_send(users), next_arrival(users))
         if now == NEVER:
             break
         if failed < len(failing):
             now = min(now, loop.fail_ns[failing[failed]])
         boundaries, over = 0, 0
 
-        while ends_ns[1] == now:
-            e = least_leaf(ends_ns)
+        while next_end[1] == now:
+            e = least_leaf(next_end)
             kept = write_segment(engines, e, now, segments, kept)
             over = finish(engines, e, now, ended, over)
+            set_key(next_end, e, NEVER)
             at_boundary[boundaries] = e
             boundaries += 1
         while failed < len(failing) and loop.fail_ns[failing[failed]] == now:
@@ -107,7 +112,8 @@ def play(
             failed += 1
             kept, prefilling = stop(engines, e, now, tables.until_ns, segments, kept)
             over = fail(engines, e, now, prefilling, ended, over)
-        go_on(users, sent, ended[:over])
+            set_key(next_end, e, NEVER)
+        go_on(users, sent, times, ended[:over])
 
         while True:
             user = sender(users, now)
@@ -122,7 +128,7 @@ def play(
                 sent[sends, Sent.prompt] = p
                 sent[sends, Sent.user] = user
                 sent[sends, Sent.engine] = prompts[p, Prompts.engine]
-                sent[sends, Sent.send_ns] = now
+                times[sends, Times.send_ns] = now
                 send(users, sends, now)
                 sends += 1
 
@@ -134,12 +140,15 @@ def play(
             if state[e, Engine.failed]:
                 refuse(engines, r, now)
                 ended[0] = r
-                go_on(users, sent, ended[:1])
+                go_on(users, sent, times, ended[:1])
             elif arrive(engines, e, r, now, tables):
                 at_boundary[boundaries] = e
                 boundaries += 1
+            else:
+                set_key(next_end, e, engines.ends_ns[e])
 
         for i in range(boundaries):
             if not state[at_boundary[i], Engine.failed]:
                 start(engines, at_boundary[i], now, tables)
+                set_key(next_end, at_boundary[i], engines.ends_ns[at_boundary[i]])
     return sends, kept

@@ -104,10 +104,12 @@ class VirtualDeployment:
         """Let every prompt be served, the first `warmup` of them without being measured; with
         `record`, every step can be told."""
         gaps = np.zeros_like(self.tables.until_ns)
-        sent, sends, segments, kept = simulate(
+        sent, times, sends, segments, kept = simulate(
             self.tables, self.limits, prompts, warmup, loop, self.engines, gaps, record
         )
-        return Outcome(self.tables, prompts, warmup, loop, sent[:sends], segments[:kept], gaps)
+        return Outcome(
+            self.tables, prompts, warmup, loop, sent[:sends], times[:sends], segments[:kept], gaps
+        )
 
 
 def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployment:

@@ -8,6 +8,7 @@ iterations, since the mean context grows by one a step. A step with prompts is a
 from er.simulation.heaps import NEVER, pop, push, set_key
 from er.simulation.jit import compiled, inner
 from er.simulation.tables import (
+    NO_ITERATION,
     REQUEST_BITS,
     REQUEST_MASK,
     UNRECORDED_COLUMNS,
@@ -18,6 +19,7 @@ from er.simulation.tables import (
     Segment,
     Sent,
     Tables,
+    Times,
 )
 
 
@@ -39,7 +41,7 @@ def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
         end += tables.launch_ns + attention_ns
         state[e, Engine.steps] = 1
         while first != state[e, Engine.head]:
-            sent[first, Sent.first_ns] = end + engines.reply_delay_ns
+            engines.times[first, Times.first_ns] = end + engines.reply_delay_ns
             first = sent[first, Sent.following]
     elif decoding:
         steps = (engines.finish[e, 0] >> REQUEST_BITS) - state[e, Engine.iteration]
@@ -49,7 +51,7 @@ def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
     else:
         state[e, Engine.steps] = 0
         end = NEVER
-    set_key(engines.ends_ns, e, end)
+    engines.ends_ns[e] = end
 
 
 @inner
@@ -101,10 +103,10 @@ def arrive(engines: Engines, e: int, r: int, now: int, tables: Tables) -> bool:
     state[e, Engine.tail] = r
     if state[e, Engine.steps] == 0:
         return True
-    under_way = engines.ends_ns[(len(engines.ends_ns) >> 1) + e] != NEVER
+    under_way = engines.ends_ns[e] != NEVER
     decodes = under_way and not state[e, Engine.mixed]
     if decodes and first_fits(engines, e, state[e, Engine.running]):
-        set_key(engines.ends_ns, e, cut(state, e, now, tables.until_ns))
+        engines.ends_ns[e] = cut(state, e, now, tables.until_ns)
     return False
 
 
@@ -143,12 +145,12 @@ def finish(engines: Engines, e: int, now: int, ended: Ints, count: int) -> int:
         state[e, Engine.counted] -= p >= engines.warmup
         state[e, Engine.free_blocks] += prompts[p, Prompts.blocks]
         state[e, Engine.context] -= prompts[p, Prompts.input] + prompts[p, Prompts.output]
-        sent[r, Sent.end_ns] = now + engines.reply_delay_ns
+        engines.times[r, Times.end_ns] = now + engines.reply_delay_ns
         ended[count] = r
         count += 1
     state[e, Engine.running] = running
     change_load(engines, e, first - count)
-    set_key(engines.ends_ns, e, NEVER)
+    engines.ends_ns[e] = NEVER
     return count
 
 
@@ -189,7 +191,7 @@ def stop(
     """Before engine `e` fails at `now`: keep of its segment only the decode steps that have ended.
     Returns how many segments are kept, and whether a step with prompts is lost."""
     state = engines.state
-    if engines.ends_ns[(len(engines.ends_ns) >> 1) + e] == NEVER:
+    if engines.ends_ns[e] == NEVER:
         return kept, False
     if state[e, Engine.mixed]:
         return kept, True
@@ -230,7 +232,7 @@ def fail(engines: Engines, e: int, now: int, prefilling: bool, ended: Ints, coun
     for i in range(state[e, Engine.running]):
         r = engines.finish[e, i] & REQUEST_MASK
         if prefilling and sent[r, Sent.iteration] == state[e, Engine.iteration]:
-            sent[r, Sent.first_ns] = 0
+            engines.times[r, Times.first_ns] = 0
         ended[count] = r
         count += 1
     sort(ended[first:count])
@@ -239,14 +241,14 @@ def fail(engines: Engines, e: int, now: int, prefilling: bool, ended: Ints, coun
         ended[count] = r
         count += 1
         r = sent[r, Sent.following]
-        sent[ended[count - 1], Sent.iteration] = NEVER >> 1  # never
+        sent[ended[count - 1], Sent.iteration] = NO_ITERATION
     for i in range(first, count):
         sent[ended[i], Sent.failed] = 1
-        sent[ended[i], Sent.end_ns] = now + engines.reply_delay_ns
+        engines.times[ended[i], Times.end_ns] = now + engines.reply_delay_ns
     state[e, Engine.head] = -1
     state[e, Engine.running] = 0
     state[e, Engine.failed] = 1
-    set_key(engines.ends_ns, e, NEVER)
+    engines.ends_ns[e] = NEVER
     if len(engines.loads) > 2:
         set_key(engines.loads, e, NEVER)
     return count
@@ -255,9 +257,9 @@ def fail(engines: Engines, e: int, now: int, prefilling: bool, ended: Ints, coun
 @inner
 def refuse(engines: Engines, r: int, now: int) -> None:
     """End a request that reaches a failed engine."""
-    engines.sent[r, Sent.iteration] = NEVER >> 1  # never
+    engines.sent[r, Sent.iteration] = NO_ITERATION
     engines.sent[r, Sent.failed] = 1
-    engines.sent[r, Sent.end_ns] = now + engines.reply_delay_ns
+    engines.times[r, Times.end_ns] = now + engines.reply_delay_ns
 
 
 @inner

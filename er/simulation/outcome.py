@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from er.points import MISSING, Point, Summary, summarise
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
-from er.simulation.tables import Prompts, Segment, Sent, Tables
+from er.simulation.tables import Prompts, Segment, Sent, Tables, Times
 from er.simulation.users import Loop
 
 Ints = NDArray[np.int64]
@@ -29,19 +29,19 @@ class Outcome:
     prompts: Table  # columns Prompts
     warmup: int  # how many of the prompts are warm-up
     loop: Loop
-    sent: Ints  # columns Sent, in order of sending
+    sent: Table  # columns Sent, in order of sending
+    times: Ints  # columns Times, of the same requests
     segments: Ints  # columns Segment, the first two of them only unless steps were recorded
     gaps: Ints  # running sums along the context give how many gaps took decode_ns[B, c]
 
     def point(self, concurrency: int, routed: bool) -> Point:
         """Statistics of the measured requests that were answered in full; gaps are pooled over all
         that were measured. Whether to believe it is not judged here."""
-        measured = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
-        sent = measured[measured[:, Sent.failed] == 0]
+        counts = self.sent[:, Sent.prompt] >= self.warmup
+        answered = counts & (self.sent[:, Sent.failed] == 0)
+        measured, sent = self.sent[counts], self.sent[answered]
         errors = len(measured) - len(sent)
-        send, first, end = (
-            sent[:, column] / NS_PER_S for column in (Sent.send_ns, Sent.first_ns, Sent.end_ns)
-        )
+        send, first, end = self.times[answered].T / NS_PER_S
         prompts = self.prompts[sent[:, Sent.prompt]]
         tokens = prompts[:, Prompts.output]
         several = tokens > 1
@@ -69,8 +69,9 @@ class Outcome:
 
     def goodput(self, ttft_at_most_s: float, tpot_at_most_s: float) -> float:
         """Share of the measured requests that were answered in full within both limits."""
-        sent = self.sent[self.sent[:, Sent.prompt] >= self.warmup]
-        send, first, end = (sent[:, c] for c in (Sent.send_ns, Sent.first_ns, Sent.end_ns))
+        counts = self.sent[:, Sent.prompt] >= self.warmup
+        sent = self.sent[counts]
+        send, first, end = self.times[counts].T
         gaps = np.maximum(self.prompts[sent[:, Sent.prompt], Prompts.output] - 1, 1)
         kept = (
             (sent[:, Sent.failed] == 0)
@@ -81,7 +82,7 @@ class Outcome:
 
     def spans_s(self) -> NDArray[np.float64]:
         """When every request, warm-up included, was sent and ended: (requests, 2)."""
-        spans: NDArray[np.float64] = self.sent[:, [Sent.send_ns, Sent.end_ns]] / NS_PER_S
+        spans: NDArray[np.float64] = self.times[:, [Times.send_ns, Times.end_ns]] / NS_PER_S
         return spans
 
     def gap_summary(self) -> Summary:
@@ -105,7 +106,7 @@ class Outcome:
         prompts = self.prompts[rows[:, Sent.prompt]]
         tokens, times_s = self.token_times_s()
         ends = np.cumsum(tokens)
-        send_s, end_s = (rows[:, column] / NS_PER_S for column in (Sent.send_ns, Sent.end_ns))
+        send_s, end_s = self.spans_s().T
         first_s = np.full(count, np.nan)
         first_s[tokens > 0] = times_s[(ends - tokens)[tokens > 0]]
         failed = rows[:, Sent.failed] == 1
@@ -114,7 +115,7 @@ class Outcome:
         several = np.where(tokens > 1, tokens - 1, np.nan)
         columns = {
             "concurrency": np.full(count, concurrency),
-            "user": rows[:, Sent.user] % concurrency,
+            "user": rows[:, Sent.user].astype(np.int64) % concurrency,
             "index": np.arange(count),
             "warmup": rows[:, Sent.prompt] < self.warmup,
             "topic": [topics[prompt] for prompt in rows[:, Sent.prompt]],
@@ -125,7 +126,7 @@ class Outcome:
             "end_s": end_s,
             "status": np.where(ok | (tokens > 0), ANSWERED, NO_ANSWER),
             "error": np.where(failed, FAILED, ""),
-            "expert": rows[:, Sent.engine] if routed else np.full(count, -1),
+            "expert": rows[:, Sent.engine].astype(np.int64) if routed else np.full(count, -1),
             "text": np.full(count, ""),
             "token_lateness": lists(np.zeros(count, np.int64), np.zeros(0)),
             "intended_s": send_s,

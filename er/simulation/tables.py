@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from er.simulation.batching import Limits
 from er.simulation.cost import StepCost
-from er.simulation.heaps import set_key, tournament
+from er.simulation.heaps import NEVER, set_key, tournament
 from er.simulation.jit import compiled
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
 REQUEST_BITS = 32  # of a finish-heap item; the iteration lies above
 REQUEST_MASK = (1 << REQUEST_BITS) - 1
+NO_ITERATION = np.iinfo(np.int32).max  # of a request that was never prefilled
 LEAST_LOADED = -1  # in place of an engine
 
 
@@ -32,17 +33,22 @@ class Prompts(IntEnum):
 
 
 class Sent(IntEnum):
-    """Columns of requests, in order of sending; times are those of the user."""
+    """Columns of requests, in order of sending."""
 
     prompt = 0
     user = 1
     engine = 2  # LEAST_LOADED until it is chosen
-    send_ns = 3
-    first_ns = 4  # first token
-    end_ns = 5  # last token
-    iteration = 6  # of its engine, in which it was prefilled
-    following = 7  # next request in its engine's queue
-    failed = 8  # whether its engine failed; end_ns is then when the user learned of it
+    iteration = 3  # of its engine, in which it was prefilled
+    following = 4  # next request in its engine's queue
+    failed = 5  # whether its engine failed; end_ns is then when the user learned of it
+
+
+class Times(IntEnum):
+    """Columns of the same requests' times, as their users see them."""
+
+    send_ns = 0
+    first_ns = 1  # first token
+    end_ns = 2  # last token
 
 
 class Segment(IntEnum):
@@ -76,7 +82,8 @@ class Engine(IntEnum):
     load = 13  # requests waiting or running
 
 
-SENT_COLUMNS, SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Sent), len(Segment), len(Engine)
+SENT_COLUMNS, TIMES_COLUMNS = len(Sent), len(Times)
+SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Segment), len(Engine)
 UNRECORDED_COLUMNS = 2  # of a segment
 
 
@@ -95,9 +102,10 @@ class Engines(NamedTuple):
 
     state: Ints  # columns Engine
     finish: Ints  # of each engine a heap: last iteration and number of each running request
-    ends_ns: Ints  # tournament tree: end of each engine's segment, NEVER when it has none
+    ends_ns: Ints  # end of each engine's segment, NEVER when it has none
     loads: Ints  # tournament tree: requests of each engine; one leaf when nobody asks for it
-    sent: Ints  # columns Sent
+    sent: Table  # columns Sent
+    times: Ints  # columns Times
     prompts: Table  # columns Prompts
     warmup: int  # how many of the prompts are not measured
     gaps: Ints  # see closed_loop.simulate
@@ -127,9 +135,10 @@ def engines_of(
     return Engines(
         state,
         np.zeros((count, limits.max_batch_size), np.int64),
-        tournament(count),
+        np.full(count, NEVER, np.int64),
         loads,
-        np.zeros((len(prompts), SENT_COLUMNS), np.int64),
+        np.zeros((len(prompts), SENT_COLUMNS), np.int32),
+        np.zeros((len(prompts), TIMES_COLUMNS), np.int64),
         prompts,
         warmup,
         gaps,

@@ -7,7 +7,7 @@ import numpy as np
 
 from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
 from er.simulation.jit import compiled, inner
-from er.simulation.tables import Ints, Sent
+from er.simulation.tables import Ints, Sent, Table, Times
 
 
 class Loop(NamedTuple):
@@ -93,17 +93,17 @@ def next_arrival(users: Users) -> int:
 
 
 @inner
-def go_on(users: Users, sent: Ints, ended: Ints) -> None:
+def go_on(users: Users, sent: Table, times: Ints, ended: Ints) -> None:
     """The users of requests that ended read their answers, think, and are about to send again."""
     at, thinking, ready, think_ns = users.at, users.thinking, users.ready, users.loop.think_ns
     if users.loop.once:
         return
     for r in ended:
         if len(think_ns):
-            set_key(thinking, sent[r, Sent.user], sent[r, Sent.end_ns] + think_ns[r])
+            set_key(thinking, sent[r, Sent.user], times[r, Times.end_ns] + think_ns[r])
         else:
             to = at[At.ready_to] & (len(ready) - 1)
-            ready[to, 0] = sent[r, Sent.end_ns]
+            ready[to, 0] = times[r, Times.end_ns]
             ready[to, 1] = sent[r, Sent.user]
             at[At.ready_to] += 1
 

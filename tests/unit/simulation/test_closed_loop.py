@@ -11,7 +11,7 @@ from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, StepCost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
-from er.simulation.tables import LEAST_LOADED, Prompts, Segment, Sent, tables_of
+from er.simulation.tables import LEAST_LOADED, Prompts, Segment, Sent, Times, tables_of
 from er.simulation.users import Loop
 
 MAX_BATCH, MAX_TOKENS, MAX_LEN = 5, 64, 90
@@ -179,15 +179,19 @@ def test_event_skipping_is_exact(case):
     expected, expected_gaps = oracle(*case)
     gaps = np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64)
     tables = tables_of(cost)
-    sent, sends, segments, kept = simulate(tables, limits, prompts, warmup, loop, count, gaps, True)
+    sent, seen, sends, segments, kept = simulate(
+        tables, limits, prompts, warmup, loop, count, gaps, True
+    )
     assert sends == len(expected)
-    names = {"prompt": Sent.prompt, "user": Sent.user, "engine": Sent.engine, "send": Sent.send_ns}
-    for name, column in (
-        names | {"first": Sent.first_ns, "end": Sent.end_ns, "failed": Sent.failed}
-    ).items():
-        assert sent[:sends, column].tolist() == [request[name] for request in expected], name
+    for column in (Sent.prompt, Sent.user, Sent.engine, Sent.failed):
+        assert sent[:sends, column].tolist() == [request[column.name] for request in expected]
+    for time in Times:
+        name = time.name.removesuffix("_ns")
+        assert seen[:sends, time].tolist() == [request[name] for request in expected], name
     assert pooled_gaps(cost, gaps, segments[:kept]) == expected_gaps
-    outcome = Outcome(tables, prompts, warmup, loop, sent[:sends], segments[:kept], gaps)
+    outcome = Outcome(
+        tables, prompts, warmup, loop, sent[:sends], seen[:sends], segments[:kept], gaps
+    )
     tokens, times_s = outcome.token_times_s()
     assert tokens.tolist() == [len(request["tokens"]) for request in expected]
     assert times_s.tolist() == [

@@ -10,7 +10,7 @@ from er.points import Summary
 from er.simulation.batching import RequestError
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import weighted_summary
-from er.simulation.tables import Sent
+from er.simulation.tables import Times
 from er.sweep import plan
 
 DELAYS = Delays(gateway_s=0.002, request_s=0.0005, reply_s=0.0003)
@@ -46,14 +46,14 @@ def test_an_open_loop_sends_when_told(deployment):
     tokens = np.array([100, 200, 300])
     asked = deployment.prompts(tokens, np.array([5, 6, 7]), np.zeros(3, np.int64))
     outcome = deployment.play(asked, deployment.loop(3, start_s=at, once=True))
-    assert (outcome.sent[:, Sent.send_ns] / 1e9).tolist() == at.tolist()
+    assert (outcome.times[:, Times.send_ns] / 1e9).tolist() == at.tolist()
 
 
 def test_think_time_passes_between_requests(deployment):
     tokens = np.full(4, 50)
     asked = deployment.prompts(tokens, tokens, np.zeros(4, np.int64))
     outcome = deployment.play(asked, deployment.loop(1, think_s=np.full(4, 1.5)))
-    pauses = outcome.sent[1:, Sent.send_ns] - outcome.sent[:-1, Sent.end_ns]
+    pauses = outcome.times[1:, Times.send_ns] - outcome.times[:-1, Times.end_ns]
     assert pauses.tolist() == [1_500_000_000] * 3
 
 
@@ -61,7 +61,7 @@ def test_a_gateway_serves_one_request_at_a_time(deployment):
     tokens = np.full(3, 50)
     asked = deployment.prompts(tokens, np.ones(3, np.int64), np.arange(3))
     outcome = deployment.play(asked, deployment.loop(3))
-    assert np.diff(outcome.sent[:, Sent.first_ns]).tolist() == [2_000_000] * 2
+    assert np.diff(outcome.times[:, Times.first_ns]).tolist() == [2_000_000] * 2
 
 
 def test_an_expert_that_fails_takes_its_requests_with_it(deployment):
