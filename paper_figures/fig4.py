@@ -93,7 +93,10 @@ def _boxes(axes: Axes, runs: Sequence[PublishedRun]) -> None:
 def _valid_requests(run: PublishedRun) -> pd.DataFrame:
     valid = [point.concurrency for point in run.points if not point.invalid]
     rows = run.requests
-    rows = rows[rows["ok"] & ~rows["warmup"] & rows["concurrency"].isin(valid)]
+    # What came before a point's steady state is not part of it (NaN where nothing was cut).
+    since_s = {point.concurrency: point.steady_since_s for point in run.points}
+    transient = rows["send_s"] < rows["concurrency"].map(since_s)
+    rows = rows[rows["ok"] & ~rows["warmup"] & ~transient & rows["concurrency"].isin(valid)]
     return pd.DataFrame({"deployment": run.deployment.upper(), "ttft_ms": rows["ttft_s"] * 1e3})
 
 

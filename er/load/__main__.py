@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C,
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -19,7 +20,9 @@ from er.load.users import require_speaks
 from er.results import Endpoint
 from er.sweep import overrides_of, plan
 
-PUBLISH = [sys.executable, "-m", "er.publish"]  # MLflow's seconds of start-up come last
+# In processes of their own: MLflow's seconds of start-up and its memory come last.
+PUBLISH = [sys.executable, "-m", "er.publish"]
+DRAW = [sys.executable, "-m", "paper_figures.load"]
 OWN = ("target", "model")
 
 
@@ -29,19 +32,22 @@ def main() -> int:
     try:
         endpoint, config = asked(sys.argv[1:])
         run = alone.create(endpoint, config)
-        published = 0
+        failed = False
         try:
             alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
         finally:
-            if config.tracking.enabled:  # it says itself what failed
-                published = subprocess.run([*PUBLISH, str(run.path)], check=False).returncode
+            if config.tracking.enabled:
+                failed = _fails([*PUBLISH, str(run.path)])
+        if config.tracking.enabled and not failed:
+            figures = Path(config.runs_dir) / "figures"
+            failed = _fails([*DRAW, "--uri", config.tracking.uri, "--out", str(figures)])
     except ConfigError as error:
         return _fail(error, 2)
     except ErError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail("interrupted: what was measured is kept", 130)
-    return 1 if published else 0
+    return 1 if failed else 0
 
 
 def asked(arguments: list[str]) -> tuple[Endpoint, Config]:
@@ -75,6 +81,11 @@ def _endpoint(target: str, model: str) -> Endpoint:
         "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
         "grpc://host:port/NAME, or an address that ends with /v1/chat/completions"
     )
+
+
+def _fails(command: list[str]) -> bool:
+    """Whether a command, which says itself what went wrong, did not do its work."""
+    return subprocess.run(command, check=False).returncode != 0
 
 
 def _fail(error: object, status: int) -> int:

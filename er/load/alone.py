@@ -110,17 +110,19 @@ def create(endpoint: Endpoint, config: Config) -> RunDir:
         "load": config.load,
         "tracking": config.tracking,
     }
+    key = run_key(config)
     tags = {
         "er.clock": "real",
         "er.deployment": endpoint.model,
         "er.engine_kind": "external",
+        "er.study_key": key,
         "er.title": endpoint.url,
         "er.workload": config.workload.description,
     }
     record = {
         "status": "running",
         "started": started.isoformat(timespec="seconds"),
-        "key": run_key(config),
+        "key": key,
         "tags": tags,
     }
     try:

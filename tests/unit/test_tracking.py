@@ -11,7 +11,7 @@ from er.errors import ErError
 from er.run_dir import RunDir
 from er.tracking.mlflow_store import open_store, publish
 from er.tracking.query import newest_study
-from paper_figures import fig4
+from paper_figures import fig2, fig4, load
 
 
 @pytest.fixture
@@ -112,3 +112,27 @@ def test_an_invalid_point_is_not_part_of_the_curve(
     [crosses] = figure.axes[0].collections
     assert crosses.get_offsets()[:, 0].tolist() == [2]
     assert "simulated engines" in figure.get_suptitle()
+
+
+def test_lengths_are_drawn_of_what_was_sent(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    publish(finished_run(config), uri)
+    prompts, answers = fig2.figure(newest_study(uri, "fig4")).axes
+    for axes, tokens in ((prompts, 100), (answers, 3)):
+        [bar] = [bar for bar in axes.patches if getattr(bar, "get_height", lambda: 0)() > 0]
+        assert bar.get_height() == 27
+        assert bar.get_x() < tokens < bar.get_x() + bar.get_width()
+
+
+def test_the_picture_of_the_load_generator_marks_an_invalid_point(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    publish(finished_run(config), uri)
+    ttft, _, _, throughput, in_flight = load.figure(newest_study(uri, "fig4")[0]).axes
+    for axes in (ttft, throughput):
+        assert list(axes.lines[0].get_xdata()) == [1]
+        crosses = axes.collections[-1]
+        assert crosses.get_offsets()[:, 0].tolist() == [2]
+    labels = [patch.get_label() for patch in in_flight.patches]
+    assert labels == ["1 user", "2 users, invalid"]

@@ -136,6 +136,7 @@ def test_the_exit_status_tells_whether_the_run_was_published(
         assert cli.main() == status
     finally:
         signal.signal(signal.SIGTERM, before)
+    assert (tmp_path / "figures" / "load.png").exists() == (status == 0)
     (run,) = (tmp_path / "load").iterdir()
     assert RunDir(run).read("run.json")["status"] == "finished"
 
