@@ -61,7 +61,8 @@ def show_build(request: EngineRequest) -> None:
         digest = found.digest
     except ErError as error:
         provisional += f", and {error}"
-    it = trtllm_build.wanted(request, digest, config.hardware.name)
+    calibration = "not known" if trtllm_build.calibration_dir(request) else ""
+    it = trtllm_build.wanted(request, digest, calibration, config.hardware.name)
     path = trtllm_build.engines_dir(request) / it.folder
     print(f"  key         {it.key} ({provisional})")
     print(f"  cache       {path} ({'there' if path.exists() else 'not built yet'})")

@@ -8,7 +8,7 @@ from pathlib import Path
 from er import predicted, sending
 from er.config import Config
 from er.engine import kinds
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
 from er.load import counts, knee, probe, prompts, proof, users
 from er.points import Point, measure, summarise
@@ -28,7 +28,7 @@ class Serving:
 
 
 def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
-    """Measure every point; then, where the engine is simulated, predict the same ones.
+    """Measure every point; then, where step times are known, predict the same ones.
 
     Raises ErError when the deployment cannot be started or when a model has died.
     """
@@ -44,8 +44,15 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         if config.deployment.routed and config.load.gateway_probes:
             progress.say("measuring what the gateway costs")
             measure_gateway(config, run, served, ladder[config.load.concurrency[-1]])
-    if config.engine.kind == "simulated":
+    predict(config, ladder, run, progress)
+
+
+def predict(config: Config, ladder: sending.Ladder, run: RunDir, progress: Progress) -> None:
+    """Predict the points that were measured, where step times are known for the engine."""
+    try:
         run.write("predicted.json", list(map(asdict, predicted.points(config, ladder))))
+    except ConfigError as error:
+        progress.say(f"not predicted: {error}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from er.packaged import digest as file_digest
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+KEPT = "checkpoint_digests.json"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -41,7 +42,18 @@ def checked(path: Path, model: Model, cache_dir: Path) -> Checkpoint:
                 f"checkpoint {path} is not complete: {file.name} is missing; download it again"
             )
     require_model(path, model)
-    return Checkpoint(path, digest(sorted(files), cache_dir / "checkpoint_digests.json"))
+    return Checkpoint(path, digest(path, sorted(files), cache_dir / KEPT))
+
+
+def folder_digest(path: Path, cache_dir: Path) -> str:
+    """SHA-256 over the names and contents of all files below a folder, kept like a checkpoint's.
+
+    Raises ErError when there are none.
+    """
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise ErError(f"{path} holds no files: set engine.calibration to the folder of a data set")
+    return digest(path, files, cache_dir / KEPT)
 
 
 def weight_files(path: Path) -> list[str]:
@@ -69,8 +81,9 @@ def require_model(path: Path, model: Model) -> None:
             )
 
 
-def digest(files: list[Path], kept_at: Path) -> str:
-    """SHA-256 over names and contents; contents are read again only when size or time changed."""
+def digest(root: Path, files: list[Path], kept_at: Path) -> str:
+    """SHA-256 over names below `root` and contents, which are read again only when size or time
+    changed."""
     kept: dict[str, str] = json.loads(kept_at.read_text()) if kept_at.is_file() else {}
     total = hashlib.sha256()
     for file in files:
@@ -78,7 +91,7 @@ def digest(files: list[Path], kept_at: Path) -> str:
         seen = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
         if seen not in kept:
             kept[seen] = file_digest(file)
-        total.update(f"{file.name} {kept[seen]}\n".encode())
+        total.update(f"{file.relative_to(root)} {kept[seen]}\n".encode())
     kept_at.parent.mkdir(parents=True, exist_ok=True)
     part = kept_at.with_suffix(".part")
     part.write_text(json.dumps(kept, indent=1))

@@ -16,9 +16,13 @@ def models(config: Config) -> list[ServedModel]:
     """One model for each expert. Raises ConfigError when the deployment does not fit its GPUs or
     nothing was measured for it."""
     spec = spec_of(config)
-    limits_of(spec)
+    limits = limits_of(spec)
     step_cost(spec)
-    parameters = {"spec": to_json(spec), "cache_dir": str(Path(config.cache_dir).resolve())}
+    parameters = {
+        "spec": to_json(spec),
+        "cache_dir": str(Path(config.cache_dir).resolve()),
+        "largest_batch_at_512_tokens": str(limits.kv_blocks * limits.tokens_per_block // 512),
+    }
     return [
         ServedModel(name, "er.engine.simulated_model", UNBATCHED, parameters)
         for name in model_names(config.deployment)

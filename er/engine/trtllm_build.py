@@ -32,10 +32,17 @@ FOLLOW_INTERVAL_S = 0.2
 READY_MAX_TOKENS = 4
 
 
-def wanted(request: EngineRequest, checkpoint_digest: str, gpu: str) -> cache.Wanted:
-    """The engine as the cache knows it: built from these options, weights, GPU and container."""
+def wanted(
+    request: EngineRequest, checkpoint_digest: str, calibration_digest: str, gpu: str
+) -> cache.Wanted:
+    """The engine as the cache knows it: built from these options, weights, texts to calibrate on
+    (none: ""), GPU and container."""
     engine = request.engine
-    commands = steps(request, Path("CHECKPOINT"), Path("WORK"))
+    place = str(calibration_dir(request))
+    commands = [
+        ["CALIBRATION" if part == place else part for part in command]
+        for command in steps(request, Path("CHECKPOINT"), Path("WORK"))
+    ]
     limits = {
         name: getattr(engine, name)
         for name in ("max_batch_size", "max_num_tokens", "max_input_len", "max_seq_len")
@@ -54,6 +61,7 @@ def wanted(request: EngineRequest, checkpoint_digest: str, gpu: str) -> cache.Wa
         {
             "commands": commands,
             "checkpoint_sha256": checkpoint_digest,
+            "calibration_sha256": calibration_digest,
             "gpu": gpu,
             "trtllm_version": engine.version,
             "container": [engine.container.image, engine.container.digest],
@@ -105,7 +113,9 @@ def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
     source = checkpoint.checked(
         checkpoint_dir(request), config.deployment.model, Path(config.cache_dir)
     )
-    it = wanted(request, source.digest, gpu)
+    texts = calibration_dir(request)
+    calibration = checkpoint.folder_digest(texts, Path(config.cache_dir)) if texts else ""
+    it = wanted(request, source.digest, calibration, gpu)
     return it, engines_dir(request) / it.folder
 
 
@@ -149,8 +159,8 @@ def run_steps(
 def launched(request: EngineRequest, command: list[str], source: Path, work: Path) -> list[str]:
     """A build's command as it is started: in the container, on as many GPUs as ranks."""
     binds = [*container.with_links(source), work.parent.parent]
-    if request.engine.calibration:
-        binds.append(Path(request.engine.calibration))
+    if texts := calibration_dir(request):
+        binds.append(texts)
     return container.inside(
         request.engine.container, command, binds=binds, gpus=range(request.tp), env={}
     )
@@ -176,6 +186,12 @@ def engines_dir(request: EngineRequest) -> Path:
 def checkpoint_dir(request: EngineRequest) -> Path:
     """The checkpoint; absolute, for the same reason."""
     return Path(request.engine.checkpoint).absolute()
+
+
+def calibration_dir(request: EngineRequest) -> Path | None:
+    """The texts that SmoothQuant calibrates on; None for every other engine."""
+    smooth = request.quantization is Quantization.int8_smoothquant
+    return Path(request.engine.calibration).absolute() if smooth else None
 
 
 def log_path(root: Path, it: cache.Wanted) -> Path:

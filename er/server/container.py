@@ -28,11 +28,10 @@ def serve(
 ) -> Iterator[list[Endpoint]]:
     """Serve every engine of the deployment, each proved ready by a real inference.
 
-    All start at once, since loading takes minutes. Writes `engine.json`, `model_repository/` and
-    `logs/` into `run_dir`. When the block ends no process or port is left. Raises ErError when a
+    All start at once, since loading takes minutes. Writes `model_repository/` and `logs/` into
+    `run_dir`. When the block ends no process or port is left. Raises ErError when a
     server cannot be started.
     """
-    (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
     repository = (run_dir / "model_repository").absolute()
     binds = prepare(engine, models[0].parameters, repository)
     with ExitStack() as stack:

@@ -24,8 +24,10 @@ def check(config: Config) -> None:
 def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[list[Endpoint]]:
     """Serve `models` while the block lasts: one endpoint for each, proved by a real inference.
 
-    Writes `endpoints.json` into `run_dir`. Raises ErError when a server cannot be started.
+    Writes `engine.json` (what the engines are; all are alike) and `endpoints.json` into `run_dir`.
+    Raises ErError when a server cannot be started.
     """
+    (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
     with started(models, config, run_dir) as endpoints:
         (run_dir / "endpoints.json").write_text(json.dumps(list(map(asdict, endpoints)), indent=1))
         yield endpoints

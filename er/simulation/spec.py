@@ -3,8 +3,17 @@
 import json
 from dataclasses import asdict, dataclass
 
-from er.config import Config, Hardware, Model, Precision, SimulatedEngine
+from er.config import Config, Engine, Hardware, Model, Precision, SimulatedEngine
+from er.config.trtllm import ContainerEngine, Quantization
 from er.errors import ConfigError
+
+# bfloat16 takes the times of float16.
+MEASURED = (
+    Quantization.by_deployment,
+    Quantization.fp16,
+    Quantization.bf16,
+    Quantization.int8_weight_only,
+)
 
 
 @dataclass(frozen=True)
@@ -26,15 +35,39 @@ class EngineSpec:
 def spec_of(config: Config) -> EngineSpec:
     """The engine of a deployment; all its experts are alike.
 
-    Raises ConfigError when the engine is not a simulated one.
+    Raises ConfigError when the engine can neither be simulated nor predicted.
     """
-    if not isinstance(config.engine, SimulatedEngine):
-        raise ConfigError(
-            f"engine.kind is {config.engine.kind}: only engine=simulated can be simulated"
-        )
-    deployment = config.deployment
+    deployment, engine = config.deployment, simulated(config.engine)
     return EngineSpec(
-        deployment.model, deployment.precision, deployment.tp, config.hardware, config.engine
+        deployment.model, deployment.precision, deployment.tp, config.hardware, engine
+    )
+
+
+def simulated(engine: Engine) -> SimulatedEngine:
+    """The simulated engine with the limits of a real one.
+
+    Raises ConfigError when no step times were measured for its weights.
+    """
+    if isinstance(engine, SimulatedEngine):
+        return engine
+    if not isinstance(engine, ContainerEngine) or engine.quantization not in MEASURED:
+        weights = (
+            f" with {engine.quantization.value}" if isinstance(engine, ContainerEngine) else ""
+        )
+        raise ConfigError(
+            f"engine.kind is {engine.kind}{weights}: only engine=simulated, and TensorRT-LLM in "
+            f"{[each.value for each in MEASURED]}, can be simulated"
+        )
+    return SimulatedEngine(
+        kind="simulated",
+        max_batch_size=engine.max_batch_size,
+        max_num_tokens=engine.max_num_tokens,
+        max_seq_len=engine.max_seq_len,
+        tokens_per_block=engine.tokens_per_block,
+        kv_cache_free_gpu_mem_fraction=engine.kv_cache_free_gpu_mem_fraction,
+        activation_bytes=engine.activation_bytes,
+        step_time_scale=engine.step_time_scale,
+        host_overhead_s=engine.host_overhead_s,
     )
 
 

@@ -80,7 +80,10 @@ def _log(
     name = f"{record['tags']['er.deployment'].upper()}: {record['tags']['er.title']}"
     published = client.create_run(experiment_id, tags=tags, run_name=name)
     run_id = str(published.info.run_id)
-    params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in flatten(config)]
+    chosen = dict(flatten(config))
+    if (run.path / "engine.json").exists():
+        chosen |= {f"engine.{name}": value for name, value in run.read("engine.json").items()}
+    params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in chosen.items()]
     for start in range(0, len(params), 100):
         client.log_batch(run_id, params=params[start : start + 100])
     for point in run.points():

@@ -83,6 +83,13 @@ def test_streams_one_event_per_token(endpoints: list[Endpoint], stream: Any) -> 
         assert answer.texts == ["1", "2", "3"] * 20
 
 
+def test_the_script_that_joins_the_models_streams_the_same(
+    endpoints: list[Endpoint], stream: Any
+) -> None:
+    url = endpoints[0].url.replace("/ensemble/", "/tensorrt_llm_bls/")
+    assert stream(Endpoint(url, "bls"), "a bb ccc", 9).texts == ["1", "2", "3"] * 3
+
+
 def test_takes_every_field_of_the_contract(endpoints: list[Endpoint], stream: Any) -> None:
     more = {
         "bad_words": ["x"],

@@ -22,7 +22,9 @@ def uri(tmp_path: Path) -> str:
 def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
     config: Config, finished_run: Callable[..., RunDir], uri: str
 ) -> None:
-    run_id = publish(finished_run(config), uri)
+    finished = finished_run(config)
+    finished.write("engine.json", {"largest_batch_at_512_tokens": "9"})
+    run_id = publish(finished, uri)
     client = MlflowClient(tracking_uri=uri)
 
     def steps(name: str) -> list[int]:
@@ -37,6 +39,7 @@ def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["deployment.precision"] == "int8"
+    assert run.data.params["engine.largest_batch_at_512_tokens"] == "9"
     assert run.data.tags["er.invalid_points"] == "1"
     names = {file.path for file in client.list_artifacts(run_id)}
     assert {"config.json", "points.json", "provenance.json", "requests"} <= names

@@ -29,6 +29,8 @@ def main() -> None:
     output.mkdir(parents=True)
     if tool == "convert_checkpoint.py":
         quant_algo = "W8A16" if "--use_weight_only" in sys.argv else None
+        if "--smoothquant" in sys.argv:
+            quant_algo = "W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN"
         write(output / "config.json", {**given, "quant_algo": quant_algo})
         return
     (output / "rank0.engine").write_bytes(b"half an engine")

@@ -122,6 +122,24 @@ def test_a_changed_checkpoint_is_another_engine(node: Node) -> None:
     assert node.started() == BOTH * 2
 
 
+def test_other_texts_to_calibrate_on_make_another_engine(node: Node) -> None:
+    texts = node.checkpoint.parent / "texts"
+    node.overrides = [word for word in node.overrides if not word.startswith("engine=")]
+    smooth = ["engine=trtllm_int8_smoothquant", f"engine.calibration={texts}"]
+    smooth += ["deployment.precision=int8"]
+    with pytest.raises(ErError, match=r"texts holds no files: set engine\.calibration"):
+        node.build(*smooth)
+    (texts / "train").mkdir(parents=True)
+    (texts / "train" / "0.json").write_text("one")
+    first = node.build(*smooth)
+    elsewhere = texts.rename(texts.with_name("moved"))
+    moved = [word.replace(str(texts), str(elsewhere)) for word in smooth]
+    assert node.build(*moved) == first, "the place is not what counts"
+    (elsewhere / "train" / "0.json").write_text("other")
+    assert node.build(*moved) != first
+    assert node.started() == BOTH * 2
+
+
 def test_two_builders_build_once(node: Node) -> None:
     command = [sys.executable, "-m", "er.build", *node.overrides]
     builders = [
