@@ -10,7 +10,7 @@ import csv
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,8 +61,8 @@ Row = tuple[str, Mapping[str, object]]  # place in the file, fields
 
 
 @functools.lru_cache(maxsize=1)
-def read(path: Path, speed: float = 1.0) -> tuple[Arrival, ...]:
-    """All arrivals in order of time, played `speed` times as fast as they were recorded.
+def read(path: Path) -> tuple[Arrival, ...]:
+    """All arrivals in order of time.
 
     Raises ErError, naming file and line, when the file cannot be read, a line has no time, a count
     is below 1, or some lines have token counts and others do not.
@@ -75,9 +75,7 @@ def read(path: Path, speed: float = 1.0) -> tuple[Arrival, ...]:
     if any(not a.input_tokens for a in arrivals) and any(a.input_tokens for a in arrivals):
         raise ErError(f"{path} has token counts on some lines only: give them on all or on none")
     first_s = arrivals[0].time_s
-    return tuple(
-        Arrival((a.time_s - first_s) / speed, a.input_tokens, a.output_tokens) for a in arrivals
-    )
+    return tuple(replace(arrival, time_s=arrival.time_s - first_s) for arrival in arrivals)
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -209,16 +209,17 @@ def test_a_reset_inside_the_stream(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("scheme", "address", "error"),
     [
-        ("grpc", f"127.0.0.1:{closed_port()}", "connection refused"),
+        ("grpc", "127.0.0.1:{closed}", "connection refused"),
         ("grpc", "nowhere.invalid:80", "host name not found"),
-        ("grpcs", "", "TLS failed"),
+        ("grpcs", "{plain}", "TLS failed"),
     ],
     ids=["closed port", "unknown name", "no TLS"],  # a port would be another name in each process
 )
 def test_a_server_that_cannot_be_reached(
     serve: Serve, scheme: str, address: str, error: str
 ) -> None:
-    endpoint = fake(address or serve(stream).grpc_address, scheme)
+    plain = serve(stream).grpc_address
+    endpoint = fake(address.format(closed=closed_port(), plain=plain), scheme)
     settings = load(requests_per_user=1000, client=LoadClient.grpc)
     point = run_point(endpoint, [prompt()], 2, settings, lambda _: None)
     assert {request.error for request in point.requests} == {error}
