@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ def chooser(config: Config) -> Choose:
     return blindly
 
 
+@cache
 def classifier(file: Path) -> Choose:
     """The trained router, which reads each text once."""
     trained = router.load(file)

@@ -8,19 +8,17 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
-from omegaconf import DictConfig
 from rich.console import Console
 
 from er import cli
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.options import help_text
-from er.sweep import CONF, checked, overrides_of, plan, register_schema, to_config
+from er.sweep import CONF, checked, overrides_of, plan, register_schema
 
 if TYPE_CHECKING:
     from er.run_dir import RunDir
@@ -46,7 +44,7 @@ def answer(arguments: list[str]) -> int:
     register_schema()
     if options.intersection(ABOUT_HYDRA):
         with checked():
-            hydra_main(lambda _: None)
+            hydra.main(str(CONF), "config", "1.3")(lambda _: None)()
         return 0
     jobs = plan(*overrides_of(arguments))
     require_figures(jobs)
@@ -70,19 +68,16 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     story.check(jobs)
     failed = []
 
-    def job(composed: DictConfig) -> None:
-        config = to_config(composed)
-        try:
-            sweep.run(config)
-        except ErError as error:
-            failed.append(config)
-            cli.fail("er", f"{config.title}: {error}", 1)
-        except Exception:
-            failed.append(config)
-            traceback.print_exc()
-
     try:
-        hydra_main(job)
+        for config in jobs:
+            try:
+                sweep.run(config)
+            except ErError as error:
+                failed.append(config)
+                cli.fail("er", f"{config.title}: {error}", 1)
+            except Exception:
+                failed.append(config)
+                traceback.print_exc()
     finally:
         sweep.progress.clear()
         show(sweep.runs, out)
@@ -111,11 +106,6 @@ def show(runs: "list[RunDir]", out: Console) -> None:
         return
     for run in runs:
         out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
-
-
-def hydra_main(job: Callable[[DictConfig], None]) -> None:
-    """Let Hydra read the command line, compose, and call `job` for each job."""
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
 
 def draw(config: Config, out: Console) -> None:

@@ -90,6 +90,7 @@ def check(jobs: Sequence[Config]) -> None:
             servers.check(config)
             gateway.require_free(config.gateway.port)
         run_dir.require_writable(config)
-        if config.tracking.enabled:
-            mlflow_store.open_store(config.tracking.uri)
-        corpus.load(config.corpus, Path(config.cache_dir))
+    for uri in {job.tracking.uri for job in jobs if job.tracking.enabled}:
+        mlflow_store.open_store(uri)
+    for job in {repr(job.corpus): job for job in jobs}.values():
+        corpus.load(job.corpus, Path(job.cache_dir))
