@@ -1,9 +1,10 @@
 """The load generator against the truth, beside its peers.
 
-    python -m benchmarks.load [--aiperf]
+    python -m benchmarks.load [--peers aiperf vllm]
 
-A server in C streams with known latencies; each client reports what it saw. `--aiperf` adds
-aiperf, installed into an environment of its own under the cache. The last line is JSON.
+A server in C streams with known latencies; each client reports what it saw. `--peers` measures
+others beside it, each installed into an environment of its own under the cache: aiperf (1.2 GB)
+and vLLM's bench client. The last line is JSON.
 """
 
 import argparse
@@ -12,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load_aiperf, load_server
+from benchmarks import load_aiperf, load_server, load_vllm
 
 TTFT_S = 0.2
 ITL_S = (0.02, 0.04)
@@ -45,38 +47,86 @@ CASES = [
 ]
 
 
+PEERS = {"aiperf": load_aiperf, "vllm": load_vllm}
+
+
 def main() -> None:
-    """Run every case, print a table, and the same as JSON."""
+    """Run every case; print a table, then the figures to reach as JSON."""
     parser = argparse.ArgumentParser(description="the load generator against the truth")
-    parser.add_argument("--aiperf", action="store_true", help="measure aiperf beside it")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=[], help="measure them too")
     parser.add_argument("--cache-dir", type=Path, default=Path(".cache"))
     arguments = parser.parse_args()
     cases = list(CASES)
-    if arguments.aiperf:
-        cases += [Case("aiperf", users) for users in (100, 1000)]
-        load_aiperf.install(arguments.cache_dir)
+    for peer in arguments.peers:
+        cases += [Case(peer, users) for users in (100, 1000)]
+        PEERS[peer].install(arguments.cache_dir)
     print(HEADING)
-    results = []
+    results = {}
     with tempfile.TemporaryDirectory() as folder:
         for case in cases:
-            result = measure(case, Path(folder), arguments.cache_dir)
-            results.append(asdict(case) | result)
-            print(row(case, result), flush=True)
-    print(json.dumps(results))
+            results[case] = measure(case, Path(folder), arguments.cache_dir)
+            print(row(case, results[case]), flush=True)
+    found = figures(results)
+    for name, figure in found.items():
+        met = "met" if figure["met"] else "NOT MET"
+        print(f"{name:28} {figure['value']:12.4g}  reach {figure['reach']:g}: {met}")
+    measured = [asdict(case) | result for case, result in results.items()]
+    print(json.dumps({"benchmark": "load", "figures": found, "measured": measured}))
 
 
 def measure(case: Case, folder: Path, cache_dir: Path) -> dict[str, Any]:
     """What the client reports, what was true, and when it began to send."""
     with load_server.serving(folder, case.ttft_s, case.itl_s) as server:
         started_unix_s = time.time()
-        if case.client == "aiperf":
+        if case.client in PEERS:
             shape = (case.users, case.requests_per_user * case.users, case.tokens)
-            reported = load_aiperf.run(cache_dir, folder, server.origin, *shape)
+            reported = PEERS[case.client].run(cache_dir, folder, server.origin, *shape)
         else:
             reported = run_own(case, server.origin)
         truth = server.truth()
     startup_s = truth.pop("first_asked_unix_s") - started_unix_s
     return {"startup_s": startup_s, "reported": reported, "truth": truth}
+
+
+# Each figure of one case: name, what is to be reached, and how it follows from the result.
+AT_1000: dict[str, tuple[float, Callable[[dict[str, Any]], float]]] = {
+    "ttft_p50_off_share": (0.02, lambda r: off(r, "ttft_p50_s") / r["truth"]["ttft_p50_s"]),
+    "ttft_p99_off_s": (0.010, lambda r: off(r, "ttft_p99_s")),
+    "itl_p99_off_s": (0.005, lambda r: off(r, "itl_p99_s")),
+    "in_flight_share": (0.999, lambda r: float(r["reported"]["in_flight_share"])),
+    "cpu_us_per_token": (20, lambda r: float(r["reported"]["cpu_us_per_token"])),
+    "startup_s": (1.5, lambda r: float(r["startup_s"])),
+    "memory_mb": (80, lambda r: float(r["reported"]["memory_mb"])),
+}
+AT_LEAST = ("in_flight_share", "flat_out_tokens_per_s", "streams_10000_honest")
+
+
+def figures(results: dict[Case, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The figures to reach, each with the peers' of the same run."""
+    own, large, flat_out = (results[CASES[at]] for at in (2, 4, 5))
+    peers = {case.client: r for case, r in results.items() if case.users == 1000 and r is not own}
+    found = {}
+    for name, (reach, of) in AT_1000.items():
+        references = {client: of(result) for client, result in peers.items()}
+        found[name] = figure(name, of(own), reach, references)
+    flat = float(flat_out["reported"]["tokens_per_s"])
+    found["flat_out_tokens_per_s"] = figure("flat_out_tokens_per_s", flat, 100_000, {})
+    # Valid and right, or marked invalid.
+    right = off(large, "ttft_p50_s") <= 0.02 * large["truth"]["ttft_p50_s"]
+    honest = float(right or bool(large["reported"]["doubts"]))
+    found["streams_10000_honest"] = figure("streams_10000_honest", honest, 1, {})
+    return found
+
+
+def figure(name: str, value: float, reach: float, references: dict[str, float]) -> dict[str, Any]:
+    """One figure as JSON has it."""
+    met = value >= reach if name in AT_LEAST else value <= reach
+    return {"value": value, "reach": reach, "met": met, "references": references}
+
+
+def off(result: dict[str, Any], name: str) -> float:
+    """How far what was reported is from the truth."""
+    return abs(float(result["reported"][name] - result["truth"][name]))
 
 
 def run_own(case: Case, origin: str) -> dict[str, Any]:
