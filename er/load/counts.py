@@ -3,16 +3,15 @@
 import math
 from collections.abc import Sequence
 
-import tiktoken
-
 from er.results import Request
+from er.tokenizer import Encoding
 
 ANSWERS = 200  # counted at most: enough to tell, and cheap
 # Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.
 TOKENS_PER_EVENT_AT_MOST = 1.5
 
 
-def tokens_per_event(requests: Sequence[Request], encoding: tiktoken.Encoding) -> float:
+def tokens_per_event(requests: Sequence[Request], encoding: Encoding) -> float:
     """Tokens of the first answers' texts for each event that carried them; NaN without any."""
     answers = [request for request in requests if request.ok and request.text][:ANSWERS]
     counted = encoding.encode_ordinary_batch([answer.text for answer in answers])
@@ -20,7 +19,7 @@ def tokens_per_event(requests: Sequence[Request], encoding: tiktoken.Encoding) -
     return sum(map(len, counted)) / events if events else math.nan
 
 
-def doubts(requests: Sequence[Request], encoding: tiktoken.Encoding) -> list[str]:
+def doubts(requests: Sequence[Request], encoding: Encoding) -> list[str]:
     """Reasons, with the mend, not to take events for tokens."""
     each = tokens_per_event(requests, encoding)
     if not each > TOKENS_PER_EVENT_AT_MOST:

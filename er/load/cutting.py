@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import numpy as np
-import tiktoken
 
 from er.errors import ErError
+from er.tokenizer import Encoding
 
 JOIN = "\n\n"
 SPARE_TOKENS = 16  # beyond the wanted count, so that a cut can be moved to the right
@@ -15,11 +15,12 @@ FILLER = " and"  # one token of its own after any text that does not end in a sp
 Pieces = Iterator[list[int]]  # tokenised texts of one topic, for ever
 
 
-def cut(tokens: Sequence[int], count: int, encoding: tiktoken.Encoding, start: str = "") -> str:
+def cut(tokens: Sequence[int], count: int, encoding: Encoding, start: str = "") -> str:
     """`start` and the text of as many of `tokens` as make it exactly `count` tokens together.
 
     A cut can fall inside a character, and a joint can be tokenised differently, so the result is
-    counted and the cut moved; where no cut fits, a shorter one is filled up.
+    counted and the cut moved; where no cut fits, a shorter one is filled up. Raises ErError with a
+    tokenizer that joins what it is filled up with.
     """
     wanted = count - len(encoding.encode_ordinary(start))
     end = wanted
@@ -36,11 +37,13 @@ def cut(tokens: Sequence[int], count: int, encoding: tiktoken.Encoding, start: s
             filled = text + FILLER * lacking
             if len(encoding.encode_ordinary(filled)) == count:
                 return filled
-    raise AssertionError("a text that is too short can be filled up to any count")
+    raise ErError(
+        f"this tokenizer makes no text of exactly {count} tokens: choose another workload.tokenizer"
+    )
 
 
 def beginnings(
-    texts: Sequence[tuple[str, str]], encoding: tiktoken.Encoding, generator: np.random.Generator
+    texts: Sequence[tuple[str, str]], encoding: Encoding, generator: np.random.Generator
 ) -> Iterator[tuple[str, Pieces]]:
     """For ever: a topic, and its tokenised texts from the next beginning onwards.
 
@@ -65,7 +68,7 @@ def beginnings(
     return ((kept[place][0], onwards(place)) for place in cycle(order))
 
 
-def take(pieces: Pieces, count: int, encoding: tiktoken.Encoding) -> list[int]:
+def take(pieces: Pieces, count: int, encoding: Encoding) -> list[int]:
     """At least `count` tokens of `pieces` and some to spare, joined by blank lines."""
     joint = encoding.encode_ordinary(JOIN)
     taken = list(next(pieces))
@@ -80,6 +83,6 @@ def in_common(first: Sequence[int], second: Sequence[int]) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
-def _decode(tokens: Sequence[int], encoding: tiktoken.Encoding) -> str:
+def _decode(tokens: Sequence[int], encoding: Encoding) -> str:
     """Text of `tokens`, without the bytes of a last character that is not whole."""
     return encoding.decode(tokens, errors="ignore")

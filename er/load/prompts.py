@@ -5,7 +5,6 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-import tiktoken
 
 from er import tokenizer
 from er.config import (
@@ -25,8 +24,9 @@ from er.load.cutting import JOIN, beginnings, cut, in_common, take
 from er.load.lengths import draw
 from er.results import Prompt
 from er.routing import jsonl
+from er.tokenizer import Encoding
 
-TOKENIZERS: dict[str, Callable[[Path], tiktoken.Encoding]] = {"llama3": tokenizer.llama3}
+TOKENIZERS: dict[str, Callable[[Path], Encoding]] = {"llama3": tokenizer.llama3}
 
 Texts = Sequence[tuple[str, str]]  # topic, text
 Drawn = TableWorkload | FixedWorkload | UniformWorkload | LognormalWorkload
@@ -68,12 +68,17 @@ def build(
     return list(islice(prompts, count))
 
 
-def encoding_of(workload: Workload, cache_dir: Path) -> tiktoken.Encoding:
+def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:
     """The tokenizer that counts. Raises ErError when there is no such tokenizer."""
-    if workload.tokenizer not in TOKENIZERS:
-        known = ", ".join(TOKENIZERS)
-        raise ErError(f"workload.tokenizer is {workload.tokenizer}: choose one of {known}")
-    return TOKENIZERS[workload.tokenizer](cache_dir)
+    if workload.tokenizer in TOKENIZERS:
+        return TOKENIZERS[workload.tokenizer](cache_dir)
+    if workload.tokenizer.endswith(".json"):
+        return tokenizer.of_file(Path(workload.tokenizer))
+    known = ", ".join(TOKENIZERS)
+    raise ErError(
+        f"workload.tokenizer is {workload.tokenizer}: choose one of {known}, "
+        "or the file tokenizer.json of your model"
+    )
 
 
 def _apart(
@@ -81,7 +86,7 @@ def _apart(
     count: int,
     lengths: Sequence[tuple[int, int]] | None,
     texts: Texts,
-    encoding: tiktoken.Encoding,
+    encoding: Encoding,
     generator: np.random.Generator,
 ) -> Iterator[Prompt]:
     """Prompts that have nothing to do with each other."""
@@ -108,7 +113,7 @@ def _sharing_a_prefix(
     workload: SharedPrefixWorkload,
     count: int,
     texts: Texts,
-    encoding: tiktoken.Encoding,
+    encoding: Encoding,
     generator: np.random.Generator,
 ) -> Iterator[Prompt]:
     """Prompts of all groups, mixed; what they share is counted in tokens of the whole prompt."""
@@ -137,7 +142,7 @@ def _conversations(
     workload: MultiTurnWorkload,
     count: int,
     texts: Texts,
-    encoding: tiktoken.Encoding,
+    encoding: Encoding,
     generator: np.random.Generator,
 ) -> Iterator[Prompt]:
     """Conversations of one topic each, turn after turn.
@@ -170,7 +175,7 @@ def _conversations(
             message_tokens, output_tokens = next(lengths)
 
 
-def _of_file(workload: JsonlWorkload, encoding: tiktoken.Encoding) -> list[Prompt]:
+def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
     """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
     prompts = []
     for place, value in jsonl.objects(Path(workload.path)):
