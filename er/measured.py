@@ -10,7 +10,7 @@ from er.config import Config
 from er.engine import kinds
 from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
-from er.load import counts, knee, probe, prompts, proof, users
+from er.load import counts, knee, probe, prompts, proof, server_side, users
 from er.points import Point, measure, summarise
 from er.progress import Progress
 from er.results import Endpoint, Prompt, Request, ServedModel
@@ -91,6 +91,8 @@ def measure_point(
     Raises ErError when a model has died.
     """
     measured = 0
+    engines = [endpoint for endpoint, _ in served.models]
+    counted = server_side.read(engines)
     with run.request_log(concurrency) as log:
 
         def keep(request: Request) -> None:
@@ -100,7 +102,9 @@ def measure_point(
             progress.request_done(concurrency, measured, counted=not request.warmup)
 
         load = users.run_point(served.entry, batch, concurrency, config.load, keep)
+    after = server_side.read(engines)
     evidence = proof.prove(load, concurrency)
+    told = asdict(evidence) | (after.since(counted) if after and counted else {})
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
     doubts = proof.doubts(evidence, config.load) + counts.doubts(load.requests, encoding)
     try:
@@ -110,7 +114,7 @@ def measure_point(
         doubts.append(f"after this point {error}")
         raise
     finally:
-        point = measure(load.requests, concurrency, config.load, doubts, asdict(evidence))
+        point = measure(load.requests, concurrency, config.load, doubts, told)
         run.add_point(point)
         progress.point_done(point)
     return point

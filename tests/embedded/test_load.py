@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from er.config import Load, LoadClient, Server
-from er.load import proof
+from er.load import proof, server_side
 from er.load.users import PointLoad, run_point
 from er.results import Endpoint, Prompt, ServedModel
 from er.server import embedded
@@ -46,8 +46,16 @@ def drive(endpoint: Endpoint, client: LoadClient, *texts: str, timeout_s: float 
 def test_every_token_of_the_real_triton_is_seen(
     endpoints: list[Endpoint], client: LoadClient
 ) -> None:
+    counted = server_side.read(endpoints)
     point = drive(endpoints[0], client, "grüße an 世界", 'he said "!"')
+    after = server_side.read(endpoints)
     assert len(point.requests) == 4 * USERS
+    assert counted
+    assert after
+    told = after.since(counted)  # the inferences that proved readiness may be told late
+    assert 4 * USERS <= told["server_succeeded"] <= 4 * USERS + len(endpoints)
+    assert told["server_failed"] == 0
+    assert 0 < told["server_queue_mean_s"] < 1
     assert {request.error for request in point.requests} == {""}
     for request in point.requests:
         assert request.output_tokens == 10

@@ -35,8 +35,8 @@ async def steady(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     if asked["text_input"] == "stop":
         stop_the_worker()
     writer.write(HEAD)
-    for token in range(20):
-        writer.write(chunk(event(f"t{token} ")))
+    for _ in range(20):
+        writer.write(chunk(event(" and")))  # one token, by any tokenizer
         await asyncio.sleep(0.005)
     writer.write(LAST_CHUNK)
 
