@@ -56,7 +56,7 @@ def work(jobs: Sequence[Config], dry: bool) -> None:
             engine_plan.show(request)
         elif isinstance(request, LlmapiRequest):
             model, *_ = llmapi.models(request.config)
-            say(f"nothing to build: engine=llmapi serves {request.engine.checkpoint} as it is")
+            say(f"nothing to build: engine=llmapi serves {request.checkpoint} as it is")
             say(f"checkpoint sha256 {model.parameters['checkpoint_sha256']}")
         else:
             trtllm_build.build(request, say)

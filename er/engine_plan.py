@@ -82,7 +82,7 @@ def show_llm(request: LlmapiRequest) -> None:
         found = str(error)
     print(f"  checkpoint  {found}")
     print(f"  LLM         {json.dumps(llmapi.arguments(request))}")
-    show_launch(request, [Path(request.engine.checkpoint).absolute()])
+    show_launch(request, [request.checkpoint])
 
 
 def show_launch(request: Request, folders: list[Path]) -> None:

@@ -9,7 +9,12 @@ from er.run_dir import plain
 
 WHERE = ("runs_dir", "cache_dir", "tracking")  # places do not change what is measured
 
-FOLLOWING = (("routing", "clusters"), ("engine", "checkpoint"))  # set from the deployment
+# Set from the deployment.
+FOLLOWING = (
+    ("routing", "clusters"),
+    ("engine", "checkpoint"),
+    ("engine", "checkpoint_fp8"),
+)
 
 
 def run_key(config: Config) -> str:

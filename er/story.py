@@ -7,7 +7,7 @@ from pathlib import Path
 
 from er import capacity, measured, predicted, provenance, run_dir
 from er.config import ClockKind, Config
-from er.config.trtllm import ContainerEngine, Quantization
+from er.config.trtllm import OF_DEPLOYMENT, ContainerEngine, weights_of
 from er.engine import kinds
 from er.gateway import serve as gateway
 from er.progress import Progress
@@ -70,14 +70,13 @@ def tags(config: Config, sweep: str) -> dict[str, str]:
 
 def made_by(config: Config) -> str:
     """Where a run's figures come from; weights other than the deployment's own are named."""
-    engine = config.engine
+    engine, precision = config.engine, config.deployment.precision
     if config.clock.kind is ClockKind.virtual:
         return "predicted"
-    if (
-        isinstance(engine, ContainerEngine)
-        and engine.quantization is not Quantization.by_deployment
-    ):
-        return f"{engine.kind}, {engine.quantization.value}"
+    if isinstance(engine, ContainerEngine):
+        weights = weights_of(engine, precision)
+        if weights is not OF_DEPLOYMENT[precision]:
+            return f"{engine.kind}, {weights.value}"
     return engine.kind
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from er.config.checks import require, require_positive
+from er.config.deployment import Precision
 from er.config.engine import Engine, require_kind
 
 
@@ -25,6 +26,7 @@ class Quantization(Enum):
     int8_smoothquant = "int8_smoothquant"
     fp8 = "fp8"
     by_deployment = "by_deployment"  # fp16, or int8_weight_only for an INT8 deployment
+    fp8_for_int8 = "fp8_for_int8"  # fp16, or fp8 for an INT8 deployment
 
 
 class KvCacheType(Enum):
@@ -118,6 +120,24 @@ class TrtllmEngine(ContainerEngine):
 class LlmapiEngine(ContainerEngine):
     """The LLM-API flow, of TensorRT-LLM 1.0 and later: the checkpoint itself is served."""
 
+    checkpoint_fp8: str  # the same in FP8, which takes the place of `checkpoint` for fp8 weights
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require_kind(self, "llmapi")
+
+
+OF_DEPLOYMENT = {
+    Precision.fp16: Quantization.fp16,
+    Precision.int8: Quantization.int8_weight_only,
+}
+
+
+def weights_of(engine: ContainerEngine, precision: Precision) -> Quantization:
+    """What becomes of the weights in a deployment of `precision`."""
+    match engine.quantization:
+        case Quantization.by_deployment:
+            return OF_DEPLOYMENT[precision]
+        case Quantization.fp8_for_int8:
+            return Quantization.fp8 if precision is Precision.int8 else Quantization.fp16
+    return engine.quantization

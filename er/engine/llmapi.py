@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from er.config import Config
-from er.config.trtllm import LlmapiEngine, Quantization
+from er.config.trtllm import LlmapiEngine, Quantization, weights_of
 from er.engine import checkpoint, llmapi_arguments, trtllm_memory
 from er.engine.names import model_names
 from er.engine.node import gpu_name, require_tools
-from er.engine.trtllm import DEFAULT, check_weights
+from er.engine.trtllm import check_weights
 from er.engine.trtllm_memory import Memory
 from er.errors import ConfigError, ErError
 from er.results import ServedModel
@@ -30,6 +30,13 @@ class LlmapiRequest:
     quantization: Quantization
     memory: Memory
 
+    @property
+    def checkpoint(self) -> Path:
+        """What is served; absolute, since containers see it under the same name."""
+        engine = self.engine
+        fp8 = self.quantization is Quantization.fp8
+        return Path(engine.checkpoint_fp8 if fp8 else engine.checkpoint).absolute()
+
 
 def request_of(config: Config) -> LlmapiRequest:
     """The engine that a configuration asks for.
@@ -39,9 +46,7 @@ def request_of(config: Config) -> LlmapiRequest:
     engine, precision = config.engine, config.deployment.precision
     if not isinstance(engine, LlmapiEngine):
         raise ConfigError("engine.kind is llmapi: its settings must be engine=llmapi")
-    quantization = engine.quantization
-    if quantization is Quantization.by_deployment:
-        quantization = DEFAULT[precision]
+    quantization = weights_of(engine, precision)
     if quantization not in DTYPE:
         raise ConfigError(
             f"deployment.{config.deployment.id} is {precision.value} and engine.quantization "
@@ -58,7 +63,7 @@ def arguments(request: LlmapiRequest) -> dict[str, Any]:
     """Keyword arguments of `tensorrt_llm.LLM`, in the version's own names."""
     engine = request.engine
     return {
-        "model": str(Path(engine.checkpoint).absolute()),
+        "model": str(request.checkpoint),
         "backend": "pytorch",
         "dtype": DTYPE[request.quantization],
         "tensor_parallel_size": request.config.deployment.tp,
@@ -85,7 +90,7 @@ def models(config: Config) -> list[ServedModel]:
     """
     request = request_of(config)
     require_tools(request.engine, "mpirun")
-    gpu = gpu_name()
+    gpu = gpu_name(request.engine)
     found = checked(request)
     parameters = {
         "llm_arguments": json.dumps(arguments(request)),
@@ -101,15 +106,25 @@ def models(config: Config) -> list[ServedModel]:
 
 def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
     """The checkpoint. Raises ErError when it is incomplete or not in the wanted format."""
-    config, path = request.config, Path(request.engine.checkpoint).absolute()
+    config, path = request.config, request.checkpoint
+    if request.quantization is Quantization.fp8 and not path.is_dir():
+        raise ErError(
+            f"checkpoint {path} is missing: quantise {request.engine.checkpoint} with NVIDIA's "
+            "Model Optimizer (examples/llm_ptq/scripts/huggingface_example.sh --quant fp8 "
+            "--export_fmt hf), and set engine.checkpoint_fp8 to the directory"
+        )
     found = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
     told = algorithm(path / QUANTISED)
     wanted = "FP8" if request.quantization is Quantization.fp8 else ""
     if told != wanted:
         raise ErError(
             f"checkpoint {path} is {told or 'not quantised'} ({QUANTISED}), "
-            f"engine.quantization is {request.quantization.value}: set engine.checkpoint to "
-            + ("one that Model Optimizer quantised to FP8" if wanted else "one in 16 bits")
+            f"the weights are to be {request.quantization.value}: set "
+            + (
+                "engine.checkpoint_fp8 to one that Model Optimizer quantised to FP8"
+                if wanted
+                else "engine.checkpoint to one in 16 bits"
+            )
         )
     return found
 

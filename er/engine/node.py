@@ -13,17 +13,13 @@ def require_tools(engine: ContainerEngine, program: str) -> None:
 
     `program` is what must be there inside the container.
     """
-    image, runtime = engine.container.image, engine.container.runtime
+    runtime = engine.container.runtime
     needed = program if runtime is Runtime.bare else container.PROGRAM[runtime]
     if not shutil.which(needed):
-        raise ErError(
-            f"TensorRT-LLM {engine.version} cannot be run here: {needed} is missing; on a "
-            f"GPU node, use the container {image} with engine.container.runtime=docker, apptainer "
-            "or pyxis, or run er inside it with bare (dry=true shows what would be done)"
-        )
+        raise ErError(f"{needed} is missing: {mend(engine)}")
 
 
-def gpu_name() -> str:
+def gpu_name(engine: ContainerEngine) -> str:
     """Name of the GPUs of this machine. Raises ErError when it has none."""
     try:
         done = subprocess.run(
@@ -33,8 +29,15 @@ def gpu_name() -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ErError(
-            "TensorRT-LLM needs NVIDIA GPUs, and nvidia-smi finds none here: run this on a GPU "
-            "node (python -m er.build with dry=true shows anywhere what would be done)"
-        ) from error
+        raise ErError(f"nvidia-smi finds no GPU here: {mend(engine)}") from error
     return done.stdout.splitlines()[0].strip()
+
+
+def mend(engine: ContainerEngine) -> str:
+    """How to get TensorRT-LLM."""
+    return (
+        f"TensorRT-LLM {engine.version} runs on a GPU node in the container "
+        f"{engine.container.image}, with engine.container.runtime=docker, apptainer or pyxis, or "
+        "bare where er runs inside it (python -m er.build with dry=true shows anywhere what would "
+        "be done)"
+    )

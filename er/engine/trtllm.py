@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 
 from er.config import Config, Precision
-from er.config.trtllm import Quantization, TrtllmEngine
+from er.config.trtllm import Quantization, TrtllmEngine, weights_of
 from er.engine import trtllm_memory, trtllm_options
 from er.engine.trtllm_memory import Memory
 from er.errors import ConfigError
 
 FP8_HARDWARE = ("h100_sxm", "h200_sxm")  # Hopper; Ampere has no FP8 arithmetic
 SIXTEEN_BITS = (Quantization.fp16, Quantization.bf16)
-DEFAULT = {
-    Precision.fp16: Quantization.fp16,
-    Precision.int8: Quantization.int8_weight_only,
-}
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,7 @@ def request_of(config: Config) -> EngineRequest:
     if not isinstance(engine, TrtllmEngine):
         raise ConfigError(f"engine.kind is {engine.kind}: only engine=trtllm is built")
     trtllm_options.tools(engine.version)  # refuses a version that is not known
-    quantization = engine.quantization
-    if quantization is Quantization.by_deployment:
-        quantization = DEFAULT[deployment.precision]
+    quantization = weights_of(engine, deployment.precision)
     check_weights(config, quantization)
     if quantization is Quantization.int8_smoothquant and not engine.calibration:
         raise ConfigError(

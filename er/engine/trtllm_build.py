@@ -108,7 +108,7 @@ def models(config: Config) -> list[ServedModel]:
 
 def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
     """The engine that belongs to the checkpoint and GPU of this machine, and its place."""
-    gpu = gpu_name()
+    gpu = gpu_name(request.engine)
     config = request.config
     source = checkpoint.checked(
         checkpoint_dir(request), config.deployment.model, Path(config.cache_dir)

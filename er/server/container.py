@@ -55,13 +55,14 @@ def serve(
 
 def prepare(engine: ContainerEngine, parameters: Mapping[str, str], repository: Path) -> list[Path]:
     """Write the model repository of the engine's flow; the folders that the container must see."""
-    binds = [repository]
     if isinstance(engine, LlmapiEngine):
-        llmapi_repository.write(engine, json.loads(parameters["llm_arguments"]), repository)
-    elif isinstance(engine, TrtllmEngine):
-        binds.append(Path(parameters["engine_dir"]))
-        trtllm_repository.write(engine, binds[-1], repository)
-    return [*binds, *with_links(Path(engine.checkpoint).absolute())]
+        arguments = json.loads(parameters["llm_arguments"])
+        llmapi_repository.write(engine, arguments, repository)
+        return [repository, *with_links(Path(arguments["model"]))]
+    assert isinstance(engine, TrtllmEngine)
+    engine_dir = Path(parameters["engine_dir"])
+    trtllm_repository.write(engine, engine_dir, repository)
+    return [repository, engine_dir, *with_links(Path(engine.checkpoint).absolute())]
 
 
 def wait_for(

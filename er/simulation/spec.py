@@ -4,12 +4,11 @@ import json
 from dataclasses import asdict, dataclass
 
 from er.config import Config, Engine, Hardware, Model, Precision, SimulatedEngine
-from er.config.trtllm import ContainerEngine, Quantization
+from er.config.trtllm import ContainerEngine, Quantization, weights_of
 from er.errors import ConfigError
 
 # bfloat16 takes the times of float16.
 MEASURED = (
-    Quantization.by_deployment,
     Quantization.fp16,
     Quantization.bf16,
     Quantization.int8_weight_only,
@@ -37,26 +36,26 @@ def spec_of(config: Config) -> EngineSpec:
 
     Raises ConfigError when the engine can neither be simulated nor predicted.
     """
-    deployment, engine = config.deployment, simulated(config.engine)
+    deployment = config.deployment
+    engine = simulated(config.engine, deployment.precision)
     return EngineSpec(
         deployment.model, deployment.precision, deployment.tp, config.hardware, engine
     )
 
 
-def simulated(engine: Engine) -> SimulatedEngine:
+def simulated(engine: Engine, precision: Precision) -> SimulatedEngine:
     """The simulated engine with the limits of a real one.
 
     Raises ConfigError when no step times were measured for its weights.
     """
     if isinstance(engine, SimulatedEngine):
         return engine
-    if not isinstance(engine, ContainerEngine) or engine.quantization not in MEASURED:
-        weights = (
-            f" with {engine.quantization.value}" if isinstance(engine, ContainerEngine) else ""
-        )
+    if not isinstance(engine, ContainerEngine):
+        raise ConfigError(f"no step times are known for engine.kind {engine.kind}")
+    weights = weights_of(engine, precision)
+    if weights not in MEASURED:
         raise ConfigError(
-            f"engine.kind is {engine.kind}{weights}: only engine=simulated, and TensorRT-LLM in "
-            f"{[each.value for each in MEASURED]}, can be simulated"
+            f"no step times are known for engine.kind {engine.kind} with {weights.value} weights"
         )
     return SimulatedEngine(
         kind="simulated",

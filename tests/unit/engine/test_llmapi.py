@@ -29,6 +29,7 @@ def request(*overrides: str) -> LlmapiRequest:
         ("b", "llmapi", 4, "float16"),
         ("b", "llmapi_bf16", 4, "bfloat16"),
         ("c", "llmapi", 8, "float16"),
+        ("e", "llmapi_fp8", 1, "float16"),
         ("d", "llmapi_fp8", 1, "auto"),
         ("e", "llmapi", 1, "float16"),
     ],
@@ -46,7 +47,7 @@ def test_the_rows_of_table_1(deployment: str, engine: str, tp: int, dtype: str) 
     [
         (["deployment=a"], "runs FP8 and FP4 weights in place of INT8; choose engine=llmapi_fp8"),
         (["deployment=d"], r"deployment\.d is int8 .* or build it with engine=trtllm"),
-        (["deployment=b", "engine=llmapi_fp8"], "fp8 has 8-bit weights.*is fp16"),
+        (["deployment=b", "engine.quantization=fp8"], "fp8 has 8-bit weights.*is fp16"),
         (["deployment=a", "engine=llmapi_fp8", "hardware=a100_sxm"], "has no FP8 arithmetic"),
         (["deployment=b", "deployment.model.heads=6"], "tp is 4, .* has 6 attention heads"),
         (["deployment=b", "deployment.tp=1"], "does not fit h100_sxm: 85.5 GB a GPU, less 141.1"),
@@ -111,13 +112,16 @@ def test_a_run_serves_the_checkpoint_as_it_is(
 
 
 def test_a_checkpoint_in_another_format_is_refused(node: list[str], tmp_path: Path) -> None:
-    eight = [*node, "engine.quantization=fp8", "deployment.precision=int8"]
+    fp8 = f"engine.checkpoint_fp8={tmp_path / 'hf'}"
+    eight = [*node, "engine.quantization=fp8_for_int8", "deployment.precision=int8", fp8]
+    with pytest.raises(ErError, match=r"_fp8 is missing: quantise .* with NVIDIA's Model Opt"):
+        kinds.models(*plan(eight[:-1]))
     with pytest.raises(ErError, match=r"is not quantised .*one that Model Optimizer quantised"):
         kinds.models(*plan(eight))
     file = tmp_path / "hf" / "hf_quant_config.json"
     file.write_text(json.dumps({"quantization": {"quant_algo": "FP8"}}))
     assert kinds.models(*plan(eight))
-    with pytest.raises(ErError, match=r"is FP8 .*, engine\.quantization is fp16"):
+    with pytest.raises(ErError, match=r"is FP8 .*, the weights are to be fp16"):
         kinds.models(*plan(node))
     file.write_text("{")
     with pytest.raises(ErError, match=r"hf_quant_config\.json cannot be read"):

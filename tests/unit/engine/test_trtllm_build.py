@@ -299,8 +299,13 @@ def test_options_are_held_against_installed_tools(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["deployment=d"], 1, "er.build: .*dry=true shows what would be done"),
+        (
+            ["deployment=d"],
+            1,
+            r"docker is missing: TensorRT-LLM 0\.19\.0 runs on a GPU node in the",
+        ),
         (["deployment=d", "engine.container.runtime=bare"], 1, "trtllm-build is missing"),
+        (["deployment=e", "engine=llmapi"], 1, r"TensorRT-LLM 1\.2\.1 runs .*26\.04-trtllm-python"),
         (["action=burn"], 2, r"action is burn: choose of \['build', 'list'"),
         (["dry=perhaps"], 2, "dry is perhaps: give true or false"),
         (["engine=simulated", "server=embedded"], 2, "only engine=trtllm is built"),

@@ -1,5 +1,6 @@
 """Which engines can be asked for, what they need, and which commands make them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,20 @@ def test_options_that_the_pinned_version_rejects(arguments: list[str], says: str
 def test_another_tool_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"rm -r runs none of \['convert_checkpoint.py'"):
         trtllm_options.check(VERSION, ["rm", "-r"])
+
+
+@pytest.mark.parametrize("tool", ["convert_checkpoint.py", "trtllm-build"])
+def test_the_table_holds_what_is_the_same_on_both_sides_of_the_tag(tool: str) -> None:
+    table = json.loads((trtllm_options.DATA / f"trtllm_{VERSION}.json").read_text())
+    options, sides = table["tools"][tool], table["revisions"][tool]
+    assert not {*sides["only_before"], *sides["only_after"]} & set(options)
+    for name, changed in sides["changed"].items():
+        for side in ("before", "after"):
+            assert set(options[name]["choices"]) <= set(changed[side]["choices"])
+        assert "default" not in options[name]
+    for name in (*sides["only_before"], *sides["only_after"]):
+        with pytest.raises(ConfigError, match=f"has no option {name}"):
+            trtllm_options.check(VERSION, [tool, name, "2"])
 
 
 def test_help_of_an_installed_tool_is_held_against_the_table() -> None:
