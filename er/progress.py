@@ -22,7 +22,7 @@ class Progress:
     jobs: Sequence[Config]
     console: Console
     job: int = -1
-    done: int = 0
+    done: float = 0  # of the total
     job_began_s: float = 0.0
     measuring_since_s: float = 0.0  # 0 until the job's first request has ended
     measured_s: float = 0.0  # of the jobs that are done
@@ -30,10 +30,10 @@ class Progress:
     shown_s: float = 0.0
 
     @property
-    def total(self) -> int:
-        """Measured requests of the whole sweep."""
+    def total(self) -> float:
+        """Measured requests of the whole sweep; seconds, where a duration ends its points."""
         return sum(
-            requests_of(users, config.load)
+            config.load.duration_s or requests_of(users, config.load)
             for config in self.jobs
             for users in config.load.concurrency
         )
@@ -51,20 +51,23 @@ class Progress:
 
     def request_done(self, users: int, done: int, counted: bool) -> None:
         """A request of the current point has ended; warm-up requests are not counted."""
-        self.done += counted
+        load = self.jobs[self.job].load
+        if not load.duration_s:
+            self.done += counted
         if not self.measuring_since_s:
             self.measuring_since_s = time.monotonic()
             self.starts_s.append(self.measuring_since_s - self.job_began_s)
-        config = self.jobs[self.job]
         if self.console.is_terminal and time.monotonic() - self.shown_s > 0.1:
             self.shown_s = time.monotonic()
             users_text = f"{users} user{'s' if users > 1 else ''}"
-            self._show(
-                f"{users_text}, {done} of {requests_of(users, config.load)} requests{self._left()}"
+            of = (
+                f"in {load.duration_s:g} s" if load.duration_s else f"of {requests_of(users, load)}"
             )
+            self._show(f"{users_text}, {done} requests {of}{self._left()}")
 
     def point_done(self, point: Point) -> None:
         """A point is measured."""
+        self.done += self.jobs[self.job].load.duration_s
         virtual = self.jobs[self.job].clock.kind is ClockKind.virtual
         verdict = "INVALID" if point.invalid else "predicted" if virtual else "valid"
         self._print(
@@ -83,7 +86,8 @@ class Progress:
         return f"[{self.job + 1}/{len(self.jobs)}] {config.title}"
 
     def _left(self) -> str:
-        if not (self.done and self.measuring_since_s):
+        knee = self.jobs[self.job].load.find_knee  # which takes only some of the points
+        if knee or not (self.done and self.measuring_since_s):
             return ""
         measured_s = self.measured_s + time.monotonic() - self.measuring_since_s
         starts_left_s = statistics.mean(self.starts_s) * (len(self.jobs) - self.job - 1)

@@ -34,6 +34,17 @@ def test_the_time_left_counts_requests_and_starts(config: Config, clock: list[fl
     assert "valid, about 1:22 left" in out.getvalue()
 
 
+def test_the_time_left_of_a_duration_follows_from_it(config: Config, clock: list[float]) -> None:
+    config.load.concurrency, config.load.duration_s = [1, 2, 4], 60.0
+    out = io.StringIO()
+    shown = Progress([config], Console(file=out, width=200))
+    shown.start_job()
+    shown.request_done(1, 1, counted=True)
+    clock[0] += 66
+    shown.point_done(measure([answered(i, 1) for i in range(24)], 1, config.load))
+    assert "valid, about 2:12 left" in out.getvalue()
+
+
 def test_a_doubtful_point_is_shown_as_invalid(config: Config) -> None:
     out = io.StringIO()
     shown = Progress([config], Console(file=out, width=200))
