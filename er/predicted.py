@@ -22,6 +22,7 @@ from er.run_dir import RunDir
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import Outcome
 from er.simulation.tables import LEAST_LOADED
+from er.simulation.users import NO_FLAGS
 
 Experts = NDArray[np.int64]
 Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in order of sending
@@ -118,19 +119,22 @@ class Study:
 
     def send(self, sent: Sequence[Prompt], users: int, record: bool) -> Played:
         """Play what is sent, in order, warm-up first."""
-        start_s = np.array(arrivals.due_s(self.load, users, begins(sent, users, self.load)))
         closed = self.load.arrivals is Arrivals.closed_loop
         warmup = arrivals.warmups_of(users, self.load)
+        follows = np.array([turn >= warmup and p.turn > 0 for turn, p in enumerate(sent)])
+        begins = users if closed else len(sent) - int(follows.sum())
+        start_s = np.array(arrivals.due_s(self.load, users, begins))
         each = self.load.warmup_requests_per_user
-        think_s = np.full(len(sent), self.load.think_time_s if closed else 0.0)
+        think_s = np.full(len(sent), self.load.think_time_s)
         loop = self.deployment.loop(
             len(start_s),
             warmup_per_user=each if closed else min(each, 1),
             start_s=start_s,
             once=not closed,
-            think_s=think_s if think_s.any() else None,
+            think_s=think_s if think_s.any() and (closed or follows.any()) else None,
             fail_s=self.fail_s,
             until_s=self.load.duration_s or math.inf,
+            follows=follows if follows.any() else NO_FLAGS,
         )
         rows = self.deployment.prompts(
             np.array([prompt.input_tokens for prompt in sent]),
@@ -145,11 +149,6 @@ class Study:
 def as_request(record: dict[str, Any]) -> Request:
     """A request from its row."""
     return Request(**{field.name: record[field.name] for field in fields(Request)})
-
-
-def begins(sent: Sequence[Prompt], users: int, load: Load) -> int:
-    """How many of the requests wait for no answer."""
-    return users if load.arrivals is Arrivals.closed_loop else len(sent)
 
 
 def sent_prompts(prompts: Sequence[Prompt], users: int, load: Load, wanted: int) -> list[Prompt]:

@@ -69,7 +69,8 @@ class Progress:
         """A point is measured."""
         self.done += self.jobs[self.job].load.duration_s
         virtual = self.jobs[self.job].clock.kind is ClockKind.virtual
-        verdict = "INVALID" if point.invalid else "predicted" if virtual else "valid"
+        valid = "INVALID" if point.invalid else "valid"
+        verdict = f"predicted{', INVALID' if point.invalid else ''}" if virtual else valid
         self._print(
             f"{self._where()}: {point.concurrency:4d} users, {point.requests} requests, "
             f"TTFT {point.ttft_s.p50 * 1e3:.1f} ms, TPOT {point.tpot_s.p50 * 1e3:.2f} ms, "

@@ -96,9 +96,14 @@ class Config:
 
     @property
     def title(self) -> str:
-        """The deployment, with the baseline that routes its prompts where one does."""
-        baseline = self.deployment.routed and self.routing.policy is not Policy.kmeans
-        return self.deployment.description + f", {self.routing.policy.value} routing" * baseline
+        """The deployment, with the baseline that routes its prompts and the experts that fail where
+        there are such."""
+        title = self.deployment.description
+        if self.deployment.routed and self.routing.policy is not Policy.kmeans:
+            title += f", {self.routing.policy.value} routing"
+        for failure in self.clock.failures:
+            title += f", expert {failure.expert} fails at {failure.at_s:g} s"
+        return title
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")

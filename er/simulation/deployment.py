@@ -15,7 +15,7 @@ from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import LEAST_LOADED, tables_of
-from er.simulation.users import Loop
+from er.simulation.users import NO_FLAGS, Flags, Loop
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
@@ -77,10 +77,12 @@ class VirtualDeployment:
         think_s: NDArray[np.float64] | None = None,
         fail_s: dict[int, float] | None = None,
         until_s: float = math.inf,
+        follows: Flags = NO_FLAGS,
     ) -> Loop:
         """How so many users behave: all at once unless `start_s` says when each begins; `once`
         makes it an open loop; `think_s` passes after each request, in order of sending; `fail_s`
-        says when engines fail, for good; from `until_s` on nobody sends.
+        says when engines fail, for good; from `until_s` on nobody
+        sends; `follows` says of each prompt whether it follows the one before it in a conversation.
 
         Raises ConfigError for a negative time or an engine that does not exist.
         """
@@ -98,7 +100,9 @@ class VirtualDeployment:
             for delay in (self.delays.gateway_s, self.delays.request_s, self.delays.reply_s)
         )
         until = NEVER if math.isinf(until_s) else round(until_s * NS_PER_S)
-        return Loop(start, warmup_per_user, once, think, gateway, request, reply, fail, until)
+        return Loop(
+            start, warmup_per_user, once, think, gateway, request, reply, fail, until, follows
+        )
 
     def play(self, prompts: Table, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
         """Let every prompt be served, the first `warmup` of them without being measured; with

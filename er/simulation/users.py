@@ -4,10 +4,14 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
 from er.simulation.jit import compiled, inner
 from er.simulation.tables import Ints, Sent, Table, Times
+
+Flags = NDArray[np.bool_]
+NO_FLAGS = np.zeros(0, np.bool_)
 
 
 class Loop(NamedTuple):
@@ -15,13 +19,16 @@ class Loop(NamedTuple):
 
     start_ns: Ints  # of each user, rising
     warmup_per_user: int
-    once: bool  # open loop: every user sends a single request
+    once: bool  # open loop: every user sends a single request, or holds a single conversation
     think_ns: Ints  # after each request, in order of sending; empty for none
     gateway_ns: int  # service time of the gateway, which handles one request at a time
     request_delay_ns: int  # from gateway to engine
     reply_delay_ns: int  # from engine to user, of every token
     fail_ns: Ints  # when each engine fails, NEVER for one that does not; empty when none does
     until_ns: int = NEVER  # from then on nobody sends
+    # Whether each prompt follows the one before it in a conversation, which one user holds; empty
+    # when none does.
+    follows: Flags = NO_FLAGS
 
 
 class At(IntEnum):
@@ -47,6 +54,7 @@ class Users(NamedTuple):
     loop: Loop
     at: Ints  # columns At
     warmup_left: Ints  # requests of each user
+    last: Ints  # prompt that each user sent; -1 before the first
     ready: Ints  # ring of (time, user) about to send, in order of time
     thinking: Ints  # tournament tree: when each user sends; one leaf when nobody thinks
     arriving: Ints  # ring of (time, request) between gateway and engine, in order of time
@@ -65,6 +73,7 @@ def users_of(loop: Loop, warmup: int) -> Users:
         loop,
         at,
         np.full(count, loop.warmup_per_user, np.int64),
+        np.full(count, -1, np.int64),
         np.zeros((room, 2), np.int64),
         tournament(count if len(loop.think_ns) else 1),
         np.zeros((room, 2), np.int64),
@@ -96,7 +105,7 @@ def next_arrival(users: Users) -> int:
 def go_on(users: Users, sent: Table, times: Ints, ended: Ints) -> None:
     """The users of requests that ended read their answers, think, and are about to send again."""
     at, thinking, ready, think_ns = users.at, users.thinking, users.ready, users.loop.think_ns
-    if users.loop.once:
+    if users.loop.once and not len(users.loop.follows):
         return
     for r in ended:
         if len(think_ns):
@@ -129,15 +138,25 @@ def sender(users: Users, now: int) -> int:
 
 @inner
 def next_prompt(users: Users, user: int, warmup: int, asked: int) -> int:
-    """What a user sends: a warm-up prompt while it has to, else the next one; -1 at their end."""
-    at = users.at
+    """What a user sends: the next turn of its conversation, a warm-up prompt while it has to, else
+    what begins next; -1 at their end."""
+    at, follows, last = users.at, users.loop.follows, users.last[user]
+    if last >= 0 and last + 1 < len(follows) and follows[last + 1]:
+        users.last[user] += 1
+        return int(last + 1)
+    if last >= 0 and users.loop.once:
+        return -1
     if users.warmup_left[user] > 0 and at[At.next_warmup] < warmup:
         users.warmup_left[user] -= 1
+        users.last[user] = at[At.next_warmup]
         at[At.next_warmup] += 1
-        return int(at[At.next_warmup] - 1)
-    if at[At.next_measured] < asked:
+        return int(users.last[user])
+    while at[At.next_measured] < len(follows) and follows[at[At.next_measured]]:
         at[At.next_measured] += 1
-        return int(at[At.next_measured] - 1)
+    if at[At.next_measured] < asked:
+        users.last[user] = at[At.next_measured]
+        at[At.next_measured] += 1
+        return int(users.last[user])
     return -1
 
 

@@ -57,20 +57,22 @@ LOADS = {
 
 @pytest.mark.parametrize("load", LOADS.values(), ids=LOADS)
 @pytest.mark.parametrize("users", [1, 7])
-def test_what_is_sent_and_when_is_as_the_real_load_has_it(config, prompts, users, load):
+@pytest.mark.parametrize("turns", [1, 3])
+def test_what_is_sent_and_when_is_as_the_real_load_has_it(config, prompts, users, load, turns):
+    """The plan of the real load is told of each answer that ended on the virtual clock."""
+    prompts = [replace(prompt, turn=i % turns) for i, prompt in enumerate(prompts[:48])]
     requests = rows(config, prompts, users, **load)
     assert requests.ok.all()
     assert (requests.intended_s == requests.send_s).all()
     real = Plan(prompts, users, replace(config.load, **load))
-    works = sorted(real.start(), key=lambda work: work.due_s)
-    requests_by_user = {work.request.user: work.request for work in works}
-    # Whoever waits for answers sends the rest: the plan is told of each end.
-    for user, end_s in requests.sort_values("end_s")[["user", "end_s"]].itertuples(index=False):
-        works += filter(None, [real.after(requests_by_user[user], end_s)])
-    due = sorted((work.due_s, work.request.user) for work in works)
-    sent = sorted(zip(requests.send_s, requests.user, strict=True))
-    assert np.array(sent) == pytest.approx(np.array(due), abs=1e-9)
-    names = ["warmup", "topic", "input_tokens", "max_tokens"]
+    works = real.start()
+    ends = requests.sort_values(["end_s", "index"])
+    for user, send_s, end_s in ends[["user", "send_s", "end_s"]].itertuples(index=False):
+        [sent] = [w for w in works if w.request.user == user and abs(w.due_s - send_s) < 1e-8]
+        works += filter(None, [real.after(sent.request, end_s)])
+    assert len(works) == len(requests)
+    assert sorted(w.due_s for w in works) == pytest.approx(requests.send_s.tolist(), abs=1e-8)
+    names = ["user", "warmup", "topic", "input_tokens", "max_tokens"]
     asked = sorted(tuple(getattr(work.request, name) for name in names) for work in works)
     assert sorted(requests[names].itertuples(index=False, name=None)) == asked
 
