@@ -1,7 +1,7 @@
 """vLLM's bench client, as a peer of the load generator: fetched, run, and its report read.
 
 Newer ones (0.8.5 and 0.33.0 were looked at) import vllm.lora and vllm.multimodal for their data
-sets, and with them torch: gigabytes of wheels beside vllm's own 336 MB. So this is 0.6.6's
+sets, and with them torch: gigabytes of wheels beside vllm's own 336 MB. So this is 0.7.3's
 `benchmarks/benchmark_serving.py`, which runs by itself: out of the source distribution, with the
 few packages that it imports.
 """
@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks import load_peers
 
-NAME = "vllm-0.6.6.post1"
+NAME = "vllm-0.7.3"
 SDIST = (
-    "https://files.pythonhosted.org/packages/62/f0/"
-    f"4683ba767e1116f59678784ca620cea282293fead60b3056219004c8ccd0/{NAME}.tar.gz"
+    "https://files.pythonhosted.org/packages/f5/73/"
+    f"87825ee293f0e721eb8aadbd0cf9c3436d4e3b3458322878f1f6e7398a0d/{NAME}.tar.gz"
 )
-SHA256 = "d9035954a2028fd7efb2c37e137d69b568d80f193b6a8748f885676292a43a95"
-SCRIPTS = ("benchmark_serving.py", "backend_request_func.py")
+SHA256 = "841cc30bd4ffbc037e8b8bf6dbacbedc60cc0b2abb60366873b185159a1204e6"
+SCRIPTS = ("benchmark_serving.py", "backend_request_func.py", "benchmark_utils.py")
 REQUIREMENTS = (
     "aiohttp==3.14.5",
     "datasets==5.2.0",
