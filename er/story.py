@@ -10,6 +10,7 @@ from er.config import ClockKind, Config
 from er.config.trtllm import OF_DEPLOYMENT, ContainerEngine, weights_of
 from er.engine import kinds
 from er.gateway import serve as gateway
+from er.load import prompts
 from er.progress import Progress
 from er.routing import corpus
 from er.run_dir import RunDir
@@ -88,6 +89,7 @@ def check(jobs: Sequence[Config]) -> None:
         if config.clock.kind is ClockKind.real:
             servers.check(config)
             gateway.require_free(config.gateway.port)
+        prompts.check(config.workload, config.load, Path(config.cache_dir))
         run_dir.require_writable(config)
     for uri in {job.tracking.uri for job in jobs if job.tracking.enabled}:
         mlflow_store.open_store(uri)

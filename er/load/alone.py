@@ -95,8 +95,9 @@ def row(point: Point) -> str:
 def create(endpoint: Endpoint, config: Config) -> RunDir:
     """A new run directory, of the shape that `er.publish` takes to MLflow.
 
-    Raises ErError when it cannot be written.
+    Raises ErError when it cannot be written, or the workload or the trace cannot be sent.
     """
+    prompts.check(config.workload, config.load, Path(config.cache_dir))
     started = datetime.now(UTC)
     path = Path(config.runs_dir) / EXPERIMENT / started.strftime("%Y%m%dT%H%M%S.%f")
     run = RunDir(path)

@@ -11,6 +11,7 @@ from er.config import (
     FixedWorkload,
     JsonlWorkload,
     Lengths,
+    Load,
     LognormalWorkload,
     MultiTurnWorkload,
     Range,
@@ -20,6 +21,7 @@ from er.config import (
     Workload,
 )
 from er.errors import ErError
+from er.load.arrivals import lengths_of
 from er.load.cutting import JOIN, beginnings, cut, in_common, take
 from er.load.lengths import draw
 from er.results import Prompt
@@ -66,6 +68,11 @@ def build(
         assert isinstance(workload, JsonlWorkload)
         prompts = cycle(_of_file(workload, encoding))
     return list(islice(prompts, count))
+
+
+def check(workload: Workload, load: Load, cache_dir: Path) -> None:
+    """Raise ErError for whatever would make `build` fail later, but for the corpus."""
+    build([("", "Word.")], workload, 1, 0, cache_dir, lengths_of(load))
 
 
 def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:

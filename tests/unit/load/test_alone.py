@@ -148,6 +148,22 @@ def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         alone.create(endpoint, config)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["load=trace", "load.trace=absent.csv"], r"cannot read absent\.csv"),
+        (["workload.tokenizer=absent.json"], r"absent\.json is no tokenizer\.json"),
+    ],
+)
+def test_what_cannot_be_sent_is_said_before_a_run_begins(
+    tmp_path: Path, overrides: list[str], says: str
+) -> None:
+    target, config = cli.asked([f"target={TRITON}", f"runs_dir={tmp_path}", *overrides])
+    with pytest.raises(ErError, match=says):
+        alone.create(target, config)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_line_names_target_and_model() -> None:
     endpoint, config = cli.asked([f"target={TRITON}", "model=llama", "load.concurrency=[5]"])
     assert endpoint == Endpoint(TRITON, "llama")
