@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
 """
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -72,18 +73,24 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
         for config in jobs:
             try:
                 sweep.run(config)
-            except ErError as error:
+            except Exception as error:
                 failed.append(config)
-                cli.fail("er", f"{config.title}: {error}", 1)
-            except Exception:
-                failed.append(config)
-                traceback.print_exc()
+                cli.fail("er", f"{config.title}: {told(error)}", 1)
     finally:
         sweep.progress.clear()
         show(sweep.runs, out)
     if len(failed) < len(jobs):
         draw(jobs[0], out)
     return 1 if failed else 0
+
+
+def told(error: Exception) -> str:
+    """What to say of an error: one line for what a user can mend, else where it came from."""
+    if isinstance(error, ErError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full: make room and run again; what was written until then is kept"
+    return f"a fault of er itself\n{''.join(traceback.format_exception(error))}"
 
 
 def show(runs: "list[RunDir]", out: Console) -> None:

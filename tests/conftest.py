@@ -22,6 +22,7 @@ def cache_dir() -> Path:
     return ROOT / ".cache"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests: a file stays together, and so do those on Triton.
 

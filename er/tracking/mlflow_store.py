@@ -6,6 +6,7 @@ metrics of an invalid point are named `invalid/...`: they never join the curve o
 
 import logging
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from er.run_dir import RunDir
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 PARAM_LENGTH = 500
+# A server that does not answer is told after seconds; MLflow's own seven retries take minutes.
+FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 QUANTILES = [
     f"{share}{bound}" for share in ("p50", "p95", "p99") for bound in ("", "_low", "_high")
 ]
@@ -32,6 +35,7 @@ def open_store(uri: str) -> MlflowClient:
 
     Raises ErError when it cannot be opened.
     """
+    os.environ.setdefault(*FEW_RETRIES)
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if uri.startswith("sqlite:///"):

@@ -1,5 +1,6 @@
 """What the command line says when the machine is not as it must be; Triton is never started."""
 
+import errno
 import socket
 import subprocess
 import sys
@@ -109,3 +110,10 @@ def test_hydra_refuses_in_one_line_what_it_cannot_show(
     monkeypatch.setattr(sys, "argv", ["er.run", "--cfg", "job", "load.nothing=1"])
     assert run.main() == 2
     assert capsys.readouterr().err.startswith("er: load.nothing is not a known key")
+
+
+def test_a_full_disk_is_told_in_one_line_and_a_fault_of_er_with_its_place() -> None:
+    assert run.told(OSError(errno.ENOSPC, "No space left on device")).startswith("the disk is full")
+    with pytest.raises(ZeroDivisionError) as raised:
+        raise ZeroDivisionError
+    assert "test_faults.py" in run.told(raised.value)
