@@ -9,7 +9,7 @@ setup: .venv/.ready
 demo: setup
 	$(BIN)/python -m er.run +experiment=fig4
 test: .venv/.ready-dev
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 check: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,12 +24,14 @@ def cache_dir() -> Path:
     return ROOT / ".cache"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests: a file stays together, and so do those on Triton.
+class TritonApart(LoadFileScheduling):
+    """A file stays in one process; so do all on Triton: they measure time, one after the other."""
 
-    Tests on Triton measure time: no two of them run at once.
-    """
-    for item in items:
-        group = "embedded" if item.get_closest_marker("embedded") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "embedded" if file.startswith("tests/embedded/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TritonApart:
+    """How the processes of `make test` share the tests."""
+    return TritonApart(config, log)
