@@ -81,7 +81,8 @@ def pinned(nodes: int) -> float:
 
 def coupled(nodes: int) -> float:
     """Seconds for as many users, each of whose requests goes to any node."""
-    delays = Delays(request_s=0.0004, reply_s=0.0001)  # a gateway on every node
+    # Those of conf/clock/virtual.yaml, with a gateway on every node, whose service time is a delay.
+    delays = Delays(request_s=0.0025, reply_s=0.0005)
     deployment = VirtualDeployment(spec(), EXPERTS * nodes, delays)
     asked = prompts(deployment, REQUESTS * nodes, 0)
     loop = deployment.loop(1000 * nodes)

@@ -89,7 +89,7 @@ def play(
     NEVER now; `at_boundary` and `ended` have room for what happens at
     one instant: a place for each engine, and for a request of each user. Returns how many requests
     were sent and how many segments are kept."""
-    loop, prompts = users.loop, engines.prompts
+    loop = users.loop
     state, sent, times = engines.state, engines.sent, engines.times
     sends, kept, failed = 0, 0, 0
     while True:
@@ -115,23 +115,7 @@ def play(
             set_key(next_end, e, NEVER)
         go_on(users, sent, times, ended[:over])
 
-        while True:
-            user = sender(users, now)
-            if user < 0:
-                break
-            p = (
-                next_prompt(users, user, engines.warmup, len(prompts))
-                if now < loop.until_ns
-                else -1
-            )
-            if p >= 0:
-                sent[sends, Sent.prompt] = p
-                sent[sends, Sent.user] = user
-                sent[sends, Sent.engine] = prompts[p, Prompts.engine]
-                times[sends, Times.send_ns] = now
-                send(users, sends, now)
-                sends += 1
-
+        sends = send_due(engines, users, now, sends)
         while next_arrival(users) == now:
             r = receive(users)
             if sent[r, Sent.engine] == LEAST_LOADED:
@@ -152,3 +136,23 @@ def play(
                 start(engines, at_boundary[i], now, tables)
                 set_key(next_end, at_boundary[i], engines.ends_ns[at_boundary[i]])
     return sends, kept
+
+
+@inner
+def send_due(engines: Engines, users: Users, now: int, sends: int) -> int:
+    """All users who send at `now` do, after the `sends` that were; returns how many are then."""
+    sent, prompts = engines.sent, engines.prompts
+    user = sender(users, now)
+    while user >= 0:
+        p = -1
+        if now < users.loop.until_ns:
+            p = next_prompt(users, user, engines.warmup, len(prompts))
+        if p >= 0:
+            sent[sends, Sent.prompt] = p
+            sent[sends, Sent.user] = user
+            sent[sends, Sent.engine] = prompts[p, Prompts.engine]
+            engines.times[sends, Times.send_ns] = now
+            send(users, sends, now)
+            sends += 1
+        user = sender(users, now)
+    return sends

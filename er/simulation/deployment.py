@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from er.config import Config
 from er.errors import ConfigError
+from er.simulation import windows
 from er.simulation.batching import Batch, limits_of
 from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, step_cost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
-from er.simulation.tables import LEAST_LOADED, tables_of
+from er.simulation.tables import LEAST_LOADED, Prompts, tables_of
 from er.simulation.users import NO_FLAGS, Flags, Loop
 
 Ints = NDArray[np.int64]
@@ -56,16 +57,20 @@ class VirtualDeployment:
         `engine` may be LEAST_LOADED: it is chosen at the prompt's arrival. Raises RequestError when
         the engine could never serve one, ConfigError for an engine that does not exist.
         """
-        pairs = np.stack([input_tokens, output_tokens], axis=1)
-        for given_input, given_output in np.unique(pairs, axis=0):
-            self.batch.blocks_for(int(given_input), int(given_output))
+        rows = np.empty((len(engine), len(Prompts)), np.int32)
+        rows[:, Prompts.input], rows[:, Prompts.output] = input_tokens, output_tokens
+        rows[:, Prompts.engine] = engine
+        total = rows[:, Prompts.input] + rows[:, Prompts.output]
+        rows[:, Prompts.blocks] = -(-total // self.limits.tokens_per_block)
+        if len(rows):  # whatever breaks a limit does so at an extreme
+            low, high = rows.argmin(axis=0), rows.argmax(axis=0)
+            for p in (*low[: Prompts.blocks], *high[: Prompts.blocks], total.argmax()):
+                self.batch.blocks_for(int(input_tokens[p]), int(output_tokens[p]))
         if len(engine) and not LEAST_LOADED <= engine.min() <= engine.max() < self.engines:
             raise ConfigError(
                 f"prompts go to engines {engine.min()} to {engine.max()}, there are {self.engines}"
             )
-        blocks = -(-(input_tokens + output_tokens) // self.limits.tokens_per_block)
-        rows: Ints = np.stack([input_tokens, output_tokens, blocks, engine], axis=1)
-        return rows.astype(np.int32)
+        return rows
 
     def loop(
         self,
@@ -108,9 +113,11 @@ class VirtualDeployment:
         """Let every prompt be served, the first `warmup` of them without being measured; with
         `record`, every step can be told."""
         gaps = np.zeros_like(self.tables.until_ns)
-        sent, times, sends, segments, kept = simulate(
-            self.tables, self.limits, prompts, warmup, loop, self.engines, gaps, record
-        )
+        asked = (self.tables, self.limits, prompts, warmup, loop, self.engines, gaps)
+        if not record and windows.worthwhile(loop, prompts, self.engines):
+            sent, times, sends, segments, kept = windows.simulate(*asked)
+        else:
+            sent, times, sends, segments, kept = simulate(*asked, record)
         return Outcome(
             self.tables, prompts, warmup, loop, sent[:sends], times[:sends], segments[:kept], gaps
         )

@@ -146,7 +146,7 @@ def next_prompt(users: Users, user: int, warmup: int, asked: int) -> int:
         return int(last + 1)
     if last >= 0 and users.loop.once:
         return -1
-    if users.warmup_left[user] > 0 and at[At.next_warmup] < warmup:
+    if at[At.next_warmup] < warmup and users.warmup_left[user] > 0:
         users.warmup_left[user] -= 1
         users.last[user] = at[At.next_warmup]
         at[At.next_warmup] += 1

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from er.simulation import windows
 from er.simulation.batching import Batch, Limits
 from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, StepCost
@@ -197,3 +198,31 @@ def test_event_skipping_is_exact(case):
     assert times_s.tolist() == [
         token / NS_PER_S for request in expected for token in request["tokens"]
     ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(), st.integers(1, 400), st.integers(1, 3))
+def test_several_threads_play_the_same(case, request_delay_ns, threads):
+    cost, limits, prompts, warmup, loop, count = case
+    prompts[:, Prompts.engine] %= count  # no engine is chosen at arrival
+    loop = loop._replace(request_delay_ns=request_delay_ns, fail_ns=np.zeros(0, np.int64))
+    asked = (tables_of(cost), limits, prompts, warmup, loop, count)
+    one, several = (np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64) for _ in range(2))
+    sent, seen, sends, segments, kept = simulate(*asked, one, False)
+    theirs = windows.simulate(*asked, several, threads)
+    assert theirs[2] == sends
+    assert np.array_equal(theirs[0][:sends], sent[:sends])
+    assert np.array_equal(theirs[1][:sends], seen[:sends])
+    assert np.array_equal(several, one)
+    assert sorted(theirs[3][: theirs[4]].tolist()) == sorted(segments[:kept].tolist())
+
+
+def test_only_what_windows_can_play_is_given_to_them():
+    prompts = np.array([[1, 1, 1, 0]], np.int32)
+    nothing = np.zeros(0, np.int64)
+    loop = Loop(np.zeros(1, np.int64), 0, False, nothing, 0, 1, 0, nothing)
+    assert windows.worthwhile(loop, prompts, 1000)
+    assert not windows.worthwhile(loop, prompts, 999)
+    assert not windows.worthwhile(loop._replace(request_delay_ns=0), prompts, 1000)
+    assert not windows.worthwhile(loop._replace(fail_ns=np.zeros(1, np.int64)), prompts, 1000)
+    assert not windows.worthwhile(loop, np.array([[1, 1, 1, LEAST_LOADED]], np.int32), 1000)

@@ -1,0 +1,294 @@
+"""Thousands of engines by several threads, to the same nanosecond as `closed_loop`.
+
+What an engine does reaches another one over a user, no sooner than the delays on the way from an
+engine through user and gateway to an engine allow. In a window of that length every thread plays
+its own engines, with arrivals that are all known; then one thread lets the users of the requests
+that ended send their next ones, in the order in which `closed_loop` would. A window knows
+beforehand which engines it will need, so that memory is asked for ahead of its use.
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from er.simulation.batching import Limits
+from er.simulation.closed_loop import send_due
+from er.simulation.engines import arrive, finish, sort, start, write_segment
+from er.simulation.heaps import NEVER
+from er.simulation.instructions import meet, prefetch
+from er.simulation.jit import compiled, inner
+from er.simulation.tables import (
+    LEAST_LOADED,
+    REQUEST_MASK,
+    UNRECORDED_COLUMNS,
+    Engine,
+    Engines,
+    Ints,
+    Prompts,
+    Sent,
+    Table,
+    Tables,
+    Times,
+    engines_of,
+)
+from er.simulation.users import At, Loop, Users, go_on, next_arrival, next_send, users_of
+
+ENGINES_AT_LEAST = 1000  # fewer fit into the processor's cache, where a tournament tree is faster
+AHEAD = 8  # how many engines before its turn an engine is asked for
+INDEX_BITS = 24  # of a request among those that end in a window
+INDEX_MASK = (1 << INDEX_BITS) - 1
+ONE_AT_A_TIME = threading.Lock()  # threads that wait for each other need a processor each
+
+
+def worthwhile(loop: Loop, prompts: Table, count: int) -> bool:
+    """Whether this driver can play that, and is the faster one."""
+    return (
+        count >= ENGINES_AT_LEAST
+        and 0 < length_ns(loop) < (1 << 62 - INDEX_BITS) // count
+        and len(loop.start_ns) < INDEX_MASK
+        and len(loop.fail_ns) == 0
+        and not bool((prompts[:, Prompts.engine] == LEAST_LOADED).any())
+    )
+
+
+@inner
+def length_ns(loop: Loop) -> int:
+    """The shortest time from an engine over a user to an engine."""
+    return loop.reply_delay_ns + loop.gateway_ns + loop.request_delay_ns
+
+
+def simulate(
+    tables: Tables,
+    limits: Limits,
+    prompts: Table,
+    warmup: int,
+    loop: Loop,
+    count: int,
+    gaps: Ints,
+    threads: int | None = None,
+) -> tuple[Table, Ints, int, Ints, int]:
+    """As `closed_loop.simulate` without recording; only the order of segments is another."""
+    threads = threads or len(os.sched_getaffinity(0))
+    bounds = np.arange(threads + 1) * count // threads
+    asked = np.concatenate([[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))])
+    room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
+    segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
+    engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
+    engines = engines._replace(
+        finish=on_huge_pages(engines.finish.shape, np.int64),
+        sent=on_huge_pages(engines.sent.shape, np.int32),
+        times=on_huge_pages(engines.times.shape, np.int64),
+    )
+    own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
+    users = users_of(loop, warmup)
+    ended = np.zeros((threads, len(loop.start_ns) + 1), np.int64)
+    over, kept, window = np.zeros(threads, np.int64), room[:-1].copy(), np.zeros(3, np.int64)
+    gate = np.zeros(2, np.int64)
+    merged = np.zeros((2, len(loop.start_ns) + 1), np.int64)
+    active = np.zeros((threads, count), np.int64)
+
+    def work(thread: int) -> None:
+        play(
+            thread,
+            engines._replace(gaps=own_gaps[thread]),
+            users,
+            tables,
+            bounds,
+            segments,
+            kept,
+            ended,
+            over,
+            active[thread],
+            merged,
+            window,
+            gate,
+        )
+
+    with ONE_AT_A_TIME, ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, range(threads)):
+            pass
+    gaps += own_gaps.sum(axis=0)
+    end = kept[0]
+    for first, last in zip(room[1:-1], kept[1:], strict=True):
+        segments[end : end + last - first] = segments[first:last]
+        end += last - first
+    return engines.sent, engines.times, int(window[2]), segments, int(end)
+
+
+def on_huge_pages(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    """Zeros where the processor finds them without walking tables of pages: numpy asks for huge
+    ones, but not for memory that comes as zeros."""
+    made = np.empty(shape, dtype)
+    made.fill(0)
+    return made
+
+
+@compiled
+def play(
+    thread: int,
+    engines: Engines,
+    users: Users,
+    tables: Tables,
+    bounds: Ints,
+    segments: Ints,
+    kept: Ints,
+    ended: Ints,
+    over: Ints,
+    active: Ints,
+    merged: Ints,
+    window: Ints,
+    gate: Ints,
+) -> None:
+    """What one thread does until every request has ended: it plays the engines between two
+    `bounds`. `window` has the beginning and the end of the present one, and how many requests were
+    sent; the first thread sets it while the others wait."""
+    threads = len(over)
+    first, last = bounds[thread], bounds[thread + 1]
+    while True:
+        if thread == 0:
+            next_window(engines, users, ended, over, merged, window)
+        meet(gate, threads)
+        if window[0] == NEVER:
+            break
+        kept[thread], over[thread] = advance(
+            engines,
+            users,
+            tables,
+            first,
+            last,
+            window[1],
+            segments,
+            kept[thread],
+            ended[thread],
+            active,
+        )
+        meet(gate, threads)
+
+
+@inner
+def advance(
+    engines: Engines,
+    users: Users,
+    tables: Tables,
+    first: int,
+    last: int,
+    until: int,
+    segments: Ints,
+    kept: int,
+    ended: Ints,
+    active: Ints,
+) -> tuple[int, int]:
+    """Play the engines from `first` to before `last` up to `until`. Returns how many segments are
+    kept and how many requests have ended."""
+    sent, ends_ns, arriving = engines.sent, engines.ends_ns, users.arriving
+    ring, over = len(arriving) - 1, 0
+    at, to = users.at[At.arriving_from], users.at[At.arriving_to]
+    while at < to and arriving[at & ring, 0] < until:
+        now, r = arriving[at & ring, 0], arriving[at & ring, 1]
+        at += 1
+        if at + AHEAD < to:
+            ask_for(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
+        e = sent[r, Sent.engine]
+        if first <= e < last:
+            kept, over = settle(engines, e, now, tables, segments, kept, ended, over)
+            if ends_ns[e] == now and engines.state[e, Engine.steps]:
+                kept, over = end_segment(engines, e, segments, kept, ended, over)
+            if arrive(engines, e, r, now, tables):
+                ends_ns[e] = now
+    due = 0
+    for e in range(first, last):
+        active[due] = e
+        due += ends_ns[e] < until
+    for i in range(due):
+        if i + 2 * AHEAD < due:
+            ask_for(engines, active[i + 2 * AHEAD])
+        if i + AHEAD < due:
+            r = engines.finish[active[i + AHEAD], 0] & REQUEST_MASK
+            prefetch(engines.prompts, sent[r, Sent.prompt])
+        kept, over = settle(engines, active[i], until, tables, segments, kept, ended, over)
+    return kept, over
+
+
+@inner
+def settle(
+    engines: Engines,
+    e: int,
+    before: int,
+    tables: Tables,
+    segments: Ints,
+    kept: int,
+    ended: Ints,
+    over: int,
+) -> tuple[int, int]:
+    """Play engine `e` through all that happens to it before a time. An engine between two segments
+    has no steps, and the end of the last one until it has begun the next."""
+    while engines.ends_ns[e] < before:
+        if engines.state[e, Engine.steps]:
+            kept, over = end_segment(engines, e, segments, kept, ended, over)
+        else:
+            start(engines, e, engines.ends_ns[e], tables)
+            r = engines.finish[e, 0] & REQUEST_MASK  # ends next
+            prefetch(engines.sent, r)
+            prefetch(engines.times, r)
+    return kept, over
+
+
+@inner
+def end_segment(
+    engines: Engines, e: int, segments: Ints, kept: int, ended: Ints, over: int
+) -> tuple[int, int]:
+    """Leave engine `e` at the end of its segment."""
+    now = engines.ends_ns[e]
+    kept = write_segment(engines, e, now, segments, kept)
+    over = finish(engines, e, now, ended, over)
+    engines.state[e, Engine.steps] = 0
+    engines.ends_ns[e] = now
+    return kept, over
+
+
+@inner
+def ask_for(engines: Engines, e: int) -> None:
+    """Ask for what an engine's turn needs first."""
+    prefetch(engines.state, e)
+    prefetch(engines.finish, e)
+
+
+@inner
+def next_window(
+    engines: Engines, users: Users, ended: Ints, over: Ints, merged: Ints, window: Ints
+) -> None:
+    """Let the users of requests that ended send, as far as all who send before them are known, and
+    begin the next window."""
+    while next_arrival(users) < window[1]:
+        users.at[At.arriving_from] += 1
+    keys, requests, reply_ns = merged[0], merged[1], users.loop.reply_delay_ns
+    n = 0
+    for thread in range(len(over)):
+        for i in range(over[thread]):
+            r = ended[thread, i]
+            since = engines.times[r, Times.end_ns] - reply_ns - window[0]
+            place = since * len(engines.ends_ns) + engines.sent[r, Sent.engine]
+            keys[n] = (place << INDEX_BITS) | n
+            requests[n] = r
+            n += 1
+    sort(keys[:n])
+    for i in range(n):
+        index = keys[i] & INDEX_MASK
+        go_on(users, engines.sent, engines.times, requests[index : index + 1])
+    now = next_send(users)
+    while now < window[1] + reply_ns:
+        window[2] = send_due(engines, users, now, window[2])
+        now = next_send(users)
+    # A request sent at `now` arrives no sooner than a window that begins reply_ns earlier ends.
+    begin = next_arrival(users)
+    if now < NEVER:
+        begin = min(begin, now - reply_ns)
+    for end_ns in engines.ends_ns:
+        begin = min(begin, end_ns)
+    window[0] = begin
+    if window[0] < NEVER:
+        window[1] = window[0] + length_ns(users.loop)
