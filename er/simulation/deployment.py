@@ -57,19 +57,19 @@ class VirtualDeployment:
         `engine` may be LEAST_LOADED: it is chosen at the prompt's arrival. Raises RequestError when
         the engine could never serve one, ConfigError for an engine that does not exist.
         """
-        rows = np.empty((len(engine), len(Prompts)), np.int32)
-        rows[:, Prompts.input], rows[:, Prompts.output] = input_tokens, output_tokens
-        rows[:, Prompts.engine] = engine
-        total = rows[:, Prompts.input] + rows[:, Prompts.output]
-        rows[:, Prompts.blocks] = -(-total // self.limits.tokens_per_block)
-        if len(rows):  # whatever breaks a limit does so at an extreme
-            low, high = rows.argmin(axis=0), rows.argmax(axis=0)
-            for p in (*low[: Prompts.blocks], *high[: Prompts.blocks], total.argmax()):
+        total = input_tokens + output_tokens
+        if len(total):  # whatever breaks a limit does so at an extreme
+            extremes = (input_tokens.argmin(), output_tokens.argmin(), input_tokens.argmax())
+            for p in (*extremes, total.argmax()):
                 self.batch.blocks_for(int(input_tokens[p]), int(output_tokens[p]))
         if len(engine) and not LEAST_LOADED <= engine.min() <= engine.max() < self.engines:
             raise ConfigError(
                 f"prompts go to engines {engine.min()} to {engine.max()}, there are {self.engines}"
             )
+        rows = np.empty((len(total), len(Prompts)), np.int32)
+        rows[:, Prompts.input], rows[:, Prompts.output] = input_tokens, output_tokens
+        rows[:, Prompts.blocks] = -(-total // self.limits.tokens_per_block)
+        rows[:, Prompts.engine] = engine
         return rows
 
     def loop(
