@@ -1,4 +1,4 @@
-"""What is measured: requests, points and runs as plain values; their files; the validity gate.
+"""The plain values in which rooms of one floor meet: endpoints, models, prompts and requests.
 
 Times are seconds on the client's monotonic clock. Definitions: TTFT is first token minus send;
 TPOT is (E2E - TTFT) / (tokens - 1); ITL is the gap between two tokens, pooled over all gaps of a

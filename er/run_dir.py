@@ -36,11 +36,6 @@ class RunDir:
 
     path: Path
 
-    @property
-    def logs(self) -> Path:
-        """Where started processes log."""
-        return self.path / "logs"
-
     def write(self, name: str, value: object) -> None:
         """Write `value` as JSON, whole or not at all."""
         target = self.path / name
