@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from er import config, packaged
+from er.config import require
 from er.errors import ConfigError, ErError
 from er.routing import jsonl
 from er.routing.files import write_whole
@@ -100,14 +101,26 @@ def read_dataset(corpus: config.Corpus) -> Iterator[tuple[str, list[str]]]:
             streaming=True,
         )
         for row in rows.shuffle(seed=0, buffer_size=SHUFFLED).take(corpus.per_file_at_most):
+            require_columns(corpus, row)
             topic = str(row[corpus.topic_column]) if corpus.topic_column else ""
             yield topic, [str(row[corpus.text_column])]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        hint = "is the internet reachable? " if isinstance(error, ConnectionError) else ""
         raise ErError(
             f"cannot read {corpus.dataset} from Hugging Face: {said} "
-            "(is the internet reachable? corpus=evals needs none)"
+            f"({hint}corpus=evals needs neither internet nor account)"
         ) from error
+
+
+def require_columns(corpus: config.Corpus, row: dict[str, object]) -> None:
+    """Raise ConfigError when a row lacks a column that the configuration names."""
+    for key in ("text_column", "topic_column"):
+        column = getattr(corpus, key)
+        require(
+            not column or column in row,
+            f"corpus.{key} is {column}: the columns of {corpus.dataset} are {', '.join(row)}",
+        )
 
 
 def prompts(archive: zipfile.ZipFile, topic: str, file: str) -> list[str]:

@@ -16,7 +16,7 @@ from er.routing.router import Router, load, save
 
 
 def recalibrate(router: Router, texts: Sequence[str]) -> Router:
-    """The same router with prices that give every expert the same load on `texts`.
+    """The same router with prices that even out the load on prompts such as `texts`.
 
     Raises ErError when there are fewer prompts than experts.
     """
@@ -30,7 +30,7 @@ def recalibrate(router: Router, texts: Sequence[str]) -> Router:
     fitted_on = {"prompts": len(texts), "digest": content}
     return replace(
         router,
-        prices=balance.prices(scores),
+        prices=balance.steady_prices(scores),
         metadata=router.metadata | {"recalibrated_on": fitted_on},
     )
 

@@ -1,12 +1,9 @@
 """Prompts from a package: cleaned, split and cached."""
 
 import json
-import sys
-import types
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -107,58 +104,6 @@ def test_prompts_of_a_file_are_read_anew_each_time(tmp_path: Path) -> None:
         texts = corpora.load(own, tmp_path)
         assert Counter(text.topic for text in texts) == {topic: 20, "": 1}
         assert {text.split for text in texts} == {"train", "test"}
-
-
-class FakeRows(list[dict[str, str]]):
-    """Rows as `datasets` streams them."""
-
-    def shuffle(self, seed: int, buffer_size: int) -> "FakeRows":
-        assert (seed, buffer_size) == (0, 10_000)
-        return FakeRows(self[::-1])
-
-    def take(self, count: int) -> "FakeRows":
-        return FakeRows(self[:count])
-
-
-def hugging_face(monkeypatch: pytest.MonkeyPatch, load_dataset: Any) -> config.Corpus:
-    """Put a `datasets` package in place; a corpus that needs it."""
-    package = types.ModuleType("datasets")
-    package.load_dataset = load_dataset  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "datasets", package)
-    return config.Corpus(
-        "mmlu", 0.5, 8, dataset="cais/mmlu", subset="all", split="test", topic_column="subject"
-    )
-
-
-def test_rows_of_a_data_set_become_prompts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def load_dataset(*names: str | None, **options: Any) -> FakeRows:
-        assert names == ("cais/mmlu", "all")
-        assert options == {"split": "test", "revision": "main", "streaming": True}
-        return FakeRows({"text": sentence("law", n), "subject": "law"} for n in range(20))
-
-    corpus = hugging_face(monkeypatch, load_dataset)
-    texts = corpora.load(corpus, tmp_path)
-    assert {text.text for text in texts} == {sentence("law", n) for n in range(12, 20)}
-    assert {text.topic for text in texts} == {"law"}
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    assert corpora.load(corpus, tmp_path) == texts
-
-
-def test_a_data_set_that_cannot_be_reached_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def load_dataset(*_: object, **__: object) -> FakeRows:
-        raise ConnectionError("no route\nto host")
-
-    with pytest.raises(ErError, match=r"cannot read cais/mmlu from Hugging Face: no route \("):
-        corpora.load(hugging_face(monkeypatch, load_dataset), tmp_path)
-
-
-def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    corpus = hugging_face(monkeypatch, None)
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ErError, match="install the extra `huggingface`"):
-        corpora.load(corpus, tmp_path)
 
 
 def test_a_corpus_has_one_place() -> None:
