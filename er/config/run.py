@@ -8,10 +8,10 @@ from er.config.capacity import Capacity
 from er.config.checks import require
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
-from er.config.load import Load, LoadClient
+from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
 from er.config.serving import Gateway, Server
-from er.config.workload import Workload
+from er.config.workload import MultiTurnWorkload, Workload
 
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
 
@@ -148,4 +148,18 @@ class Config:
             real == small,
             f"engine={self.engine.kind} cannot run deployment.model {self.deployment.model.name}: "
             "engine=smollm2 and deployment=smollm2 go together",
+        )
+        self._require_conversations()
+
+    def _require_conversations(self) -> None:
+        """In a closed loop every user holds one conversation at least."""
+        load, workload = self.load, self.workload
+        if not isinstance(workload, MultiTurnWorkload) or load.duration_s:
+            return
+        users, turns = load.concurrency[-1], workload.turns.at_most
+        requests = max(users * load.requests_per_user, load.requests_at_least)
+        require(
+            load.arrivals is not Arrivals.closed_loop or requests >= users * turns,
+            f"{users} users cannot each end a conversation of {turns} turns in {requests} prompts: "
+            f"set load.requests_per_user to {turns} or more, or lower workload.turns.at_most",
         )

@@ -102,7 +102,11 @@ def test_multirun_over_chosen_deployments() -> None:
         (["workload=lognormal", "workload.output.sigma=0"], "sigma is 0"),
         (["workload=jsonl"], r"workload\.path is empty: give a JSON Lines file"),
         (["workload=shared_prefix", "workload.groups=0"], r"workload\.groups is 0"),
-        (["workload=multi_turn", "workload.turns.at_least=9"], "at_least is 9, at_most is 5"),
+        (["workload=multi_turn", "workload.turns.at_least=9"], "at_least is 9, at_most is 3"),
+        (
+            ["workload=multi_turn", "workload.turns.at_most=4"],
+            "8 users cannot each end .* of 4 turns",
+        ),
         (["workload=multi_turn", "workload.context_at_most=99"], "longest first turn has 384"),
         (["load=trace"], r"load\.arrivals is trace and load\.trace is ''"),
         (
