@@ -191,6 +191,8 @@ def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
         if not isinstance(max_tokens, int) or max_tokens < 1:
             raise ErError(f"{place} has max_tokens {max_tokens}: give a whole number from 1 on")
         input_tokens = len(encoding.encode_ordinary(line.text))
+        if not input_tokens:
+            raise ErError(f"{place} has an empty text: remove the line")
         prompts.append(Prompt(line.text, line.label or "", input_tokens, max_tokens))
     if not prompts:
         raise ErError(f'{workload.path} holds no prompts: give lines such as {{"text": "Why?"}}')
