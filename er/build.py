@@ -1,8 +1,7 @@
 """`python -m er.build deployment=a`: build the engines of deployments, or look after the cache.
 
 Overrides are those of er.run; beside them dry=true, action=build|list|prune|options.
-Exit codes: 0 done, 1 something failed, 2 the request cannot be met,
-130 Ctrl-C.
+Exit codes: those of er.cli.
 """
 
 import json
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from er import engine_plan
+from er import cli, engine_plan
 from er.config import Config, Engine
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
@@ -21,31 +20,29 @@ from er.sweep import overrides_of, plan
 
 ACTIONS = ("build", "list", "prune", "options")
 LLM_FIELDS = """
-import json
+import json, sys
 from tensorrt_llm.llmapi import llm_args
-classes = ("TorchLlmArgs", "CudaGraphConfig", "SchedulerConfig", "KvCacheConfig")
-print(json.dumps({name: list(getattr(llm_args, name).model_fields) for name in classes}))
+print(json.dumps({name: list(getattr(llm_args, name).model_fields) for name in sys.argv[1:]}))
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says."""
-    try:
-        dry, action, rest = own_words(arguments)
-        overrides, multirun = overrides_of(rest)
-        jobs = plan([*missing(overrides), *overrides], multirun)
-        if action in ("list", "prune"):
-            look_after(jobs[0], action)
-        elif action == "options":
-            return hold_options(jobs[0].engine)
-        else:
-            work(jobs, dry)
-    except ConfigError as error:
-        return fail(error, 2)
-    except ErError as error:
-        return fail(error, 1)
-    except KeyboardInterrupt:
-        return fail("interrupted: the tools are stopped, nothing half-built is kept", 130)
+    """Do what the command line says; the exit code."""
+    kept = "the tools are stopped, nothing half-built is kept"
+    return cli.run("er.build", lambda: answer(arguments), kept)
+
+
+def answer(arguments: Sequence[str]) -> int:
+    """Do it. Raises ErError when it cannot be done."""
+    dry, action, rest = own_words(arguments)
+    overrides, multirun = overrides_of(rest)
+    jobs = plan([*missing(overrides), *overrides], multirun)
+    if action == "options":
+        return hold_options(jobs[0].engine)
+    if action == "build":
+        work(jobs, dry)
+    else:
+        look_after(jobs[0], action)
     return 0
 
 
@@ -100,9 +97,9 @@ def look_after(config: Config, action: str) -> None:
 def hold_options(engine: Engine) -> int:
     """Inside the container: hold the tables against the installed tools; 1 when one is wrong."""
     if isinstance(engine, LlmapiEngine):
-        told = json.loads(output_of(["python3", "-c", LLM_FIELDS]))
         known = llmapi_arguments.classes(engine.version)
-        missing = {name: sorted(set(known[name]) - set(told.get(name, []))) for name in known}
+        told = json.loads(output_of(["python3", "-c", LLM_FIELDS, *known]).splitlines()[-1])
+        missing = {name: sorted(set(known[name]) - set(told[name])) for name in known}
     elif isinstance(engine, TrtllmEngine):
         programs = {
             "convert_checkpoint.py": ["python3", engine.convert_script],
@@ -125,19 +122,16 @@ def output_of(command: list[str]) -> str:
     """What a tool of the container prints. Raises ErError when it cannot be run."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ErError(f"{' '.join(command[:2])} cannot be run here: {error}") from error
+    except OSError as error:
+        raise ErError(f"{command[0]} cannot be run here: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or ["it says nothing"]
+        raise ErError(f"{' '.join(command[:2])} fails here: {said[-1]}") from error
 
 
 def say(line: str) -> None:
     """Tell it at once, also into a pipe."""
     print(line, flush=True)
-
-
-def fail(message: object, code: int) -> int:
-    """Say in one line what went wrong."""
-    print(f"er.build: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

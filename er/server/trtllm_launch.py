@@ -37,9 +37,9 @@ def command(
     engine: ContainerEngine, place: Place, repository: Path, binds: list[Path]
 ) -> list[str]:
     """The command line that serves one engine from its model repository."""
-    several = len(place.gpus) > 1
     if isinstance(engine, LlmapiEngine):
         return llm_api(engine, place, repository, binds)
+    several = len(place.gpus) > 1
     if several and engine.container.runtime is Runtime.pyxis:
         return under_slurm(engine, place, repository, binds)
     ranks = [
@@ -51,19 +51,18 @@ def command(
 
 
 def llm_api(engine: LlmapiEngine, place: Place, repository: Path, binds: list[Path]) -> list[str]:
-    """One tritonserver under mpirun; under Slurm several ranks are tasks of one srun, since MPI
-    may not start processes beside them."""
+    """One tritonserver, whose model starts the ranks; under Slurm they are tasks of one srun."""
     server = tritonserver(engine, place, repository, "0", leader=True)
     slurm = engine.container.runtime is Runtime.pyxis
-    several = len(place.gpus) > 1
-    if slurm and several:
-        inner = ["trtllm-llmapi-launch", *server]
-    else:
-        # Slurm gave mpirun one slot, and the model starts a process of its own.
-        more = ["--oversubscribe"] if slurm else []
-        inner = ["mpirun", "--allow-run-as-root", *more, "-n", "1", *server]
-    line = container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
-    return tasks(line, len(place.gpus)) if slurm and several else line
+
+    def started(inner: list[str]) -> list[str]:
+        return container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
+
+    if slurm and len(place.gpus) > 1:
+        return tasks(started(["trtllm-llmapi-launch", *server]), len(place.gpus))
+    # Slurm gave mpirun one slot, and the model starts a process of its own.
+    more = ["--oversubscribe"] if slurm else []
+    return started(["mpirun", "--allow-run-as-root", *more, "-n", "1", *server])
 
 
 def tasks(srun: list[str], count: int) -> list[str]:

@@ -34,10 +34,12 @@ class TritonPythonModel:
                 piece = f"{len(words[index % len(words)])}"
                 text += piece
                 output = SimpleNamespace(text=text, text_diff=piece)
-                sender.send(self._create_response(SimpleNamespace(outputs=[output]), None))
+                result = SimpleNamespace(outputs=[output])
+                sender.send(self._create_response(request_output=result, output_config={}))
             sender.send(flags=FINAL)
 
-    def _create_response(self, request_output, _):
+    def _create_response(self, request_output, output_config):
+        assert output_config == {}
         texts = [output.text.encode() for output in request_output.outputs]
         tensor = pb_utils.Tensor("text_output", np.array(texts, dtype=np.object_))
         return pb_utils.InferenceResponse([tensor])
