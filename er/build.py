@@ -1,6 +1,10 @@
 """`python -m er.build deployment=a`: build the engines of deployments, or look after the cache.
 
-Overrides are those of er.run; beside them dry=true, action=build|list|prune|options.
+  -m deployment=a,b,c,d,e   for several; overrides are those of er.run (engine=trtllm goes unsaid)
+  dry=true                  only show commands, key, disk and GPU memory; runs anywhere
+  action=list|prune         the engines in the cache; remove what killed builders left
+  action=options            inside the container: hold our tables against the installed version
+
 Exit codes: those of er.cli.
 """
 
@@ -34,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def answer(arguments: Sequence[str]) -> int:
     """Do it. Raises ErError when it cannot be done."""
+    if {"-h", "--help"} & set(arguments):
+        say(str(__doc__))
+        return 0
     dry, action, rest = own_words(arguments)
     overrides, multirun = overrides_of(rest)
     jobs = plan([*missing(overrides), *overrides], multirun)

@@ -273,6 +273,12 @@ def test_a_checkpoint_of_another_model(node: Node) -> None:
         node.build("deployment.model.layers=3")
 
 
+def test_help_names_what_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("dry=true", "list|prune", "options"))
+
+
 def test_a_dry_run_builds_nothing(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["dry=true", *node.overrides]) == 0
     out = capsys.readouterr().out
