@@ -43,6 +43,9 @@ class Point:
     experts: dict[str, int] = field(default_factory=dict)  # requests by expert
     error_causes: dict[str, int] = field(default_factory=dict)
     client: dict[str, float] = field(default_factory=dict)  # evidence on the load generator
+    ttft_intended_s: Summary = field(
+        default_factory=Summary
+    )  # TTFT from when requests should have been sent
     goodput: float = MISSING
     cut_requests: int = 0  # of a transient before the steady state, not part of the point
     steady_since_s: float = MISSING  # the first send after it, on the clock of the requests
@@ -83,6 +86,7 @@ def measure(
         input_tokens_mean=_mean([request.input_tokens for request in good]),
         output_tokens_mean=_mean([request.output_tokens for request in good]),
         ttft_s=summarise([request.ttft_s for request in good]),
+        ttft_intended_s=summarise([request.ttft_intended_s for request in good]),
         tpot_s=summarise([r.tpot_s for r in good if r.output_tokens > 1]),
         itl_s=summarise([gap for r in good for gap in np.diff(r.token_times_s)], independent=False),
         e2e_s=summarise([request.e2e_s for request in good]),

@@ -66,8 +66,17 @@ class Request:
 
     @property
     def ttft_s(self) -> float:
-        """Time to first token."""
+        """Time to first token, from the send."""
         return self.token_times_s[0] - self.send_s
+
+    @property
+    def ttft_intended_s(self) -> float:
+        """Time to first token, from when the request should have been sent.
+
+        Without it, a client that sends late hides what its users would have waited: coordinated
+        omission (G. Tene, How NOT to Measure Latency, 2013).
+        """
+        return self.token_times_s[0] - (self.intended_s or self.send_s)
 
     @property
     def e2e_s(self) -> float:

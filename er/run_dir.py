@@ -14,7 +14,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -186,11 +186,8 @@ def _fresh(path: Path) -> Path:
 
 def point_of(entry: dict[str, Any]) -> Point:
     """A point from its JSON entry."""
-    summaries = {
-        name: Summary(**value)
-        for name, value in entry.items()
-        if name in ("ttft_s", "tpot_s", "itl_s", "e2e_s")
-    }
+    names = [field.name for field in fields(Point) if field.type is Summary and field.name in entry]
+    summaries = {name: Summary(**entry[name]) for name in names}
     return Point(**{**entry, **summaries})
 
 

@@ -46,6 +46,7 @@ class Outcome:
         tokens = prompts[:, Prompts.output]
         several = tokens > 1
         duration_s = float(end.max() - send.min()) if len(sent) else 0.0
+        ttft_s = summary_of(first - send)
         chosen = measured[:, Sent.engine]
         experts = np.bincount(chosen) if routed else NOTHING
         return Point(
@@ -58,7 +59,8 @@ class Outcome:
             requests_per_s=len(sent) / duration_s if len(sent) else 0.0,
             input_tokens_mean=float(prompts[:, Prompts.input].mean()) if len(sent) else MISSING,
             output_tokens_mean=float(tokens.mean()) if len(sent) else MISSING,
-            ttft_s=summary_of(first - send),
+            ttft_s=ttft_s,
+            ttft_intended_s=ttft_s,  # nobody sends late
             tpot_s=summary_of((end - first)[several] / (tokens[several] - 1)),
             itl_s=self.gap_summary(),
             e2e_s=summary_of(end - send),

@@ -134,7 +134,7 @@ def metrics(point: Point) -> list[Metric]:
         "tokens_per_s": point.tokens_per_s,
     }
     values |= {f"proof/{name}": float(value) for name, value in point.client.items()}
-    for quantity in ("ttft", "tpot", "itl", "e2e"):
+    for quantity in ("ttft", "ttft_intended", "tpot", "itl", "e2e"):
         summary = getattr(point, f"{quantity}_s")
         for statistic in ("min", *QUANTILES):
             values[f"{quantity}_{statistic}_s"] = getattr(summary, statistic)

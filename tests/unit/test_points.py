@@ -95,6 +95,11 @@ def test_failed_requests_do_not_enter_latencies() -> None:
     assert point.error_causes == {"reset": 1}
 
 
+def test_what_was_sent_late_is_told_from_when_it_should_have_been() -> None:
+    point = measure([request(send_s=5.0, intended_s=3.0), request(send_s=5.0)], 1, LOAD)
+    assert (point.ttft_s.max, point.ttft_intended_s.min, point.ttft_intended_s.max) == (1, 1, 3)
+
+
 def test_goodput_counts_what_keeps_both_limits() -> None:
     limits = replace(LOAD, ttft_at_most_s=1.2, tpot_at_most_s=0.6)
     late = request(token_times_s=[1.5, 2.0, 2.5])
