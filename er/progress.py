@@ -77,6 +77,10 @@ class Progress:
             f"{point.tokens_per_s:.0f} tokens/s, {verdict}{self._left()}"
         )
 
+    def tell(self, what: str) -> None:
+        """A line that stays."""
+        self._print(what)
+
     def clear(self) -> None:
         """Leave the line to whatever is printed next."""
         if self.console.is_terminal:

@@ -9,6 +9,7 @@ from er import capacity, measured, predicted, provenance, run_dir
 from er.config import ClockKind, Config
 from er.config.trtllm import OF_DEPLOYMENT, ContainerEngine, weights_of
 from er.engine import kinds
+from er.errors import ErError
 from er.gateway import serve as gateway
 from er.load import prompts
 from er.progress import Progress
@@ -45,12 +46,19 @@ class Sweep:
             walk(config, run, self.progress)
         except BaseException as error:
             run.set_status("failed" if isinstance(error, Exception) else "interrupted")
+            try:
+                publish(run, config)
+            except ErError as unpublished:  # it must not take the place of what ended the run
+                self.progress.tell(str(unpublished))
             raise
-        else:
-            run.set_status("finished")
-        finally:
-            if config.tracking.enabled:
-                mlflow_store.publish(run, config.tracking.uri)
+        run.set_status("finished")
+        publish(run, config)
+
+
+def publish(run: RunDir, config: Config) -> None:
+    """Take a run to MLflow, unless tracking is off."""
+    if config.tracking.enabled:
+        mlflow_store.publish(run, config.tracking.uri)
 
 
 def tags(config: Config, sweep: str) -> dict[str, str]:
