@@ -64,3 +64,8 @@ def test_the_spread_of_repeats_is_told_when_there_are_any(points):
 def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
     assert calibrate.main([f"run={tmp_path}"]) == 1
     assert f"run={tmp_path} cannot be read" in capsys.readouterr().err
+
+
+def test_the_configuration_holds_what_the_published_rows_give():
+    base, _ = published_models()
+    assert calibrate.published_scale(base.engine.host_overhead_s) == base.engine.step_time_scale
