@@ -55,14 +55,16 @@ def show_build(request: EngineRequest) -> None:
     """The commands of the engine flow."""
     config = request.config
     source, digest = trtllm_build.checkpoint_dir(request), "not known"
-    provisional = "provisional: the GPU is taken from hardware"
+    provisional = "provisional: the GPU is taken from hardware, the container is not looked at"
     try:
         found = checkpoint.checked(source, config.deployment.model, Path(config.cache_dir))
         digest = found.digest
     except ErError as error:
         provisional += f", and {error}"
     calibration = "not known" if trtllm_build.calibration_dir(request) else ""
-    it = trtllm_build.wanted(request, digest, calibration, config.hardware.name)
+    container = request.engine.container.digest
+    sources = trtllm_build.Sources(digest, calibration, container, config.hardware.name)
+    it = trtllm_build.wanted(request, sources)
     path = trtllm_build.engines_dir(request) / it.folder
     print(f"  key         {it.key} ({provisional})")
     print(f"  cache       {path} ({'there' if path.exists() else 'not built yet'})")

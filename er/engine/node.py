@@ -2,9 +2,11 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 from er import container
 from er.config.trtllm import ContainerEngine, Runtime
+from er.engine import checkpoint
 from er.errors import ErError
 
 
@@ -31,6 +33,28 @@ def gpu_name(engine: ContainerEngine) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise ErError(f"nvidia-smi finds no GPU here: {mend(engine)}") from error
     return done.stdout.splitlines()[0].strip()
+
+
+def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
+    """What tells the container's contents: as configured, else Docker's id of the image or
+    SHA-256 of an image file; empty where neither can be known (a registry's name without Docker,
+    or inside the container).
+
+    Raises ErError when Docker does not have the image: nothing is fetched silently.
+    """
+    told = engine.container
+    if told.digest or told.runtime is Runtime.bare:
+        return told.digest
+    if Path(told.image).is_file():
+        file = Path(told.image).absolute()
+        return checkpoint.digest(file.parent, [file], cache_dir / checkpoint.KEPT)
+    if told.runtime is not Runtime.docker:
+        return ""
+    command = ["docker", "image", "inspect", "--format={{.Id}}", told.image]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ErError(f"docker does not have the image: run docker pull {told.image}")
+    return done.stdout.strip()
 
 
 def mend(engine: ContainerEngine) -> str:

@@ -4,6 +4,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from er.config import Config
 from er.config.trtllm import Quantization
 from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
 from er.engine.names import model_names
-from er.engine.node import gpu_name, require_tools
+from er.engine.node import container_digest, gpu_name, require_tools
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ErError
 from er.process import Child, running
@@ -32,11 +33,18 @@ FOLLOW_INTERVAL_S = 0.2
 READY_MAX_TOKENS = 4
 
 
-def wanted(
-    request: EngineRequest, checkpoint_digest: str, calibration_digest: str, gpu: str
-) -> cache.Wanted:
-    """The engine as the cache knows it: built from these options, weights, texts to calibrate on
-    (none: ""), GPU and container."""
+@dataclass(frozen=True)
+class Sources:
+    """What an engine is built from beside its options, by digest; empty for what there is not."""
+
+    checkpoint: str
+    calibration: str
+    container: str
+    gpu: str  # name
+
+
+def wanted(request: EngineRequest, sources: Sources) -> cache.Wanted:
+    """The engine as the cache knows it: built from these options and sources."""
     engine = request.engine
     place = str(calibration_dir(request))
     commands = [
@@ -60,11 +68,11 @@ def wanted(
         f"{request.config.deployment.model.name}-{request.quantization.value}-tp{request.tp}",
         {
             "commands": commands,
-            "checkpoint_sha256": checkpoint_digest,
-            "calibration_sha256": calibration_digest,
-            "gpu": gpu,
+            "checkpoint_sha256": sources.checkpoint,
+            "calibration_sha256": sources.calibration,
+            "gpu": sources.gpu,
             "trtllm_version": engine.version,
-            "container": [engine.container.image, engine.container.digest],
+            "container": [engine.container.image, sources.container],
         },
         expected,
         request.tp,
@@ -108,14 +116,16 @@ def models(config: Config) -> list[ServedModel]:
 
 def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
     """The engine that belongs to the checkpoint and GPU of this machine, and its place."""
-    gpu = gpu_name(request.engine)
-    config = request.config
-    source = checkpoint.checked(
-        checkpoint_dir(request), config.deployment.model, Path(config.cache_dir)
+    config, gpu = request.config, gpu_name(request.engine)
+    cache_dir, texts = Path(config.cache_dir), calibration_dir(request)
+    source = checkpoint.checked(checkpoint_dir(request), config.deployment.model, cache_dir)
+    sources = Sources(
+        source.digest,
+        checkpoint.folder_digest(texts, cache_dir) if texts else "",
+        container_digest(request.engine, cache_dir),
+        gpu,
     )
-    texts = calibration_dir(request)
-    calibration = checkpoint.folder_digest(texts, Path(config.cache_dir)) if texts else ""
-    it = wanted(request, source.digest, calibration, gpu)
+    it = wanted(request, sources)
     return it, engines_dir(request) / it.folder
 
 

@@ -1,0 +1,56 @@
+"""What a node has: the container, by its contents."""
+
+from pathlib import Path
+
+import pytest
+
+from er.config.trtllm import ContainerEngine
+from er.engine.node import container_digest
+from er.errors import ErError
+from er.sweep import plan
+
+
+def engine(*overrides: str) -> ContainerEngine:
+    [config] = plan(["engine=trtllm", "server=container", *overrides])
+    assert isinstance(config.engine, ContainerEngine)
+    return config.engine
+
+
+def docker(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = folder / "docker"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_docker_tells_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker(tmp_path, monkeypatch, 'echo "sha256:12 $4"')
+    it = engine("engine.container.image=name:tag")
+    assert container_digest(it, tmp_path) == "sha256:12 name:tag"
+    it.container.digest = "sha256:34"
+    assert container_digest(it, tmp_path) == "sha256:34"
+
+
+def test_an_image_that_is_not_here_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker(tmp_path, monkeypatch, "exit 1")
+    with pytest.raises(
+        ErError, match=r"run docker pull nvcr\.io/nvidia/tritonserver:25\.05-trtllm"
+    ):
+        container_digest(engine(), tmp_path)
+
+
+def test_an_image_file_is_told_by_its_contents(tmp_path: Path) -> None:
+    image = tmp_path / "triton.sif"
+    image.write_text("one")
+    it = engine("engine.container.runtime=apptainer", f"engine.container.image={image}")
+    first = container_digest(it, tmp_path)
+    image.write_text("other")
+    assert len(first) == 64
+    assert container_digest(it, tmp_path) != first
+
+
+def test_where_the_contents_cannot_be_known(tmp_path: Path) -> None:
+    for runtime in ("bare", "apptainer", "pyxis"):
+        assert container_digest(engine(f"engine.container.runtime={runtime}"), tmp_path) == ""
