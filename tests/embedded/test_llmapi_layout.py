@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from nodes import own_container
@@ -78,7 +79,8 @@ def endpoints(folder: Path) -> Iterator[list[Endpoint]]:
     with serve(node(folder), folder) as endpoints:
         yield endpoints
     assert processes_naming(str(folder)) == []
-    assert list(Path("/dev/shm").glob("er_*_0_*")) == []
+    for endpoint in endpoints:
+        assert list(Path("/dev/shm").glob(f"er_{urlsplit(endpoint.url).port}_*")) == []
 
 
 def test_every_event_is_one_piece_of_the_text(endpoints: list[Endpoint], stream: Any) -> None:

@@ -18,7 +18,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from processes import processes_naming
 
-from er.run import main as er_run
+from er.run import answer
 from er.tracking.query import newest_study
 from paper_figures import fig4
 
@@ -60,9 +60,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Deployments A and E at 1 and 2 users."""
     runs_dir = tmp_path_factory.mktemp("sweep") / "runs"
     asked = arguments(runs_dir, "deployment=a,e", "load.concurrency=[1,2]", *SMALL)
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as output:
-        patch.setattr(sys, "argv", ["er.run", *asked])
-        assert er_run() == 0, output.getvalue()
+    with redirect_stdout(io.StringIO()) as output:
+        assert answer(asked) == 0, output.getvalue()
     assert_nothing_left(runs_dir)
     return Done(runs_dir, output.getvalue())
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from nodes import own_container
@@ -64,7 +65,8 @@ def endpoints(folder: Path) -> Iterator[list[Endpoint]]:
     with serve(node(folder), folder) as endpoints:
         yield endpoints
     assert processes_naming(str(folder)) == []
-    assert list(Path("/dev/shm").glob("er_*_0_*")) == []
+    for endpoint in endpoints:
+        assert list(Path("/dev/shm").glob(f"er_{urlsplit(endpoint.url).port}_*")) == []
 
 
 def test_every_expert_has_a_server_of_its_own(endpoints: list[Endpoint]) -> None:
