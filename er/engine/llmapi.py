@@ -10,7 +10,7 @@ from er.config import Config
 from er.config.trtllm import LlmapiEngine, Quantization, weights_of
 from er.engine import checkpoint, llmapi_arguments, trtllm_memory
 from er.engine.names import model_names
-from er.engine.node import gpu_name, require_tools
+from er.engine.node import container_digest, gpu_name, require_tools
 from er.engine.trtllm import check_weights
 from er.engine.trtllm_memory import Memory
 from er.errors import ConfigError, ErError
@@ -86,7 +86,7 @@ def arguments(request: LlmapiRequest) -> dict[str, Any]:
 def models(config: Config) -> list[ServedModel]:
     """One model for each engine of the deployment, all of the same checkpoint.
 
-    Raises ErError when the checkpoint, a GPU or the container's program is missing.
+    Raises ErError when the checkpoint, a GPU, the container or its program is missing.
     """
     request = request_of(config)
     require_tools(request.engine, "mpirun")
@@ -95,6 +95,7 @@ def models(config: Config) -> list[ServedModel]:
     parameters = {
         "llm_arguments": json.dumps(arguments(request)),
         "checkpoint_sha256": found.digest,
+        "container_digest": container_digest(request.engine, Path(config.cache_dir)),
         "gpu": gpu,
         "largest_batch_at_512_tokens": str(request.memory.largest_batch),
     }
