@@ -96,8 +96,14 @@ def _carried(found: dict[str, Any]) -> list[str]:
 
 
 def legend(runs: Sequence[RunDir]) -> list[str]:
-    """One line for each deployment: what its name in the table stands for."""
-    return [f"{deployment_of(run)}  {run.read('run.json')['tags']['er.title']}" for run in runs]
+    """One line for each deployment: what its name in the table stands for, overrides included."""
+    configs = [run.read("config.json") for run in runs]
+    lines = []
+    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
+        title = run.read("run.json")["tags"]["er.title"]
+        where = f"{labels.engines(config)} on {config['hardware']['name']}"
+        lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
+    return lines
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:
