@@ -24,6 +24,8 @@ from er.simulation.jit import compiled, inner
 from er.simulation.tables import (
     LEAST_LOADED,
     REQUEST_MASK,
+    SENT_COLUMNS,
+    TIMES_COLUMNS,
     UNRECORDED_COLUMNS,
     Engine,
     Engines,
@@ -77,11 +79,12 @@ def simulate(
     asked = np.concatenate([[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))])
     room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
-    engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
+    engines = engines_of(count, limits, prompts[:0], warmup, gaps, loop.reply_delay_ns)
     engines = engines._replace(
+        prompts=prompts,
         finish=on_huge_pages(engines.finish.shape, np.int64),
-        sent=on_huge_pages(engines.sent.shape, np.int32),
-        times=on_huge_pages(engines.times.shape, np.int64),
+        sent=on_huge_pages((len(prompts), SENT_COLUMNS), np.int32),
+        times=on_huge_pages((len(prompts), TIMES_COLUMNS), np.int64),
     )
     own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
     users = users_of(loop, warmup)
