@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Optional
 
 from er.config.capacity import Capacity
 from er.config.checks import require
@@ -92,7 +91,7 @@ class Config:
     workload: Workload
     load: Load
     tracking: Tracking
-    capacity: Optional[Capacity] = None  # noqa: UP045  # omegaconf reads no other spelling
+    capacity: Capacity | None = None
 
     @property
     def title(self) -> str:
