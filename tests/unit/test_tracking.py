@@ -1,5 +1,6 @@
 """MLflow: what a run directory becomes there, and what figures read back."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,17 @@ from er.tracking.query import newest_study
 from paper_figures import fig2, fig4, load
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; to make one takes MLflow two seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    shutil.copy(empty_store, tmp_path)
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
