@@ -21,6 +21,7 @@ from er.routing import policies, router
 from er.run_dir import RunDir
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import Outcome
+from er.simulation.prefixes import groups_of
 from er.simulation.tables import LEAST_LOADED
 from er.simulation.users import NO_FLAGS
 
@@ -140,6 +141,7 @@ class Study:
             np.array([prompt.input_tokens for prompt in sent]),
             np.array([prompt.output_tokens for prompt in sent]),
             self.choose(sent),
+            *groups_of(sent),
         )
         outcome = self.deployment.play(rows, loop, warmup, record)
         topics = [prompt.topic for prompt in sent]

@@ -7,7 +7,7 @@ mandatory in YAML. `compose` in `er.sweep` turns YAML into a `Config`.
 from er.config.capacity import Capacity
 from er.config.checks import require, require_port, require_positive
 from er.config.deployment import Deployment, Hardware, Model, Precision
-from er.config.engine import Engine, SimulatedEngine, SmolLM2Engine, require_kind
+from er.config.engine import Engine, SchedulerPolicy, SimulatedEngine, SmolLM2Engine, require_kind
 from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
 from er.config.run import Clock, ClockKind, Config, Failure, Tracking
@@ -52,6 +52,7 @@ __all__ = [
     "Precision",
     "Range",
     "Routing",
+    "SchedulerPolicy",
     "Server",
     "SharedPrefixWorkload",
     "SimulatedEngine",

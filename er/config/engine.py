@@ -1,6 +1,7 @@
 """The schema of `engine`: what all kinds have in common, and those that need no GPU."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from er.config.checks import require, require_positive
 
@@ -21,6 +22,17 @@ def require_kind(engine: Engine, kind: str) -> None:
     require(engine.kind == kind, f"engine.kind is {engine.kind}: choose an engine with engine=...")
 
 
+class SchedulerPolicy(Enum):
+    """Which requests have KV-cache blocks (TensorRT-LLM's capacity scheduler).
+
+    guaranteed_no_evict: those for whose whole answer there is room. max_utilization: as many as fit
+    now; the last to start are paused, and prefilled again later, when there is none.
+    """
+
+    guaranteed_no_evict = "guaranteed_no_evict"
+    max_utilization = "max_utilization"
+
+
 @dataclass
 class SimulatedEngine(Engine):
     """A TensorRT-LLM engine played in real time from a table of step times."""
@@ -32,6 +44,9 @@ class SimulatedEngine(Engine):
     activation_bytes: int  # per GPU, kept free of weights and KV cache
     step_time_scale: float
     host_overhead_s: float
+    chunked_context: bool = False  # prefill long prompts over several iterations
+    scheduler_policy: SchedulerPolicy = SchedulerPolicy.guaranteed_no_evict
+    kv_cache_reuse: bool = False  # of whole blocks that prompts have in common
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +62,16 @@ class SimulatedEngine(Engine):
         require(
             self.host_overhead_s >= 0 and self.activation_bytes >= 0,
             "engine.host_overhead_s and engine.activation_bytes cannot be negative",
+        )
+        require(
+            self.max_num_tokens >= self.max_batch_size,
+            f"engine.max_num_tokens is {self.max_num_tokens}: max_batch_size {self.max_batch_size} "
+            "requests that decode need a token each: give at least as many",
+        )
+        require(
+            not self.chunked_context or self.max_num_tokens >= self.tokens_per_block,
+            f"engine.max_num_tokens is {self.max_num_tokens}: with chunked_context give at least "
+            f"tokens_per_block {self.tokens_per_block}, the least chunk",
         )
 
 

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils  # exists inside Triton only
 
-from er.simulation.batching import Batch, RequestError, Sequence, limits_of
+from er.simulation.batching import ALONE, Batch, RequestError, Sequence, limits_of
 from er.simulation.cost import step_cost
+from er.simulation.prefixes import Prefixes
 from er.simulation.spec import from_json
 from er.tokenizer import llama3
 
@@ -33,6 +34,8 @@ class Stream:
     arrival_ns: int
     input_tokens: int
     max_tokens: int
+    group: int  # of prompts that begin alike, and how many tokens of that an earlier one had
+    shared_tokens: int
     streamed: bool
     sender: Any
     lateness: list[float] = field(default_factory=list)
@@ -48,6 +51,7 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in given.items()}
         self.tokenizer = llama3(Path(parameters["cache_dir"]))
         spec = from_json(parameters["spec"])
+        self.prefixes = Prefixes(spec.engine.tokens_per_block)
         self.engine = Engine(Batch(step_cost(spec), limits_of(spec)))
         self.engine.thread.start()
 
@@ -66,10 +70,12 @@ class TritonPythonModel:
         max_tokens = value(request, "max_tokens")
         if text is None or max_tokens is None:
             raise ValueError("text_input and max_tokens are required: give both")
-        input_tokens = len(self.tokenizer.encode(text.decode(), disallowed_special=()))
-        self.engine.batch.blocks_for(input_tokens, int(max_tokens))
+        tokens = self.tokenizer.encode(text.decode(), disallowed_special=())
+        self.engine.batch.blocks_for(len(tokens), int(max_tokens))
+        reuses = self.engine.batch.limits.kv_cache_reuse
+        prefix = self.prefixes.place(tokens) if reuses else (ALONE, 0)
         streamed = bool(value(request, "stream"))
-        return Stream(time.monotonic_ns(), input_tokens, int(max_tokens), streamed, sender)
+        return Stream(time.monotonic_ns(), len(tokens), int(max_tokens), *prefix, streamed, sender)
 
     def finalize(self) -> None:
         """Stop the clock."""
@@ -129,7 +135,9 @@ class Engine:
         for stream in due:
             key = next(self.ids)
             self.streams[key] = stream
-            self.batch.add(key, stream.input_tokens, stream.max_tokens)
+            self.batch.add(
+                key, stream.input_tokens, stream.max_tokens, stream.group, stream.shared_tokens
+            )
 
     def wait_for_arrival(self) -> None:
         """Nothing to do: sleep until a request comes, and set the clock to its arrival."""

@@ -9,14 +9,17 @@ arrivals at engines are handled, engines in order; then engines at a boundary st
 iteration. A failed engine's requests and those that come later end at once, unanswered.
 """
 
+from enum import IntEnum
+
 import numpy as np
 
 from er.simulation.batching import Limits
 from er.simulation.engines import arrive, fail, finish, refuse, start, stop, write_segment
 from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
-from er.simulation.jit import compiled, inner
+from er.simulation.jit import inner, outer
 from er.simulation.tables import (
     LEAST_LOADED,
+    PAUSE_COLUMNS,
     SEGMENT_COLUMNS,
     UNRECORDED_COLUMNS,
     Engine,
@@ -43,7 +46,17 @@ from er.simulation.users import (
 )
 
 
-@compiled
+class SoFar(IntEnum):
+    """Columns of how far a simulation has come."""
+
+    sends = 0  # requests
+    failed = 1  # engines
+    segments = 2
+
+
+SO_FAR_COLUMNS = len(SoFar)
+
+
 def simulate(
     tables: Tables,
     limits: Limits,
@@ -53,28 +66,57 @@ def simulate(
     count: int,
     gaps: Ints,
     record: bool,
-) -> tuple[Table, Ints, int, Ints, int]:
+) -> tuple[Table, Ints, Ints, Ints]:
     """Play the users on `count` engines until every request has ended.
 
     `prompts` has the columns `Prompts`; the first `warmup` of them are warm-up. Running sums of
     `gaps[B]` give how many gaps between two tokens of measured requests took decode_ns[B, c]; those
     of steps with prompts are in the segments, of which without `record` only the first two columns
     are kept, and of steps with prompts only. Returns the requests (columns `Sent`), their times
-    (columns `Times`) and how many there are, the segments (columns `Segment`) and how many.
+    (columns `Times`), the segments (columns `Segment`) and the pauses (columns `Pause`).
     """
     engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
     users = users_of(loop, warmup)
     columns = SEGMENT_COLUMNS if record else UNRECORDED_COLUMNS
-    segments = np.empty((3 * len(prompts) if record else len(prompts), columns), np.int64)
+    room = 3 * len(prompts) if record else len(prompts)
+    segments = np.empty((room + segments_at_once(engines), columns), np.int64)
+    engines = engines._replace(
+        pauses=np.empty((pauses_at_once(engines, users), PAUSE_COLUMNS), np.int64)
+    )
     failing = np.argsort(loop.fail_ns, kind="mergesort")  # engines in order, at one instant
     at_boundary = np.zeros(count, np.int64)
     next_end = tournament(count)
     ended = np.zeros(len(loop.start_ns) + 1, np.int64)
-    sends, kept = play(engines, users, tables, segments, failing, at_boundary, ended, next_end)
-    return engines.sent, engines.times, sends, segments, kept
+    so_far = np.zeros(SO_FAR_COLUMNS, np.int64)
+    while not play(engines, users, tables, segments, failing, at_boundary, ended, next_end, so_far):
+        if so_far[SoFar.segments] + segments_at_once(engines) > len(segments):
+            segments = twice(segments)
+        if engines.paused[0] + pauses_at_once(engines, users) > len(engines.pauses):
+            engines = engines._replace(pauses=twice(engines.pauses))
+    sends, kept, paused = so_far[SoFar.sends], so_far[SoFar.segments], engines.paused[0]
+    return engines.sent[:sends], engines.times[:sends], segments[:kept], engines.pauses[:paused]
 
 
-@inner
+@outer
+def segments_at_once(engines: Engines) -> int:
+    """At most so many segments end at one instant."""
+    return 2 * len(engines.state)
+
+
+@outer
+def pauses_at_once(engines: Engines, users: Users) -> int:
+    """At most so many requests are paused at one instant."""
+    if not engines.limits.max_utilization:
+        return 0
+    return min(len(engines.state) * engines.limits.max_batch_size, len(users.loop.start_ns))
+
+
+def twice(rows: Ints) -> Ints:
+    """A table with room for twice as many rows."""
+    return np.concatenate([rows, np.empty_like(rows)])
+
+
+@outer
 def play(
     engines: Engines,
     users: Users,
@@ -84,26 +126,31 @@ def play(
     at_boundary: Ints,
     ended: Ints,
     next_end: Ints,
-) -> tuple[int, int]:
-    """Play until every request has ended. `next_end` is a tournament tree of `engines.ends_ns`, all
-    NEVER now; `at_boundary` and `ended` have room for what happens at
-    one instant: a place for each engine, and for a request of each user. Returns how many requests
-    were sent and how many segments are kept."""
+    so_far: Ints,
+) -> bool:
+    """Play from `so_far` (columns `SoFar`) until every request has ended, or `segments` or
+    `engines.pauses` might not have room for what happens at one instant; returns whether all have.
+    `at_boundary` and `ended` do: a place for each engine, and for a request of each user.
+    `next_end` is a tournament tree of `engines.ends_ns`."""
     loop = users.loop
     state, sent, times = engines.state, engines.sent, engines.times
-    sends, kept, failed = 0, 0, 0
-    while True:
+    sends, failed = so_far[SoFar.sends], so_far[SoFar.failed]
+    kept, over = so_far[SoFar.segments], False
+    last_kept = len(segments) - segments_at_once(engines)
+    last_paused = len(engines.pauses) - pauses_at_once(engines, users)
+    while kept <= last_kept and engines.paused[0] <= last_paused:
         now = min(next_end[1], next_send(users), next_arrival(users))
         if now == NEVER:
+            over = True
             break
         if failed < len(failing):
             now = min(now, loop.fail_ns[failing[failed]])
-        boundaries, over = 0, 0
+        boundaries, gone = 0, 0
 
         while next_end[1] == now:
             e = least_leaf(next_end)
             kept = write_segment(engines, e, now, segments, kept)
-            over = finish(engines, e, now, ended, over)
+            gone = finish(engines, e, now, ended, gone)
             set_key(next_end, e, NEVER)
             at_boundary[boundaries] = e
             boundaries += 1
@@ -111,9 +158,9 @@ def play(
             e = failing[failed]
             failed += 1
             kept, prefilling = stop(engines, e, now, tables.until_ns, segments, kept)
-            over = fail(engines, e, now, prefilling, ended, over)
+            gone = fail(engines, e, now, prefilling, ended, gone)
             set_key(next_end, e, NEVER)
-        go_on(users, sent, times, ended[:over])
+        go_on(users, sent, times, ended[:gone])
 
         sends = send_due(engines, users, now, sends)
         while next_arrival(users) == now:
@@ -135,7 +182,8 @@ def play(
             if not state[at_boundary[i], Engine.failed]:
                 start(engines, at_boundary[i], now, tables)
                 set_key(next_end, at_boundary[i], engines.ends_ns[at_boundary[i]])
-    return sends, kept
+    so_far[SoFar.sends], so_far[SoFar.failed], so_far[SoFar.segments] = sends, failed, kept
+    return over
 
 
 @inner

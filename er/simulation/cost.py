@@ -1,15 +1,17 @@
 """How long one iteration of a TensorRT-LLM engine takes, in integer nanoseconds.
 
-With B requests decoding, each over c tokens of KV cache on average, and prompts of p1, p2, ...
-tokens (P in total) prefilled in the same iteration:
+With B requests decoding, each over c tokens of KV cache on average, and contexts prefilled from a1
+to b1, a2 to b2, ... (P tokens in total; a is 0 but for later chunks and reused blocks) in the same
+iteration:
 
-    linear(B) + decode_attention(B, c)                                     without prompts
-    linear(B + P) + decode_attention(B, c) + launch + sum of prefill(p)    with them
+    linear(B) + decode_attention(B, c)                                              without prompts
+    linear(B + P) + decode_attention(B, c) + launch + sum of prefill(b) - prefill(a)    with them
 
 - linear(T): matrix products, norms and all-reduces over T tokens; prompts and decoding requests
   share them.
 - decode_attention(B, c): bound by reading the KV cache, above a floor; c is rounded down.
-- prefill(p): attention within a prompt, beyond the launch of one kernel for each layer.
+- prefill(p): attention within a prompt, beyond the launch of one kernel for each layer. A chunk
+  attends to all before it: it takes what it adds to the attention of the whole [inferred].
 
 All come from measured kernel times (`data/`, written by bake.py), linear between the sizes measured
 and continued beyond the last. Each is multiplied by engine.step_time_scale, and
@@ -40,19 +42,23 @@ class StepCost:
 
     linear_ns: Ints  # by tokens, up to max_num_tokens
     decode_ns: Ints  # whole iteration without prompts, by (requests, mean context)
-    prefill_ns: Ints  # attention within a prompt, by its tokens
+    prefill_ns: Ints  # attention within a prompt, by its tokens; 0 for none
     launch_ns: int  # once in an iteration with prompts
 
     def decode(self, decoding: int, context: int) -> int:
         """Time of an iteration of `decoding` requests over `context` tokens of KV cache in all."""
         return int(self.decode_ns[decoding, context // decoding])
 
-    def mixed(self, decoding: int, context: int, prompts: list[int]) -> int:
-        """Time of an iteration that also prefills prompts of so many tokens."""
-        shared = self.linear_ns[decoding + sum(prompts)] - self.linear_ns[decoding]
-        attention = self.launch_ns + int(self.prefill_ns[prompts].sum())
+    def mixed(self, decoding: int, context: int, chunks: list[tuple[int, int]]) -> int:
+        """Time of an iteration that also prefills contexts, each from one token to another."""
+        tokens = decoding + sum(after - before for before, after in chunks)
+        shared = self.linear_ns[tokens] - self.linear_ns[decoding]
+        attention = sum(
+            max(int(self.prefill_ns[after] - self.prefill_ns[before]), 0)
+            for before, after in chunks
+        )
         mean_context = context // decoding if decoding else 0
-        return int(self.decode_ns[decoding, mean_context] + shared) + attention
+        return int(self.decode_ns[decoding, mean_context] + shared) + self.launch_ns + attention
 
 
 def step_cost(spec: EngineSpec) -> StepCost:
@@ -65,7 +71,7 @@ def step_cost(spec: EngineSpec) -> StepCost:
     requests = np.arange(engine.max_batch_size + 1.0)
     contexts = np.arange(engine.max_seq_len + 1.0)
     tokens = np.arange(engine.max_num_tokens + 1.0)
-    prompts = np.arange(min(engine.max_seq_len, engine.max_num_tokens) + 1.0)
+    prompts = np.arange(engine.max_seq_len + 1.0)
 
     linear_ms = line(tokens, table["tokens"], row["linear"])
     linear_ms[0] = 0.0

@@ -51,11 +51,20 @@ class VirtualDeployment:
         self.batch = Batch(cost, self.limits)
         self.tables = tables_of(cost)
 
-    def prompts(self, input_tokens: Ints, output_tokens: Ints, engine: Ints) -> Table:
+    def prompts(
+        self,
+        input_tokens: Ints,
+        output_tokens: Ints,
+        engine: Ints,
+        group: Ints | None = None,
+        shared_tokens: Ints | None = None,
+    ) -> Table:
         """Prompts as the simulation takes them: a row for each, with the columns `Prompts`.
 
-        `engine` may be LEAST_LOADED: it is chosen at the prompt's arrival. Raises RequestError when
-        the engine could never serve one, ConfigError for an engine that does not exist.
+        `engine` may be LEAST_LOADED: it is chosen at the prompt's arrival. `group` and
+        `shared_tokens` are those of `prefixes.groups_of`; without them nothing is reused. Raises
+        RequestError when the engine could never serve one, ConfigError for an engine that does not
+        exist.
         """
         total = input_tokens + output_tokens
         if len(total):  # whatever breaks a limit does so at an extreme
@@ -66,10 +75,17 @@ class VirtualDeployment:
             raise ConfigError(
                 f"prompts go to engines {engine.min()} to {engine.max()}, there are {self.engines}"
             )
-        rows = np.empty((len(total), len(Prompts)), np.int32)
+        rows = np.empty(
+            (len(total), len(Prompts) if self.limits.kv_cache_reuse else Prompts.chain), np.int32
+        )
         rows[:, Prompts.input], rows[:, Prompts.output] = input_tokens, output_tokens
         rows[:, Prompts.blocks] = -(-total // self.limits.tokens_per_block)
         rows[:, Prompts.engine] = engine
+        if self.limits.kv_cache_reuse:
+            rows[:, Prompts.chain], rows[:, Prompts.shared] = -1, 0
+            if group is not None and shared_tokens is not None:
+                rows[:, Prompts.chain] = chains_of(group, engine, self.engines)
+                rows[:, Prompts.shared] = shared_tokens // self.limits.tokens_per_block
         return rows
 
     def loop(
@@ -114,13 +130,11 @@ class VirtualDeployment:
         `record`, every step can be told."""
         gaps = np.zeros_like(self.tables.until_ns)
         asked = (self.tables, self.limits, prompts, warmup, loop, self.engines, gaps)
-        if not record and windows.worthwhile(loop, prompts, self.engines):
-            sent, times, sends, segments, kept = windows.simulate(*asked)
+        if not record and windows.worthwhile(loop, prompts, self.engines, self.limits):
+            sent, times, segments, pauses = windows.simulate(*asked)
         else:
-            sent, times, sends, segments, kept = simulate(*asked, record)
-        return Outcome(
-            self.tables, prompts, warmup, loop, sent[:sends], times[:sends], segments[:kept], gaps
-        )
+            sent, times, segments, pauses = simulate(*asked, record)
+        return Outcome(self.tables, prompts, warmup, loop, sent, times, segments, pauses, gaps)
 
 
 def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployment:
@@ -132,6 +146,17 @@ def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployme
 def delays_of(engines: int, delays: Delays) -> Delays:
     """Without a router, before a single engine, nothing is spent in a gateway."""
     return delays if engines > 1 else replace(delays, gateway_s=0.0)
+
+
+def chains_of(group: Ints, engine: Ints, engines: int) -> Ints:
+    """A number for each group on each engine that it is sent to; where that is chosen at arrival,
+    the first of as many numbers as there are engines."""
+    _, rank = np.unique(group, return_inverse=True)
+    if (engine == LEAST_LOADED).any():
+        chain: Ints = rank * engines + np.maximum(engine, 0)
+        return chain
+    _, chain = np.unique(rank * engines + engine, return_inverse=True)
+    return chain
 
 
 def nanoseconds(seconds: NDArray[np.float64]) -> Ints:

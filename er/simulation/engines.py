@@ -5,19 +5,35 @@ tokens take `until[B, c + K] - until[B, c]`, one difference of running sums in p
 iterations, since the mean context grows by one a step. A step with prompts is a segment of its own.
 """
 
-from er.simulation.heaps import NEVER, pop, push, set_key
-from er.simulation.jit import compiled, inner
+from er.simulation.blocks import (
+    begin,
+    blocks_at_start,
+    blocks_of,
+    chain_of,
+    change_needs,
+    due,
+    keep,
+    release,
+    reusable,
+    steps_with_room,
+    take,
+)
+from er.simulation.heaps import NEVER, pop, push, remove, set_key
+from er.simulation.jit import inner
 from er.simulation.tables import (
     NO_ITERATION,
     REQUEST_BITS,
     REQUEST_MASK,
     UNRECORDED_COLUMNS,
+    Chain,
     Engine,
     Engines,
     Ints,
+    Pause,
     Prompts,
     Segment,
     Sent,
+    Spell,
     Tables,
     Times,
 )
@@ -25,26 +41,32 @@ from er.simulation.tables import (
 
 @inner
 def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
-    """Admit who fits and begin engine `e`'s next segment at `now`."""
-    state, sent = engines.state, engines.sent
+    """Make room, admit who fits and begin engine `e`'s next segment at `now`."""
+    state = engines.state
+    paused = engines.limits.max_utilization and make_room(engines, e, now)
     decoding = state[e, Engine.running]
     mean_context = state[e, Engine.context] // decoding if decoding else 0
     state[e, Engine.clock_ns] = now
     state[e, Engine.decoding] = decoding
     state[e, Engine.weight] = state[e, Engine.counted]
-    first = state[e, Engine.head]
-    tokens, attention_ns = admit(engines, e, tables.prefill_ns)
+    tokens, attention_ns = decoding, 0
+    state[e, Engine.joined] = 0
+    state[e, Engine.completed] = -1
+    if not paused or decoding == 0:
+        if state[e, Engine.partial] >= 0:
+            tokens, attention_ns = go_on_with_partial(engines, e, tokens, tables.prefill_ns)
+        tokens, attention_ns = admit(engines, e, tokens, attention_ns, tables.prefill_ns)
     state[e, Engine.mixed] = tokens > decoding
     if tokens > decoding:
         shared_ns = tables.linear_ns[tokens] - tables.linear_ns[decoding]
         end = now + tables.decode_ns[decoding, mean_context] + shared_ns
         end += tables.launch_ns + attention_ns
         state[e, Engine.steps] = 1
-        while first != state[e, Engine.head]:
-            engines.times[first, Times.first_ns] = end + engines.reply_delay_ns
-            first = sent[first, Sent.following]
+        promise_tokens(engines, e, end)
     elif decoding:
         steps = (engines.finish[e, 0] >> REQUEST_BITS) - state[e, Engine.iteration]
+        if engines.limits.max_utilization:
+            steps = 1 if paused else steps_with_room(engines, e, steps)
         state[e, Engine.steps] = steps
         until_ns = tables.until_ns
         end = now + until_ns[decoding, mean_context + steps] - until_ns[decoding, mean_context]
@@ -55,37 +77,185 @@ def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
 
 
 @inner
-def admit(engines: Engines, e: int, prefill_ns: Ints) -> tuple[int, int]:
+def make_room(engines: Engines, e: int, now: int) -> bool:
+    """Take the blocks that the next tokens need, pausing requests that started last while they are
+    not free; returns whether any was paused."""
+    state, needs, before = engines.state, engines.needs, engines.paused[0]
+    turn = state[e, Engine.iteration] % engines.limits.tokens_per_block
+    while needs[e, turn] > state[e, Engine.free_blocks]:
+        r = state[e, Engine.partial]
+        tokens = 0
+        if r >= 0:
+            state[e, Engine.partial] = -1
+            blocks = blocks_of(engines, context_of(engines, r))
+        else:
+            r = last_started(engines, e)
+            tokens = state[e, Engine.iteration] - engines.sent[r, Sent.iteration]
+            change_needs(engines, e, r, -1)
+            engines.spells[r, Spell.pause] = engines.paused[0]
+            engines.spells[r, Spell.generated] += tokens
+            context = context_of(engines, r)
+            blocks = blocks_of(engines, context - 1)  # the newest token is not in the cache yet
+            state[e, Engine.context] -= context
+            state[e, Engine.counted] -= engines.sent[r, Sent.prompt] >= engines.warmup
+        write_pause(engines, r, state[e, Engine.iteration], tokens, now)
+        release(engines, e, r, blocks)
+        engines.sent[r, Sent.following] = state[e, Engine.head]
+        if state[e, Engine.head] < 0:
+            state[e, Engine.tail] = r
+        state[e, Engine.head] = r
+    take(engines, e, needs[e, turn])
+    return bool(engines.paused[0] > before)
+
+
+@inner
+def write_pause(engines: Engines, r: int, iteration: int, tokens: int, now: int) -> None:
+    """Write that request `r`, with so many tokens since its last pause, leaves before an iteration
+    that would begin at `now`."""
+    pauses, row = engines.pauses, engines.paused[0]
+    pauses[row, Pause.request] = r
+    pauses[row, Pause.iteration] = iteration - tokens
+    pauses[row, Pause.tokens] = tokens
+    pauses[row, Pause.paused_ns] = now
+    pauses[row, Pause.resumed_ns] = 0
+    engines.paused[0] += 1
+
+
+@inner
+def last_started(engines: Engines, e: int) -> int:
+    """Take the request that started last, which is also the last sent, out of those running."""
+    finish, state = engines.finish, engines.state
+    r, at = -1, 0
+    for i in range(state[e, Engine.running]):
+        if finish[e, i] & REQUEST_MASK > r:
+            r, at = finish[e, i] & REQUEST_MASK, i
+    remove(finish, e, state[e, Engine.running], at)
+    state[e, Engine.running] -= 1
+    return r
+
+
+@inner
+def context_of(engines: Engines, r: int) -> int:
+    """The tokens that request `r` has to prefill when it joins."""
+    context = engines.prompts[engines.sent[r, Sent.prompt], Prompts.input]
+    if engines.limits.max_utilization:
+        context += engines.spells[r, Spell.generated]
+    return int(context)
+
+
+@inner
+def go_on_with_partial(engines: Engines, e: int, tokens: int, prefill_ns: Ints) -> tuple[int, int]:
+    """Prefill another chunk; returns the tokens of the iteration with it, and the time of attention
+    within it."""
+    state = engines.state
+    r, before = state[e, Engine.partial], state[e, Engine.prefilled]
+    context = context_of(engines, r)
+    size = chunk(engines, context - before, tokens)
+    state[e, Engine.prefilled] += size
+    if before + size == context:
+        state[e, Engine.partial] = -1
+        state[e, Engine.completed] = r
+        join(engines, e, r, context)
+    return tokens + size, max(prefill_ns[before + size] - prefill_ns[before], 0)
+
+
+@inner
+def admit(
+    engines: Engines, e: int, tokens: int, attention_ns: int, prefill_ns: Ints
+) -> tuple[int, int]:
     """Move waiting requests into the batch, in order, until one does not fit; returns the tokens
-    of the iteration, those that decode included, and the time of attention within the prompts."""
-    state, sent, prompts = engines.state, engines.sent, engines.prompts
-    tokens, attention_ns = state[e, Engine.running], 0
-    while state[e, Engine.head] >= 0 and first_fits(engines, e, tokens):
+    of the iteration and the time of attention within the prompts, with those given."""
+    state, sent = engines.state, engines.sent
+    state[e, Engine.first_joined] = state[e, Engine.head]
+    while state[e, Engine.head] >= 0:
+        size, reused = first_chunk(engines, e, tokens)
+        if size == 0:
+            break
         r = state[e, Engine.head]
         p = sent[r, Sent.prompt]
-        last = state[e, Engine.iteration] + prompts[p, Prompts.output]
-        push(engines.finish, e, state[e, Engine.running], (last << REQUEST_BITS) | r)
-        sent[r, Sent.iteration] = state[e, Engine.iteration]
+        context = context_of(engines, r)
         state[e, Engine.head] = sent[r, Sent.following]
-        state[e, Engine.running] += 1
-        state[e, Engine.counted] += p >= engines.warmup
-        state[e, Engine.free_blocks] -= prompts[p, Prompts.blocks]
-        state[e, Engine.context] += prompts[p, Prompts.input]
-        tokens += prompts[p, Prompts.input]
-        attention_ns += prefill_ns[prompts[p, Prompts.input]]
+        before = reused * engines.limits.tokens_per_block
+        begin(engines, e, r, blocks_at_start(engines, p, context), chain_of(engines, e, p), reused)
+        tokens += size
+        attention_ns += max(prefill_ns[before + size] - prefill_ns[before], 0)
+        if before + size == context:
+            state[e, Engine.joined] += 1
+            join(engines, e, r, context)
+        else:
+            state[e, Engine.partial] = r
+            state[e, Engine.prefilled] = before + size
     return tokens, attention_ns
 
 
 @inner
-def first_fits(engines: Engines, e: int, tokens: int) -> bool:
-    """Whether the first waiting request can join a batch that already has `tokens` to process."""
-    state, prompts, limits = engines.state, engines.prompts, engines.limits
-    if state[e, Engine.running] >= limits.max_batch_size:
-        return False
-    p = engines.sent[state[e, Engine.head], Sent.prompt]
-    if tokens + prompts[p, Prompts.input] > limits.max_num_tokens:
-        return False
-    return bool(prompts[p, Prompts.blocks] <= state[e, Engine.free_blocks])
+def first_chunk(engines: Engines, e: int, tokens: int) -> tuple[int, int]:
+    """How many tokens of the first waiting request an iteration prefills that already has `tokens`
+    to process, 0 when it cannot join; and how many leading blocks it reuses."""
+    state, limits = engines.state, engines.limits
+    if state[e, Engine.running] >= limits.max_batch_size or state[e, Engine.partial] >= 0:
+        return 0, 0
+    r = state[e, Engine.head]
+    p = engines.sent[r, Sent.prompt]
+    context = context_of(engines, r)
+    c = chain_of(engines, e, p)
+    reused = reusable(engines, c, p, context)
+    needs = blocks_at_start(engines, p, context)
+    if c >= 0 and engines.chains[c, Chain.users]:
+        needs -= reused  # else they are free blocks
+    if needs > state[e, Engine.free_blocks]:
+        return 0, 0
+    return chunk(engines, context - reused * limits.tokens_per_block, tokens), reused
+
+
+@inner
+def chunk(engines: Engines, left: int, tokens: int) -> int:
+    """How many of `left` tokens are prefilled beside `tokens` others."""
+    limits = engines.limits
+    room = limits.max_num_tokens - tokens
+    if left <= room:
+        return left
+    if not limits.chunked_context:
+        return 0
+    return room // limits.tokens_per_block * limits.tokens_per_block
+
+
+@inner
+def join(engines: Engines, e: int, r: int, context: int) -> None:
+    """Count request `r`, whose prefill this iteration completes, among those running."""
+    state, sent, limits = engines.state, engines.sent, engines.limits
+    p = sent[r, Sent.prompt]
+    last = state[e, Engine.iteration] + engines.prompts[p, Prompts.output]
+    if limits.max_utilization:
+        last -= engines.spells[r, Spell.generated]
+    push(engines.finish, e, state[e, Engine.running], (last << REQUEST_BITS) | r)
+    sent[r, Sent.iteration] = state[e, Engine.iteration]
+    state[e, Engine.running] += 1
+    state[e, Engine.counted] += p >= engines.warmup
+    state[e, Engine.context] += context
+    if limits.max_utilization:
+        change_needs(engines, e, r, 1)
+
+
+@inner
+def promise_tokens(engines: Engines, e: int, end: int) -> None:
+    """Note that the requests whose prefill the iteration completes get a token at its end."""
+    state = engines.state
+    if state[e, Engine.completed] >= 0:
+        promise_token(engines, state[e, Engine.completed], end)
+    r = state[e, Engine.first_joined]
+    for _ in range(state[e, Engine.joined]):
+        promise_token(engines, r, end)
+        r = engines.sent[r, Sent.following]
+
+
+@inner
+def promise_token(engines: Engines, r: int, end: int) -> None:
+    """Note a request's first token, or that after its pause; `end` 0 takes it back."""
+    if engines.limits.max_utilization and engines.spells[r, Spell.generated]:
+        engines.pauses[engines.spells[r, Spell.pause], Pause.resumed_ns] = end
+    else:
+        engines.times[r, Times.first_ns] = end + engines.reply_delay_ns if end else 0
 
 
 @inner
@@ -105,7 +275,7 @@ def arrive(engines: Engines, e: int, r: int, now: int, tables: Tables) -> bool:
         return True
     under_way = engines.ends_ns[e] != NEVER
     decodes = under_way and not state[e, Engine.mixed]
-    if decodes and first_fits(engines, e, state[e, Engine.running]):
+    if decodes and first_chunk(engines, e, state[e, Engine.running])[0]:
         engines.ends_ns[e] = cut(state, e, now, tables.until_ns)
     return False
 
@@ -133,8 +303,13 @@ def finish(engines: Engines, e: int, now: int, ended: Ints, count: int) -> int:
     have all of theirs into `ended`, after the `count` that are there; returns how many are then."""
     state, sent, prompts = engines.state, engines.sent, engines.prompts
     running, steps = state[e, Engine.running], state[e, Engine.steps]
-    if not state[e, Engine.mixed]:
+    if state[e, Engine.mixed]:
+        if engines.limits.kv_cache_reuse:
+            keep_prompts(engines, e)
+    else:
         count_gaps(engines, e, steps)
+        if engines.limits.max_utilization:  # blocks of the first step were taken at its start
+            take(engines, e, due(engines, e, state[e, Engine.iteration] + 1, steps - 1))
     state[e, Engine.iteration] += steps
     state[e, Engine.context] += steps * running
     first = count
@@ -143,8 +318,11 @@ def finish(engines: Engines, e: int, now: int, ended: Ints, count: int) -> int:
         p = sent[r, Sent.prompt]
         running -= 1
         state[e, Engine.counted] -= p >= engines.warmup
-        state[e, Engine.free_blocks] += prompts[p, Prompts.blocks]
-        state[e, Engine.context] -= prompts[p, Prompts.input] + prompts[p, Prompts.output]
+        tokens = prompts[p, Prompts.input] + prompts[p, Prompts.output]
+        release(engines, e, r, blocks_at_start(engines, p, tokens - 1))
+        if engines.limits.max_utilization:
+            change_needs(engines, e, r, -1)
+        state[e, Engine.context] -= tokens
         engines.times[r, Times.end_ns] = now + engines.reply_delay_ns
         ended[count] = r
         count += 1
@@ -152,6 +330,18 @@ def finish(engines: Engines, e: int, now: int, ended: Ints, count: int) -> int:
     change_load(engines, e, first - count)
     engines.ends_ns[e] = NEVER
     return count
+
+
+@inner
+def keep_prompts(engines: Engines, e: int) -> None:
+    """Let others find the blocks of the prompts whose prefill the segment completes."""
+    state = engines.state
+    if state[e, Engine.completed] >= 0:
+        keep(engines, e, state[e, Engine.completed])
+    r = state[e, Engine.first_joined]
+    for _ in range(state[e, Engine.joined]):
+        keep(engines, e, r)
+        r = engines.sent[r, Sent.following]
 
 
 @inner
@@ -175,7 +365,7 @@ def write_segment(engines: Engines, e: int, now: int, segments: Ints, kept: int)
     segments[kept, Segment.duration_ns] = now - state[e, Engine.clock_ns]
     segments[kept, Segment.counted] = state[e, Engine.weight]
     if record:
-        context = state[e, Engine.context] // state[e, Engine.running]
+        context = state[e, Engine.context] // max(state[e, Engine.running], 1)
         segments[kept, Segment.engine] = e
         segments[kept, Segment.start_ns] = state[e, Engine.clock_ns]
         segments[kept, Segment.decoding] = state[e, Engine.decoding]
@@ -232,7 +422,12 @@ def fail(engines: Engines, e: int, now: int, prefilling: bool, ended: Ints, coun
     for i in range(state[e, Engine.running]):
         r = engines.finish[e, i] & REQUEST_MASK
         if prefilling and sent[r, Sent.iteration] == state[e, Engine.iteration]:
-            engines.times[r, Times.first_ns] = 0
+            promise_token(engines, r, 0)
+        ended[count] = r
+        count += 1
+    if state[e, Engine.partial] >= 0:
+        r = state[e, Engine.partial]
+        sent[r, Sent.iteration] = NO_ITERATION
         ended[count] = r
         count += 1
     sort(ended[first:count])
@@ -270,7 +465,12 @@ def change_load(engines: Engines, e: int, change: int) -> None:
         set_key(engines.loads, e, engines.state[e, Engine.load])
 
 
-@compiled
+@inner
 def sort(numbers: Ints) -> None:
-    """Sort in place."""
-    numbers.sort()
+    """Sort a few numbers in place, by insertion."""
+    for i in range(1, len(numbers)):
+        number, at = numbers[i], i
+        while at > 0 and numbers[at - 1] > number:
+            numbers[at] = numbers[at - 1]
+            at -= 1
+        numbers[at] = number

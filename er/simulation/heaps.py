@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from er.simulation.jit import compiled, inner
+from er.simulation.jit import inner
 
 Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max
@@ -43,14 +43,23 @@ def pop(heaps: Ints, row: int, size: int) -> int:
     return int(least)
 
 
-@compiled
+@inner
+def remove(heaps: Ints, row: int, size: int, at: int) -> None:
+    """Remove the item at position `at` of the `size` items of the binary min-heap in one row."""
+    while at > 0:
+        parent = (at - 1) >> 1
+        heaps[row, at] = heaps[row, parent]
+        at = parent
+    pop(heaps, row, size)
+
+
 def tournament(count: int) -> Ints:
     """A tournament tree of minima with `count` leaves, all NEVER: they lie in its second half, the
     least of all at index 1."""
     leaves = 1
     while leaves < count:
         leaves *= 2
-    return np.full(2 * leaves, NEVER, np.int64)
+    return np.full(2 * leaves, NEVER)
 
 
 @inner

@@ -25,11 +25,17 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return machine_code(function, _nrt=True)
 
 
+def outer(function: Callable[P, R]) -> Callable[P, R]:
+    """As `compiled`, for a function that creates no array: it counts no references (numba's option
+    _nrt), which on tuples of arrays costs more than the work itself."""
+    return machine_code(function, _nrt=False)
+
+
 def inner(function: Callable[P, R]) -> Callable[P, R]:
-    """As `compiled`, for a function that creates no array and is called by compiled code: part of
-    its callers, and without counting references (numba's option _nrt), which on tuples of arrays
-    costs more than the work itself."""
-    return machine_code(function, forceinline=True, _nrt=False)
+    """As `outer`, for a function that only compiled code calls: it becomes part of its callers."""
+    return machine_code(
+        function, _nrt=False, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
 
 
 def machine_code(function: Callable[P, R], **options: Any) -> Callable[P, R]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from er.points import MISSING, Point, Summary, summarise
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
-from er.simulation.tables import Prompts, Segment, Sent, Tables, Times
+from er.simulation.tables import Pause, Prompts, Segment, Sent, Tables, Times
 from er.simulation.users import Loop
 
 Ints = NDArray[np.int64]
@@ -32,6 +32,7 @@ class Outcome:
     sent: Table  # columns Sent, in order of sending
     times: Ints  # columns Times, of the same requests
     segments: Ints  # columns Segment, the first two of them only unless steps were recorded
+    pauses: Ints  # columns Pause, in order of time
     gaps: Ints  # running sums along the context give how many gaps took decode_ns[B, c]
 
     def point(self, concurrency: int, routed: bool) -> Point:
@@ -93,8 +94,11 @@ class Outcome:
         mixed = self.segments
         if mixed.shape[1] > Segment.context:
             mixed = mixed[mixed[:, Segment.context] < 0]
-        values = np.concatenate([values, mixed[:, Segment.duration_ns]])
-        counts = np.concatenate([counts, mixed[:, Segment.counted]])
+        pauses = self.pauses[self.pauses[:, Pause.resumed_ns] > 0]
+        paused_ns = pauses[:, Pause.resumed_ns] - pauses[:, Pause.paused_ns]
+        measured = self.sent[pauses[:, Pause.request], Sent.prompt] >= self.warmup
+        values = np.concatenate([values, mixed[:, Segment.duration_ns], paused_ns])
+        counts = np.concatenate([counts, mixed[:, Segment.counted], measured])
         return weighted_summary(values / NS_PER_S, counts)
 
     def requests(self, concurrency: int, routed: bool, topics: list[str]) -> pa.Table:
@@ -142,18 +146,25 @@ class Outcome:
 
     def token_times_s(self) -> tuple[Ints, NDArray[np.float64]]:
         """How many tokens each request received, and when its user did, one request after the
-        other."""
+        other. Between two pauses a request gets a token in every iteration of its engine."""
         segments = self.segments[np.argsort(self.segments[:, Segment.engine], kind="stable")]
         ends_ns = self.step_ends_ns(segments)
-        engine = self.sent[:, Sent.engine]
+        count, paused = len(self.sent), self.pauses[:, Pause.request]
+        before = np.bincount(paused, self.pauses[:, Pause.tokens], count).astype(np.int64)
+        request = np.concatenate([paused, np.arange(count)])
+        order = np.argsort(request, kind="stable")
+        engine = self.sent[request[order], Sent.engine]
         steps = np.zeros(int(engine.max(initial=0)) + 1, np.int64)  # of each engine
         np.add.at(steps, segments[:, Segment.engine], segments[:, Segment.steps])
-        asked = self.prompts[self.sent[:, Sent.prompt], Prompts.output].astype(np.int64)
-        first = self.sent[:, Sent.iteration]
+        last = self.prompts[self.sent[:, Sent.prompt], Prompts.output] - before
+        asked = np.concatenate([self.pauses[:, Pause.tokens], last])[order]
+        first = np.concatenate([self.pauses[:, Pause.iteration], self.sent[:, Sent.iteration]])
+        first = first[order]
         tokens = np.clip(steps[engine] - first, 0, asked)
         at = (np.cumsum(steps) - steps)[engine] + first
         times_ns = ends_ns[counting(at, tokens)] + self.loop.reply_delay_ns
-        return tokens, times_ns / NS_PER_S
+        received = np.bincount(request[order], tokens, count).astype(np.int64)
+        return received, times_ns / NS_PER_S
 
     def step_ends_ns(self, segments: Ints) -> Ints:
         """End of every iteration of the segments, one after the other."""

@@ -3,7 +3,15 @@
 import json
 from dataclasses import asdict, dataclass
 
-from er.config import Config, Engine, Hardware, Model, Precision, SimulatedEngine
+from er.config import (
+    Config,
+    Engine,
+    Hardware,
+    Model,
+    Precision,
+    SchedulerPolicy,
+    SimulatedEngine,
+)
 from er.config.trtllm import ContainerEngine, Quantization, weights_of
 from er.errors import ConfigError
 
@@ -72,12 +80,13 @@ def simulated(engine: Engine, precision: Precision) -> SimulatedEngine:
 
 def to_json(spec: EngineSpec) -> str:
     """The specification as text, for another process."""
-    return json.dumps({**asdict(spec), "precision": spec.precision.value})
+    return json.dumps(asdict(spec), default=lambda choice: choice.value)
 
 
 def from_json(text: str) -> EngineSpec:
     """What `to_json` wrote."""
     given = json.loads(text)
+    given["engine"]["scheduler_policy"] = SchedulerPolicy(given["engine"]["scheduler_policy"])
     return EngineSpec(
         Model(**given["model"]),
         Precision(given["precision"]),

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from er.simulation.batching import Limits
 from er.simulation.cost import StepCost
-from er.simulation.heaps import NEVER, set_key, tournament
-from er.simulation.jit import compiled
+from er.simulation.heaps import NEVER, tournament
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
@@ -30,6 +29,9 @@ class Prompts(IntEnum):
     output = 1
     blocks = 2  # of KV cache that it reserves
     engine = 3  # that answers it; LEAST_LOADED: the one with the fewest requests at its arrival
+    # With reuse of the KV cache only:
+    chain = 4  # row of `Engines.chains`, the engine's number to be added if it is chosen at arrival
+    shared = 5  # leading blocks that an earlier prompt of its group had
 
 
 class Sent(IntEnum):
@@ -80,10 +82,47 @@ class Engine(IntEnum):
     tail = 11
     failed = 12
     load = 13  # requests waiting or running
+    partial = 14  # the request that is prefilled in chunks, -1 for none: it does not decode yet
+    prefilled = 15  # tokens of its context
+    joined = 16  # requests taken from the queue whose prefill the segment completes
+    first_joined = 17
+    completed = 18  # the request in chunks that the segment completes, -1 for none
+    idle_blocks = 19  # free ones that hold chains
+    oldest = 20  # chain that nobody uses, -1 for none
+    newest = 21
+
+
+class Spell(IntEnum):
+    """Columns of what else is kept of requests that can be paused, or reuse blocks: a request is in
+    the batch for one spell, and for another after each pause."""
+
+    generated = 0  # tokens before this spell
+    pause = 1  # its last row of the pauses
+    chained = 2  # how many of its blocks lie in its chain
+
+
+class Pause(IntEnum):
+    """Columns of pauses; times are those of the engine."""
+
+    request = 0
+    iteration = 1  # of its engine, in which the spell before the pause was prefilled
+    tokens = 2  # of that spell
+    paused_ns = 3
+    resumed_ns = 4  # when it got its next token; 0 when it never did
+
+
+class Chain(IntEnum):
+    """Columns of the cached blocks of each group on each engine."""
+
+    blocks = 0
+    users = 1  # requests that run
+    older = 2  # neighbours among those without users, in the order they were left; -1 for none
+    newer = 3
 
 
 SENT_COLUMNS, TIMES_COLUMNS = len(Sent), len(Times)
 SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Segment), len(Engine)
+SPELL_COLUMNS, PAUSE_COLUMNS, CHAIN_COLUMNS = len(Spell), len(Pause), len(Chain)
 UNRECORDED_COLUMNS = 2  # of a segment
 
 
@@ -108,6 +147,12 @@ class Engines(NamedTuple):
     times: Ints  # columns Times
     prompts: Table  # columns Prompts
     warmup: int  # how many of the prompts are not measured
+    spells: Ints  # columns Spell, of each request; empty when none is paused and nothing reused
+    needs: Ints  # of each engine: requests whose next block falls due in iteration i, at i modulo
+    # tokens_per_block; empty when blocks are reserved
+    chains: Ints  # columns Chain; empty without reuse
+    pauses: Ints  # columns Pause
+    paused: Ints  # one number: how many pauses there are
     gaps: Ints  # see closed_loop.simulate
     limits: Limits
     reply_delay_ns: int
@@ -120,27 +165,37 @@ def tables_of(cost: StepCost) -> Tables:
     return Tables(cost.linear_ns, cost.decode_ns, until, cost.prefill_ns, cost.launch_ns)
 
 
-@compiled
 def engines_of(
     count: int, limits: Limits, prompts: Table, warmup: int, gaps: Ints, reply_delay_ns: int
 ) -> Engines:
     """So many idle engines."""
     state = np.zeros((count, ENGINE_COLUMNS), np.int64)
     state[:, Engine.free_blocks] = limits.kv_blocks
-    state[:, Engine.head] = -1
-    choose = (prompts[:, Prompts.engine] == LEAST_LOADED).any()
+    for column in (Engine.head, Engine.partial, Engine.completed, Engine.oldest, Engine.newest):
+        state[:, column] = -1
+    spells = len(prompts) if limits.max_utilization or limits.kv_cache_reuse else 0
+    chains = 0
+    if limits.kv_cache_reuse:
+        chains = int(prompts[:, Prompts.chain].max(initial=-1)) + 1 + count
+    choose = bool((prompts[:, Prompts.engine] == LEAST_LOADED).any())
     loads = tournament(count if choose else 1)
-    for e in range(count if choose else 1):
-        set_key(loads, e, 0)
+    loads[len(loads) >> 1 :][:count] = 0
+    for node in range((len(loads) >> 1) - 1, 0, -1):
+        loads[node] = loads[2 * node : 2 * node + 2].min()
     return Engines(
         state,
         np.zeros((count, limits.max_batch_size), np.int64),
-        np.full(count, NEVER, np.int64),
+        np.full(count, NEVER),
         loads,
         np.zeros((len(prompts), SENT_COLUMNS), np.int32),
         np.zeros((len(prompts), TIMES_COLUMNS), np.int64),
         prompts,
         warmup,
+        np.zeros((spells, SPELL_COLUMNS), np.int64),
+        np.zeros((count if limits.max_utilization else 0, limits.tokens_per_block), np.int64),
+        np.zeros((chains, CHAIN_COLUMNS), np.int64),
+        np.zeros((0, PAUSE_COLUMNS), np.int64),
+        np.zeros(1, np.int64),
         gaps,
         limits,
         reply_delay_ns,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
-from er.simulation.jit import compiled, inner
+from er.simulation.jit import inner
 from er.simulation.tables import Ints, Sent, Table, Times
 
 Flags = NDArray[np.bool_]
@@ -60,7 +60,6 @@ class Users(NamedTuple):
     arriving: Ints  # ring of (time, request) between gateway and engine, in order of time
 
 
-@compiled
 def users_of(loop: Loop, warmup: int) -> Users:
     """Users who have not begun."""
     count = len(loop.start_ns)

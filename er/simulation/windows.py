@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from er.simulation.batching import Limits
 from er.simulation.closed_loop import send_due
-from er.simulation.engines import arrive, finish, sort, start, write_segment
+from er.simulation.engines import arrive, finish, start, write_segment
 from er.simulation.heaps import NEVER
 from er.simulation.instructions import meet, prefetch
-from er.simulation.jit import compiled, inner
+from er.simulation.jit import compiled, inner, outer
 from er.simulation.tables import (
     LEAST_LOADED,
     REQUEST_MASK,
@@ -46,18 +46,20 @@ INDEX_MASK = (1 << INDEX_BITS) - 1
 ONE_AT_A_TIME = threading.Lock()  # threads that wait for each other need a processor each
 
 
-def worthwhile(loop: Loop, prompts: Table, count: int) -> bool:
+def worthwhile(loop: Loop, prompts: Table, count: int, limits: Limits) -> bool:
     """Whether this driver can play that, and is the faster one."""
     return (
         count >= ENGINES_AT_LEAST
         and 0 < length_ns(loop) < (1 << 62 - INDEX_BITS) // count
         and len(loop.start_ns) < INDEX_MASK
         and len(loop.fail_ns) == 0
+        and not limits.chunked_context  # more steps with prompts than prompts
+        and not limits.max_utilization
         and not bool((prompts[:, Prompts.engine] == LEAST_LOADED).any())
     )
 
 
-@inner
+@outer
 def length_ns(loop: Loop) -> int:
     """The shortest time from an engine over a user to an engine."""
     return loop.reply_delay_ns + loop.gateway_ns + loop.request_delay_ns
@@ -72,7 +74,7 @@ def simulate(
     count: int,
     gaps: Ints,
     threads: int | None = None,
-) -> tuple[Table, Ints, int, Ints, int]:
+) -> tuple[Table, Ints, Ints, Ints]:
     """As `closed_loop.simulate` without recording; only the order of segments is another."""
     threads = threads or len(os.sched_getaffinity(0))
     bounds = np.arange(threads + 1) * count // threads
@@ -119,7 +121,8 @@ def simulate(
     for first, last in zip(room[1:-1], kept[1:], strict=True):
         segments[end : end + last - first] = segments[first:last]
         end += last - first
-    return engines.sent, engines.times, int(window[2]), segments, int(end)
+    sends = int(window[2])
+    return engines.sent[:sends], engines.times[:sends], segments[:end], engines.pauses
 
 
 def on_huge_pages(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
@@ -295,3 +298,9 @@ def next_window(
     window[0] = begin
     if window[0] < NEVER:
         window[1] = window[0] + length_ns(users.loop)
+
+
+@compiled
+def sort(numbers: Ints) -> None:
+    """Sort in place."""
+    numbers.sort()

@@ -12,19 +12,18 @@ from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, StepCost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
-from er.simulation.tables import LEAST_LOADED, Prompts, Segment, Sent, Times, tables_of
+from er.simulation.tables import LEAST_LOADED, Pause, Prompts, Segment, Sent, Times, tables_of
 from er.simulation.users import Loop
 
-MAX_BATCH, MAX_TOKENS, MAX_LEN = 5, 64, 90
-times = st.integers(0, 400)
+MAX_BATCH, MAX_TOKENS, MAX_LEN, BLOCK = 5, 64, 90, 8
 
 
-def cost_from(seed):
+def cost_from(random):
     """Step times without any pattern."""
-    random = np.random.default_rng(seed)
     linear = np.concatenate([[0], np.cumsum(random.integers(1, 60, MAX_TOKENS))])
+    prefill = np.concatenate([[0], random.integers(0, 50, MAX_LEN)])
     decode = random.integers(1, 90, (MAX_BATCH + 1, MAX_LEN + 1)) + linear[: MAX_BATCH + 1, None]
-    return StepCost(linear, decode, random.integers(0, 50, MAX_LEN + 1), int(random.integers(0, 9)))
+    return StepCost(linear, decode, prefill, int(random.integers(0, 9)))
 
 
 def oracle(cost, limits, prompts, warmup_count, loop, count):
@@ -108,7 +107,7 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
         while arrivals and arrivals[0][0] == now:
             r = arrivals.pop(0)[1]
             p = requests[r]["prompt"]
-            input_tokens, output_tokens, _, engine = prompts[p].tolist()
+            input_tokens, output_tokens, _, engine, group, shared = prompts[p].tolist()
             if engine == LEAST_LOADED:
                 alive = [e for e in range(count) if e not in failed] or [0]
                 engine = min(alive, key=lambda e: len(batches[e].running) + len(batches[e].waiting))
@@ -117,60 +116,81 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
                 requests[r]["failed"] = 1
                 leave(r, now)
             else:
-                batches[engine].add(r, input_tokens, output_tokens)
+                batches[engine].add(r, input_tokens, output_tokens, group, shared * BLOCK)
         for e in range(count):
             if now_running[e] is None and (iteration := batches[e].start()) is not None:
                 now_running[e] = (now + iteration.duration_ns, iteration)
 
 
-def pooled_gaps(cost, gaps, segments):
+def pooled_gaps(cost, gaps, segments, pauses, measured):
     """Every gap between two tokens, from what `simulate` returns."""
     counts = np.cumsum(gaps, axis=1)[:, : MAX_LEN + 1]
     pooled = np.repeat(cost.decode_ns.ravel(), counts.ravel()).tolist()
     for segment in segments[segments[:, Segment.context] < 0]:
         pooled += [int(segment[Segment.duration_ns])] * int(segment[Segment.counted])
+    for pause in pauses[measured[pauses[:, Pause.request]]]:
+        if pause[Pause.resumed_ns]:
+            pooled.append(int(pause[Pause.resumed_ns] - pause[Pause.paused_ns]))
     return sorted(pooled)
 
 
-def failures(count):
-    """When each engine fails, if it does."""
-    at = st.one_of(st.just(NEVER), st.integers(0, 8000))
-    return st.lists(at, min_size=count, max_size=count)
+flag = st.booleans()
 
 
 @st.composite
 def cases(draw):
-    users = draw(st.integers(1, 7))
-    count = draw(st.integers(1, 3))
-    lengths = st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(0, count - 1))
-    choose = draw(st.booleans())
-    once = draw(st.booleans())
-    asked = draw(st.lists(lengths, min_size=1, max_size=users if once else 25))
-    warmup_per_user = 0 if once else draw(st.integers(0, 2))
-    warmup = min(warmup_per_user * users, draw(st.integers(0, len(asked) - 1)))
-    think = draw(st.lists(times, min_size=len(asked), max_size=len(asked)))
+    """Hypothesis chooses the kind of case, a generator that it seeds all numbers."""
+    once, thinks, choose, fails = draw(flag), draw(flag), draw(flag), draw(flag)
+    chunked, evicts, reuses, short = draw(flag), draw(flag), draw(flag), draw(flag)
+    random = np.random.default_rng(draw(st.integers(0, 10**9)))
+    users, count = int(random.integers(1, 10)), int(random.integers(1, 4))
+    asked = int(random.integers(1, users + 1 if once else 25))
+    warmup_per_user = 0 if once else int(random.integers(0, 3))
+    warmup = min(warmup_per_user * users, int(random.integers(0, asked)))
+
+    max_num_tokens = int(random.integers(2 * BLOCK, MAX_TOKENS + 1))
+    longest = 60 if chunked else max_num_tokens - 4
+    prompts = np.zeros((asked, len(Prompts)), np.int32)
+    prompts[:, Prompts.input] = random.integers(1, min(20 if short else 60, longest) + 1, asked)
+    prompts[:, Prompts.output] = random.integers(1, 31, asked)
+    if evicts and not chunked:
+        again = max_num_tokens + 1 - prompts[:, Prompts.input]
+        prompts[:, Prompts.output] = np.minimum(prompts[:, Prompts.output], again)
+    total = prompts[:, Prompts.input] + prompts[:, Prompts.output]
+    prompts[:, Prompts.blocks] = -(-total // BLOCK)
+    prompts[:, Prompts.engine] = LEAST_LOADED if choose else random.integers(0, count, asked)
+    prompts[:, Prompts.chain] = random.integers(-1, random.integers(1, 4), asked)
+    prompts[:, Prompts.shared] = random.integers(0, prompts[:, Prompts.input] + 1) // BLOCK
     limits = Limits(
-        draw(st.integers(1, MAX_BATCH)), MAX_TOKENS, MAX_LEN, 8, draw(st.integers(12, 30))
+        int(random.integers(1, MAX_BATCH + 1)),
+        max_num_tokens,
+        MAX_LEN,
+        BLOCK,
+        int(prompts[:, Prompts.blocks].max() + random.integers(0, 8)),
+        chunked,
+        evicts,
+        reuses,
     )
-    columns = np.array(asked, np.int64).T
-    prompts = np.zeros((len(asked), len(Prompts)), np.int32)
-    prompts[:, [Prompts.input, Prompts.output, Prompts.engine]] = columns.T
-    if choose:
-        prompts[:, Prompts.engine] = LEAST_LOADED
-    prompts[:, Prompts.blocks] = -(-(columns[0] + columns[1]) // 8)
-    start = sorted(draw(st.lists(times, min_size=users, max_size=users)))
+    fail_ns = np.where(random.random(count) < 0.5, random.integers(0, 8000, count), NEVER)
     loop = Loop(
-        np.array(start, np.int64),
+        np.sort(random.integers(0, 400, users)),
         warmup_per_user,
         once,
-        np.array(think if draw(st.booleans()) and not once else [], np.int64),
-        draw(st.integers(0, 30)),
-        draw(st.integers(0, 30)),
-        draw(st.integers(0, 30)),
-        np.array(draw(st.one_of(st.just([]), failures(count))), np.int64),
-        draw(st.one_of(st.just(NEVER), st.integers(0, 3000))),
+        random.integers(0, 400, asked if thinks and not once else 0),
+        *random.integers(0, 30, 3).tolist(),
+        fail_ns if fails else np.zeros(0, np.int64),
+        int(random.integers(0, 6000)) if random.random() < 0.2 else NEVER,
     )
-    return cost_from(draw(st.integers(0, 10**6))), limits, prompts, warmup, loop, count
+    return cost_from(random), limits, prompts, warmup, loop, count
+
+
+def for_engines(prompts, count):
+    """The same prompts with a chain for each group on each engine."""
+    own = prompts.copy()
+    group, engine = prompts[:, Prompts.chain], prompts[:, Prompts.engine]
+    chain = group * count + np.where(engine == LEAST_LOADED, 0, engine)
+    own[:, Prompts.chain] = np.where(group < 0, -1, chain)
+    return own
 
 
 @settings(max_examples=10_000, deadline=None)
@@ -180,19 +200,18 @@ def test_event_skipping_is_exact(case):
     expected, expected_gaps = oracle(*case)
     gaps = np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64)
     tables = tables_of(cost)
-    sent, seen, sends, segments, kept = simulate(
-        tables, limits, prompts, warmup, loop, count, gaps, True
+    sent, seen, segments, pauses = simulate(
+        tables, limits, for_engines(prompts, count), warmup, loop, count, gaps, True
     )
-    assert sends == len(expected)
+    assert len(sent) == len(expected)
     for column in (Sent.prompt, Sent.user, Sent.engine, Sent.failed):
-        assert sent[:sends, column].tolist() == [request[column.name] for request in expected]
+        assert sent[:, column].tolist() == [request[column.name] for request in expected]
     for time in Times:
         name = time.name.removesuffix("_ns")
-        assert seen[:sends, time].tolist() == [request[name] for request in expected], name
-    assert pooled_gaps(cost, gaps, segments[:kept]) == expected_gaps
-    outcome = Outcome(
-        tables, prompts, warmup, loop, sent[:sends], seen[:sends], segments[:kept], gaps
-    )
+        assert seen[:, time].tolist() == [request[name] for request in expected], name
+    measured = sent[:, Sent.prompt] >= warmup
+    assert pooled_gaps(cost, gaps, segments, pauses, measured) == expected_gaps
+    outcome = Outcome(tables, prompts, warmup, loop, sent, seen, segments, pauses, gaps)
     tokens, times_s = outcome.token_times_s()
     assert tokens.tolist() == [len(request["tokens"]) for request in expected]
     assert times_s.tolist() == [
@@ -206,23 +225,31 @@ def test_several_threads_play_the_same(case, request_delay_ns, threads):
     cost, limits, prompts, warmup, loop, count = case
     prompts[:, Prompts.engine] %= count  # no engine is chosen at arrival
     loop = loop._replace(request_delay_ns=request_delay_ns, fail_ns=np.zeros(0, np.int64))
-    asked = (tables_of(cost), limits, prompts, warmup, loop, count)
+    limits = limits._replace(
+        chunked_context=False, max_utilization=False, max_num_tokens=MAX_TOKENS
+    )
+    asked = (tables_of(cost), limits, for_engines(prompts, count), warmup, loop, count)
     one, several = (np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64) for _ in range(2))
-    sent, seen, sends, segments, kept = simulate(*asked, one, False)
+    sent, seen, segments, _ = simulate(*asked, one, False)
     theirs = windows.simulate(*asked, several, threads)
-    assert theirs[2] == sends
-    assert np.array_equal(theirs[0][:sends], sent[:sends])
-    assert np.array_equal(theirs[1][:sends], seen[:sends])
+    assert np.array_equal(theirs[0], sent)
+    assert np.array_equal(theirs[1], seen)
     assert np.array_equal(several, one)
-    assert sorted(theirs[3][: theirs[4]].tolist()) == sorted(segments[:kept].tolist())
+    assert sorted(theirs[2].tolist()) == sorted(segments.tolist())
 
 
 def test_only_what_windows_can_play_is_given_to_them():
     prompts = np.array([[1, 1, 1, 0]], np.int32)
     nothing = np.zeros(0, np.int64)
     loop = Loop(np.zeros(1, np.int64), 0, False, nothing, 0, 1, 0, nothing)
-    assert windows.worthwhile(loop, prompts, 1000)
-    assert not windows.worthwhile(loop, prompts, 999)
-    assert not windows.worthwhile(loop._replace(request_delay_ns=0), prompts, 1000)
-    assert not windows.worthwhile(loop._replace(fail_ns=np.zeros(1, np.int64)), prompts, 1000)
-    assert not windows.worthwhile(loop, np.array([[1, 1, 1, LEAST_LOADED]], np.int32), 1000)
+    limits = Limits(1, 1, 2, 1, 2)
+    assert windows.worthwhile(loop, prompts, 1000, limits)
+    assert not windows.worthwhile(loop, prompts, 999, limits)
+    assert not windows.worthwhile(loop._replace(request_delay_ns=0), prompts, 1000, limits)
+    assert not windows.worthwhile(
+        loop._replace(fail_ns=np.zeros(1, np.int64)), prompts, 1000, limits
+    )
+    assert not windows.worthwhile(loop, np.array([[1, 1, 1, LEAST_LOADED]], np.int32), 1000, limits)
+    for policy in ("chunked_context", "max_utilization"):
+        other = limits._replace(**{policy: True})
+        assert not windows.worthwhile(loop, prompts, 1000, other)

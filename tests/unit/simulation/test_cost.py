@@ -32,7 +32,7 @@ def test_the_parts_add_up_to_the_sources_own_steps(spec_for, row):
     for batch, ms in decode_ms.items():
         assert step.decode(batch, 512 * batch) == pytest.approx(ms * NS_PER_MS, rel=0.01)
     for tokens, ms in prefill_ms.items():
-        assert step.mixed(0, 0, [tokens]) == pytest.approx(ms * NS_PER_MS, rel=0.06)
+        assert step.mixed(0, 0, [(0, tokens)]) == pytest.approx(ms * NS_PER_MS, rel=0.06)
 
 
 @pytest.mark.parametrize("hardware", ["h100_sxm", "h200_sxm", "a100_sxm"])
@@ -43,26 +43,38 @@ def test_every_table_gives_sound_steps(spec_for, row, hardware):
     assert step.decode_ns[0].max() == 0
     assert (step.prefill_ns >= 0).all()
     assert step.decode(64, 64 * 4000) > step.decode(64, 64 * 100)
-    assert step.mixed(8, 800, [2000, 2000]) > step.mixed(8, 800, [2000]) > step.decode(8, 800)
+    assert (
+        step.mixed(8, 800, [(0, 2000), (0, 2000)])
+        > step.mixed(8, 800, [(0, 2000)])
+        > step.decode(8, 800)
+    )
 
 
 def test_two_prompts_share_a_launch_but_not_their_attention(spec_for):
     step = step_cost(spec_for("llama3_70b/fp16/tp4"))
     apart = (
-        step.mixed(0, 0, [300])
-        + step.mixed(0, 0, [700])
+        step.mixed(0, 0, [(0, 300)])
+        + step.mixed(0, 0, [(0, 700)])
         - step.linear_ns[300]
         - step.linear_ns[700]
     )
-    together = step.mixed(0, 0, [300, 700]) - step.linear_ns[1000]
+    together = step.mixed(0, 0, [(0, 300), (0, 700)]) - step.linear_ns[1000]
     assert together == apart - step.launch_ns
+
+
+def test_chunks_attend_as_the_whole_prompt_does(spec_for):
+    step = step_cost(spec_for("llama3_8b/fp16/tp1"))
+    chunks = step.mixed(0, 0, [(0, 512)]) + step.mixed(0, 0, [(512, 1000)])
+    linear = step.linear_ns[512] + step.linear_ns[488] - step.linear_ns[1000]
+    whole = step.mixed(0, 0, [(0, 1000)]) + step.launch_ns + step.decode_ns[0, 0]
+    assert chunks == whole + linear
 
 
 def test_scale_acts_on_every_part_and_host_overhead_once_a_step(spec_for):
     raw = step_cost(spec_for("llama3_70b/fp16/tp4"))
     corrected = step_cost(spec_for("llama3_70b/fp16/tp4", step_time_scale=2, host_overhead_s=1e-3))
     assert corrected.decode(7, 900) == pytest.approx(2 * raw.decode(7, 900) + NS_PER_MS, abs=10)
-    mixed = [(3, 300, [128, 40]), (0, 0, [300])]
+    mixed = [(3, 300, [(0, 128), (64, 104)]), (0, 0, [(0, 300)])]
     for work in mixed:
         assert corrected.mixed(*work) == pytest.approx(2 * raw.mixed(*work) + NS_PER_MS, abs=10)
 
