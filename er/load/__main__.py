@@ -28,6 +28,9 @@ OWN = ("target", "model")
 
 def main() -> int:
     """Measure, and say what came out."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return 0
     signal.signal(signal.SIGTERM, _terminate)
     try:
         endpoint, config = asked(sys.argv[1:])
