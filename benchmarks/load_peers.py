@@ -61,7 +61,7 @@ def run(command: list[str], folder: Path) -> Cost:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | {"HOME": str(folder), "HF_HUB_OFFLINE": "1"},
+            env=os.environ | {"HOME": str(folder)},
             stdout=out,
             stderr=subprocess.STDOUT,
         )
