@@ -81,7 +81,9 @@ def simulate(
     asked = np.concatenate([[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))])
     room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
-    engines = engines_of(count, limits, prompts[:0], warmup, gaps, loop.reply_delay_ns)
+    # Reuse needs tables of its own for every request; the others come from huge pages below.
+    given = prompts if limits.kv_cache_reuse else prompts[:0]
+    engines = engines_of(count, limits, given, warmup, gaps, loop.reply_delay_ns)
     engines = engines._replace(
         prompts=prompts,
         finish=on_huge_pages(engines.finish.shape, np.int64),
