@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from er.simulation.batching import Limits
@@ -24,8 +25,6 @@ from er.simulation.jit import compiled, inner, outer
 from er.simulation.tables import (
     LEAST_LOADED,
     REQUEST_MASK,
-    SENT_COLUMNS,
-    TIMES_COLUMNS,
     UNRECORDED_COLUMNS,
     Engine,
     Engines,
@@ -40,6 +39,7 @@ from er.simulation.tables import (
 from er.simulation.users import At, Loop, Users, go_on, next_arrival, next_send, users_of
 
 ENGINES_AT_LEAST = 1000  # fewer fit into the processor's cache, where a tournament tree is faster
+LOOK_S = 0.2  # for idle processors
 AHEAD = 8  # how many engines before its turn an engine is asked for
 INDEX_BITS = 24  # of a request among those that end in a window
 INDEX_MASK = (1 << INDEX_BITS) - 1
@@ -59,6 +59,13 @@ def worthwhile(loop: Loop, prompts: Table, count: int, limits: Limits) -> bool:
     )
 
 
+def idle_processors() -> int:
+    """How many processors have nothing to do: threads that wait for each other need one each, and
+    where others compete for it several are slower than one."""
+    idle_share = 1 - psutil.cpu_percent(LOOK_S) / 100
+    return max(1, round(idle_share * len(os.sched_getaffinity(0))))
+
+
 @outer
 def length_ns(loop: Loop) -> int:
     """The shortest time from an engine over a user to an engine."""
@@ -76,19 +83,16 @@ def simulate(
     threads: int | None = None,
 ) -> tuple[Table, Ints, Ints, Ints]:
     """As `closed_loop.simulate` without recording; only the order of segments is another."""
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or idle_processors()
     bounds = np.arange(threads + 1) * count // threads
     asked = np.concatenate([[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))])
     room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
-    # Reuse needs tables of its own for every request; the others come from huge pages below.
-    given = prompts if limits.kv_cache_reuse else prompts[:0]
-    engines = engines_of(count, limits, given, warmup, gaps, loop.reply_delay_ns)
+    engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
     engines = engines._replace(
-        prompts=prompts,
         finish=on_huge_pages(engines.finish.shape, np.int64),
-        sent=on_huge_pages((len(prompts), SENT_COLUMNS), np.int32),
-        times=on_huge_pages((len(prompts), TIMES_COLUMNS), np.int64),
+        sent=on_huge_pages(engines.sent.shape, np.int32),
+        times=on_huge_pages(engines.times.shape, np.int64),
     )
     own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
     users = users_of(loop, warmup)
