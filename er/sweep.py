@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -19,6 +20,7 @@ from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.errors import ConfigError
 
+READ_OF_HYDRA = ("hydra.mode", "hydra.sweeper.params")
 CONF = Path(__file__).parent.parent / "conf"
 WORKLOADS = {
     "table": workload.TableWorkload,
@@ -65,6 +67,7 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
         parser = OverridesParser.create()
         parsed = parser.parse_overrides(list(overrides))
         swept = [override for override in parsed if override.is_sweep_override()]
+        refuse_hydra_settings(parsed)
         single = [o.input_line for o in parsed if o not in swept and o.input_line]
         first = compose("config", overrides=single, return_hydra_config=True)
         params = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
@@ -77,6 +80,17 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
         with open_dict(first):
             del first["hydra"]
         return [to_config(first)]
+
+
+def refuse_hydra_settings(overrides: Sequence[Override]) -> None:
+    """Raise ConfigError for a setting of Hydra's own runner, which does not run the jobs."""
+    for override in overrides:
+        key = override.key_or_group
+        if re.match(r"hydra\b", key) and not key.startswith(READ_OF_HYDRA):
+            raise ConfigError(
+                f"{key} has no effect: er runs the jobs itself, one after the other; "
+                "runs_dir=... says where runs are kept"
+            )
 
 
 @contextmanager

@@ -73,6 +73,8 @@ def test_multirun_over_chosen_deployments() -> None:
         (["+load.arivals=burst"], r"^load\.arivals is not .* did you mean load\.arrivals\?$"),
         (["deploymnt=a"], r"^deploymnt is not a known key: did you mean deployment\?$"),
         (["+nonsense=1"], "nonsense is not a known key: choose from experiment, figure"),
+        (["hydra/launcher=basic"], r"^hydra/launcher has no effect"),
+        (["hydra.sweep.dir=out"], r"^hydra\.sweep\.dir has no effect"),
         (["engine=none"], r"'engine': llmapi llmapi_bf16 llmapi_fp8 simulated"),
         (["deployment.tp=3"], r"deployment\.tp is 3: .* 1, 2, 4 or 8"),
         (["deployment.precision=int3"], "precision"),
