@@ -22,7 +22,7 @@ def test_a_baseline_spreads_prompts_and_is_named_wherever_the_run_is(
     said = capsys.readouterr().out
     title = "Expert Router, 8 x Llama 3 8B FP16, least_loaded routing"
     assert f"{title}: starting Triton with 2 models" in said
-    assert re.search(rf"^E  {title} \(simulated\)$", said, re.MULTILINE)
+    assert re.search(rf"^E  {title} \(simulated\): ", said, re.MULTILINE)
     [run] = (tmp_path / "fig4").iterdir()
     assert json.loads((run / "config.json").read_text())["routing"]["policy"] == "least_loaded"
     assert json.loads((run / "run.json").read_text())["tags"]["er.routing_policy"] == "least_loaded"
