@@ -73,6 +73,12 @@ def test_multirun_over_chosen_deployments() -> None:
         (["+load.arivals=burst"], r"^load\.arivals is not .* did you mean load\.arrivals\?$"),
         (["deploymnt=a"], r"^deploymnt is not a known key: did you mean deployment\?$"),
         (["+nonsense=1"], "nonsense is not a known key: choose from experiment, figure"),
+        (["engine.scheduler_policy=max_batch"], "scheduler_policy"),
+        (["engine.max_num_tokens=100"], r"max_num_tokens is 100: max_batch_size 256 requests"),
+        (
+            ["engine.chunked_context=true", "engine.max_batch_size=8", "engine.max_num_tokens=16"],
+            r"max_num_tokens is 16: with chunked_context .* tokens_per_block 64",
+        ),
         (["hydra/launcher=basic"], r"^hydra/launcher has no effect"),
         (["hydra.sweep.dir=out"], r"^hydra\.sweep\.dir has no effect"),
         (["engine=none"], r"'engine': llmapi llmapi_bf16 llmapi_fp8 simulated"),

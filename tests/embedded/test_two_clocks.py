@@ -23,9 +23,18 @@ TTFT_BOUND_S = 0.02
 TPOT_BOUND = 0.15
 
 
-@pytest.fixture(scope="module")
-def config():
-    [config] = plan(["deployment=b", "load.requests_per_user=5", "load.requests_at_least=1"])
+ALL_FEATURES = (
+    "engine.chunked_context=true",
+    "engine.scheduler_policy=max_utilization",
+    "engine.kv_cache_reuse=true",
+    "engine.max_num_tokens=256",  # longer prompts come in chunks
+)
+
+
+@pytest.fixture(scope="module", params=[(), ALL_FEATURES], ids=["defaults", "all_features"])
+def config(request):
+    shape = ["deployment=b", "load.requests_per_user=5", "load.requests_at_least=1"]
+    [config] = plan([*shape, *request.param])
     return config
 
 
