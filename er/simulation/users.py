@@ -139,7 +139,9 @@ def sender(users: Users, now: int) -> int:
 def next_prompt(users: Users, user: int, warmup: int, asked: int) -> int:
     """What a user sends: the next turn of its conversation, a warm-up prompt while it has to, else
     what begins next; -1 at their end."""
-    at, follows, last = users.at, users.loop.follows, users.last[user]
+    at, follows = users.at, users.loop.follows
+    # A million users' last prompts are far apart in memory: look only where it matters.
+    last = users.last[user] if len(follows) or users.loop.once else -1
     if last >= 0 and last + 1 < len(follows) and follows[last + 1]:
         users.last[user] += 1
         return int(last + 1)
