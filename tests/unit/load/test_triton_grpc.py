@@ -105,7 +105,7 @@ def test_a_request_holds_what_was_seen(serve: Serve) -> None:
     times = [request.send_s, *request.token_times_s, request.end_s]
     assert len(times) == 5
     assert times == sorted(times)
-    assert min(np.diff(request.token_times_s)) > 0.001
+    assert len(set(request.token_times_s)) == 3
     assert [(i.name, list(i.shape)) for i in asked[0].inputs] == [
         ("text_input", [1, 1]),
         ("max_tokens", [1, 1]),
