@@ -75,9 +75,16 @@ def test_a_stall_counts_for_as_long_as_it_lasts() -> None:
     assert math.isnan(lag_s([], 0.99, 10))
 
 
-def test_late_reads_are_named() -> None:
+def test_late_reads_are_told_but_harm_no_stamp_of_the_kernel() -> None:
     point = PointLoad(array("d", [0.0]), array("d", [0.02] * 100), wall_s=8)
     point.requests = [span(0, 0, 4), span(0, 4, 8)]
+    proof = prove(point, 1)
+    assert proof.read_delay_p99_s == pytest.approx(0.02)
+    assert doubts(proof, load(client=LoadClient.sockets)) == []
+
+
+def test_a_stall_of_the_sockets_is_named_with_its_mend() -> None:
+    point = PointLoad(array("d", [0.5]), wall_s=8)
     (doubt,) = doubts(prove(point, 1), load(client=LoadClient.sockets))
-    assert doubt.startswith("what had arrived was read late: 20.0 ms")
+    assert doubt.startswith("the load generator lagged")
     assert "load.workers (now 1), free cores or another node" in doubt
