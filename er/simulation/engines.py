@@ -48,6 +48,7 @@ def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
     decoding = state[e, Engine.running]
     mean_context = state[e, Engine.context] // decoding if decoding else 0
     state[e, Engine.clock_ns] = now
+    state[e, Engine.mean_context] = mean_context
     state[e, Engine.decoding] = decoding
     state[e, Engine.weight] = state[e, Engine.counted]
     tokens, attention_ns = decoding, 0
@@ -103,7 +104,7 @@ def arrive(engines: Engines, e: int, r: int, now: int, tables: Tables) -> bool:
 def cut(state: Ints, e: int, now: int, until_ns: Ints) -> int:
     """Shorten a segment of decode steps to its first boundary at or after `now`; returns it."""
     decoding = state[e, Engine.running]
-    context = state[e, Engine.context] // decoding
+    context = state[e, Engine.mean_context]
     begin = state[e, Engine.clock_ns] - until_ns[decoding, context]
     low, high = 1, state[e, Engine.steps]
     while low < high:
@@ -168,7 +169,7 @@ def count_gaps(engines: Engines, e: int, steps: int) -> None:
     """Count the gaps of so many decode steps from the segment's start on."""
     state = engines.state
     decoding = state[e, Engine.decoding]
-    context = state[e, Engine.context] // decoding
+    context = state[e, Engine.mean_context]
     engines.gaps[decoding, context] += state[e, Engine.weight]
     engines.gaps[decoding, context + steps] -= state[e, Engine.weight]
 
@@ -184,7 +185,7 @@ def write_segment(engines: Engines, e: int, now: int, segments: Ints, kept: int)
     segments[kept, Segment.duration_ns] = now - state[e, Engine.clock_ns]
     segments[kept, Segment.counted] = state[e, Engine.weight]
     if record:
-        context = state[e, Engine.context] // max(state[e, Engine.running], 1)
+        context = state[e, Engine.mean_context]
         segments[kept, Segment.engine] = e
         segments[kept, Segment.start_ns] = state[e, Engine.clock_ns]
         segments[kept, Segment.decoding] = state[e, Engine.decoding]
@@ -205,7 +206,7 @@ def stop(
     if state[e, Engine.mixed]:
         return kept, True
     decoding = state[e, Engine.running]
-    context = state[e, Engine.context] // decoding
+    context = state[e, Engine.mean_context]
     steps = steps_before(state, e, now, until_ns)
     count_gaps(engines, e, steps)
     state[e, Engine.steps] = steps
@@ -219,7 +220,7 @@ def stop(
 def steps_before(state: Ints, e: int, now: int, until_ns: Ints) -> int:
     """How many steps of a segment of decode steps have ended by `now`."""
     decoding = state[e, Engine.running]
-    context = state[e, Engine.context] // decoding
+    context = state[e, Engine.mean_context]
     begin = state[e, Engine.clock_ns] - until_ns[decoding, context]
     low, high = 0, state[e, Engine.steps]
     while low < high:

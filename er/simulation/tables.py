@@ -90,6 +90,7 @@ class Engine(IntEnum):
     idle_blocks = 19  # free ones that hold chains
     oldest = 20  # chain that nobody uses, -1 for none
     newest = 21
+    mean_context = 22  # of those that decode in the segment, at its start
 
 
 class Spell(IntEnum):

@@ -96,10 +96,9 @@ def simulate(
     )
     own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
     users = users_of(loop, warmup)
-    ended = np.zeros((threads, len(loop.start_ns) + 1), np.int64)
+    ended, order = np.zeros((2, threads, len(loop.start_ns) + 1), np.int64)
     over, kept, window = np.zeros(threads, np.int64), room[:-1].copy(), np.zeros(3, np.int64)
     gate = np.zeros(2, np.int64)
-    merged = np.zeros((2, len(loop.start_ns) + 1), np.int64)
     active = np.zeros((threads, count), np.int64)
 
     def work(thread: int) -> None:
@@ -114,7 +113,7 @@ def simulate(
             ended,
             over,
             active[thread],
-            merged,
+            order,
             window,
             gate,
         )
@@ -122,13 +121,11 @@ def simulate(
     with ONE_AT_A_TIME, ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, range(threads)):
             pass
-    gaps += own_gaps.sum(axis=0)
-    end = kept[0]
-    for first, last in zip(room[1:-1], kept[1:], strict=True):
-        segments[end : end + last - first] = segments[first:last]
-        end += last - first
+    for of_thread in own_gaps:
+        gaps += of_thread
+    rows = close_up(segments, room[:-1], kept)
     sends = int(window[2])
-    return engines.sent[:sends], engines.times[:sends], segments[:end], engines.pauses
+    return engines.sent[:sends], engines.times[:sends], segments[:rows], engines.pauses
 
 
 def on_huge_pages(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
@@ -151,7 +148,7 @@ def play(
     ended: Ints,
     over: Ints,
     active: Ints,
-    merged: Ints,
+    order: Ints,
     window: Ints,
     gate: Ints,
 ) -> None:
@@ -162,7 +159,7 @@ def play(
     first, last = bounds[thread], bounds[thread + 1]
     while True:
         if thread == 0:
-            next_window(engines, users, ended, over, merged, window)
+            next_window(engines, users, ended, order, over, window)
         meet(gate, threads)
         if window[0] == NEVER:
             break
@@ -178,7 +175,20 @@ def play(
             ended[thread],
             active,
         )
+        put_in_order(engines, ended[thread, : over[thread]], window[0], order[thread])
         meet(gate, threads)
+
+
+@inner
+def put_in_order(engines: Engines, ended: Ints, begin: int, order: Ints) -> None:
+    """Say in which order the requests that `ended` since `begin` did, at one instant engine after
+    engine: the low bits of `order` are places in `ended`, all of it compares with other threads'."""
+    for i in range(len(ended)):
+        r = ended[i]
+        since = engines.times[r, Times.end_ns] - engines.reply_delay_ns - begin
+        place = since * len(engines.ends_ns) + engines.sent[r, Sent.engine]
+        order[i] = (place << INDEX_BITS) | i
+    sort(order[: len(ended)])
 
 
 @inner
@@ -271,26 +281,14 @@ def ask_for(engines: Engines, e: int) -> None:
 
 @inner
 def next_window(
-    engines: Engines, users: Users, ended: Ints, over: Ints, merged: Ints, window: Ints
+    engines: Engines, users: Users, ended: Ints, order: Ints, over: Ints, window: Ints
 ) -> None:
     """Let the users of requests that ended send, as far as all who send before them are known, and
     begin the next window."""
     while next_arrival(users) < window[1]:
         users.at[At.arriving_from] += 1
-    keys, requests, reply_ns = merged[0], merged[1], users.loop.reply_delay_ns
-    n = 0
-    for thread in range(len(over)):
-        for i in range(over[thread]):
-            r = ended[thread, i]
-            since = engines.times[r, Times.end_ns] - reply_ns - window[0]
-            place = since * len(engines.ends_ns) + engines.sent[r, Sent.engine]
-            keys[n] = (place << INDEX_BITS) | n
-            requests[n] = r
-            n += 1
-    sort(keys[:n])
-    for i in range(n):
-        index = keys[i] & INDEX_MASK
-        go_on(users, engines.sent, engines.times, requests[index : index + 1])
+    merge(engines, users, ended, order, over)
+    reply_ns = users.loop.reply_delay_ns
     now = next_send(users)
     while now < window[1] + reply_ns:
         window[2] = send_due(engines, users, now, window[2])
@@ -306,7 +304,38 @@ def next_window(
         window[1] = window[0] + length_ns(users.loop)
 
 
+@inner
+def merge(engines: Engines, users: Users, ended: Ints, order: Ints, over: Ints) -> None:
+    """Let users go on in the order in which their requests ended, whichever thread saw them end."""
+    for thread in range(len(over)):
+        order[thread, over[thread]] = NEVER
+        over[thread] = 0  # from here on: how many of them have gone on
+    while True:
+        first = 0
+        for thread in range(1, len(over)):
+            if order[thread, over[thread]] < order[first, over[first]]:
+                first = thread
+        least = order[first, over[first]]
+        if least == NEVER:
+            break
+        over[first] += 1
+        i = least & INDEX_MASK
+        go_on(users, engines.sent, engines.times, ended[first, i : i + 1])
+
+
 @compiled
 def sort(numbers: Ints) -> None:
     """Sort in place."""
     numbers.sort()
+
+
+@compiled
+def close_up(rows: Ints, first: Ints, last: Ints) -> int:
+    """Move the rows from each `first` to before its `last` together, to the front; returns how many
+    there are. numpy would make a copy of what it moves onto itself."""
+    count = 0
+    for part in range(len(last)):
+        for row in range(first[part], last[part]):
+            rows[count] = rows[row]
+            count += 1
+    return count
