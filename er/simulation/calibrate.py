@@ -19,10 +19,11 @@ import numpy as np
 from scipy import optimize
 
 from er.errors import ErError
-from er.simulation.published import SERVING, simulated_serving
+from er.simulation.as_published import simulated_serving
+from er.simulation.published import serving
 from er.simulation.recorded import QUANTITIES, RecordedPoint, recorded_points, spread
 from er.simulation.spec import EngineSpec
-from er.simulation.validate import published_models
+from er.simulation.validate import published_study
 
 MS = 1e-3
 # Scale; host overhead in milliseconds.
@@ -65,12 +66,14 @@ def published_scale(overhead_s: float) -> float:
 
 def published_loss(scale: float, overhead_s: float) -> float:
     """How far the marked published rows are from the simulation with this correction."""
-    base, models = published_models()
+    study = published_study()
+    study = replace(study, base=corrected(study.base, scale, overhead_s))
     total = 0.0
-    for row in SERVING:
+    for row in serving():
         if row.fitted:
-            ours = simulated_serving(row, corrected(base, scale, overhead_s), models)
-            total += math.log(ours.ttft_s / row.ttft_s) ** 2 + math.log(ours.itl_s / row.itl_s) ** 2
+            ours = simulated_serving(row, study)
+            total += math.log(ours.ttft_ms / row.ttft_ms) ** 2
+            total += math.log(ours.itl_ms / row.itl_ms) ** 2
     return total
 
 
@@ -107,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     """Fit and print the correction."""
     try:
         paths = [Path(argument.removeprefix("run=")) for argument in arguments]
-        base, _ = published_models()
+        base = published_study().base
         points = [point for path in paths for point in recorded_points(path, base)]
         if points:
             scale, overhead_s = minimise(lambda s, o: recorded_loss(points, s, o))

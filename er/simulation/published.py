@@ -1,48 +1,78 @@
-"""Measurements published by NVIDIA for H100 SXM, and the same quantities simulated.
+"""What NVIDIA published of TensorRT-LLM in 16 bit on H100, H200 and A100 SXM.
 
-Serving: Triton with TensorRT-LLM, BF16, 500 requests of 467 tokens in and 256 out, arriving as a
-Poisson process or all at once. Offline: maximum throughput of TensorRT-LLM 0.15, FP16, lengths
-fixed. Batch limits are not published: max_batch_size 2048 and max_num_tokens 8192 are
-TensorRT-LLM's own defaults; offline runs use 0.95 of the free memory, as their instructions say.
+`data/published_serving.csv`: Triton with TensorRT-LLM 0.14 in BF16, 500 requests that arrive as a
+Poisson process, or all at once (`requests_per_s` inf). `data/published_offline.csv`: maximum
+throughput of TensorRT-LLM 0.15 in FP16, lengths fixed. Both have every run of Llama 3.1 8B and 70B
+in NVIDIA's performance overview (TensorRT-LLM, docs/source/performance/perf-overview.md) on these
+GPUs, but for prompts of 20,000 tokens, which are longer than any that kernels were measured with.
+
+[inferred] The lengths of 202 tokens in and 214 out vary: they are the means of the 500 ShareGPT
+requests of vLLM's serving benchmark, the other two pairs those of its sonnets, which do not vary.
+Their distribution is not published. `INPUT_TOKENS` and `OUTPUT_TOKENS` have the means and maxima
+that Modular's benchmark prints for these 500 requests (201.8 and 213.0; 933 and 806), and their
+shape from 100 other ShareGPT requests, in Llama 3's tokens, that LLMServingSim publishes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
-import numpy as np
+import pandas as pd
 
-from er.config import Model, Precision, SimulatedEngine
-from er.simulation.deployment import VirtualDeployment
-from er.simulation.spec import EngineSpec
-
-REQUESTS = 500
-SERVING_TOKENS = (467, 256)
-SEEDS = range(5)  # the published arrivals are one unknown sample
 AT_ONCE = float("inf")
+VARIABLE = (202, 214)  # tokens in and out, on average
+# Fitted on these: light load, where little but the time of a step matters.
+FITTED_HARDWARE, FITTED_TOKENS, FITTED_REQUESTS_PER_S = "h100_sxm", (467, 256), 2
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+INPUT_TOKENS = (4, 4, 8, 13, 15, 17, 30, 68, 168, 263, 294, 396, 583, 772, 933, 933, 933)
+OUTPUT_TOKENS = (5, 22, 40, 81, 107, 114, 141, 179, 213, 257, 279, 324, 449, 565, 586, 604, 806)
 
 
 @dataclass(frozen=True)
 class Serving:
     """One published serving run."""
 
+    hardware: str
     model: str
     tp: int
+    input_tokens: int
+    output_tokens: int
     requests_per_s: float
-    fitted: bool  # whether the correction in conf/engine/simulated.yaml was fitted on it
-    ttft_s: float
-    itl_s: float
+    ttft_ms: float
+    itl_ms: float
     tokens_per_s: float
 
     @property
     def name(self) -> str:
         """How the tables call it."""
-        rate = "all at once" if self.requests_per_s == AT_ONCE else f"{self.requests_per_s:g}/s"
-        return f"{self.model} TP{self.tp} serving {rate}"
+        lengths = f"{self.input_tokens}/{self.output_tokens}"
+        return f"{engine_name(self)} serving {lengths} {self.arrivals}"
+
+    @property
+    def arrivals(self) -> str:
+        """How its requests come."""
+        return "all at once" if self.requests_per_s == AT_ONCE else f"{self.requests_per_s:g}/s"
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the correction in conf/engine/simulated.yaml was fitted on it."""
+        return (
+            self.hardware == FITTED_HARDWARE
+            and self.lengths == FITTED_TOKENS
+            and self.requests_per_s == FITTED_REQUESTS_PER_S
+        )
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens in and out; means where they vary."""
+        return self.input_tokens, self.output_tokens
 
 
 @dataclass(frozen=True)
 class Offline:
     """One published run at maximum throughput."""
 
+    hardware: str
     model: str
     tp: int
     input_tokens: int
@@ -53,71 +83,27 @@ class Offline:
     @property
     def name(self) -> str:
         """How the tables call it."""
-        return f"{self.model} TP{self.tp} offline {self.input_tokens}/{self.output_tokens}"
+        return f"{engine_name(self)} offline {self.input_tokens}/{self.output_tokens}"
 
 
-SERVING = [
-    Serving("llama3_70b", 4, 2, True, 0.062, 0.021, 498),
-    Serving("llama3_8b", 1, 2, True, 0.023, 0.008, 504),
-    Serving("llama3_8b", 1, 8, False, 0.026, 0.009, 1959),
-    Serving("llama3_70b", 4, 16, False, 0.175, 0.066, 3164),
-    Serving("llama3_70b", 4, AT_ONCE, False, 9.123, 0.085, 4103),
-]
-OFFLINE = [
-    Offline("llama3_8b", 1, 128, 128, 30_000, 16_117),
-    Offline("llama3_8b", 1, 128, 2048, 3_000, 9_894),
-    Offline("llama3_8b", 1, 1000, 1000, 3_000, 7_721),
-    Offline("llama3_70b", 4, 128, 128, 30_000, 6_393),
-    Offline("llama3_70b", 4, 1000, 1000, 3_000, 4_076),
-    Offline("llama3_70b", 8, 128, 2048, 3_000, 10_252),
-]
+def engine_name(row: Serving | Offline) -> str:
+    """Model and node."""
+    return f"{row.hardware} {row.model} TP{row.tp}"
 
 
-def spec_of_row(
-    row: Serving | Offline, base: EngineSpec, engine: SimulatedEngine, models: dict[str, Model]
-) -> EngineSpec:
-    """The engine that a row was measured on."""
-    return replace(
-        base, model=models[row.model], precision=Precision.fp16, tp=row.tp, engine=engine
-    )
+@cache
+def serving() -> list[Serving]:
+    """Every published serving run."""
+    return [Serving(*row) for row in table("published_serving.csv").itertuples(index=False)]
 
 
-def simulated_serving(row: Serving, base: EngineSpec, models: dict[str, Model]) -> Serving:
-    """The row as simulated with the correction of `base`: means over several arrival samples."""
-    engine = replace(
-        base.engine,
-        max_batch_size=REQUESTS if row.requests_per_s > 2 else 64,  # never reached
-        max_num_tokens=8192,
-        max_seq_len=1024,
-    )
-    deployment = VirtualDeployment(spec_of_row(row, base, engine, models), 1)
-    input_tokens, output_tokens = (np.full(REQUESTS, tokens) for tokens in SERVING_TOKENS)
-    prompts = deployment.prompts(input_tokens, output_tokens, np.zeros(REQUESTS, np.int64))
-    points = []
-    for seed in SEEDS if row.requests_per_s < AT_ONCE else [0]:
-        gaps_s = np.random.default_rng(seed).exponential(1 / row.requests_per_s, REQUESTS)
-        start_s = np.cumsum(gaps_s) - gaps_s[0]
-        outcome = deployment.play(prompts, deployment.loop(REQUESTS, start_s=start_s, once=True))
-        points.append(outcome.point(REQUESTS, routed=False))
-    return replace(
-        row,
-        ttft_s=float(np.mean([point.ttft_s.mean for point in points])),
-        itl_s=float(np.mean([point.itl_s.mean for point in points])),
-        tokens_per_s=float(np.mean([point.tokens_per_s for point in points])),
-    )
+@cache
+def offline() -> list[Offline]:
+    """Every published run at maximum throughput."""
+    return [Offline(*row) for row in table("published_offline.csv").itertuples(index=False)]
 
 
-def simulated_offline(row: Offline, base: EngineSpec, models: dict[str, Model]) -> Offline:
-    """The row as simulated with the correction of `base`."""
-    engine = replace(
-        base.engine,
-        max_batch_size=2048,
-        max_num_tokens=8192,
-        max_seq_len=row.input_tokens + row.output_tokens,
-        kv_cache_free_gpu_mem_fraction=0.95,
-    )
-    deployment = VirtualDeployment(spec_of_row(row, base, engine, models), 1)
-    lengths = (np.full(row.requests, row.input_tokens), np.full(row.requests, row.output_tokens))
-    prompts = deployment.prompts(*lengths, np.zeros(row.requests, np.int64))
-    outcome = deployment.play(prompts, deployment.loop(row.requests, once=True))
-    return replace(row, tokens_per_s=outcome.point(row.requests, routed=False).tokens_per_s)
+def table(name: str) -> pd.DataFrame:
+    """One of the tables."""
+    with (resources.files("er.simulation") / "data" / name).open() as file:
+        return pd.read_csv(file)

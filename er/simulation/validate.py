@@ -1,99 +1,198 @@
-"""python -m er.simulation.validate: simulated figures beside published ones, as a table.
+"""python -m er.simulation.validate: simulated figures beside published ones, as tables.
 
 Rows that the correction was fitted on are marked; the error that counts is that of the others.
 """
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from er.config import Model
 from er.errors import ErError
-from er.simulation.published import OFFLINE, SERVING, simulated_offline, simulated_serving
-from er.simulation.spec import EngineSpec, spec_of
+from er.simulation.as_published import Study, simulated_offline, simulated_serving
+from er.simulation.published import (
+    AT_ONCE,
+    VARIABLE,
+    Offline,
+    Serving,
+    engine_name,
+    offline,
+    serving,
+)
+from er.simulation.spec import spec_of
 from er.sweep import plan
+
+QUANTITIES = {"ttft_ms": "TTFT", "itl_ms": "ITL", "tokens_per_s": "tokens/s"}
+OF_THE_STUDY = ["deployment=b,e", "hardware=h100_sxm,h200_sxm,a100_sxm", "engine=simulated"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One published figure and ours."""
+    """One published run and the same simulated."""
 
-    row: str
-    quantity: str
-    published: float
-    simulated: float
-    fitted: bool
+    published: Serving | Offline
+    simulated: Serving | Offline
 
     @property
-    def ratio(self) -> float:
+    def fitted(self) -> bool:
+        """Whether the correction was fitted on it."""
+        return isinstance(self.published, Serving) and self.published.fitted
+
+    @property
+    def lengths(self) -> str:
+        """Tokens in and out, as the tables call them."""
+        return f"{self.published.input_tokens}/{self.published.output_tokens}"
+
+    def ratio(self, quantity: str) -> float:
         """Simulated over published."""
-        return self.simulated / self.published
+        return float(getattr(self.simulated, quantity) / getattr(self.published, quantity))
 
 
 @functools.cache
-def published_models() -> tuple[EngineSpec, dict[str, Model]]:
-    """The default engine, with its correction, and the models that rows speak of."""
-    specs = [spec_of(config) for config in plan(["deployment=b,e", "engine=simulated"], True)]
-    return specs[0], {spec.model.name: spec.model for spec in specs}
+def published_study() -> Study:
+    """The default engine, with its correction, and what the published rows name."""
+    specs = [spec_of(config) for config in plan(OF_THE_STUDY, True)]
+    return Study(
+        specs[0],
+        {spec.model.name: spec.model for spec in specs},
+        {spec.hardware.name: spec.hardware for spec in specs},
+    )
 
 
-def compare(base: EngineSpec, models: dict[str, Model]) -> list[Comparison]:
-    """Every published figure with the correction of `base`."""
-    found = []
-    for row in SERVING:
-        ours = simulated_serving(row, base, models)
-        for quantity in ("ttft_s", "itl_s", "tokens_per_s"):
-            figures = (getattr(row, quantity), getattr(ours, quantity))
-            found.append(Comparison(row.name, quantity, *figures, row.fitted))
-    for offline in OFFLINE:
-        simulated = simulated_offline(offline, base, models).tokens_per_s
-        found.append(
-            Comparison(offline.name, "tokens_per_s", offline.tokens_per_s, simulated, False)
-        )
-    return found
+def compare(study: Study) -> list[Comparison]:
+    """Every published run with the correction of the study's engine."""
+    served = [Comparison(row, simulated_serving(row, study)) for row in serving()]
+    return served + [Comparison(row, simulated_offline(row, study)) for row in offline()]
 
 
-def table(comparisons: Sequence[Comparison]) -> list[str]:
-    """The comparisons in Markdown, then the mean errors."""
-    lines = [
-        "| published row (H100 SXM, 16 bit) | quantity | published | simulated | ratio | |",
-        "|---|---|---|---|---|---|",
-    ]
-    for c in comparisons:
-        mark = "fitted on" if c.fitted else ""
-        lines.append(
-            f"| {c.row} | {c.quantity} | {c.published:,.4g} | {c.simulated:,.4g} "
-            f"| {c.ratio:.2f} | {mark} |"
-        )
-    return [*lines, "", *summary(comparisons)]
+def is_serving(c: Comparison) -> bool:
+    """Whether requests arrive at an engine behind Triton."""
+    return isinstance(c.published, Serving)
+
+
+def is_offline(c: Comparison) -> bool:
+    """Whether it is one of maximum throughput."""
+    return isinstance(c.published, Offline)
+
+
+def is_saturated_and_varies(c: Comparison) -> bool:
+    """Whether requests of many lengths come all at once."""
+    row = c.published
+    return isinstance(row, Serving) and row.lengths == VARIABLE and row.requests_per_s == AT_ONCE
+
+
+def errors(
+    comparisons: Sequence[Comparison], quantity: str, chosen: Callable[[Comparison], bool]
+) -> NDArray[np.float64]:
+    """Relative errors of the chosen runs that the correction was not fitted on."""
+    ratios = [c.ratio(quantity) for c in comparisons if chosen(c) and not c.fitted]
+    return np.abs(np.array(ratios) - 1)
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
-    """Mean and largest error of the rows that were not fitted on, by quantity."""
-    lines = []
-    held_out = [c for c in comparisons if not c.fitted]
-    for kind in ("serving", "offline"):
-        for quantity in ("ttft_s", "itl_s", "tokens_per_s"):
-            ratios = [c.ratio for c in held_out if kind in c.row and c.quantity == quantity]
-            if ratios:
-                errors = np.abs(np.array(ratios) - 1)
-                lines.append(
-                    f"Held out, {kind}, {quantity}: mean error {errors.mean():.1%}, largest "
-                    f"{errors.max():.1%}, over {len(ratios)} rows"
-                )
+    """Mean and largest error of what was not fitted on, in Markdown."""
+    groups: list[tuple[str, Callable[[Comparison], bool], list[str]]] = [
+        ("serving", is_serving, list(QUANTITIES)),
+        ("serving, lengths that vary, all at once", is_saturated_and_varies, list(QUANTITIES)),
+        ("offline", is_offline, ["tokens_per_s"]),
+    ]
+    nodes = dict.fromkeys(c.published.hardware for c in comparisons)
+    lines = ["| held out | rows | quantity | mean error | largest |", "|---|---|---|---|---|"]
+    for group, chosen, quantities in groups:
+        for node in ["all", *nodes]:
+            of_node = [c for c in comparisons if node in ("all", c.published.hardware)]
+            for quantity in quantities:
+                found = errors(of_node, quantity, chosen)
+                if len(found):
+                    lines.append(
+                        f"| {group}, {node} | {len(found)} | {QUANTITIES[quantity]} "
+                        f"| {found.mean():.1%} | {found.max():.1%} |"
+                    )
+    return lines
+
+
+def ratios(comparisons: Sequence[Comparison]) -> list[str]:
+    """Simulated over published in two tables, in Markdown: serving by arrivals, offline by lengths;
+    `*` where the correction was fitted on TTFT and ITL."""
+    served = [c for c in comparisons if isinstance(c.published, Serving)]
+    limits = [c for c in comparisons if isinstance(c.published, Offline)]
+    return [
+        "TTFT, ITL, tokens/s: simulated over published (* fitted on TTFT and ITL)",
+        "",
+        *pivot(served, lambda c: f"{engine_name(c.published)}, {c.lengths}", arrivals, three),
+        "",
+        "Maximum throughput: simulated over published tokens/s",
+        "",
+        *pivot(
+            limits,
+            lambda c: engine_name(c.published),
+            lambda c: c.lengths,
+            lambda c: f"{c.ratio('tokens_per_s'):.2f}",
+        ),
+    ]
+
+
+def arrivals(c: Comparison) -> str:
+    """How the requests of a serving run come."""
+    assert isinstance(c.published, Serving)
+    return c.published.arrivals
+
+
+def three(c: Comparison) -> str:
+    """The ratios of a serving run."""
+    mark = "*" if c.fitted else ""
+    return ", ".join(f"{c.ratio(quantity):.2f}" for quantity in QUANTITIES) + mark
+
+
+def pivot(
+    comparisons: Sequence[Comparison],
+    row: Callable[[Comparison], str],
+    column: Callable[[Comparison], str],
+    cell: Callable[[Comparison], str],
+) -> list[str]:
+    """A Markdown table with a cell for each comparison."""
+    columns = list(dict.fromkeys(map(column, comparisons)))
+    cells: dict[str, dict[str, str]] = {}
+    for c in comparisons:
+        cells.setdefault(row(c), {})[column(c)] = cell(c)
+    return [
+        f"| | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+        *(f"| {name} | {' | '.join(found[c] for c in columns)} |" for name, found in cells.items()),
+    ]
+
+
+def values(comparisons: Sequence[Comparison]) -> list[str]:
+    """Every figure, published and simulated, in Markdown."""
+    lines = ["| run | quantity | published | simulated | ratio | |", "|---|---|---|---|---|---|"]
+    for c in comparisons:
+        for quantity, title in QUANTITIES.items():
+            theirs: Any = getattr(c.published, quantity, None)
+            if theirs is None:
+                continue
+            unit = " ms" if quantity.endswith("_ms") else ""
+            ours = getattr(c.simulated, quantity)
+            mark = "fitted on" if c.fitted and unit else ""
+            lines.append(
+                f"| {c.published.name} | {title}{unit} | {theirs:,.5g} | {ours:,.5g} "
+                f"| {c.ratio(quantity):.2f} | {mark} |"
+            )
     return lines
 
 
 def main() -> int:
-    """Print the table."""
+    """Print all tables."""
     try:
-        print("\n".join(table(compare(*published_models()))))
+        comparisons = compare(published_study())
     except ErError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    for table in (values(comparisons), ratios(comparisons), summary(comparisons)):
+        print("\n".join(table), end="\n\n")
     print("INT8 has no published row here: its correction is extrapolated from 16 bit.")
     return 0
 

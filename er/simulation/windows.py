@@ -181,8 +181,8 @@ def play(
 
 @inner
 def put_in_order(engines: Engines, ended: Ints, begin: int, order: Ints) -> None:
-    """Say in which order the requests that `ended` since `begin` did, at one instant engine after
-    engine: the low bits of `order` are places in `ended`, all of it compares with other threads'."""
+    """Sort the requests that `ended` since `begin`, those of one instant engine after engine: the
+    low bits of `order` are places in `ended`, and all of it compares with that of other threads."""
     for i in range(len(ended)):
         r = ended[i]
         since = engines.times[r, Times.end_ns] - engines.reply_delay_ns - begin

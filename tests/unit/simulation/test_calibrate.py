@@ -9,7 +9,7 @@ from er import predicted, run_dir
 from er.results import Prompt
 from er.simulation import calibrate
 from er.simulation.recorded import recorded_points, spread
-from er.simulation.validate import published_models
+from er.simulation.validate import published_study
 from er.sweep import plan
 
 TRUE = {"step_time_scale": 1.5, "host_overhead_s": 0.0012}
@@ -34,7 +34,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def points(run):
-    return recorded_points(run.path, published_models()[0])
+    return recorded_points(run.path, published_study().base)
 
 
 def test_a_recorded_point_is_simulated_as_it_was_sent(points):
@@ -67,5 +67,5 @@ def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
 
 
 def test_the_configuration_holds_what_the_published_rows_give():
-    base, _ = published_models()
+    base = published_study().base
     assert calibrate.published_scale(base.engine.host_overhead_s) == base.engine.step_time_scale
