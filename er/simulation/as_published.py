@@ -78,7 +78,8 @@ def arrivals_s(row: Serving, random: np.random.Generator) -> NDArray[np.float64]
     if row.requests_per_s == AT_ONCE:
         return np.zeros(REQUESTS)
     gaps_s = random.exponential(1 / row.requests_per_s, REQUESTS)
-    return np.cumsum(gaps_s) - gaps_s[0]
+    start_s: NDArray[np.float64] = np.cumsum(gaps_s) - gaps_s[0]
+    return start_s
 
 
 def lengths(row: Serving, random: np.random.Generator) -> tuple[Ints, Ints]:

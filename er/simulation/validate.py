@@ -89,8 +89,9 @@ def errors(
     comparisons: Sequence[Comparison], quantity: str, chosen: Callable[[Comparison], bool]
 ) -> NDArray[np.float64]:
     """Relative errors of the chosen runs that the correction was not fitted on."""
-    ratios = [c.ratio(quantity) for c in comparisons if chosen(c) and not c.fitted]
-    return np.abs(np.array(ratios) - 1)
+    ratios = np.array([c.ratio(quantity) for c in comparisons if chosen(c) and not c.fitted])
+    relative: NDArray[np.float64] = np.abs(ratios - 1)
+    return relative
 
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
