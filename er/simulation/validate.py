@@ -7,7 +7,6 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +84,14 @@ def is_saturated_and_varies(c: Comparison) -> bool:
     return isinstance(row, Serving) and row.lengths == VARIABLE and row.requests_per_s == AT_ONCE
 
 
+GROUPS: dict[str, Callable[[Comparison], bool]] = {
+    "serving": is_serving,
+    "serving, lengths that vary, all at once": is_saturated_and_varies,
+    "maximum throughput": is_offline,
+}
+ALL_NODES = "all nodes"
+
+
 def errors(
     comparisons: Sequence[Comparison], quantity: str, chosen: Callable[[Comparison], bool]
 ) -> NDArray[np.float64]:
@@ -96,24 +103,28 @@ def errors(
 
 def summary(comparisons: Sequence[Comparison]) -> list[str]:
     """Mean and largest error of what was not fitted on, in Markdown."""
-    groups: list[tuple[str, Callable[[Comparison], bool], list[str]]] = [
-        ("serving", is_serving, list(QUANTITIES)),
-        ("serving, lengths that vary, all at once", is_saturated_and_varies, list(QUANTITIES)),
-        ("offline", is_offline, ["tokens_per_s"]),
-    ]
     nodes = dict.fromkeys(c.published.hardware for c in comparisons)
-    lines = ["| held out | rows | quantity | mean error | largest |", "|---|---|---|---|---|"]
-    for group, chosen, quantities in groups:
-        for node in ["all", *nodes]:
-            of_node = [c for c in comparisons if node in ("all", c.published.hardware)]
-            for quantity in quantities:
-                found = errors(of_node, quantity, chosen)
-                if len(found):
-                    lines.append(
-                        f"| {group}, {node} | {len(found)} | {QUANTITIES[quantity]} "
-                        f"| {found.mean():.1%} | {found.max():.1%} |"
-                    )
+    lines = [
+        "| held out | runs | " + " | ".join(QUANTITIES.values()) + " |",
+        "|---" * (2 + len(QUANTITIES)) + "|",
+    ]
+    for group, chosen in GROUPS.items():
+        for node in [ALL_NODES, *nodes]:
+            of_node = [c for c in comparisons if node in (ALL_NODES, c.published.hardware)]
+            count = len(errors(of_node, "tokens_per_s", chosen))
+            if count:
+                cells = [mean_and_largest(of_node, quantity, chosen) for quantity in QUANTITIES]
+                lines.append(f"| {group}, {node} | {count} | {' | '.join(cells)} |")
     return lines
+
+
+def mean_and_largest(
+    comparisons: Sequence[Comparison], quantity: str, chosen: Callable[[Comparison], bool]
+) -> str:
+    """Errors of one quantity, nothing where it was not published."""
+    known = [c for c in comparisons if hasattr(c.published, quantity)]
+    found = errors(known, quantity, chosen)
+    return f"{found.mean():.1%} ({found.max():.1%})" if len(found) else ""
 
 
 def ratios(comparisons: Sequence[Comparison]) -> list[str]:
@@ -172,9 +183,9 @@ def values(comparisons: Sequence[Comparison]) -> list[str]:
     lines = ["| run | quantity | published | simulated | ratio | |", "|---|---|---|---|---|---|"]
     for c in comparisons:
         for quantity, title in QUANTITIES.items():
-            theirs: Any = getattr(c.published, quantity, None)
-            if theirs is None:
+            if not hasattr(c.published, quantity):
                 continue
+            theirs = getattr(c.published, quantity)
             unit = " ms" if quantity.endswith("_ms") else ""
             ours = getattr(c.simulated, quantity)
             mark = "fitted on" if c.fitted and unit else ""
