@@ -1,6 +1,7 @@
 """Real text, cut or joined within one topic to an exact number of tokens."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import cycle
 
 import numpy as np
@@ -53,7 +54,7 @@ def beginnings(
     kept = [(topic, text) for topic, text in stripped if text]
     if not kept:
         raise ErError("the corpus has no text to make prompts from: choose another corpus")
-    tokens = encoding.encode_ordinary_batch([text for _, text in kept])
+    tokens = tokenised(tuple(text for _, text in kept), encoding)
     order = [int(place) for place in generator.permutation(len(kept))]
     by_topic: dict[str, list[int]] = {}
     for place in order:
@@ -66,6 +67,12 @@ def beginnings(
         return cycle([tokens[p] for p in places[start:] + places[:start]])
 
     return ((kept[place][0], onwards(place)) for place in cycle(order))
+
+
+@cache
+def tokenised(texts: tuple[str, ...], encoding: Encoding) -> list[list[int]]:
+    """The tokens of each text, counted once: every point of a ladder begins with the same texts."""
+    return encoding.encode_ordinary_batch(list(texts))
 
 
 def take(pieces: Pieces, count: int, encoding: Encoding) -> list[int]:
