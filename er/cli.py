@@ -3,9 +3,11 @@
 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
 """
 
+import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from er.errors import ConfigError, ErError
@@ -31,6 +33,17 @@ def run(name: str, work: Callable[[], int], kept: str) -> int:
         return fail(name, f"terminated: {kept}", 143)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What is loaded here stays to the end: no garbage is looked for in it, now or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def fail(name: str, message: object, code: int) -> int:

@@ -47,7 +47,8 @@ def answer(arguments: list[str]) -> int:
         with checked():
             hydra.main(str(CONF), "config", "1.3")(lambda _: None)()
         return 0
-    jobs = plan(*overrides_of(arguments))
+    with cli.loading():
+        jobs = plan(*overrides_of(arguments))
     require_figures(jobs)
     return run_sweep(jobs, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH))
 
@@ -61,12 +62,13 @@ def require_figures(jobs: list[Config]) -> None:
 
 def run_sweep(jobs: list[Config], out: Console) -> int:
     """Run every job; a failed one does not stop the others."""
-    from er import story  # loads mlflow, scikit-learn and more: not before the request is checked
-    from er.progress import Progress
-
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
+    with cli.loading():  # mlflow, numba and more: not before the request is checked
+        from er import story
+        from er.progress import Progress
+
+        story.check(jobs)
     sweep = story.Sweep(Progress(jobs, out))
-    story.check(jobs)
     failed = []
 
     try:
@@ -118,7 +120,8 @@ def show(runs: "list[RunDir]", out: Console) -> None:
 def draw(config: Config, out: Console) -> None:
     """Draw the experiment's figure, when it has one, from the published runs."""
     if config.figure and config.tracking.enabled:
-        module = importlib.import_module(f"paper_figures.{config.figure}")
+        with cli.loading():
+            module = importlib.import_module(f"paper_figures.{config.figure}")
         for path in module.draw(config.tracking.uri, Path(config.runs_dir) / "figures"):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
     if config.tracking.enabled:

@@ -1,5 +1,6 @@
 """What ends a command line becomes one line and an exit code."""
 
+import gc
 import os
 import signal
 
@@ -49,3 +50,11 @@ def test_term_unwinds_the_work_and_is_told(capsys: pytest.CaptureFixture[str]) -
 def test_a_fault_of_the_program_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         cli.run("er.x", lambda: 1 // 0, "")
+
+
+def test_nothing_collects_what_is_loading() -> None:
+    before = gc.get_freeze_count()
+    with cli.loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
