@@ -32,8 +32,10 @@ def draw(uri: str, folder: Path, experiment: str = "fig4") -> list[Path]:
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """A histogram of the tokens sent, and one of the tokens received beside those asked for."""
     style.use()
-    parts = [run.requests[run.requests["ok"] & ~run.requests["warmup"]] for run in runs]
+    lengths = ("input_tokens", "output_tokens", "max_tokens")
+    parts = [run.requests("ok", "warmup", *lengths) for run in runs]
     requests = pd.concat(parts, ignore_index=True)
+    requests = requests[requests["ok"] & ~requests["warmup"]]
     drawn, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     _histogram(left, requests["input_tokens"], "Prompts", "sent")
     _histogram(right, requests["output_tokens"], "Answers", "received")

@@ -92,7 +92,7 @@ def _boxes(axes: Axes, runs: Sequence[PublishedRun]) -> None:
 
 def _valid_requests(run: PublishedRun) -> pd.DataFrame:
     valid = [point.concurrency for point in run.points if not point.invalid]
-    rows = run.requests
+    rows = run.requests("concurrency", "warmup", "ok", "send_s", "ttft_s")
     # What came before a point's steady state is not part of it (NaN where nothing was cut).
     since_s = {point.concurrency: point.steady_since_s for point in run.points}
     transient = rows["send_s"] < rows["concurrency"].map(since_s)

@@ -28,9 +28,15 @@ class PublishedRun:
     started: str
     points: list[Point]
     predicted: list[Point]  # of the same points on a virtual clock; empty where nothing predicts
-    requests: pd.DataFrame  # of every point, warm-up included; see er.run_dir.frame
     config: dict[str, Any]  # config.json
     capacity: dict[str, Any]  # capacity.json; empty where none was searched
+    files: Path
+
+    def requests(self, *columns: str) -> pd.DataFrame:
+        """These columns of the requests of every point, warm-up included; see er.run_dir.frame."""
+        files = sorted((self.files / "requests").glob("*.parquet"))
+        parts = [pd.read_parquet(file, columns=list(columns)) for file in files]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
@@ -81,7 +87,6 @@ def finished(uri: str, experiment: str) -> list[Run]:
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
-    requests = [pd.read_parquet(path) for path in sorted((files / "requests").glob("*.parquet"))]
     return PublishedRun(
         run_id=run.info.run_id,
         deployment=tags["er.deployment"],
@@ -92,9 +97,9 @@ def _read(run: Run) -> PublishedRun:
         started=_json(files / "run.json")["started"],
         points=[point_of(entry) for entry in _json(files / "points.json", [])],
         predicted=[point_of(entry) for entry in _json(files / "predicted.json", [])],
-        requests=pd.concat(requests, ignore_index=True) if requests else pd.DataFrame(),
         config=_json(files / "config.json"),
         capacity=_json(files / "capacity.json", {}),
+        files=files,
     )
 
 

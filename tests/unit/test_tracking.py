@@ -74,7 +74,9 @@ def test_figures_read_the_newest_comparable_finished_runs(
     [run] = newest_study(uri, "fig4")
     assert run.run_id == newest
     assert [point.concurrency for point in run.points] == [1, 2]
-    assert len(run.requests) == 27
+    requests = run.requests("concurrency", "ttft_s")
+    assert list(requests.columns) == ["concurrency", "ttft_s"]
+    assert len(requests) == 27
 
 
 def test_an_experiment_without_runs_says_how_to_make_one(uri: str) -> None:
