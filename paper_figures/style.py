@@ -18,6 +18,8 @@ COLOURS: dict[str, str] = dict(
 )
 MARKERS = dict(zip("abcde", "osD^v", strict=True))
 ROUTED = "de"
+DPI = 160
+MARGIN = 0.1  # inches
 
 
 def use() -> None:
@@ -96,9 +98,13 @@ def legend(figure: Figure, axes: Axes, footnote_text: str) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and PDF and return their paths."""
+    """Write a figure as PNG and PDF, laid out once for both, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+    everything = figure.get_tightbbox().padded(MARGIN)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
     for path in paths:
-        figure.savefig(path, dpi=160, bbox_inches="tight")
+        figure.savefig(path, dpi=DPI, bbox_inches=everything)
     return paths
