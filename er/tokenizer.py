@@ -6,7 +6,7 @@ License); the split pattern is the one published with it.
 
 import base64
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ LLAMA3_SPLIT = (
 )
 
 
-class Encoding(Protocol):
+class Encoding(Hashable, Protocol):
     """What is asked of a tokenizer; `tiktoken.Encoding` is one."""
 
     def encode_ordinary(self, text: str) -> list[int]:

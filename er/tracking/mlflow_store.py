@@ -23,6 +23,7 @@ from er.run_dir import RunDir
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 PARAM_LENGTH = 500
+PARAMS_AT_ONCE, METRICS_AT_ONCE = 100, 1000  # MLflow takes no more
 # A server that does not answer is told after seconds; MLflow's own seven retries take minutes.
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 QUANTILES = [
@@ -88,17 +89,19 @@ def _log(
     if (run.path / "engine.json").exists():
         chosen |= {f"engine.{name}": value for name, value in run.read("engine.json").items()}
     params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in chosen.items()]
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
-    for point in run.points():
-        client.log_batch(run_id, metrics=metrics(point))
+    for start in range(0, len(params), PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=params[start : start + PARAMS_AT_ONCE])
+    points = run.points()
+    values = [metric for point in points for metric in metrics(point)]
+    for start in range(0, len(values), METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=values[start : start + METRICS_AT_ONCE])
     if (run.path / "knee.json").exists():
         client.log_metric(run_id, "knee_users", run.read("knee.json")["most_users"])
     if (run.path / "capacity.json").exists():
         for name, value in flatten(run.read("capacity.json")):
             if isinstance(value, int | float) and not math.isnan(value):
                 client.log_metric(run_id, f"capacity/{name}", value)
-    invalid = sum(1 for point in run.points() if point.invalid)
+    invalid = sum(1 for point in points if point.invalid)
     client.log_batch(run_id, tags=[RunTag("er.invalid_points", str(invalid))])
     for name in (
         "capacity.json",
