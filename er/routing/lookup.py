@@ -1,6 +1,7 @@
 """From a text to its vector: compiled over bytes for ASCII, by regular expression for the rest."""
 
 import re
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,11 +73,10 @@ class Lookup:
 
     def _count_any(self, text: str) -> int:
         found = 0
-        for word in WORD.findall(text.lower()):
+        for word, count in Counter(WORD.findall(text.lower())).items():
             row = self._row.get(word)
             if row is not None:
-                if not self._counts[row]:
-                    self._touched[found] = row
-                    found += 1
-                self._counts[row] += 1
+                self._touched[found] = row
+                self._counts[row] = count
+                found += 1
         return found
