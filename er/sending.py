@@ -10,6 +10,7 @@ from er.routing import cached, corpus
 Ladder = dict[int, list[Prompt]]  # prompts by concurrency
 _built: dict[str, list[Prompt]] = {}  # by all that they follow from: a sweep builds them once
 _texts: dict[str, list[tuple[str, str]]] = {}
+_routers: dict[str, Path] = {}
 
 
 def ladder_of(config: Config) -> Ladder:
@@ -51,10 +52,10 @@ def router_of(config: Config) -> Path | None:
     """File of the deployment's router, trained when it is not in the cache; None for a baseline."""
     if config.routing.policy is not Policy.kmeans:
         return None
-    return cached.router_for(
-        config.routing,
-        config.corpus,
-        config.deployment.experts,
-        config.seed,
-        Path(config.cache_dir),
-    )
+    experts = config.deployment.experts
+    key = repr((config.routing, config.corpus, experts, config.seed, config.cache_dir))
+    if key not in _routers:
+        _routers[key] = cached.router_for(
+            config.routing, config.corpus, experts, config.seed, Path(config.cache_dir)
+        )
+    return _routers[key]

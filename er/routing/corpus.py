@@ -193,7 +193,7 @@ def cache_path(corpus: config.Corpus, cache_dir: Path) -> Path:
 
 def as_lines(texts: list[Text]) -> bytes:
     """JSON Lines."""
-    return b"".join(json.dumps(asdict(text)).encode() + b"\n" for text in texts)
+    return b"".join(json.dumps(vars(text)).encode() + b"\n" for text in texts)
 
 
 def write_cache(path: Path, texts: list[Text]) -> None:
