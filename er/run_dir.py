@@ -30,6 +30,9 @@ from er.points import Point, Summary
 from er.results import Request
 
 
+REPEATED = ["topic", "error", "text"]  # columns whose values recur: written once
+
+
 @dataclass(frozen=True)
 class RunDir:
     """Files of one run."""
@@ -75,7 +78,8 @@ class RunDir:
 
     def keep_table(self, users: int, requests: pa.Table) -> None:
         """Write one point's requests, a row for each with the columns of `frame`."""
-        parquet.write_table(requests, self.path / "requests" / f"c{users:04d}.parquet")
+        path = self.path / "requests" / f"c{users:04d}.parquet"
+        parquet.write_table(requests, path, compression="zstd", use_dictionary=REPEATED)
 
     @contextmanager
     def request_log(self, users: int) -> Iterator["RequestLog"]:
