@@ -29,7 +29,6 @@ from er.errors import ErError
 from er.points import Point, Summary
 from er.results import Request
 
-
 REPEATED = ["topic", "error", "text"]  # columns whose values recur: written once
 
 
