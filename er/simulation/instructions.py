@@ -21,12 +21,15 @@ def called(builder: Any, name: str, kind: Any) -> Any:
     return function
 
 
-def _prefetch(_: Any, table: Any, row: Any) -> Any:
+def _prefetch(_: Any, table: Any, row: Any, column: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        index = context.cast(builder, arguments[1], signature.args[1], types.int64)
-        offset = builder.mul(index, builder.extract_value(array.strides, 0))
-        address = builder.add(builder.ptrtoint(array.data, LONG), offset)
+        address = builder.ptrtoint(array.data, LONG)
+        for axis in (0, 1):
+            at = axis + 1
+            index = context.cast(builder, arguments[at], signature.args[at], types.int64)
+            stride = builder.extract_value(array.strides, axis)
+            address = builder.add(address, builder.mul(index, stride))
         kind = ir.FunctionType(ir.VoidType(), [BYTE, INT, INT, INT])
         read, keep, data = INT(0), INT(3), INT(1)
         builder.call(
@@ -35,7 +38,7 @@ def _prefetch(_: Any, table: Any, row: Any) -> Any:
         )
         return context.get_dummy_value()
 
-    return types.void(table, row), generate
+    return types.void(table, row, column), generate
 
 
 def _add(_: Any, cell: Any, amount: Any) -> Any:
@@ -55,8 +58,8 @@ def _give_way(_: Any) -> Any:
     return types.void(), generate
 
 
-# Ask for the start of a row of a table, to have it in the cache when it is read.
-prefetch: Callable[[Any, int], None] = instruction(_prefetch)
+# Ask for a place in a table, to have it in the cache when it is read.
+prefetch: Callable[[Any, int, int], None] = instruction(_prefetch)
 # Add to the first element of an array in one step for all threads; returns what it was.
 add: Callable[[Ints, int], int] = instruction(_add)
 # Let another thread have the processor.

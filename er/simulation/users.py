@@ -140,25 +140,27 @@ def next_prompt(users: Users, user: int, warmup: int, asked: int) -> int:
     """What a user sends: the next turn of its conversation, a warm-up prompt while it has to, else
     what begins next; -1 at their end."""
     at, follows = users.at, users.loop.follows
-    # A million users' last prompts are far apart in memory: look only where it matters.
-    last = users.last[user] if len(follows) or users.loop.once else -1
+    # A million users' last prompts are far apart in memory: keep them only where it matters.
+    matters = len(follows) > 0 or users.loop.once
+    last = users.last[user] if matters else -1
     if last >= 0 and last + 1 < len(follows) and follows[last + 1]:
-        users.last[user] += 1
-        return int(last + 1)
-    if last >= 0 and users.loop.once:
+        p = last + 1
+    elif last >= 0 and users.loop.once:
         return -1
-    if at[At.next_warmup] < warmup and users.warmup_left[user] > 0:
+    elif at[At.next_warmup] < warmup and users.warmup_left[user] > 0:
         users.warmup_left[user] -= 1
-        users.last[user] = at[At.next_warmup]
+        p = at[At.next_warmup]
         at[At.next_warmup] += 1
-        return int(users.last[user])
-    while at[At.next_measured] < len(follows) and follows[at[At.next_measured]]:
+    else:
+        while at[At.next_measured] < len(follows) and follows[at[At.next_measured]]:
+            at[At.next_measured] += 1
+        if at[At.next_measured] == asked:
+            return -1
+        p = at[At.next_measured]
         at[At.next_measured] += 1
-    if at[At.next_measured] < asked:
-        users.last[user] = at[At.next_measured]
-        at[At.next_measured] += 1
-        return int(users.last[user])
-    return -1
+    if matters:
+        users.last[user] = p
+    return int(p)
 
 
 @inner

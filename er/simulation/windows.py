@@ -212,8 +212,10 @@ def advance(
     while at < to and arriving[at & ring, 0] < until:
         now, r = arriving[at & ring, 0], arriving[at & ring, 1]
         at += 1
-        if at + AHEAD < to:
-            ask_for(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
+        if at + 3 * AHEAD < to:
+            ask_for(engines, sent[arriving[(at + 3 * AHEAD) & ring, 1], Sent.engine])
+            ask_for_requests(engines, sent[arriving[(at + 2 * AHEAD) & ring, 1], Sent.engine])
+            ask_for_prompts(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
         e = sent[r, Sent.engine]
         if first <= e < last:
             kept, over = settle(engines, e, now, tables, segments, kept, ended, over)
@@ -226,11 +228,12 @@ def advance(
         active[due] = e
         due += ends_ns[e] < until
     for i in range(due):
+        if i + 3 * AHEAD < due:
+            ask_for(engines, active[i + 3 * AHEAD])
         if i + 2 * AHEAD < due:
-            ask_for(engines, active[i + 2 * AHEAD])
+            ask_for_requests(engines, active[i + 2 * AHEAD])
         if i + AHEAD < due:
-            r = engines.finish[active[i + AHEAD], 0] & REQUEST_MASK
-            prefetch(engines.prompts, sent[r, Sent.prompt])
+            ask_for_prompts(engines, active[i + AHEAD])
         kept, over = settle(engines, active[i], until, tables, segments, kept, ended, over)
     return kept, over
 
@@ -253,9 +256,6 @@ def settle(
             kept, over = end_segment(engines, e, segments, kept, ended, over)
         else:
             start(engines, e, engines.ends_ns[e], tables)
-            r = engines.finish[e, 0] & REQUEST_MASK  # ends next
-            prefetch(engines.sent, r)
-            prefetch(engines.times, r)
     return kept, over
 
 
@@ -275,8 +275,31 @@ def end_segment(
 @inner
 def ask_for(engines: Engines, e: int) -> None:
     """Ask for what an engine's turn needs first."""
-    prefetch(engines.state, e)
-    prefetch(engines.finish, e)
+    prefetch(engines.state, e, 0)
+    prefetch(engines.finish, e, 0)
+
+
+@inner
+def ask_for_requests(engines: Engines, e: int) -> None:
+    """Ask for the request that ends next, for the first that waits, and for where it will join."""
+    state = engines.state
+    r = engines.finish[e, 0] & REQUEST_MASK
+    prefetch(engines.sent, r, 0)
+    prefetch(engines.times, r, 0)
+    prefetch(engines.finish, e, state[e, Engine.running])
+    prefetch(engines.finish, e, state[e, Engine.running] >> 1)
+    if state[e, Engine.head] >= 0:
+        prefetch(engines.sent, state[e, Engine.head], 0)
+
+
+@inner
+def ask_for_prompts(engines: Engines, e: int) -> None:
+    """Ask for the prompts of these requests."""
+    r = engines.finish[e, 0] & REQUEST_MASK
+    prefetch(engines.prompts, engines.sent[r, Sent.prompt], 0)
+    if engines.state[e, Engine.head] >= 0:
+        r = engines.state[e, Engine.head]
+        prefetch(engines.prompts, engines.sent[r, Sent.prompt], 0)
 
 
 @inner
