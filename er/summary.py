@@ -78,7 +78,7 @@ def limits_met(runs: Sequence[RunDir]) -> list[str]:
         found = run.read("capacity.json")
         reason = found["refusal"] or found["bounded_by"] or "no end found"
         where = " ".join(filter(None, [config["hardware"]["name"], apart]))
-        lines.append(f"{deployment_of(run)} on {where}: {reason}")
+        lines.append(f"{deployment_of(run)} {labels.engines(config)} on {where}: {reason}")
     return lines
 
 

@@ -99,8 +99,12 @@ def test_the_table_tells_runs_apart(runs):
     assert "8 x llama3_8b fp16 TP=1, random" in text
     assert "does not fit" in text
     lines = summary.limits_met(runs)
-    assert lines[0].startswith("E on h100_sxm load.tpot_at_most_s=0.0095: TPOT p95")
-    assert lines[2].startswith("B on h100_sxm: llama3_70b in fp16 at tp=1 does not fit")
+    assert lines[0].startswith(
+        "E 8 x llama3_8b fp16 TP=1, random on h100_sxm load.tpot_at_most_s=0.0095: TPOT p95"
+    )
+    assert lines[2].startswith(
+        "B llama3_70b fp16 TP=1 on h100_sxm: llama3_70b in fp16 at tp=1 does not fit"
+    )
 
 
 def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
