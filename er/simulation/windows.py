@@ -89,12 +89,13 @@ def simulate(
     room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
     engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
-    engines = engines._replace(
-        finish=on_huge_pages(engines.finish.shape, np.int64),
-        sent=on_huge_pages(engines.sent.shape, np.int32),
-        times=on_huge_pages(engines.times.shape, np.int64),
-    )
     own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
+    with ThreadPoolExecutor(threads) as pool:  # fresh memory is slow: a second a gigabyte and more
+        finish, sent, times = (
+            pool.submit(on_huge_pages, table.shape, table.dtype.type)
+            for table in (engines.finish, engines.sent, engines.times)
+        )
+    engines = engines._replace(finish=finish.result(), sent=sent.result(), times=times.result())
     users = users_of(loop, warmup)
     ended, order = np.zeros((2, threads, len(loop.start_ns) + 1), np.int64)
     over, kept, window = np.zeros(threads, np.int64), room[:-1].copy(), np.zeros(3, np.int64)
