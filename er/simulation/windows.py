@@ -355,11 +355,11 @@ def sort(numbers: Ints) -> None:
 
 @compiled
 def close_up(rows: Ints, first: Ints, last: Ints) -> int:
-    """Move the rows from each `first` to before its `last` together, to the front; returns how many
-    there are. numpy would make a copy of what it moves onto itself."""
-    count = 0
-    for part in range(len(last)):
+    """Move the rows from each `first` to before its `last` to the front, where those of the first
+    part are; returns how many there are. numpy would copy what it moves onto itself."""
+    count = last[0]
+    for part in range(1, len(last)):
         for row in range(first[part], last[part]):
             rows[count] = rows[row]
             count += 1
-    return count
+    return int(count)

@@ -30,7 +30,7 @@ class PublishedRun:
     predicted: list[Point]  # of the same points on a virtual clock; empty where nothing predicts
     config: dict[str, Any]  # config.json
     capacity: dict[str, Any]  # capacity.json; empty where none was searched
-    files: Path
+    files: Path  # its artifacts
 
     def requests(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests of every point, warm-up included; see er.run_dir.frame."""

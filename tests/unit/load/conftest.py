@@ -6,8 +6,10 @@ from contextlib import ExitStack
 import pytest
 import tiktoken
 
+from er.config import LoadClient
 from er.load import prompts
 from er.tokenizer import LLAMA3_SPLIT
+from tests.unit.load import fakes
 from tests.unit.load.fakes import Serve, in_thread
 
 
@@ -30,3 +32,11 @@ def small_tokenizer(monkeypatch: pytest.MonkeyPatch) -> tiktoken.Encoding:
     )
     monkeypatch.setitem(prompts.TOKENIZERS, "small", lambda _: encoding)
     return encoding
+
+
+@pytest.fixture(params=[LoadClient.aiohttp, LoadClient.sockets])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LoadClient:
+    """Either client of HTTP: they have one behaviour."""
+    monkeypatch.setitem(fakes.LOAD, "client", request.param)
+    chosen: LoadClient = request.param
+    return chosen

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from er.config import Load
-from er.results import Endpoint, Prompt
+from er.load.users import run_point
+from er.results import Endpoint, Prompt, Request
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -150,3 +152,18 @@ def _length(head: bytes) -> int:
         if line.startswith(b"content-length:"):
             return int(line.split(b":")[1])
     raise AssertionError("a POST without a length")
+
+
+def closed_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+    return port
+
+
+def one(endpoint: Endpoint, **changes: Any) -> Request:
+    """The only request of a point of one user."""
+    few = {"requests_per_user": 1, "warmup_requests_per_user": 0}
+    point = run_point(endpoint, [prompt()], 1, load(**(few | changes)), lambda _: None)
+    return point.requests[0]

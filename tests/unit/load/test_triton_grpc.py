@@ -21,8 +21,7 @@ from er.load import __main__ as cli
 from er.load.proof import prove
 from er.load.users import run_point
 from er.results import Endpoint, Request
-from tests.unit.load.fakes import load, prompt
-from tests.unit.load.test_users import closed_port
+from tests.unit.load.fakes import closed_port, load, prompt
 
 INPUTS = [("text_input", "BYTES", [-1, 1]), ("max_tokens", "INT32", [-1, 1])]
 
