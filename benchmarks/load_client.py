@@ -10,7 +10,7 @@ import sys
 from er.config import Load, LoadClient
 from er.load.effort import PointLoad
 from er.load.users import run_point
-from er.results import Endpoint, Prompt
+from er.results.request import Endpoint, Prompt
 
 WORDS = 200
 

@@ -22,12 +22,13 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
-from er import config, packaged
-from er.routing import cached, clusters, corpus
+from er import config
+from er.compose import plan
+from er.corpus import collection, packaged
+from er.routing import cached, clusters
 from er.routing.measures import decisions, peak
 from er.routing.recalibrate import recalibrate
 from er.routing.router import Router, load, save
-from er.sweep import plan
 
 PROMPT_BYTES = 1350  # about 300 tokens
 LONG_PROMPT_BYTES = 93_000
@@ -95,7 +96,7 @@ def main() -> None:
 def measure(kind: str, seeds: Sequence[int], cache_dir: Path) -> dict[str, float]:
     """Every number of one kind of router."""
     [job] = plan(["deployment=d", f"routing={kind}"])
-    texts = corpus.load(job.corpus, cache_dir)
+    texts = collection.load(job.corpus, cache_dir)
     train = [text.text for text in texts if text.split == "train"]
     test = [text for text in texts if text.split == "test"]
     routers = [
@@ -216,7 +217,7 @@ def odd_and_plain(texts: Sequence[str]) -> Iterator[str]:
 
 
 def division(
-    routers: Sequence[Router], train: Sequence[str], test: Sequence[corpus.Text]
+    routers: Sequence[Router], train: Sequence[str], test: Sequence[collection.Text]
 ) -> dict[str, float]:
     """Load and agreement with topics on held-out prompts, beside plain k-means; over seeds."""
     topics = [text.topic for text in test]

@@ -27,12 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.simulation_dynamo import REQUIREMENT, install, replay
-from er.points import Point
+from er.compose import plan
+from er.results.point import Point
 from er.simulation import validate
 from er.simulation.deployment import Delays, VirtualDeployment
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import Prompts
-from er.sweep import plan
 
 LADDER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 REQUESTS = 20_000  # a rung

@@ -14,13 +14,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from er import cli, engine_plan
+from er import cli
+from er.compose import overrides_of, plan
 from er.config import Config, Engine
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
-from er.sweep import overrides_of, plan
+from er.study import build_plan
 
 ACTIONS = ("build", "list", "prune", "options")
 LLM_FIELDS = """
@@ -55,9 +56,9 @@ def answer(arguments: Sequence[str]) -> int:
 
 def work(jobs: Sequence[Config], dry: bool) -> None:
     """Build what is missing, or say what would be done, once all of it is known to be possible."""
-    for request in [engine_plan.request_of(config) for config in jobs]:
+    for request in [build_plan.request_of(config) for config in jobs]:
         if dry:
-            engine_plan.show(request)
+            build_plan.show(request)
         elif isinstance(request, LlmapiRequest):
             model, *_ = llmapi.models(request.config)
             say(f"nothing to build: engine=llmapi serves {request.checkpoint} as it is")

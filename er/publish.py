@@ -6,7 +6,7 @@ from pathlib import Path
 
 from er import cli
 from er.errors import ConfigError
-from er.run_dir import RunDir
+from er.results.run_dir import RunDir
 from er.tracking.mlflow_store import publish
 
 

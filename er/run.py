@@ -16,13 +16,13 @@ import hydra
 from rich.console import Console
 
 from er import cli
+from er.compose import CONF, checked, overrides_of, plan, register_schema
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.options import help_text
-from er.sweep import CONF, checked, overrides_of, plan, register_schema
 
 if TYPE_CHECKING:
-    from er.run_dir import RunDir
+    from er.results.run_dir import RunDir
 
 PLAIN_WIDTH = 100  # where there is no terminal to ask
 HELP = ("-h", "--help")
@@ -64,11 +64,11 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
     """Run every job; a failed one does not stop the others."""
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
     with cli.loading():  # mlflow, numba and more: not before the request is checked
-        from er import story
-        from er.progress import Progress
+        from er.study import job
+        from er.study.progress import Progress
 
-        story.check(jobs)
-    sweep = story.Sweep(Progress(jobs, out))
+        job.check(jobs)
+    sweep = job.Sweep(Progress(jobs, out))
     failed = []
 
     try:
@@ -97,7 +97,7 @@ def told(error: Exception) -> str:
 
 def show(runs: "list[RunDir]", out: Console) -> None:
     """The table, and every reason not to believe it."""
-    from er import summary
+    from er.study import summary
 
     searched = [run for run in runs if (run.path / "capacity.json").exists()]
     walked = [run for run in runs if run not in searched and run.points()]

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from er import sweep
+from er import compose
 from er.config import Config
 
 ROWS = "abcde"
@@ -38,7 +38,7 @@ def main() -> int:
     """Print the table."""
     argparse.ArgumentParser(prog="python -m er.table1", description=__doc__).parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table([sweep.plan([f"deployment={row}"])[0] for row in ROWS]))
+    console.print(table([compose.plan([f"deployment={row}"])[0] for row in ROWS]))
     return 0
 
 

@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from er import labels
+from er.results import labels
 from er.tracking.query import PublishedRun, newest_sweep
 from paper_figures import command, style
 

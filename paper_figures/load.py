@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from er.points import Point, Summary
+from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun, newest_study
 from paper_figures import command, style
 

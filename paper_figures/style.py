@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from er.points import Point
+from er.results.point import Point
 from er.tracking.query import PublishedRun
 
 COLOURS: dict[str, str] = dict(

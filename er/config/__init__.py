@@ -1,7 +1,7 @@
 """The schema of `conf/`: what can be chosen, checked once, before anything starts.
 
 Values live in `conf/`; these classes hold names, types and rules. Fields without a default are
-mandatory in YAML. `compose` in `er.sweep` turns YAML into a `Config`.
+mandatory in YAML. `compose` in `er.compose` turns YAML into a `Config`.
 """
 
 from er.config.capacity import Capacity

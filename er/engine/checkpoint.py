@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from er.config import Model
+from er.corpus.packaged import digest as file_digest
 from er.errors import ErError
-from er.packaged import digest as file_digest
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

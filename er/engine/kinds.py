@@ -5,7 +5,7 @@ from collections.abc import Callable
 from er.config import Config
 from er.engine import llmapi, simulated, smollm2, trtllm_build
 from er.errors import ConfigError
-from er.results import ServedModel
+from er.results.request import ServedModel
 
 KINDS: dict[str, Callable[[Config], list[ServedModel]]] = {
     "simulated": simulated.models,

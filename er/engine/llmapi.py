@@ -14,7 +14,7 @@ from er.engine.node import container_digest, gpu_name, require_tools
 from er.engine.trtllm import check_weights
 from er.engine.trtllm_memory import Memory
 from er.errors import ConfigError, ErError
-from er.results import ServedModel
+from er.results.request import ServedModel
 
 DTYPE = {Quantization.fp16: "float16", Quantization.bf16: "bfloat16", Quantization.fp8: "auto"}
 QUANTISED = "hf_quant_config.json"  # written by Model Optimizer beside the weights

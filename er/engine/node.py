@@ -4,10 +4,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from er import container
 from er.config.trtllm import ContainerEngine, Runtime
 from er.engine import checkpoint
 from er.errors import ErError
+from er.process import container
 
 
 def require_tools(engine: ContainerEngine, program: str) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils  # exists inside Triton only
 
+from er.corpus.tokenizer import llama3
 from er.simulation.batching import ALONE, Batch, RequestError, Sequence, limits_of
 from er.simulation.cost import step_cost
 from er.simulation.prefixes import Prefixes
 from er.simulation.spec import from_json
-from er.tokenizer import llama3
 
 CANCELLATION_CHECK_NS = 100_000_000  # asking Triton costs as much as a token
 WORDS = ("this", "answer", "is", "as", "long", "as", "its", "user", "asked", "for")

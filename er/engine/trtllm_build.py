@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from er import container
 from er.config import Config
 from er.config.trtllm import Quantization
 from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
@@ -16,8 +15,9 @@ from er.engine.names import model_names
 from er.engine.node import container_digest, gpu_name, require_tools
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ErError
-from er.process import Child, running
-from er.results import ServedModel
+from er.process import container
+from er.process.group import Child, running
+from er.results.request import ServedModel
 
 # What TensorRT-LLM calls it in an engine's config.json.
 QUANT_ALGO = {

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from er import config, readiness
+from er import config
 from er.errors import ErError
 from er.gateway.paths import GENERATE_PATH, READY_PATH
-from er.process import running
-from er.results import Endpoint
+from er.process import readiness
+from er.process.group import running
+from er.results.request import Endpoint
 
 HOST = "127.0.0.1"
 STOP_TIMEOUT_S = 5.0

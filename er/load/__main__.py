@@ -13,12 +13,12 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
+from er.compose import overrides_of, plan
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.load import alone
 from er.load.users import require_speaks
-from er.results import Endpoint
-from er.sweep import overrides_of, plan
+from er.results.request import Endpoint
 
 # In processes of their own: MLflow's seconds of start-up and its memory come last.
 PUBLISH = [sys.executable, "-m", "er.publish"]

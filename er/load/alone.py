@@ -5,15 +5,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from er import provenance
 from er.config import Config
+from er.corpus import collection
 from er.errors import ErError
 from er.load import arrivals, counts, knee, prompts, proof, users
-from er.points import Point, measure
-from er.results import Endpoint, Prompt
-from er.routing import corpus
-from er.run_dir import RunDir, plain
-from er.run_key import run_key
+from er.results import provenance
+from er.results.keys import run_key
+from er.results.point import Point, measure
+from er.results.request import Endpoint, Prompt
+from er.results.run_dir import RunDir, plain
 
 EXPERIMENT = "load"
 
@@ -32,7 +32,7 @@ def drive(endpoint: Endpoint, config: Config, run: RunDir, say: Callable[[str], 
     say(f"run directory: {run.path}")
     say("preparing prompts")
     brings_texts = config.workload.kind == "jsonl"
-    corpus_of_run = [] if brings_texts else corpus.load(config.corpus, Path(config.cache_dir))
+    corpus_of_run = [] if brings_texts else collection.load(config.corpus, Path(config.cache_dir))
     texts = [(text.topic, text.text) for text in corpus_of_run]
     say(HEADING)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 EXPERT_HEADER = "x-er-expert"
 EVENT_STREAM = "text/event-stream"

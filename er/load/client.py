@@ -14,7 +14,7 @@ import aiohttp
 from er.load import answer
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 HEALTH_PATH = "/v2/health/live"
 CONNECT_TIMEOUT_S = 5.0

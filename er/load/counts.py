@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from er.results import Request
-from er.tokenizer import Encoding
+from er.corpus.tokenizer import Encoding
+from er.results.request import Request
 
 ANSWERS = 200  # counted at most: enough to tell, and cheap
 # Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.

@@ -6,8 +6,8 @@ from itertools import cycle
 
 import numpy as np
 
+from er.corpus.tokenizer import Encoding
 from er.errors import ErError
-from er.tokenizer import Encoding
 
 JOIN = "\n\n"
 SPARE_TOKENS = 16  # beyond the wanted count, so that a cut can be moved to the right

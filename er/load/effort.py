@@ -3,7 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 
-from er.results import Request
+from er.results.request import Request
 
 
 def times() -> "array[float]":

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from er.load import answer
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 HEAD_AT_MOST = 65536
 REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from er.config import Load
-from er.points import Point
+from er.results.point import Point
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from er.config import Arrivals, Load
 from er.errors import ErError
 from er.load import arrivals
-from er.results import Prompt, Request
+from er.results.request import Prompt, Request
 
 GIVE_UP_AFTER = 3  # failures in a row, or as many as there are users if that is more
 T = TypeVar("T")

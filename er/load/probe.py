@@ -6,7 +6,7 @@ from itertools import cycle, islice
 
 from er.config import Load
 from er.load import client, loop
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 
 def probe_pairs(

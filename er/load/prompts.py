@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from er import tokenizer
 from er.config import (
     FixedWorkload,
     JsonlWorkload,
@@ -20,13 +19,13 @@ from er.config import (
     UniformWorkload,
     Workload,
 )
+from er.corpus import jsonl, tokenizer
+from er.corpus.tokenizer import Encoding
 from er.errors import ErError
 from er.load.arrivals import lengths_of
 from er.load.cutting import JOIN, beginnings, cut, in_common, take
 from er.load.lengths import draw
-from er.results import Prompt
-from er.routing import jsonl
-from er.tokenizer import Encoding
+from er.results.request import Prompt
 
 TOKENIZERS: dict[str, Callable[[Path], Encoding]] = {"llama3": tokenizer.llama3}
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from er.config import Load, LoadClient
 from er.load.effort import PointLoad
-from er.results import Request
+from er.results.request import Request
 
 NO_DATA = float("nan")
 

@@ -5,7 +5,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from er.results import Endpoint
+from er.results.request import Endpoint
 
 TIMEOUT_S = 2.0
 SAMPLE = re.compile(r"^(nv_inference_\w+)\{.*\} (\S+)$", re.MULTILINE)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from er.load import http, stamps
 from er.load.answer import BadAnswerError
 from er.load.effort import times
-from er.results import Endpoint, Request
+from er.results.request import Endpoint, Request
 
 CONNECT_TIMEOUT_S = 5.0
 RECEIVE_BYTES = 65536

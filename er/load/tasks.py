@@ -10,7 +10,7 @@ from typing import Protocol
 from er.load import lag, loop
 from er.load.effort import Effort
 from er.load.plan import Plan, Work
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 
 class Sender(Protocol):

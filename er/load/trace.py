@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from er.corpus import jsonl
 from er.errors import ErError
-from er.routing import jsonl
 
 
 @dataclass(frozen=True)

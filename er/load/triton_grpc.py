@@ -20,7 +20,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 from er.load import answer
 from er.load.answer import BadAnswerError
 from er.load.client import CONNECT_TIMEOUT_S
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 OK = 200  # what a stream that was answered counts as, as over HTTP
 WORDS = {  # what gRPC says of a connection, and the words that its requests are counted by

@@ -10,7 +10,7 @@ from er.load import workers
 from er.load.effort import PointLoad
 from er.load.plan import Plan
 from er.load.worker import Job
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 if TYPE_CHECKING:
     from er.load import tasks

@@ -23,7 +23,7 @@ from er.load.effort import Effort
 from er.load.http import Answer
 from er.load.plan import Plan, Work
 from er.load.sockets import Slot, Streams
-from er.results import Endpoint, Request
+from er.results.request import Endpoint, Request
 
 READY = "ready"
 IDLE_TURN_S = 0.005  # a turn without news still looks at the clock: a stop is seen from then on

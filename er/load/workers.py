@@ -13,7 +13,7 @@ from er.errors import ErError
 from er.load import worker
 from er.load.effort import Effort
 from er.load.worker import Job
-from er.results import Request
+from er.results.request import Request
 
 STOP_TIMEOUT_S = 5.0
 # Not -m: a module run as __main__ pickles its classes under a name that is not theirs here.

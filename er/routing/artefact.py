@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.errors import ErError
-from er.routing.files import write_whole
+from er.results.files import write_whole
 
 FORMAT = "er-router-2"
 NAMES = ("centres", "components", "idf", "prices", "sublinear_tf", "terms")

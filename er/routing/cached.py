@@ -9,7 +9,8 @@ from typing import Any
 
 from er import config
 from er.config import require
-from er.routing import artefact, corpus
+from er.corpus import collection
+from er.routing import artefact
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
 BASELINES = ("policy", "shares")  # of who routes in its place: a router does not depend on them
@@ -28,10 +29,10 @@ def router_for(
         routing.clusters == experts,
         f"routing.clusters is {routing.clusters}, but there are {experts} experts: leave it out",
     )
-    texts = corpus.load(of, cache_dir)
+    texts = collection.load(of, cache_dir)
     metadata: dict[str, Any] = {
         "routing": training_of(routing),
-        "corpus": {"name": of.name, "digest": corpus.digest(texts)},
+        "corpus": {"name": of.name, "digest": collection.digest(texts)},
         "seed": seed,
         "code": code_digest(),
         "libraries": {library: version(library) for library in LIBRARIES},

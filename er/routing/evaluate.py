@@ -10,11 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from er import config
+from er.compose import plan
+from er.corpus import collection, jsonl
 from er.errors import ErError
-from er.routing import cli, clusters, corpus, jsonl
+from er.routing import cli, clusters
 from er.routing.measures import Evaluation, evaluate
 from er.routing.router import Router, load
-from er.sweep import plan
 
 
 def main() -> None:
@@ -55,14 +56,14 @@ def shuffled(prompts: Iterable[jsonl.Labelled]) -> list[jsonl.Labelled]:
     return mixed
 
 
-def own_corpus(router: Router, cache_dir: Path) -> list[corpus.Text]:
+def own_corpus(router: Router, cache_dir: Path) -> list[collection.Text]:
     """The corpus that a router was trained on. Raises ErError when it is not at hand any more."""
     trained = router.metadata.get("corpus", {})
     if "name" not in trained:
         raise ErError("the router does not say what it was trained on: give --corpus FILE.jsonl")
     [job] = plan([f"corpus={trained['name']}"])
-    texts = corpus.load(job.corpus, cache_dir)
-    if corpus.digest(texts) != trained["digest"]:
+    texts = collection.load(job.corpus, cache_dir)
+    if collection.digest(texts) != trained["digest"]:
         raise ErError(
             f"corpus {trained['name']} is no longer the one that the router was trained on: "
             "train it again, or give --corpus FILE.jsonl"
@@ -70,7 +71,7 @@ def own_corpus(router: Router, cache_dir: Path) -> list[corpus.Text]:
     return texts
 
 
-def other_seeds(router: Router, texts: Sequence[corpus.Text], count: int) -> list[Router]:
+def other_seeds(router: Router, texts: Sequence[collection.Text], count: int) -> list[Router]:
     """The same router trained with other seeds."""
     routing = config.Routing(**router.metadata["routing"])
     trained_on = [text.text for text in texts if text.split == "train"]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from er.corpus import jsonl
 from er.errors import ErError
-from er.routing import balance, cli, jsonl
+from er.routing import balance, cli
 from er.routing.router import Router, load, save
 
 

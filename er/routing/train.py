@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from er.compose import plan
 from er.config import Config
-from er.labels import flatten
-from er.routing import cached, cli, corpus, jsonl, pictures
+from er.corpus import collection, jsonl
+from er.results.labels import flatten
+from er.routing import cached, cli, pictures
 from er.routing.evaluate import report, shuffled
 from er.routing.measures import Evaluation, evaluate
 from er.routing.router import load
-from er.sweep import plan
 from er.tracking import mlflow_store
 
 EXPERIMENT = "routers"
@@ -29,7 +30,7 @@ def main() -> None:
     [job] = plan(["deployment=d", *overrides_with_default(overrides)])
     cache_dir = Path(job.cache_dir)
     path = cached.router_for(job.routing, job.corpus, job.routing.clusters, job.seed, cache_dir)
-    texts = corpus.load(job.corpus, cache_dir)
+    texts = collection.load(job.corpus, cache_dir)
     held_out = shuffled(jsonl.Labelled(t.text, t.topic) for t in texts if t.split == "test")
     asked = [prompt.text for prompt in held_out]
     router = load(path)

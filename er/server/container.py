@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from er import readiness
 from er.config import Deployment, Server
 from er.config.trtllm import ContainerEngine, LlmapiEngine, TrtllmEngine
-from er.container import with_links
-from er.process import Child, running
-from er.results import Endpoint, ServedModel
+from er.process import readiness
+from er.process.container import with_links
+from er.process.group import Child, running
+from er.results.request import Endpoint, ServedModel
 from er.server import llmapi_repository, trtllm_launch, trtllm_repository
 from er.server.embedded import prove
 from er.server.ports import reserved

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from er import readiness
 from er.config import Server
 from er.errors import ErError
-from er.process import running
-from er.results import Endpoint, ServedModel
+from er.process import readiness
+from er.process.group import running
+from er.results.request import Endpoint, ServedModel
 from er.server import model_repository
 from er.server.ports import Ports, reserved
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from er.config import Config
 from er.config.trtllm import ContainerEngine
-from er.results import Endpoint, ServedModel
+from er.results.request import Endpoint, ServedModel
 from er.server import container, embedded, ports
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from er.results import ServedModel
+from er.results.request import ServedModel
 
 # Name, type, shape without the batch dimension, optional.
 INPUTS = (

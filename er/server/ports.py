@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from er.config import Server
 from er.errors import ErError
-from er.results import Endpoint
+from er.results.request import Endpoint
 
 HOST = "127.0.0.1"
 

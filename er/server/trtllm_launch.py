@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from er import container
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
+from er.process import container
 from er.server.ports import Ports
 
 UNHEARD = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]

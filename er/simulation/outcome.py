@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from er.points import MISSING, Point, Summary, summarise
+from er.results.point import MISSING, Point, Summary, summarise
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
 from er.simulation.tables import Pause, Prompts, Segment, Sent, Tables, Times

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from er.results import Prompt
+from er.results.request import Prompt
 
 Ints = NDArray[np.int64]
 

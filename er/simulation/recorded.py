@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from er.config import Hardware, Model, Precision
 from er.errors import ErError
-from er.run_dir import RunDir
+from er.results.run_dir import RunDir
 from er.simulation.deployment import Delays, VirtualDeployment, delays_of
 from er.simulation.spec import EngineSpec
 

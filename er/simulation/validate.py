@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from er.compose import plan
 from er.errors import ErError
 from er.simulation.as_published import Study, simulated_offline, simulated_serving
 from er.simulation.published import (
@@ -23,7 +24,6 @@ from er.simulation.published import (
     serving,
 )
 from er.simulation.spec import spec_of
-from er.sweep import plan
 
 QUANTITIES = {"ttft_ms": "TTFT", "itl_ms": "ITL", "tokens_per_s": "tokens/s"}
 OF_THE_STUDY = ["deployment=b,e", "hardware=h100_sxm,h200_sxm,a100_sxm", "engine=simulated"]

@@ -17,9 +17,9 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from er.errors import ErError
-from er.labels import flatten
-from er.points import Point
-from er.run_dir import RunDir
+from er.results.labels import flatten
+from er.results.point import Point
+from er.results.run_dir import RunDir
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 PARAM_LENGTH = 500

@@ -10,8 +10,8 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
 from er.errors import ErError
-from er.points import Point
-from er.run_dir import point_of
+from er.results.point import Point
+from er.results.run_dir import point_of
 from er.tracking.mlflow_store import open_store
 
 
@@ -33,7 +33,7 @@ class PublishedRun:
     files: Path  # its artifacts
 
     def requests(self, *columns: str) -> pd.DataFrame:
-        """These columns of the requests of every point, warm-up included; see er.run_dir.frame."""
+        """These columns of the requests of every point, warm-up included; see run_dir.frame."""
         files = sorted((self.files / "requests").glob("*.parquet"))
         parts = [pd.read_parquet(file, columns=list(columns)) for file in files]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -59,8 +59,8 @@ def newest_sweep(uri: str, experiment: str) -> list[PublishedRun]:
     Raises ErError when there is none.
     """
     found = finished(uri, experiment)
-    sweep = found[0].data.tags["er.sweep"]
-    return [_read(run) for run in reversed(found) if run.data.tags["er.sweep"] == sweep]
+    sweep = found[0].data.tags["er.compose"]
+    return [_read(run) for run in reversed(found) if run.data.tags["er.compose"] == sweep]
 
 
 def finished(uri: str, experiment: str) -> list[Run]:

@@ -4,24 +4,24 @@ import re
 
 import pytest
 
-from er import options, sweep
+from er import compose, options
 from er.errors import ConfigError
-from er.run_key import study_key
+from er.results.keys import study_key
 
-DEPLOYMENTS = sorted(path.stem for path in (sweep.CONF / "deployment").glob("*.yaml"))
-EXPERIMENTS = sorted(path.stem for path in (sweep.CONF / "experiment").glob("*.yaml"))
+DEPLOYMENTS = sorted(path.stem for path in (compose.CONF / "deployment").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (compose.CONF / "experiment").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes(experiment: str) -> None:
-    jobs = sweep.plan([f"+experiment={experiment}"])
+    jobs = compose.plan([f"+experiment={experiment}"])
     assert jobs
     assert {job.experiment for job in jobs} == {experiment}
 
 
 @pytest.mark.parametrize("deployment", [d for d in DEPLOYMENTS if len(d) == 1])
 def test_every_row_of_table_1_composes_with_every_part_labelled(deployment: str) -> None:
-    [config] = sweep.plan([f"deployment={deployment}"])
+    [config] = compose.plan([f"deployment={deployment}"])
     assert config.deployment.id == deployment
     assert set(config.deployment.labels) == {"model", "precision", "tp", "experts"}
     assert set(config.deployment.labels.values()) <= {"paper", "inferred", "unknown"}
@@ -35,35 +35,35 @@ NEEDED = {  # what an option cannot do without
 
 @pytest.mark.parametrize("group", ["load", "workload", "hardware", "corpus", "routing", "gateway"])
 def test_every_option_of_a_group_composes(group: str) -> None:
-    options = sorted(path.stem for path in (sweep.CONF / group).glob("*.yaml"))
+    options = sorted(path.stem for path in (compose.CONF / group).glob("*.yaml"))
     assert options
     for option in options:
         chosen = f"{group}={option}"
-        sweep.plan([chosen, *NEEDED.get(chosen, [])])
+        compose.plan([chosen, *NEEDED.get(chosen, [])])
 
 
 def test_fig4_sweeps_the_five_deployments() -> None:
-    jobs = sweep.plan(["+experiment=fig4"])
+    jobs = compose.plan(["+experiment=fig4"])
     assert [job.deployment.id for job in jobs] == list("abcde")
     assert [job.deployment.gpus for job in jobs] == [4, 4, 8, 8, 8]
 
 
 def test_the_deployments_of_a_sweep_are_comparable() -> None:
-    assert len({study_key(job) for job in sweep.plan(["+experiment=fig4"])}) == 1
-    assert len({study_key(job) for job in sweep.plan(["+experiment=fig4", "clock=virtual"])}) == 1
+    assert len({study_key(job) for job in compose.plan(["+experiment=fig4"])}) == 1
+    assert len({study_key(job) for job in compose.plan(["+experiment=fig4", "clock=virtual"])}) == 1
 
 
 def test_single_values_override() -> None:
     overrides = ["deployment=e", "load.concurrency=[1,8]", "load.requests_per_user=3"]
-    [config] = sweep.plan(["+experiment=fig4", *overrides])
+    [config] = compose.plan(["+experiment=fig4", *overrides])
     assert config.deployment.id == "e"
     assert config.load.concurrency == [1, 8]
     assert config.load.requests_per_user == 3
 
 
 def test_multirun_over_chosen_deployments() -> None:
-    overrides, multirun = sweep.overrides_of(["-m", "deployment=a,e"])
-    assert [job.deployment.id for job in sweep.plan(overrides, multirun)] == ["a", "e"]
+    overrides, multirun = compose.overrides_of(["-m", "deployment=a,e"])
+    assert [job.deployment.id for job in compose.plan(overrides, multirun)] == ["a", "e"]
 
 
 @pytest.mark.parametrize(
@@ -137,18 +137,18 @@ def test_multirun_over_chosen_deployments() -> None:
 )
 def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as refused:
-        sweep.plan(overrides)
+        compose.plan(overrides)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("argument", ["--foo", "-x", "--config-name=other"])
 def test_an_option_that_is_not_known_is_refused(argument: str) -> None:
     with pytest.raises(ConfigError, match=f"^{argument} is not known"):
-        sweep.overrides_of(["deployment=a", argument])
+        compose.overrides_of(["deployment=a", argument])
 
 
 def test_help_names_every_option_with_what_it_is() -> None:
-    told = options.help_text(sweep.CONF)
+    told = options.help_text(compose.CONF)
     for deployment in DEPLOYMENTS:
         assert re.search(rf"^  [* ] {deployment} +\w", told, re.M), deployment
     assert re.search(r"^  \* simulated +\w", told, re.M)
@@ -156,10 +156,10 @@ def test_help_names_every_option_with_what_it_is() -> None:
 
 
 def test_every_option_says_what_it_is() -> None:
-    for path in sweep.CONF.glob("*/*.yaml"):
+    for path in compose.CONF.glob("*/*.yaml"):
         assert options.first_sentence(path.read_text()), path
 
 
 def test_a_bad_value_late_in_a_sweep_is_found_before_the_first_job() -> None:
     with pytest.raises(ConfigError, match="tp is 3"):
-        sweep.plan(["deployment.tp=4,3"], multirun=True)
+        compose.plan(["deployment.tp=4,3"], multirun=True)

@@ -4,13 +4,13 @@ import io
 
 from rich.console import Console
 
-from er import sweep
+from er import compose
 from er.table1 import table
 
 
 def test_every_cell_has_its_label() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table([sweep.plan([f"deployment={row}"])[0] for row in "cd"]))
+    console.print(table([compose.plan([f"deployment={row}"])[0] for row in "cd"]))
     c, d = [line for line in console.export_text().splitlines() if "llama3" in line]
     assert "fp16 [unknown]" in c
     assert "8 [inferred]" in c

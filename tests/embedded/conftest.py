@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from er.results import Endpoint
+from er.results.request import Endpoint
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from er.config import Server
-from er.results import ServedModel
+from er.results.request import ServedModel
 from er.server.embedded import serve
 
 MODEL = ServedModel("expert_0", "echo_model", 8, {"gap_s": "0.01", "crash": "no"})

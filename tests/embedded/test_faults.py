@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from er import run, story, sweep
+from er import compose, run
+from er.corpus import collection
 from er.errors import ConfigError, ErError
-from er.routing import corpus
+from er.study import job
 
 ROOT = Path(__file__).parent.parent.parent
 FIG4_A = ["+experiment=fig4", "deployment=a"]
@@ -85,13 +86,13 @@ def test_a_busy_port_is_named_before_anything_starts(
 
 
 def test_a_corrupted_corpus_cache_is_named(tmp_path: Path, cache_dir: Path) -> None:
-    [config] = sweep.plan([*FIG4_A, f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"])
-    corpus.load(config.corpus, cache_dir)  # made at most once for all tests
-    damaged = corpus.cache_path(config.corpus, tmp_path / "cache")
+    [config] = compose.plan([*FIG4_A, f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"])
+    collection.load(config.corpus, cache_dir)  # made at most once for all tests
+    damaged = collection.cache_path(config.corpus, tmp_path / "cache")
     damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(corpus.cache_path(config.corpus, cache_dir).read_bytes()[:1000])
+    damaged.write_bytes(collection.cache_path(config.corpus, cache_dir).read_bytes()[:1000])
     with pytest.raises(ErError, match=damaged.name):
-        story.check([config])
+        job.check([config])
 
 
 def test_hydra_shows_the_configuration_without_running_it(

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 
 from er import config
+from er.compose import plan
 from er.engine.kinds import models
 from er.gateway.serve import serve as serve_gateway
 from er.routing import clusters
 from er.routing.router import load, save
 from er.server.embedded import serve as serve_triton
-from er.sweep import plan
 
 pytestmark = pytest.mark.embedded
 

@@ -8,7 +8,7 @@ import pytest
 from er.config import Load, LoadClient, Server
 from er.load import proof, server_side
 from er.load.users import PointLoad, run_point
-from er.results import Endpoint, Prompt, ServedModel
+from er.results.request import Endpoint, Prompt, ServedModel
 from er.server import embedded
 
 pytestmark = pytest.mark.embedded

@@ -10,7 +10,7 @@ import pytest
 from er.config import LoadClient
 from er.engine import smollm2
 from er.load.users import run_point
-from er.results import Endpoint, Prompt
+from er.results.request import Endpoint, Prompt
 from tests.unit.load.fakes import load
 
 SERVER = """

@@ -20,7 +20,7 @@ from tritonclient.grpc import InferenceServerClient
 
 from er.config import Server
 from er.errors import ErError
-from er.results import Endpoint, ServedModel
+from er.results.request import Endpoint, ServedModel
 from er.server import embedded
 from er.server.ports import reserved
 

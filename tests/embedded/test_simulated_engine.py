@@ -7,9 +7,9 @@ import time
 import aiohttp
 import pytest
 
+from er.compose import plan
 from er.engine.kinds import models
 from er.server.embedded import serve
-from er.sweep import plan
 
 pytestmark = pytest.mark.embedded
 PROMPT = "word " * 200

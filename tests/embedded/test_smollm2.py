@@ -14,7 +14,7 @@ import pytest
 
 from er.config import Server
 from er.engine import smollm2
-from er.results import Endpoint, ServedModel
+from er.results.request import Endpoint, ServedModel
 from er.server import embedded
 
 pytestmark = pytest.mark.embedded

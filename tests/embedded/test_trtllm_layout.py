@@ -14,12 +14,12 @@ import pytest
 from nodes import own_container
 from processes import processes_naming
 
+from er.compose import plan
 from er.config import Config
 from er.engine.names import model_names
 from er.errors import ErError
-from er.results import Endpoint, ServedModel
+from er.results.request import Endpoint, ServedModel
 from er.server.kinds import serve as serve_models
-from er.sweep import plan
 
 pytestmark = pytest.mark.embedded
 

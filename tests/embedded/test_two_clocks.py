@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from er.compose import plan
+from er.corpus.tokenizer import llama3
 from er.engine.kinds import models
 from er.load import users
-from er.predicted import Study
-from er.results import Prompt
-from er.run_dir import frame
+from er.results.request import Prompt
+from er.results.run_dir import frame
 from er.server.embedded import serve
-from er.sweep import plan
-from er.tokenizer import llama3
+from er.study.predicted import Study
 
 pytestmark = pytest.mark.embedded
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from er import build, container
+from er import build
+from er.compose import plan
 from er.config import Config
 from er.config.trtllm import Container, ContainerEngine, Runtime
 from er.engine.names import model_names
+from er.process import container
 from er.server import trtllm_launch
 from er.server.ports import Ports
-from er.sweep import plan
 
 FILES = Path(__file__).parent / "launch"
 RUNTIMES = ("apptainer", "pyxis", "bare")

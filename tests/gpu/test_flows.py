@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from er import build
+from er.compose import plan
 from er.engine import kinds
 from er.load.users import run_point
-from er.results import Prompt
+from er.results.request import Prompt
 from er.server import kinds as servers
-from er.sweep import plan
 
 pytestmark = pytest.mark.gpu
 

@@ -5,18 +5,22 @@ from pathlib import Path
 
 import pytest
 from example_requests import answered
+from tiny_corpus import corpus, package
 
-from er import run_dir, sweep
+from er import compose
 from er.config import Config
-from er.points import measure
-from er.run_dir import RunDir
-from er.run_key import run_key, study_key
+from er.results import run_dir
+from er.results.keys import run_key, study_key
+from er.results.point import measure
+from er.results.run_dir import RunDir
+
+__all__ = ["corpus", "package"]
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Deployment A, with runs under the test's own folder."""
-    return sweep.plan(["+experiment=fig4", "deployment=a", f"runs_dir={tmp_path / 'runs'}"])[0]
+    return compose.plan(["+experiment=fig4", "deployment=a", f"runs_dir={tmp_path / 'runs'}"])[0]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Requests made up for tests."""
 
-from er.results import Request
+from er.results.request import Request
 
 
 def answered(index: int, concurrency: int, ttft_s: float = 0.1, **changes: object) -> Request:

@@ -15,12 +15,12 @@ import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
-from er import measured, predicted, sending
 from er.config import Config
-from er.measured import Serving
-from er.progress import Progress
-from er.results import Prompt
-from er.story import Sweep
+from er.results.request import Prompt
+from er.study import inputs, measured, predicted
+from er.study.job import Sweep
+from er.study.measured import Serving
+from er.study.progress import Progress
 from er.tracking.query import newest_study
 from paper_figures import fig4
 from tests.unit.load import fakes
@@ -62,7 +62,7 @@ def published(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     prompts = [Prompt("go on", "t", 8, 20)] * 20
     stopping = [*prompts[:10], Prompt("stop", "t", 8, 20), *prompts[10:]]
     ladder = {UNDISTURBED: prompts, STOPPED: stopping}
-    monkeypatch.setattr(sending, "ladder_of", lambda _: ladder)
+    monkeypatch.setattr(inputs, "ladder_of", lambda _: ladder)
     config.load.concurrency = list(ladder)
     config.load.requests_per_user, config.load.requests_at_least = 6, 1
     config.load.max_loop_lag_s = 0.1  # far above what a busy machine does to the other point

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from er.compose import plan
 from er.config import Engine
 from er.engine.kinds import models
 from er.errors import ConfigError
 from er.simulation.spec import from_json, spec_of
-from er.sweep import plan
 
 
 def config(*overrides):

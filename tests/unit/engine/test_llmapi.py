@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from er import build as cli
+from er.compose import plan
 from er.engine import kinds, llmapi, llmapi_arguments
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
-from er.sweep import plan
 
 VERSION = "1.2.1"
 SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "parameters": 1000}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from er.compose import plan
 from er.config.trtllm import ContainerEngine
 from er.engine.node import container_digest
 from er.errors import ErError
-from er.sweep import plan
 
 
 def engine(*overrides: str) -> ContainerEngine:

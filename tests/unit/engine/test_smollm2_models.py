@@ -7,11 +7,11 @@ from zipfile import ZipFile
 
 import pytest
 
+from er.compose import plan
 from er.config import Config
+from er.corpus.packaged import Package, digest
 from er.engine import smollm2
 from er.errors import ErError
-from er.packaged import Package, digest
-from er.sweep import plan
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from er import build as cli
+from er.compose import plan
 from er.engine import kinds, trtllm_build
 from er.engine.trtllm import request_of
 from er.errors import ErError
-from er.sweep import plan
 
 FAKE = Path(__file__).parent / "fake_trtllm.py"
 SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "parameters": 1000}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from er.compose import plan
 from er.config import Config
 from er.engine import trtllm_commands, trtllm_options
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ConfigError
-from er.sweep import plan
 
 VERSION = "0.19.0"
 

@@ -16,7 +16,7 @@ import pytest
 from er import config
 from er.errors import ErError
 from er.gateway.serve import serve
-from er.results import Endpoint
+from er.results.request import Endpoint
 from er.routing.router import Router, save
 from tests.unit.gateway.conftest import HOST, event
 

@@ -7,8 +7,8 @@ import pytest
 import tiktoken
 
 from er.config import LoadClient
+from er.corpus.tokenizer import LLAMA3_SPLIT
 from er.load import prompts
-from er.tokenizer import LLAMA3_SPLIT
 from tests.unit.load import fakes
 from tests.unit.load.fakes import Serve, in_thread
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from er.config import Load
 from er.load.users import run_point
-from er.results import Endpoint, Prompt, Request
+from er.results.request import Endpoint, Prompt, Request
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"

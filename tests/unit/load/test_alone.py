@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 import tiktoken
 
+from er.corpus import collection
+from er.corpus.collection import Text
 from er.errors import ConfigError, ErError
 from er.load import __main__ as cli
 from er.load import alone, prompts
-from er.results import Endpoint
-from er.routing import corpus
-from er.routing.corpus import Text
-from er.run_dir import RequestLog, RunDir
+from er.results.request import Endpoint
+from er.results.run_dir import RequestLog, RunDir
 from er.tracking import mlflow_store
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, stream
 
@@ -36,7 +36,7 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setitem(prompts.TOKENIZERS, "llama3", lambda _: encoding)
     texts = [Text("One fine day. " * 99, "tales", "train")]
-    monkeypatch.setattr(corpus, "load", lambda *_: texts)
+    monkeypatch.setattr(collection, "load", lambda *_: texts)
 
 
 def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[RunDir, list[str]]:

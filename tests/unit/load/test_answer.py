@@ -6,7 +6,7 @@ import pytest
 
 from er.load import answer
 from er.load.answer import BadAnswerError
-from er.results import Endpoint, Request
+from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import prompt
 
 

@@ -12,7 +12,7 @@ import pytest
 from er.config import LoadClient
 from er.errors import ErError
 from er.load.users import run_point
-from er.results import Endpoint, Request
+from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import (
     HEAD,
     LAST_CHUNK,

@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from er.config import LoadClient
 from er.load.users import run_point
-from er.results import Endpoint
-from er.run_dir import RunDir
+from er.results.request import Endpoint
+from er.results.run_dir import RunDir
 from tests.unit.load.fakes import load, prompt
 
 url, client, folder = sys.argv[1:]

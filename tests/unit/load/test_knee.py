@@ -3,8 +3,8 @@
 import pytest
 
 from er.load.knee import described, walk
-from er.points import Point, measure
-from er.results import Request
+from er.results.point import Point, measure
+from er.results.request import Request
 from tests.unit.load.fakes import load
 
 LADDER = [1, 2, 4, 8, 16, 32, 64]

@@ -9,7 +9,7 @@ import pytest
 from er.config import Arrivals, LoadClient
 from er.load.proof import doubts, in_flight_share, lag_s, prove
 from er.load.users import PointLoad
-from er.results import Request
+from er.results.request import Request
 from tests.unit.load.fakes import load
 
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from er.config import LoadClient
 from er.load.users import run_point
-from er.results import Endpoint
+from er.results.request import Endpoint
 from tests.unit.load.fakes import load, prompt
 
 

@@ -20,7 +20,7 @@ from er.errors import ConfigError
 from er.load import __main__ as cli
 from er.load.proof import prove
 from er.load.users import run_point
-from er.results import Endpoint, Request
+from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import closed_port, load, prompt
 
 INPUTS = [("text_input", "BYTES", [-1, 1]), ("max_tokens", "INT32", [-1, 1])]

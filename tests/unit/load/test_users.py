@@ -12,7 +12,7 @@ from er.config import Arrivals
 from er.errors import ErError
 from er.load.arrivals import requests_of
 from er.load.users import run_point
-from er.results import Endpoint, Request
+from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, load, one, prompt, stream
 
 Asked = dict[str, Any]

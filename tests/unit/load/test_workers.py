@@ -9,7 +9,7 @@ import pytest
 from er.config import LoadClient
 from er.errors import ErError
 from er.load.users import run_point
-from er.results import Request
+from er.results.request import Request
 from tests.unit.load.fakes import Serve, load, prompt, stream
 
 

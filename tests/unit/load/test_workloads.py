@@ -20,7 +20,7 @@ from er.config import (
 )
 from er.errors import ErError
 from er.load import prompts
-from er.results import Prompt
+from er.results.request import Prompt
 from tests.unit.load.test_prompts import TEXTS
 
 pytestmark = pytest.mark.usefixtures("small_tokenizer")

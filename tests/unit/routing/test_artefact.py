@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_corpus import WORDS, sentence
 
 from er.errors import ErError
 from er.routing.router import Router, load, save
-from tests.unit.routing.conftest import WORDS, sentence
 
 
 @pytest.fixture

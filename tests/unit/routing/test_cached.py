@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from er import config
+from er.corpus import collection as corpora
 from er.errors import ConfigError, ErError
 from er.routing import clusters
-from er.routing import corpus as corpora
 from er.routing.cached import router_for
 from er.routing.router import load
 from tests.unit.routing.conftest import CBTM

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 from sklearn.preprocessing import normalize
+from tiny_corpus import WORDS, sentence
 
 from er.routing import kernel
 from er.routing.router import Router, save
-from tests.unit.routing.conftest import WORDS, sentence
 
 ODD = [
     "",

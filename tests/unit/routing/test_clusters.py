@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_corpus import WORDS, sentence
 
 from er.errors import ErError
 from er.routing import clusters
-from tests.unit.routing.conftest import BALANCED, CBTM, WORDS, sentence
+from tests.unit.routing.conftest import BALANCED, CBTM
 
 UNEVEN = [sentence("law", n) for n in range(60)] + [sentence("space", n) for n in range(12)]
 

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_corpus import WORDS, sentence
 
+from er.compose import plan
 from er.routing.cached import router_for
 from er.routing.router import Router, load, save
-from er.sweep import plan
-from tests.unit.routing.conftest import WORDS, sentence
 
 
 def run(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: object) -> None:

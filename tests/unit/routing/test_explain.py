@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_corpus import WORDS, sentence
 
 from er.routing.explain import explain, term_scores
 from er.routing.router import Router
-from tests.unit.routing.conftest import WORDS, sentence
 
 TERMS = " ".join(WORDS.values()).split()
 

@@ -1,11 +1,12 @@
 """Measures of a router."""
 
 import pytest
+from tiny_corpus import WORDS, sentence
 
 from er.routing import clusters
 from er.routing.measures import evaluate
 from er.routing.router import Router
-from tests.unit.routing.conftest import CBTM, WORDS, sentence
+from tests.unit.routing.conftest import CBTM
 
 TEXTS = [sentence(topic, 500 + n) for n in range(40) for topic in WORDS]
 LABELS = [topic for _ in range(40) for topic in WORDS]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_corpus import WORDS, sentence
 
 from er.errors import ErError
 from er.routing.recalibrate import peak, recalibrate
 from er.routing.router import Router
-from tests.unit.routing.conftest import WORDS, sentence
 
 SHIFTED = [sentence("law", n) for n in range(200, 260)] + [sentence("space", 3)]
 

@@ -7,10 +7,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from er.compose import plan
 from er.config.trtllm import LlmapiEngine
 from er.engine import llmapi
 from er.server import llmapi_repository
-from er.sweep import plan
 
 DEPLOYMENTS = {"a": "llmapi_fp8", "b": "llmapi", "c": "llmapi", "d": "llmapi_fp8", "e": "llmapi"}
 

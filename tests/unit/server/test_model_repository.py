@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from er.results import ServedModel
+from er.results.request import ServedModel
 from er.server import model_repository
 
 MODEL = ServedModel("expert_0", "json.decoder", 7, {"table": 'a "quoted" \\ value', "tp": "4"})

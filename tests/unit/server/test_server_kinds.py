@@ -2,10 +2,10 @@
 
 import pytest
 
+from er.compose import plan
 from er.config import Config
 from er.errors import ConfigError
 from er.server import kinds
-from er.sweep import plan
 
 
 def config(*overrides: str) -> Config:

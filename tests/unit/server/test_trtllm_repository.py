@@ -6,10 +6,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
+from er.compose import plan
 from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 from er.server import trtllm_repository
-from er.sweep import plan
 
 PYTHON = ("preprocessing", "postprocessing", "tensorrt_llm_bls")
 DECOUPLED = ("tensorrt_llm", "tensorrt_llm_bls")

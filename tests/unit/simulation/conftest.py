@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from er.compose import plan
 from er.config import Precision, SimulatedEngine
 from er.simulation.spec import EngineSpec, spec_of
-from er.sweep import plan
 
 RAW = SimulatedEngine("simulated", 256, 8192, 4096, 64, 0.9, 3_000_000_000, 1.0, 0.0)
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from er import predicted, run_dir
-from er.results import Prompt
+from er.compose import plan
+from er.results import run_dir
+from er.results.request import Prompt
 from er.simulation import calibrate
 from er.simulation.recorded import recorded_points, spread
 from er.simulation.validate import published_study
-from er.sweep import plan
+from er.study import predicted
 
 TRUE = {"step_time_scale": 1.5, "host_overhead_s": 0.0012}
 

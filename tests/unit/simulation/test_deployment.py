@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from er.compose import plan
 from er.errors import ConfigError
-from er.points import Summary
+from er.results.point import Summary
 from er.simulation.batching import RequestError
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import weighted_summary
 from er.simulation.tables import Times
-from er.sweep import plan
 
 DELAYS = Delays(gateway_s=0.002, request_s=0.0005, reply_s=0.0003)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from er.results import Prompt
+from er.results.request import Prompt
 from er.simulation.batching import Batch, Limits
 from er.simulation.cost import StepCost
 from er.simulation.prefixes import Prefixes, groups_of

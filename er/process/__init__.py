@@ -1,0 +1,1 @@
+"""Processes: started, watched and stopped, with all that they started."""

@@ -1,0 +1,104 @@
+"""Start, watch and stop a process group that never outlives this process."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from er.errors import ErError
+from er.process import guard
+
+KILL_ALLOWANCE_S = 10.0
+SHOWN_LINES = 5
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running command and the file its output goes to."""
+
+    name: str
+    pid: int  # also the id of its process group and session
+    log_path: Path
+    guard: "subprocess.Popen[bytes]"
+
+    def poll(self) -> int | None:
+        """Exit status (128 + N after signal N) once nothing of its group is left, else None."""
+        return self.guard.poll()
+
+    def last_words(self) -> str:
+        """The last lines of the log, joined: those that speak of errors, if any do."""
+        return last_words(self.log_path)
+
+    def require_alive(self) -> None:
+        """Raise ErError with the log's last lines when the command has ended."""
+        status = self.poll()
+        if status is not None:
+            raise ErError(
+                f"{self.name} stopped by itself with exit status {status}: {self.last_words()} "
+                f"(log: {self.log_path})"
+            )
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    log_path: Path,
+    *,
+    name: str,
+    env: Mapping[str, str] | None = None,
+    stop_timeout_s: float,
+    shm_prefix: str = "",
+) -> Iterator[Child]:
+    """Run `command` in a session of its own; its output is appended to `log_path`.
+
+    When the block ends, and also when this process is killed, the whole group gets SIGTERM, then
+    SIGKILL after `stop_timeout_s`, and files of /dev/shm that begin with `shm_prefix` are removed.
+    Raises ErError when the command cannot be started.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__, str(stop_timeout_s), shm_prefix, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=env,
+            start_new_session=True,
+        )
+    assert keeper.stdin is not None
+    assert keeper.stdout is not None
+    pid = b""
+    try:
+        with keeper.stdout:
+            pid = keeper.stdout.readline()
+        if not pid:
+            raise ErError(f"{name} was not started: {last_words(log_path)} (log: {log_path})")
+        yield Child(name, int(pid), log_path, keeper)
+    finally:
+        keeper.stdin.close()
+        stop(keeper, stop_timeout_s)
+        if keeper.returncode < 0 and pid:  # the guard itself was killed: do its work
+            guard.signal_group(int(pid), signal.SIGKILL)
+            guard.remove_shared_memory(shm_prefix)
+
+
+def stop(keeper: "subprocess.Popen[bytes]", stop_timeout_s: float) -> None:
+    """Wait until the guard has stopped its group."""
+    try:
+        keeper.wait(stop_timeout_s + KILL_ALLOWANCE_S)
+    except subprocess.TimeoutExpired:
+        keeper.kill()
+        keeper.wait()
+
+
+def last_words(path: Path) -> str:
+    """The last lines of a log on one line: those that speak of errors, else the last ones."""
+    with path.open(errors="replace") as file:
+        lines = deque((line.strip() for line in file if line.strip()), maxlen=200)
+    errors = [line for line in lines if re.search("error|fail|cannot", line, re.IGNORECASE)]
+    return " | ".join((errors or list(lines))[-SHOWN_LINES:]) or "it said nothing"

@@ -1,0 +1,197 @@
+"""From requests to a measured point, and whether that point may be believed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from er.config import Load
+from er.results.quantiles import BATCH, BATCHES_AT_LEAST, MISSING, Summary, summarise, transient
+from er.results.request import Request
+
+__all__ = ["MISSING", "Point", "Summary", "measure", "summarise"]
+
+
+Seconds = npt.NDArray[np.float64]
+IN_FLIGHT_BINS = 100
+
+
+@dataclass(frozen=True)
+class Point:
+    """One concurrency of one deployment. Warm-up requests are not in it; failed ones only count.
+
+    `tokens_per_s` and `requests_per_s` are taken from the first send to the last end. `goodput` is
+    the share of requests that kept both limits of the load, load.ttft_at_most_s and
+    load.tpot_at_most_s; failed ones have not (the attainment of DistServe, arXiv 2401.09670).
+    """
+
+    concurrency: int
+    requests: int
+    errors: int
+    invalid: list[str]  # reasons not to believe the point; empty when it is valid
+    duration_s: float
+    tokens_per_s: float
+    requests_per_s: float
+    input_tokens_mean: float
+    output_tokens_mean: float
+    ttft_s: Summary
+    tpot_s: Summary
+    itl_s: Summary
+    e2e_s: Summary
+    token_lateness_p50: float  # share of an engine step; NaN when the engine does not tell
+    experts: dict[str, int] = field(default_factory=dict)  # requests by expert
+    error_causes: dict[str, int] = field(default_factory=dict)
+    client: dict[str, float] = field(default_factory=dict)  # evidence on the load generator
+    ttft_intended_s: Summary = field(
+        default_factory=Summary
+    )  # TTFT from when requests should have been sent
+    goodput: float = MISSING
+    cut_requests: int = 0  # of a transient before the steady state, not part of the point
+    steady_since_s: float = MISSING  # the first send after it, on the clock of the requests
+    # Requests in flight, warm-up and transient too: the mean of each of 100 bins of equal length,
+    # from the first send to the last end.
+    in_flight: list[float] = field(default_factory=list)
+    in_flight_bin_s: float = MISSING
+
+
+def measure(
+    requests: Sequence[Request],
+    users: int,
+    load: Load,
+    doubts: Sequence[str] = (),
+    client: dict[str, float] | None = None,
+) -> Point:
+    """The point that `requests` make at `users` concurrent users.
+
+    `doubts` are reasons from elsewhere not to believe it, `client` the load generator's evidence.
+    """
+    counted = [request for request in requests if not request.warmup]
+    steady_since_s, unsteady = _steady_since_s(counted) if load.steady_state else (MISSING, [])
+    measured = [request for request in counted if not request.send_s < steady_since_s]
+    in_flight, bin_s = in_flight_of(np.array([(r.send_s, r.end_s) for r in requests]))
+    good = [request for request in measured if request.ok]
+    duration_s = _duration_s(good)
+    tokens = sum(request.output_tokens for request in good)
+    lateness = [late for request in good for late in request.token_lateness]
+    point = Point(
+        concurrency=users,
+        requests=len(measured),
+        errors=len(measured) - len(good),
+        invalid=[],
+        client=client or {},
+        duration_s=duration_s,
+        tokens_per_s=tokens / duration_s if good else 0.0,
+        requests_per_s=len(good) / duration_s if good else 0.0,
+        input_tokens_mean=_mean([request.input_tokens for request in good]),
+        output_tokens_mean=_mean([request.output_tokens for request in good]),
+        ttft_s=summarise([request.ttft_s for request in good]),
+        ttft_intended_s=summarise([request.ttft_intended_s for request in good]),
+        tpot_s=summarise([r.tpot_s for r in good if r.output_tokens > 1]),
+        itl_s=summarise([gap for r in good for gap in np.diff(r.token_times_s)], independent=False),
+        e2e_s=summarise([request.e2e_s for request in good]),
+        token_lateness_p50=float(np.median(lateness)) if lateness else MISSING,
+        experts=_counts([str(r.expert) for r in measured if r.expert >= 0]),
+        error_causes=_counts([r.error or "no tokens" for r in measured if not r.ok]),
+        goodput=_goodput(measured, load),
+        cut_requests=len(counted) - len(measured),
+        steady_since_s=steady_since_s,
+        in_flight=in_flight,
+        in_flight_bin_s=bin_s,
+    )
+    short = _short_answers(point, measured)
+    point.invalid.extend([*doubts_of(point, load), *short, *unsteady, *doubts])
+    return point
+
+
+def doubts_of(point: Point, load: Load) -> list[str]:
+    """Reasons not to believe a point, measured or predicted, that its own figures give."""
+    doubts = []
+    if point.errors:
+        causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
+        doubts.append(f"{point.errors} of {point.requests} requests failed ({causes})")
+    if point.requests + point.cut_requests < load.requests_at_least:
+        doubts.append(
+            f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}"
+        )
+    if point.token_lateness_p50 > load.max_token_lateness:
+        doubts.append(
+            f"the engine could not keep its clock: tokens late by {point.token_lateness_p50:.0%} "
+            f"of a step at the median (at most {load.max_token_lateness:.0%}): use fewer users"
+        )
+    return doubts
+
+
+def _short_answers(point: Point, measured: Sequence[Request]) -> list[str]:
+    short = sum(1 for r in measured if r.ok and r.output_tokens != r.max_tokens)
+    if short and point.token_lateness_p50 == point.token_lateness_p50:
+        return [f"{short} answers of a simulated engine have not the tokens asked for"]
+    return []
+
+
+def _steady_since_s(counted: Sequence[Request]) -> tuple[float, list[str]]:
+    """When the first request of the steady state was sent; NaN with a reason when there is none.
+
+    Both TTFT and TPOT must have become steady, in order of sending.
+    """
+    good = sorted((r for r in counted if r.ok), key=lambda request: request.send_s)
+    if len(good) < BATCH * BATCHES_AT_LEAST:
+        return MISSING, [
+            f"{len(good)} requests are too few to tell a steady state: measure "
+            f"{BATCH * BATCHES_AT_LEAST} or more, or set load.steady_state=false"
+        ]
+    ttft = transient([request.ttft_s for request in good])
+    several = [request for request in good if request.output_tokens > 1]
+    tpot = transient([r.tpot_s for r in several]) if len(several) == len(good) else 0
+    if ttft is None or tpot is None:
+        name = "TTFT" if ttft is None else "TPOT"
+        return MISSING, [
+            f"no steady state: {name} still drifts in the second half of the requests: "
+            "measure longer (load.duration_s or load.requests_per_user)"
+        ]
+    return good[max(ttft, tpot)].send_s, []
+
+
+def _goodput(measured: Sequence[Request], load: Load) -> float:
+    kept = sum(
+        request.ok
+        and not request.ttft_s > load.ttft_at_most_s
+        and not request.tpot_s > load.tpot_at_most_s
+        for request in measured
+    )
+    return kept / len(measured) if measured else MISSING
+
+
+def in_flight_of(spans_s: Seconds) -> tuple[list[float], float]:
+    """The mean number of requests in flight in each bin, and a bin's length in seconds.
+
+    `spans_s` is (requests, 2): when each was sent and ended.
+    """
+    if not len(spans_s) or spans_s.min() == spans_s.max():
+        return [], MISSING
+    spans = spans_s - spans_s.min()
+    edges_s, bin_s = np.linspace(0, spans.max(), IN_FLIGHT_BINS + 1, retstep=True)
+    at_work_s = _since(spans[:, 0], edges_s) - _since(spans[:, 1], edges_s)
+    return np.round(np.diff(at_work_s) / bin_s, 3).tolist(), float(bin_s)
+
+
+def _since(times_s: Seconds, edges_s: Seconds) -> Seconds:
+    """At each edge: the time that has passed since every one of `times_s` before it, summed."""
+    ordered = np.sort(times_s)
+    before = np.searchsorted(ordered, edges_s)
+    passed_s: Seconds = edges_s * before - np.concatenate([[0.0], np.cumsum(ordered)])[before]
+    return passed_s
+
+
+def _duration_s(good: Sequence[Request]) -> float:
+    if not good:
+        return 0.0
+    return max(r.end_s for r in good) - min(r.send_s for r in good)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else MISSING
+
+
+def _counts(names: Sequence[str]) -> dict[str, int]:
+    return {name: names.count(name) for name in sorted(set(names))}

@@ -1,0 +1,64 @@
+"""What a run was made with: code, packages, host and command."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = (
+    "er",
+    "aiohttp",
+    "hydra-core",
+    "mlflow",
+    "numpy",
+    "nvidia-pytriton",
+    "omegaconf",
+    "pyarrow",
+    "scikit-learn",
+    "tiktoken",
+    "tritonclient",
+    "uvloop",
+)
+
+
+def collect() -> dict[str, Any]:
+    """Facts of this process and host, as plain values; empty where a host does not tell."""
+    return {
+        "command": sys.argv,
+        "git_commit": _said("git", "-C", str(ROOT), "rev-parse", "HEAD"),
+        "git_dirty": bool(_said("git", "-C", str(ROOT), "status", "--porcelain")),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "host": platform.node(),
+        "system": platform.platform(),
+        "cpu": _cpu(),
+        "cpu_count": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": _said(
+            "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"
+        ).splitlines(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _said(program: str, *arguments: str) -> str:
+    """What a command prints; empty when it is missing or fails."""
+    if not shutil.which(program):
+        return ""
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,198 @@
+"""The ladder on a virtual clock: the same prompts, router, load and engine, and nothing started."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from er.config import Arrivals, Config, Load, Policy
+from er.load import arrivals, knee
+from er.results.point import Point, doubts_of, in_flight_of, measure
+from er.results.request import Prompt, Request
+from er.results.run_dir import RunDir
+from er.routing import policies, router
+from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
+from er.simulation.outcome import Outcome
+from er.simulation.prefixes import groups_of
+from er.simulation.tables import LEAST_LOADED
+from er.simulation.users import NO_FLAGS
+from er.study import inputs
+from er.study.progress import Progress
+
+Experts = NDArray[np.int64]
+Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in order of sending
+
+
+def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
+    """Predict every point, with a record of each request as if it had been measured.
+
+    Raises ConfigError when the deployment does not fit or no step times are known for it.
+    """
+    progress.say("preparing prompts")
+    ladder = inputs.ladder_of(config)
+    study = Study(config)
+
+    def predict_point(users: int) -> Point:
+        played = study.play(ladder[users], users, record=True)
+        run.keep_table(users, played.requests())
+        point = played.point()
+        run.add_point(point)
+        progress.point_done(point)
+        return point
+
+    found = knee.walk(config.load, predict_point)
+    if found:
+        run.write("knee.json", asdict(found))
+
+
+def points(config: Config, ladder: inputs.Ladder) -> list[Point]:
+    """Statistics of the predicted points alone."""
+    study = Study(config)
+    return [study.play(prompts, users).point() for users, prompts in ladder.items()]
+
+
+@dataclass(frozen=True)
+class Played:
+    """One point on a virtual clock."""
+
+    outcome: Outcome
+    users: int
+    topics: list[str]  # of the prompts that were sent, warm-up first
+    load: Load
+    routed: bool
+
+    def point(self) -> Point:
+        """Exact statistics, with the reasons not to believe them that a measured point has."""
+        load, outcome = self.load, self.outcome
+        if load.steady_state:  # what is cut off is known only when all requests are written out
+            return measure(list(map(as_request, self.requests().to_pylist())), self.users, load)
+        point = outcome.point(self.users, self.routed)
+        in_flight, bin_s = in_flight_of(outcome.spans_s())
+        return replace(
+            point,
+            invalid=doubts_of(point, load),
+            goodput=outcome.goodput(load.ttft_at_most_s, load.tpot_at_most_s),
+            in_flight=in_flight,
+            in_flight_bin_s=bin_s,
+        )
+
+    def requests(self) -> pa.Table:
+        """A row for each request, as `run_dir.frame` has it. Needs a recorded point."""
+        return self.outcome.requests(self.users, self.routed, self.topics)
+
+
+class Study:
+    """A deployment on a virtual clock, the choice of its experts, and its load."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError when the deployment does not fit or no step times are known."""
+        clock = config.clock
+        self.load = config.load
+        self.deployment: VirtualDeployment = deployment_of(
+            config, Delays(clock.gateway_s, clock.request_s, clock.reply_s)
+        )
+        self.fail_s = {failure.expert: failure.at_s for failure in clock.failures}
+        self.choose = chooser(config)
+
+    def play(self, prompts: Sequence[Prompt], users: int, record: bool = False) -> Played:
+        """The point that `users` users make with `prompts`; with `record`, every request of it.
+
+        Raises RequestError when a prompt can never be served.
+        """
+        wanted = arrivals.requests_of(users, self.load)
+        while True:
+            sent = sent_prompts(prompts, users, self.load, wanted)
+            played = self.send(sent, users, record or self.load.steady_state)
+            if not self.endless or len(played.outcome.sent) < len(sent):
+                return played
+            wanted *= 2  # the loop's time was not over when its prompts were
+
+    @property
+    def endless(self) -> bool:
+        """Whether only the time ends a closed loop."""
+        return self.load.arrivals is Arrivals.closed_loop and self.load.duration_s > 0
+
+    def send(self, sent: Sequence[Prompt], users: int, record: bool) -> Played:
+        """Play what is sent, in order, warm-up first."""
+        closed = self.load.arrivals is Arrivals.closed_loop
+        warmup = arrivals.warmups_of(users, self.load)
+        follows = np.array([turn >= warmup and p.turn > 0 for turn, p in enumerate(sent)])
+        begins = users if closed else len(sent) - int(follows.sum())
+        start_s = np.array(arrivals.due_s(self.load, users, begins))
+        each = self.load.warmup_requests_per_user
+        think_s = np.full(len(sent), self.load.think_time_s)
+        loop = self.deployment.loop(
+            len(start_s),
+            warmup_per_user=each if closed else min(each, 1),
+            start_s=start_s,
+            once=not closed,
+            think_s=think_s if think_s.any() and (closed or follows.any()) else None,
+            fail_s=self.fail_s,
+            until_s=self.load.duration_s or math.inf,
+            follows=follows if follows.any() else NO_FLAGS,
+        )
+        rows = self.deployment.prompts(
+            np.array([prompt.input_tokens for prompt in sent]),
+            np.array([prompt.output_tokens for prompt in sent]),
+            self.choose(sent),
+            *groups_of(sent),
+        )
+        outcome = self.deployment.play(rows, loop, warmup, record)
+        topics = [prompt.topic for prompt in sent]
+        return Played(outcome, users, topics, self.load, self.deployment.engines > 1)
+
+
+def as_request(record: dict[str, Any]) -> Request:
+    """A request from its row."""
+    return Request(**{field.name: record[field.name] for field in fields(Request)})
+
+
+def sent_prompts(prompts: Sequence[Prompt], users: int, load: Load, wanted: int) -> list[Prompt]:
+    """What `er.load.plan.Plan` sends, in order: warm-up first, each user's own from the prompts'
+    end backwards; then `wanted` prompts in their order, again when they run out."""
+    pool = arrivals.requests_of(users, load)
+    each, count = load.warmup_requests_per_user, arrivals.warmups_of(users, load)
+    places = [turn % users * each + turn // users for turn in range(count)]
+    sent = [prompts[-1 - place % len(prompts)] for place in places]
+    return sent + [prompts[turn % pool % len(prompts)] for turn in range(wanted)]
+
+
+def chooser(config: Config) -> Choose:
+    """Who chooses the experts: nobody without a gateway, the router that it would load, or a
+    baseline."""
+    experts, policy = config.deployment.experts, config.routing.policy
+    if not config.deployment.routed:
+        return lambda prompts: np.zeros(len(prompts), np.int64)
+    file = inputs.router_of(config)
+    if file:
+        return classifier(file)
+
+    if policy is Policy.least_loaded:
+        return lambda prompts: np.full(len(prompts), LEAST_LOADED)
+
+    def blindly(prompts: Sequence[Prompt]) -> Experts:
+        choose = policies.baseline(policy, experts, config.seed, config.routing.shares)
+        return np.array([choose("", ()) for _ in prompts])
+
+    return blindly
+
+
+@cache
+def classifier(file: Path) -> Choose:
+    """The trained router, which reads each text once."""
+    trained = router.load(file)
+    known: dict[str, int] = {}
+
+    def choose(prompts: Sequence[Prompt]) -> Experts:
+        for prompt in prompts:
+            if prompt.text not in known:
+                known[prompt.text] = trained.classify(prompt.text)
+        return np.array([known[prompt.text] for prompt in prompts])
+
+    return choose

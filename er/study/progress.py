@@ -1,0 +1,113 @@
+"""What a person sees while a sweep runs."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from er.config import ClockKind, Config
+from er.load.arrivals import requests_of
+from er.results.point import Point
+
+
+@dataclass
+class Progress:
+    """One line that changes on a terminal; one line a point elsewhere.
+
+    The time left follows from what a request and the start of a deployment have taken so far.
+    """
+
+    jobs: Sequence[Config]
+    console: Console
+    job: int = -1
+    done: float = 0  # of the total
+    job_began_s: float = 0.0
+    measuring_since_s: float = 0.0  # 0 until the job's first request has ended
+    measured_s: float = 0.0  # of the jobs that are done
+    starts_s: list[float] = field(default_factory=list)
+    shown_s: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Measured requests of the whole sweep; seconds, where a duration ends its points."""
+        return sum(
+            config.load.duration_s or requests_of(users, config.load)
+            for config in self.jobs
+            for users in config.load.concurrency
+        )
+
+    def start_job(self) -> None:
+        """The next deployment begins."""
+        if self.measuring_since_s:
+            self.measured_s += time.monotonic() - self.measuring_since_s
+        self.job += 1
+        self.job_began_s, self.measuring_since_s = time.monotonic(), 0.0
+
+    def say(self, what: str) -> None:
+        """A step of the current deployment."""
+        self._show(what)
+
+    def request_done(self, users: int, done: int, counted: bool) -> None:
+        """A request of the current point has ended; warm-up requests are not counted."""
+        load = self.jobs[self.job].load
+        if not load.duration_s:
+            self.done += counted
+        if not self.measuring_since_s:
+            self.measuring_since_s = time.monotonic()
+            self.starts_s.append(self.measuring_since_s - self.job_began_s)
+        if self.console.is_terminal and time.monotonic() - self.shown_s > 0.1:
+            self.shown_s = time.monotonic()
+            users_text = f"{users} user{'s' if users > 1 else ''}"
+            of = (
+                f"in {load.duration_s:g} s" if load.duration_s else f"of {requests_of(users, load)}"
+            )
+            self._show(f"{users_text}, {done} requests {of}{self._left()}")
+
+    def point_done(self, point: Point) -> None:
+        """A point is measured."""
+        self.done += self.jobs[self.job].load.duration_s
+        virtual = self.jobs[self.job].clock.kind is ClockKind.virtual
+        valid = "INVALID" if point.invalid else "valid"
+        verdict = f"predicted{', INVALID' if point.invalid else ''}" if virtual else valid
+        self._print(
+            f"{self._where()}: {point.concurrency:4d} users, {point.requests} requests, "
+            f"TTFT {point.ttft_s.p50 * 1e3:.1f} ms, TPOT {point.tpot_s.p50 * 1e3:.2f} ms, "
+            f"{point.tokens_per_s:.0f} tokens/s, {verdict}{self._left()}"
+        )
+
+    def tell(self, what: str) -> None:
+        """A line that stays."""
+        self._print(what)
+
+    def clear(self) -> None:
+        """Leave the line to whatever is printed next."""
+        if self.console.is_terminal:
+            self.console.file.write("\r\x1b[2K")
+
+    def _where(self) -> str:
+        config = self.jobs[self.job]
+        return f"[{self.job + 1}/{len(self.jobs)}] {config.title}"
+
+    def _left(self) -> str:
+        knee = self.jobs[self.job].load.find_knee  # which takes only some of the points
+        if knee or not (self.done and self.measuring_since_s):
+            return ""
+        measured_s = self.measured_s + time.monotonic() - self.measuring_since_s
+        starts_left_s = statistics.mean(self.starts_s) * (len(self.jobs) - self.job - 1)
+        left_s = measured_s / self.done * (self.total - self.done) + starts_left_s
+        minutes, seconds = divmod(round(left_s), 60)
+        return f", about {minutes}:{seconds:02d} left" if left_s >= 1 else ""
+
+    def _show(self, what: str) -> None:
+        if self.console.is_terminal:
+            text = f"{self._where()}: {what}"
+            self.console.file.write(f"\r\x1b[2K{text[: self.console.width - 1]}")
+            self.console.file.flush()
+        else:
+            self._print(f"{self._where()}: {what}")
+
+    def _print(self, line: str) -> None:
+        self.clear()
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)

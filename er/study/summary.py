@@ -1,0 +1,160 @@
+"""The table a sweep ends with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from er.load import knee
+from er.results import labels
+from er.results.point import Point
+from er.results.run_dir import RunDir
+
+HEADINGS = (
+    "users",
+    "TTFT\np50 ms",
+    "TTFT\np95 ms",
+    "TPOT\np50 ms",
+    "E2E\np50 s",
+    "tokens\n/s",
+    "requests",
+    "errors",
+)
+
+
+def table(runs: Sequence[RunDir]) -> Table:
+    """Deployment x concurrency, from the run directories."""
+    configs = [run.read("config.json") for run in runs]
+    engines = ", ".join(sorted({config["engine"]["kind"] for config in configs}))
+    virtual = {config["clock"]["kind"] for config in configs} == {"virtual"}
+    how = "Predicted on a virtual clock" if virtual else "Measured at the client"
+    result = Table(
+        title=f"{how}; engine: {engines}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    result.add_column("", no_wrap=True)
+    for heading in HEADINGS:
+        result.add_column(heading, justify="right", no_wrap=True)
+    result.add_column("valid", no_wrap=True)
+    for run in runs:
+        for position, point in enumerate(run.points()):
+            result.add_row(deployment_of(run) if position == 0 else "", *_cells(point))
+        result.add_section()
+    return result
+
+
+def capacities(runs: Sequence[RunDir]) -> Table:
+    """Deployment and node type, from the searches for the most users."""
+    configs = [run.read("config.json") for run in runs]
+    settings = labels.apart(configs)
+    load, more = configs[0]["load"], configs[0]["capacity"]["gpus_for_users"]
+    result = Table(
+        title=f"Predicted: most users with TTFT p95 <= {load['ttft_at_most_s']:g} s and "
+        f"TPOT p95 <= {load['tpot_at_most_s']:g} s",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    result.add_column("", overflow="fold")
+    result.add_column("node type", no_wrap=True)
+    for heading in ("GPUs", "users", "users\n/GPU", "tokens/s\n/GPU"):
+        result.add_column(heading, justify="right", no_wrap=True)
+    for users in more:
+        result.add_column(f"GPUs for\n{users:,}", justify="right", no_wrap=True)
+    for run, config, apart in zip(runs, configs, settings, strict=True):
+        name = f"{deployment_of(run)} {labels.engines(config)} {apart}"
+        result.add_row(name, config["hardware"]["name"], *_carried(run.read("capacity.json")))
+    return result
+
+
+def limits_met(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each search: what more users, or any, would break."""
+    configs = [run.read("config.json") for run in runs]
+    lines = []
+    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
+        found = run.read("capacity.json")
+        reason = found["refusal"] or found["bounded_by"] or "no end found"
+        where = " ".join(filter(None, [config["hardware"]["name"], apart]))
+        lines.append(f"{deployment_of(run)} {labels.engines(config)} on {where}: {reason}")
+    return lines
+
+
+def _carried(found: dict[str, Any]) -> list[str]:
+    if not found["users"]:
+        why = "does not fit" if found["refusal"] else "none"
+        return [str(found["gpus"]), why]
+    return [
+        str(found["gpus"]),
+        f"{found['users']:,}",
+        f"{found['users_per_gpu']:,.1f}",
+        f"{found['tokens_per_s_per_gpu']:,.0f}",
+        *[f"{gpus:,}" for gpus in found["gpus_for"].values()],
+    ]
+
+
+def legend(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each deployment: what its name in the table stands for, overrides included."""
+    configs = [run.read("config.json") for run in runs]
+    lines = []
+    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
+        title = run.read("run.json")["tags"]["er.title"]
+        where = f"{labels.engines(config)} on {config['hardware']['name']}"
+        lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
+    return lines
+
+
+def doubts(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each reason not to believe a point."""
+    return [
+        f"invalid: {deployment_of(run)}, {point.concurrency} users: {reason}"
+        for run in runs
+        for point in run.points()
+        for reason in point.invalid
+    ]
+
+
+def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each deployment behind the gateway."""
+    lines = []
+    for run in runs:
+        if (run.path / "gateway_cost.json").exists():
+            cost = run.read("gateway_cost.json")
+            lines.append(
+                f"{deployment_of(run)}: the gateway adds "
+                f"{cost['ttft_difference_p50_s'] * 1e3:.1f} ms to the time to first token "
+                f"(median of {cost['pairs']} pairs; quartiles "
+                f"{cost['ttft_difference_p25_s'] * 1e3:.1f} to "
+                f"{cost['ttft_difference_p75_s'] * 1e3:.1f} ms)"
+            )
+    return lines
+
+
+def knees(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each deployment whose knee was looked for and found."""
+    return [
+        f"{deployment_of(run)}: {knee.described(knee.Knee(**run.read('knee.json')))}"
+        for run in runs
+        if (run.path / "knee.json").exists()
+    ]
+
+
+def deployment_of(run: RunDir) -> str:
+    """Name of the run's deployment."""
+    return str(run.read("config.json")["deployment"]["id"]).upper()
+
+
+def _cells(point: Point) -> list[str]:
+    return [
+        str(point.concurrency),
+        f"{point.ttft_s.p50 * 1e3:.1f}",
+        f"{point.ttft_s.p95 * 1e3:.1f}",
+        f"{point.tpot_s.p50 * 1e3:.2f}",
+        f"{point.e2e_s.p50:.2f}",
+        f"{point.tokens_per_s:.0f}",
+        str(point.requests),
+        str(point.errors),
+        "[red]no[/red]" if point.invalid else "yes",
+    ]

@@ -1,0 +1,23 @@
+"""What a small virtual run gives, digit for digit: a change that moves no number keeps it."""
+
+import hashlib
+from pathlib import Path
+
+from rich.console import Console
+
+from er import compose
+from er.results.run_dir import create
+from er.study import predicted
+from er.study.progress import Progress
+
+POINTS = "a15b17b438326f5a7dffd715f63e1e4a17f4a47da2cb796c8961f8b10b74510d"
+
+
+def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:
+    asked = ["clock=virtual", "load.concurrency=[1,5,50]", f"runs_dir={tmp_path}"]
+    [config] = compose.plan(["deployment=a", f"cache_dir={cache_dir}", *asked])
+    run = create(config, "0" * 64, {}, {})
+
+    predicted.walk_the_ladder(config, run, Progress([config], Console(quiet=True)))
+
+    assert hashlib.sha256((run.path / "points.json").read_bytes()).hexdigest() == POINTS

@@ -1,0 +1,164 @@
+"""Whatever happens to the owner, the guard or the command, nothing stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+from er.errors import ErError
+from er.process.group import Child, running
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from er.process.group import running
+with running(["sh", "-c", sys.argv[1]], Path(sys.argv[2]), name="it", stop_timeout_s=0.5,
+             shm_prefix=sys.argv[3]) as child:
+    print(child.pid, child.guard.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def group(leader: int) -> list[psutil.Process]:
+    """The processes that run in the group of `leader`."""
+    return [process for process in psutil.process_iter() if in_group(process, leader)]
+
+
+def in_group(process: psutil.Process, leader: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def eventually(condition: object, limit_s: float = 10) -> bool:
+    deadline = time.monotonic() + limit_s
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def ended(child: Child) -> int:
+    assert eventually(lambda: child.poll() is not None)
+    status = child.poll()
+    assert status is not None
+    return status
+
+
+def shell(script: str, log_path: Path, **more: object) -> object:
+    settings: dict[str, object] = {"name": "it", "stop_timeout_s": 0.5, **more}
+    return running(["sh", "-c", script], log_path, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 3", 3), ("kill -9 $$", 137), ("true", 0)])
+def test_exit_status_is_passed_on(tmp_path: Path, script: str, status: int) -> None:
+    with shell(script, tmp_path / "log") as child:
+        assert ended(child) == status
+
+
+def test_environment_and_output(tmp_path: Path) -> None:
+    log = tmp_path / "made" / "log"
+    with shell("echo $GREETING; echo error: two >&2", log, env={"GREETING": "hello"}) as child:
+        ended(child)
+    assert log.read_text() == "hello\nerror: two\n"
+
+
+def test_end_by_itself_is_told_with_the_lines_that_speak_of_errors(tmp_path: Path) -> None:
+    script = "echo fine; echo ERROR: no disk; echo bye; exit 4"
+    with shell(script, tmp_path / "log") as child:
+        ended(child)
+        with pytest.raises(ErError, match=r"^it stopped .* status 4: ERROR: no disk \(log: .*\)$"):
+            child.require_alive()
+
+
+def test_unknown_command_is_an_error_of_one_line(tmp_path: Path) -> None:
+    message = r"^it was not started: cannot start no-such-program: No such file .*\(log: .*\)$"
+    with (
+        pytest.raises(ErError, match=message),
+        running(["no-such-program"], tmp_path / "log", name="it", stop_timeout_s=1),
+    ):
+        pass
+
+
+def test_stop_reaches_grandchildren(tmp_path: Path) -> None:
+    with shell("sleep 60 & sleep 60", tmp_path / "log") as child:
+        assert eventually(lambda: len(group(child.pid)) == 3)
+    assert group(child.pid) == []
+
+
+def test_stop_kills_what_ignores_term_after_the_grace(tmp_path: Path) -> None:
+    with shell("trap '' TERM; echo ready; while :; do sleep 0.1; done", tmp_path / "log") as child:
+        assert eventually(lambda: "ready" in (tmp_path / "log").read_text())
+    assert group(child.pid) == []
+    assert child.poll() == 128 + signal.SIGKILL
+
+
+def test_orphans_are_stopped_when_the_command_ends_by_itself(tmp_path: Path) -> None:
+    with shell("sleep 60 & exit 5", tmp_path / "log") as child:
+        assert ended(child) == 5
+        assert group(child.pid) == []
+
+
+def test_an_error_in_the_block_stops_the_command(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), shell("sleep 60", tmp_path / "log") as child:
+        raise KeyError
+    assert group(child.pid) == []
+
+
+def test_only_files_of_the_prefix_are_removed(tmp_path: Path) -> None:
+    prefix = f"er_test_{uuid.uuid4().hex}_"
+    mine = Path("/dev/shm", prefix + "1")
+    other = Path("/dev/shm", "another_" + prefix)
+    try:
+        for path in (mine, other):
+            path.touch()
+        with shell("sleep 60", tmp_path / "log", shm_prefix=prefix):
+            pass
+        assert not mine.exists()
+        with shell("sleep 60", tmp_path / "log"):
+            pass
+        assert other.exists()
+    finally:
+        other.unlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_owner_that_is_killed_leaves_nothing(tmp_path: Path, number: int) -> None:
+    prefix = f"er_test_{uuid.uuid4().hex}_"
+    shared = Path("/dev/shm", prefix)
+    script = f"touch {shared}; trap '' TERM; while :; do sleep 0.1; done"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, script, str(tmp_path / "log"), prefix],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert owner.stdout
+    with owner, owner.stdout:
+        leader, guard = map(int, owner.stdout.readline().split())
+        assert eventually(shared.exists)
+        owner.send_signal(number)
+    assert eventually(lambda: not is_running(guard))
+    assert group(leader) == []
+    assert not shared.exists()
+
+
+def test_a_guard_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    prefix = f"er_test_{uuid.uuid4().hex}_"
+    Path("/dev/shm", prefix).touch()
+    with shell("sleep 60 & sleep 60", tmp_path / "log", shm_prefix=prefix) as child:
+        assert eventually(lambda: len(group(child.pid)) == 3)
+        child.guard.kill()
+    assert eventually(lambda: group(child.pid) == [])
+    assert not Path("/dev/shm", prefix).exists()

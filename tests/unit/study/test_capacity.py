@@ -1,0 +1,140 @@
+"""How many users a deployment carries: the search, its run, its table and its picture."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from er.compose import plan
+from er.config import Config
+from er.errors import ConfigError
+from er.results import labels, run_dir
+from er.results.run_dir import RunDir, plain
+from er.study import capacity, predicted, summary
+from er.study.progress import Progress
+from er.tracking import mlflow_store
+from er.tracking.query import newest_sweep
+from paper_figures import capacity as picture
+
+
+def test_the_search_stops_within_a_hundredth_of_where_users_are_too_many():
+    asked = []
+
+    def beyond(users):
+        asked.append(users)
+        return "TTFT" if users > 777 else ""
+
+    users, reason = capacity.largest(beyond)
+    assert 777 * 0.99 <= users <= 777
+    assert reason == "TTFT"
+    assert len(asked) < 20
+    assert capacity.largest(lambda _: "always") == (0, "always")
+    assert capacity.largest(lambda users: "two" if users > 1 else "") == (1, "two")
+    assert capacity.largest(lambda _: "") == (1 << 20, "")
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory) -> list[Config]:
+    """Deployment E under two limits, and B on GPUs too small for it."""
+    folder = tmp_path_factory.mktemp("runs")
+    asked = ["+experiment=capacity", "hardware=h100_sxm", "routing.policy=random"]
+    asked += ["workload.output.scale=0.1", f"runs_dir={folder}", "engine.max_batch_size=64"]
+    both = plan([*asked, "deployment=e", "load.tpot_at_most_s=0.0095,0.0105"], True)
+    return [*both, *plan([*asked, "deployment=b", "deployment.tp=1"])]
+
+
+@pytest.fixture(scope="module")
+def runs(configs) -> list[RunDir]:
+    made = []
+    for config in configs:
+        tags = {"er.deployment": config.deployment.id, "er.compose": "s", "er.study_key": "k"}
+        tags |= {"er.title": "t", "er.engine_kind": "simulated", "er.clock": "virtual"}
+        run = run_dir.create(config, "0" * 16, {}, {**tags, "er.workload": "w"})
+        capacity.search(config, run, Progress([config], Console(quiet=True), job=0))
+        run.set_status("finished")
+        made.append(run)
+    return made
+
+
+def test_a_looser_limit_carries_more_users_and_each_point_is_kept(configs, runs):
+    tight, loose = (run.read("capacity.json") for run in runs[:2])
+    assert 0 < tight["users"] < loose["users"]
+    for config, run, found in zip(configs, runs[:2], (tight, loose), strict=False):
+        points = {point.concurrency: point for point in run.points()}
+        assert list(points) == sorted(points)
+        best = points[found["users"]]
+        assert best.tpot_s.p95 == found["tpot_p95_s"] <= config.load.tpot_at_most_s
+        assert found["tokens_per_s_per_gpu"] == best.tokens_per_s / 8
+        assert "TPOT p95" in found["bounded_by"]
+
+
+def test_a_point_of_the_search_is_one_of_the_ladder(configs, runs):
+    points = runs[0].points()
+    study = predicted.Study(configs[0])
+    prompts = capacity.sending.prompts_of(configs[0], 2000, 0)
+    again = study.play(prompts, points[3].concurrency).point()
+    assert again.ttft_s == points[3].ttft_s
+    assert again.tokens_per_s == points[3].tokens_per_s
+
+
+def test_what_does_not_fit_is_an_answer(runs):
+    found = runs[2].read("capacity.json")
+    assert found["users"] == 0
+    assert "does not fit h100_sxm" in found["refusal"]
+    assert runs[2].points() == []
+
+
+def test_gpus_come_in_whole_copies_of_the_deployment(runs):
+    point = replace(runs[0].points()[0], concurrency=100)
+    found = capacity.carried(point, 8, "", [1, 100, 101, 10_000_000])
+    assert list(found.gpus_for.values()) == [8, 8, 16, 800_000]
+
+
+def test_the_table_tells_runs_apart(runs):
+    console = Console(width=140, file=io.StringIO())
+    console.print(summary.capacities(runs))
+    text = console.file.getvalue()
+    assert "Predicted: most users" in text
+    assert "load.tpot_at_most_s=0.0095" in text
+    assert "8 x llama3_8b fp16 TP=1, random" in text
+    assert "does not fit" in text
+    lines = summary.limits_met(runs)
+    assert lines[0].startswith(
+        "E 8 x llama3_8b fp16 TP=1, random on h100_sxm load.tpot_at_most_s=0.0095: TPOT p95"
+    )
+    assert lines[2].startswith(
+        "B llama3_70b fp16 TP=1 on h100_sxm: llama3_70b in fp16 at tp=1 does not fit"
+    )
+
+
+def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    for run in runs:
+        mlflow_store.publish(run, uri)
+    published = newest_sweep(uri, "capacity")
+    assert [run.deployment for run in published] == ["e", "e", "b"]
+    assert published[0].capacity == runs[0].read("capacity.json")
+    drawn = picture.figure(published)
+    texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    assert texts.count("does not fit") == 2
+    assert "predicted" in drawn.get_suptitle()
+
+
+def test_labels_follow_overrides():
+    [config] = plan(["deployment=d", "deployment.experts=4", "routing.policy=random"])
+    config.routing.shares = [2, 1, 1, 1]
+    assert labels.engines(plain(config)) == "4 x llama3_70b int8 TP=1, random 2:1:1:1"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("clock=real", "capacity needs clock=virtual"),
+        ("capacity.gpus_for_users=[0]", r"gpus_for_users is \[0\]"),
+        ("capacity.prompts=0", r"capacity\.prompts is 0"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(override, says):
+    with pytest.raises(ConfigError, match=says):
+        plan(["+experiment=capacity", override])

@@ -1,0 +1,153 @@
+"""MLflow: what a run directory becomes there, and what figures read back."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from er.config import Config
+from er.errors import ErError
+from er.results.run_dir import RunDir
+from er.tracking.mlflow_store import open_store, publish
+from er.tracking.query import newest_study
+from paper_figures import fig2, fig4, load
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; to make one takes MLflow two seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    shutil.copy(empty_store, tmp_path)
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    finished = finished_run(config)
+    finished.write("engine.json", {"largest_batch_at_512_tokens": "9"})
+    run_id = publish(finished, uri)
+    client = MlflowClient(tracking_uri=uri)
+
+    def steps(name: str) -> list[int]:
+        return [metric.step for metric in client.get_metric_history(run_id, name)]
+
+    assert steps("ttft_p50_s") == [1]
+    assert steps("invalid/ttft_p50_s") == [2]
+    assert [(m.step, m.value) for m in client.get_metric_history(run_id, "valid")] == [
+        (1, 1.0),
+        (2, 0.0),
+    ]
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["deployment.precision"] == "int8"
+    assert run.data.params["engine.largest_batch_at_512_tokens"] == "9"
+    assert run.data.tags["er.invalid_points"] == "1"
+    names = {file.path for file in client.list_artifacts(run_id)}
+    assert {"config.json", "points.json", "provenance.json", "requests"} <= names
+
+
+def test_publishing_twice_makes_one_run(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    run = finished_run(config)
+    assert publish(run, uri) == publish(run, uri)
+
+
+def test_figures_read_the_newest_comparable_finished_runs(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    config.seed = 7
+    publish(finished_run(config), uri)  # another study
+    config.seed = 0
+    publish(finished_run(config), uri)
+    newest = publish(finished_run(config), uri)
+    publish(finished_run(config, status="failed"), uri)
+    [run] = newest_study(uri, "fig4")
+    assert run.run_id == newest
+    assert [point.concurrency for point in run.points] == [1, 2]
+    requests = run.requests("concurrency", "ttft_s")
+    assert list(requests.columns) == ["concurrency", "ttft_s"]
+    assert len(requests) == 27
+
+
+def test_an_experiment_without_runs_says_how_to_make_one(uri: str) -> None:
+    with pytest.raises(ErError, match=r"no finished run of fig4 .* python -m er\.run"):
+        newest_study(uri, "fig4")
+
+
+@pytest.mark.parametrize("content", [b"this is no database, but a text"])
+def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(content)
+    with pytest.raises(ErError, match=r"mlflow\.db is not an SQLite database"):
+        open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_store_in_an_impossible_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ErError, match="cannot open the MLflow store"):
+        open_store(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_a_failed_publication_says_how_to_repeat_it(
+    config: Config, finished_run: Callable[..., RunDir], uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = finished_run(config)
+    monkeypatch.setattr(MlflowClient, "log_artifacts", full)
+    with pytest.raises(ErError, match=r"No space left.*python -m er\.publish") as error:
+        publish(run, uri)
+    assert str(run.path) in str(error.value)
+    monkeypatch.undo()
+    client = MlflowClient(tracking_uri=uri)
+    assert client.get_run(publish(run, uri)).info.status == "FINISHED"
+
+
+def test_an_invalid_point_is_not_part_of_the_curve(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    publish(finished_run(config), uri)
+    runs = newest_study(uri, "fig4")
+    assert len(fig4._valid_requests(runs[0])) == 24
+    figure = fig4.figure(runs)
+    [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
+    assert list(curve.get_xdata()) == [1]
+    [crosses] = figure.axes[0].collections
+    assert crosses.get_offsets()[:, 0].tolist() == [2]
+    assert "simulated engines" in figure.get_suptitle()
+
+
+def test_lengths_are_drawn_of_what_was_sent(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    publish(finished_run(config), uri)
+    prompts, answers = fig2.figure(newest_study(uri, "fig4")).axes
+    for axes, tokens in ((prompts, 100), (answers, 3)):
+        [bar] = [bar for bar in axes.patches if getattr(bar, "get_height", lambda: 0)() > 0]
+        assert bar.get_height() == 27
+        assert bar.get_x() < tokens < bar.get_x() + bar.get_width()
+
+
+def test_the_picture_of_the_load_generator_marks_an_invalid_point(
+    config: Config, finished_run: Callable[..., RunDir], uri: str
+) -> None:
+    publish(finished_run(config), uri)
+    ttft, _, _, throughput, in_flight = load.figure(newest_study(uri, "fig4")[0]).axes
+    for axes in (ttft, throughput):
+        assert list(axes.lines[0].get_xdata()) == [1]
+        crosses = axes.collections[-1]
+        assert crosses.get_offsets()[:, 0].tolist() == [2]
+    labels = [patch.get_label() for patch in in_flight.patches]
+    assert labels == ["1 user", "2 users, invalid"]
