@@ -55,9 +55,9 @@ def answer(arguments: list[str]) -> int:
 
 def require_figures(jobs: list[Config]) -> None:
     """Raise ConfigError unless the figure of every job can be drawn."""
-    for figure in {job.figure for job in jobs} - {""}:
+    for figure in {figure for job in jobs for figure in job.figures}:
         if not importlib.util.find_spec(f"paper_figures.{figure}"):
-            raise ConfigError(f"figure is {figure}: no paper_figures/{figure}.py draws it")
+            raise ConfigError(f"figures has {figure}: no paper_figures/{figure}.py draws it")
 
 
 def run_sweep(jobs: list[Config], out: Console) -> int:
@@ -118,10 +118,10 @@ def show(runs: "list[RunDir]", out: Console) -> None:
 
 
 def draw(config: Config, out: Console) -> None:
-    """Draw the experiment's figure, when it has one, from the published runs."""
-    if config.figure and config.tracking.enabled:
+    """Draw the study's figures from the published runs."""
+    for figure in config.figures if config.tracking.enabled else []:
         with cli.loading():
-            module = importlib.import_module(f"paper_figures.{config.figure}")
+            module = importlib.import_module(f"paper_figures.{figure}")
         for path in module.draw(config.tracking.uri, Path(config.runs_dir) / "figures"):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
     if config.tracking.enabled:

@@ -18,7 +18,7 @@ from paper_figures import command, style
 BINS = 40
 
 
-def draw(uri: str, folder: Path, experiment: str = "fig4") -> list[Path]:
+def draw(uri: str, folder: Path, experiment: str = "ladder") -> list[Path]:
     """Draw the lengths of the newest study of `experiment` into `folder`; returns the paths.
 
     Raises ErError when MLflow holds no finished run of it.
@@ -66,4 +66,4 @@ def _bins(tokens: "pd.Series[int]") -> list[float]:
 
 
 if __name__ == "__main__":
-    sys.exit(command.main("fig2", draw, experiment="fig4"))
+    sys.exit(command.main("fig2", draw, experiment="ladder"))

@@ -22,7 +22,7 @@ def draw(uri: str, folder: Path) -> list[Path]:
 
     Raises ErError when MLflow holds no finished run of it.
     """
-    drawn = figure(newest_study(uri, "fig4"))
+    drawn = figure(newest_study(uri, "ladder"))
     paths = style.save(drawn, folder, "fig4")
     plt.close(drawn)
     return paths

@@ -75,8 +75,8 @@ class Tracking:
 class Config:
     """One run: one deployment, walked up one concurrency ladder."""
 
-    experiment: str
-    figure: str  # module of paper_figures that draws the experiment; empty for none
+    study: str  # whose runs are held against each other: an experiment in MLflow, a folder of runs
+    figures: list[str]  # modules of paper_figures that draw the study
     seed: int
     runs_dir: str
     cache_dir: str

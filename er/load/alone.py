@@ -15,7 +15,7 @@ from er.results.point import Point, measure
 from er.results.request import Endpoint, Prompt
 from er.results.run_dir import RunDir, plain
 
-EXPERIMENT = "load"
+STUDY = "load"
 
 HEADING = (
     f"{'users':>6} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} {'TPOT p50':>9} "
@@ -99,10 +99,10 @@ def create(endpoint: Endpoint, config: Config) -> RunDir:
     """
     prompts.check(config.workload, config.load, Path(config.cache_dir))
     started = datetime.now(UTC)
-    path = Path(config.runs_dir) / EXPERIMENT / started.strftime("%Y%m%dT%H%M%S.%f")
+    path = Path(config.runs_dir) / STUDY / started.strftime("%Y%m%dT%H%M%S.%f")
     run = RunDir(path)
     asked = {
-        "experiment": EXPERIMENT,
+        "study": STUDY,
         "target": asdict(endpoint),
         "seed": config.seed,
         "runs_dir": config.runs_dir,

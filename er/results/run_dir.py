@@ -1,6 +1,6 @@
 """A run on disk: written first, completed point by point, read by everything that comes after.
 
-runs/<experiment>/<started>-<deployment>-<key>/
+runs/<study>/<started>-<deployment>-<key>/
   config.json      the resolved configuration
   provenance.json  code, packages, host, command
   run.json         status: running, finished, failed or interrupted; tags
@@ -116,7 +116,7 @@ def create(config: Config, key: str, provenance: dict[str, Any], tags: dict[str,
     Raises ErError when it cannot be written.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    path = Path(config.runs_dir) / config.experiment / f"{stamp}-{config.deployment.id}-{key[:8]}"
+    path = Path(config.runs_dir) / config.study / f"{stamp}-{config.deployment.id}-{key[:8]}"
     try:
         path = _fresh(path)
         (path / "requests").mkdir()

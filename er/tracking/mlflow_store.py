@@ -60,7 +60,7 @@ def publish(run: RunDir, uri: str) -> str:
     client = open_store(uri)
     config, record = run.read("config.json"), run.read("run.json")
     try:
-        experiment_id = _experiment(client, config["experiment"], Path(config["runs_dir"]))
+        experiment_id = _experiment(client, config["study"], Path(config["runs_dir"]))
         known = client.search_runs([experiment_id], f"tags.`er.run_dir` = '{run.path}'")
         if known and known[0].info.status != "RUNNING":
             return str(known[0].info.run_id)

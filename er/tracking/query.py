@@ -39,34 +39,34 @@ class PublishedRun:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def newest_study(uri: str, experiment: str) -> list[PublishedRun]:
+def newest_study(uri: str, study: str) -> list[PublishedRun]:
     """The newest finished run of each deployment, among runs comparable with the newest of all.
 
     Comparable runs share everything but the deployment. Raises ErError when there is none.
     """
-    found = finished(uri, experiment)
-    study = found[0].data.tags["er.study_key"]
+    found = finished(uri, study)
+    key = found[0].data.tags["er.study_key"]
     newest: dict[str, Run] = {}
     for run in found:
-        if run.data.tags["er.study_key"] == study:
+        if run.data.tags["er.study_key"] == key:
             newest.setdefault(run.data.tags["er.deployment"], run)
     return [_read(newest[deployment]) for deployment in sorted(newest)]
 
 
-def newest_sweep(uri: str, experiment: str) -> list[PublishedRun]:
+def newest_sweep(uri: str, study: str) -> list[PublishedRun]:
     """The finished runs of the newest command, in their order.
 
     Raises ErError when there is none.
     """
-    found = finished(uri, experiment)
+    found = finished(uri, study)
     sweep = found[0].data.tags["er.compose"]
     return [_read(run) for run in reversed(found) if run.data.tags["er.compose"] == sweep]
 
 
-def finished(uri: str, experiment: str) -> list[Run]:
+def finished(uri: str, study: str) -> list[Run]:
     """Every finished run, the newest first. Raises ErError when there is none."""
     client = open_store(uri)
-    known = client.get_experiment_by_name(experiment)
+    known = client.get_experiment_by_name(study)
     found = (
         client.search_runs(
             [known.experiment_id],
@@ -77,10 +77,7 @@ def finished(uri: str, experiment: str) -> list[Run]:
         else []
     )
     if not found:
-        raise ErError(
-            f"no finished run of {experiment} in {uri}: "
-            f"make one with python -m er.run +experiment={experiment}"
-        )
+        raise ErError(f"no finished run of study {study} in {uri}: make one with python -m er.run")
     return list(found)
 
 

@@ -16,7 +16,7 @@ EXPERIMENTS = sorted(path.stem for path in (compose.CONF / "experiment").glob("*
 def test_every_experiment_composes(experiment: str) -> None:
     jobs = compose.plan([f"+experiment={experiment}"])
     assert jobs
-    assert {job.experiment for job in jobs} == {experiment}
+    assert len({job.study for job in jobs}) == 1
 
 
 @pytest.mark.parametrize("deployment", [d for d in DEPLOYMENTS if len(d) == 1])
@@ -72,7 +72,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["load.concurency=[1]"], r"^load\.concurency is not .* did you mean load\.concurrency\?$"),
         (["+load.arivals=burst"], r"^load\.arivals is not .* did you mean load\.arrivals\?$"),
         (["deploymnt=a"], r"^deploymnt is not a known key: did you mean deployment\?$"),
-        (["+nonsense=1"], "nonsense is not a known key: choose from experiment, figure"),
+        (["+nonsense=1"], "nonsense is not a known key: choose from study, figures"),
         (["engine.scheduler_policy=max_batch"], "scheduler_policy"),
         (["engine.max_num_tokens=100"], r"max_num_tokens is 100: max_batch_size 256 requests"),
         (

@@ -23,10 +23,10 @@ def test_a_baseline_spreads_prompts_and_is_named_wherever_the_run_is(
     title = "Expert Router, 8 x Llama 3 8B FP16, least_loaded routing"
     assert f"{title}: starting Triton with 2 models" in said
     assert re.search(rf"^E  {title} \(simulated\): ", said, re.MULTILINE)
-    [run] = (tmp_path / "fig4").iterdir()
+    [run] = (tmp_path / "ladder").iterdir()
     assert json.loads((run / "config.json").read_text())["routing"]["policy"] == "least_loaded"
     assert json.loads((run / "run.json").read_text())["tags"]["er.routing_policy"] == "least_loaded"
-    [published] = newest_study(f"sqlite:///{tmp_path}/mlflow.db", "fig4")
+    [published] = newest_study(f"sqlite:///{tmp_path}/mlflow.db", "ladder")
     assert published.title == f"{title} (simulated)"  # which figures write beside the curve
     requests = pd.read_parquet(run / "requests" / "c0002.parquet")
     assert requests["ok"].all()

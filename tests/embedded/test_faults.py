@@ -48,7 +48,7 @@ def test_a_bad_request_ends_with_one_line_and_code_2() -> None:
     [
         ("load.nothing=1", "load.nothing"),
         ("deployment=z", "Could not find 'deployment/z'"),
-        ("figure=fig99", "figure is fig99"),
+        ("figures=[fig99]", "figures has fig99"),
         ("--nothing", "--nothing is not known"),
     ],
 )

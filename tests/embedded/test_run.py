@@ -48,7 +48,7 @@ class Done:
 
     @property
     def runs(self) -> list[Path]:
-        return sorted((self.runs_dir / "fig4").iterdir(), key=lambda run: run.name.split("-")[1])
+        return sorted((self.runs_dir / "ladder").iterdir(), key=lambda run: run.name.split("-")[1])
 
     @property
     def uri(self) -> str:
@@ -115,7 +115,7 @@ def test_the_gateway_spreads_prompts_over_experts(sweep: Done) -> None:
 
 def test_mlflow_has_a_comparable_run_for_each_deployment(sweep: Done) -> None:
     client = MlflowClient(tracking_uri=sweep.uri)
-    experiment = client.get_experiment_by_name("fig4")
+    experiment = client.get_experiment_by_name("ladder")
     runs = client.search_runs([experiment.experiment_id])
     assert {run.data.tags["er.deployment"] for run in runs} == {"a", "e"}
     for run in runs:
@@ -130,7 +130,7 @@ def test_mlflow_has_a_comparable_run_for_each_deployment(sweep: Done) -> None:
 
 
 def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path) -> None:
-    assert [run.deployment for run in newest_study(sweep.uri, "fig4")] == ["a", "e"]
+    assert [run.deployment for run in newest_study(sweep.uri, "ladder")] == ["a", "e"]
     png, pdf = fig4.draw(sweep.uri, tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert pdf.read_bytes().startswith(b"%PDF")
@@ -187,13 +187,13 @@ def test_an_interrupted_run_keeps_what_was_measured(
     assert run.returncode == code, output + errors
     assert "what was measured is kept" in errors
     assert "Traceback" not in errors
-    [folder] = (tmp_path / "fig4").iterdir()
+    [folder] = (tmp_path / "ladder").iterdir()
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     assert len(json.loads((folder / "points.json").read_text())) == 1
     assert len(pd.read_parquet(folder / "requests" / "c0002.parquet")) > 0
     assert_nothing_left(tmp_path)
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
-    [published] = client.search_runs([client.get_experiment_by_name("fig4").experiment_id])
+    [published] = client.search_runs([client.get_experiment_by_name("ladder").experiment_id])
     assert published.info.status == "KILLED"
 
 
@@ -209,7 +209,7 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
     assert_nothing_left(tmp_path)
     [lines] = tmp_path.rglob("c0002.jsonl")
     assert json.loads(lines.read_text().splitlines()[0])["status"] == 200
-    [folder] = (tmp_path / "fig4").iterdir()
+    [folder] = (tmp_path / "ladder").iterdir()
     assert len(pd.read_parquet(folder / "requests" / "c0001.parquet")) > 0
 
 
@@ -224,7 +224,7 @@ def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
     output, errors = run.communicate(timeout=120)
     assert run.returncode == 1, output + errors
     assert "model ensemble does not infer" in errors
-    [folder] = (tmp_path / "fig4").iterdir()
+    [folder] = (tmp_path / "ladder").iterdir()
     first, second = json.loads((folder / "points.json").read_text())
     assert not any("does not infer" in reason for reason in first["invalid"])
     assert any("after this point model ensemble does not infer" in r for r in second["invalid"])

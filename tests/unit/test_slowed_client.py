@@ -72,7 +72,7 @@ def published(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_stopped_client_is_found_out_everywhere(published: Config) -> None:
-    [run] = newest_study(published.tracking.uri, "fig4")
+    [run] = newest_study(published.tracking.uri, "ladder")
     undisturbed, stopped = run.points
     assert undisturbed.invalid == []
     assert any(reason.startswith("the load generator lagged") for reason in stopped.invalid)
