@@ -1,9 +1,11 @@
 """From the command line to checked configurations: every job of a sweep, before any starts."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -17,11 +19,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
+from er.config.plain import plain
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.errors import ConfigError
 
 READ_OF_HYDRA = ("hydra.mode", "hydra.sweeper.params")
 CONF = Path(__file__).parent.parent / "conf"
+ENGINES = {
+    "simulated": SimulatedEngine,
+    "smollm2": SmolLM2Engine,
+    "trtllm": TrtllmEngine,
+    "llmapi": LlmapiEngine,
+}
 WORKLOADS = {
     "table": workload.TableWorkload,
     "fixed": workload.FixedWorkload,
@@ -37,10 +46,8 @@ def register_schema() -> None:
     """Make the classes of `er.config` known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    store.store(group="engine", name="base_simulated", node=SimulatedEngine)
-    store.store(group="engine", name="base_smollm2", node=SmolLM2Engine)
-    store.store(group="engine", name="base_trtllm", node=TrtllmEngine)
-    store.store(group="engine", name="base_llmapi", node=LlmapiEngine)
+    for kind, node in ENGINES.items():
+        store.store(group="engine", name=f"base_{kind}", node=node)
     for kind, node in WORKLOADS.items():
         store.store(group="workload", name=f"base_{kind}", node=node)
 
@@ -57,7 +64,46 @@ def to_config(composed: DictConfig) -> Config:
     return config
 
 
+@dataclass(frozen=True)
+class Job:
+    """One deployment to measure or predict: what was asked for, and what follows from it."""
+
+    overrides: tuple[str, ...]
+    config: Config
+
+    def write(self, path: Path) -> None:
+        """Write it to a file, from which another machine can run it."""
+        values = {"overrides": list(self.overrides), "config": plain(self.config)}
+        path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def read_job(path: Path) -> Job:
+    """The job that `Job.write` wrote, checked again.
+
+    Raises ConfigError when the file is not one or its configuration breaks a rule.
+    """
+    try:
+        values = json.loads(path.read_text())
+        overrides, config = values["overrides"], values["config"]
+        schema = OmegaConf.structured(Config)
+        schema.engine = OmegaConf.structured(ENGINES[config["engine"]["kind"]])
+        schema.workload = OmegaConf.structured(WORKLOADS[config["workload"]["kind"]])
+    except OSError as error:
+        raise ConfigError(f"job={path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"job={path} is not a job that er wrote: {error!r}") from error
+    with checked():
+        composed = OmegaConf.merge(schema, config)
+    assert isinstance(composed, DictConfig)
+    return Job(tuple(overrides), to_config(composed))
+
+
 def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
+    """The configuration of every job that these overrides make; see `jobs_of`."""
+    return [job.config for job in jobs_of(overrides, multirun)]
+
+
+def jobs_of(overrides: Sequence[str], multirun: bool = False) -> list[Job]:
     """Every job that these overrides make, as Hydra's basic sweeper makes them.
 
     Raises ConfigError when any of them cannot be composed or breaks a rule.
@@ -74,12 +120,12 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
         if multirun or first.hydra.mode is RunMode.MULTIRUN:
             asked = parser.parse_overrides([*params, *overrides])
             jobs = BasicSweeper.split_arguments(asked, None)[0]
-            return [to_config(compose("config", overrides=job)) for job in jobs]
+            return [Job(tuple(job), to_config(compose("config", overrides=job))) for job in jobs]
         if swept:
             raise ConfigError(f"{swept[0].input_line} names several values: add -m to run each")
         with open_dict(first):
             del first["hydra"]
-        return [to_config(first)]
+        return [Job(tuple(single), to_config(first))]
 
 
 def refuse_hydra_settings(overrides: Sequence[Override]) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from er.config import Config
+from er.config.plain import plain
 from er.corpus import collection
 from er.errors import ErError
 from er.load import arrivals, counts, knee, prompts, proof, users
@@ -13,7 +14,7 @@ from er.results import provenance
 from er.results.keys import run_key
 from er.results.point import Point, measure
 from er.results.request import Endpoint, Prompt
-from er.results.run_dir import RunDir, plain
+from er.results.run_dir import RunDir
 
 STUDY = "load"
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from er.config import Config
-from er.results.run_dir import plain
+from er.config.plain import plain
 
 WHERE = ("runs_dir", "cache_dir", "tracking")  # places do not change what is measured
 

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +24,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from er.config import Config
+from er.config.plain import plain
 from er.errors import ErError
 from er.results.point import Point, Summary
 from er.results.request import Request
@@ -154,17 +154,6 @@ def frame(requests: Iterable[Request]) -> pd.DataFrame:
         }
         rows.append(vars(request) | latencies)
     return pd.DataFrame(rows)
-
-
-def plain(value: Any) -> Any:
-    """A configuration as JSON has it."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return plain(vars(value)) if hasattr(value, "__dataclass_fields__") else value
 
 
 def _unwritable(config: Config, error: OSError) -> ErError:

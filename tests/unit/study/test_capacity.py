@@ -8,9 +8,10 @@ from rich.console import Console
 
 from er.compose import plan
 from er.config import Config
+from er.config.plain import plain
 from er.errors import ConfigError
 from er.results import labels, run_dir
-from er.results.run_dir import RunDir, plain
+from er.results.run_dir import RunDir
 from er.study import capacity, predicted, summary
 from er.study.progress import Progress
 from er.tracking import mlflow_store
