@@ -4,8 +4,6 @@ Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C,
 """
 
 import errno
-import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -20,6 +18,7 @@ from er.compose import CONF, checked, overrides_of, plan, register_schema
 from er.config import Config
 from er.errors import ConfigError, ErError
 from er.options import help_text
+from paper_figures import view
 
 if TYPE_CHECKING:
     from er.results.run_dir import RunDir
@@ -56,8 +55,8 @@ def answer(arguments: list[str]) -> int:
 def require_figures(jobs: list[Config]) -> None:
     """Raise ConfigError unless the figure of every job can be drawn."""
     for figure in {figure for job in jobs for figure in job.figures}:
-        if not importlib.util.find_spec(f"paper_figures.{figure}"):
-            raise ConfigError(f"figures has {figure}: no paper_figures/{figure}.py draws it")
+        if figure not in view.names():
+            raise ConfigError(f"figures has {figure}: choose from {', '.join(view.names())}")
 
 
 def run_sweep(jobs: list[Config], out: Console) -> int:
@@ -120,9 +119,8 @@ def show(runs: "list[RunDir]", out: Console) -> None:
 def draw(config: Config, out: Console) -> None:
     """Draw the study's figures from the published runs."""
     for figure in config.figures if config.tracking.enabled else []:
-        with cli.loading():
-            module = importlib.import_module(f"paper_figures.{figure}")
-        for path in module.draw(config.tracking.uri, Path(config.runs_dir) / "figures"):
+        folder = Path(config.runs_dir) / "figures"
+        for path in view.draw(figure, config.tracking.uri, config.study, folder):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
     if config.tracking.enabled:
         out.print("look at the runs and their curves in MLflow with")

@@ -5,7 +5,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -14,27 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from er.results import labels
-from er.tracking.query import PublishedRun, newest_sweep
+from er.tracking.query import PublishedRun
 from paper_figures import command, style
+
+STUDY = "capacity"
 
 PANELS = {"users_per_gpu": "Users per GPU", "tokens_per_s_per_gpu": "Output tokens/s per GPU"}
 ROW_HEIGHT = 0.9  # inches
 
 
-def draw(uri: str, folder: Path) -> list[Path]:
-    """Draw the newest search into `folder`; returns the paths.
-
-    Raises ErError when MLflow holds no finished run of it.
-    """
-    drawn = figure(newest_sweep(uri, "capacity"))
-    paths = style.save(drawn, folder, "capacity")
-    plt.close(drawn)
-    return paths
-
-
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """A bar for each deployment and node type."""
-    style.use()
     frame = table(runs)
     height = 2.5 + ROW_HEIGHT * frame["deployment"].nunique()
     drawn, axes = plt.subplots(
@@ -95,4 +84,4 @@ def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.main("capacity", draw))
+    sys.exit(command.main("capacity"))

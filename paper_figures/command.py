@@ -1,30 +1,54 @@
-"""The command line that all figures share."""
+"""The command line that all figures share: `python -m paper_figures.fig4 [KEY=VALUE ...]`."""
 
-import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
-from er.errors import ErError
+from er import cli
+from er.errors import ConfigError
+from paper_figures import view
+
+KEYS = ("study", "runs", "out", "uri")
+HELP = """usage: python -m paper_figures.{name} [KEY=VALUE ...]
+
+  study=NAME     whose runs to draw (default: {study}): those of the newest command, and the newest
+                 of every other deployment that differs from them in nothing else
+  runs=ID,...    draw exactly these MLflow runs; the first digits of an id are enough
+  out=DIR        folder for the files (default: runs/figures)
+  uri=URI        the MLflow store (default: sqlite:///runs/mlflow.db)"""
 
 
-def main(name: str, draw: Callable[..., list[Path]], experiment: str = "") -> int:
-    """Draw `name` from the store on the command line; returns the exit code.
+def main(name: str) -> int:
+    """Draw the figure `name` as the command line asks; the exit code."""
+    return cli.run(f"paper_figures.{name}", lambda: answer(name, sys.argv[1:]), "nothing is drawn")
 
-    A figure that is drawn of any experiment names the one that it takes by itself.
-    """
-    parser = argparse.ArgumentParser(prog=f"python -m paper_figures.{name}")
-    parser.add_argument("--uri", default="sqlite:///runs/mlflow.db", help="the MLflow store")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/figures"), help="folder for the files"
-    )
-    if experiment:
-        parser.add_argument("--experiment", default=experiment, help="whose newest runs to draw")
-    options = vars(parser.parse_args())
-    try:
-        for path in draw(options.pop("uri"), options.pop("out"), **options):
-            print(f"figure: {path}")
-    except ErError as error:
-        print(f"er: {error}", file=sys.stderr)
-        return 1
+
+def answer(name: str, arguments: Sequence[str]) -> int:
+    """Draw, or say what can be asked for. Raises ErError where there is nothing to draw."""
+    study = view.study_of(name)
+    if {"-h", "--help"} & set(arguments):
+        print(HELP.format(name=name, study=study))
+        return 0
+    chosen = parse_arguments(arguments)
+    for path in view.draw(
+        name,
+        chosen.get("uri", "sqlite:///runs/mlflow.db"),
+        chosen.get("study", study),
+        Path(chosen.get("out", "runs/figures")),
+        [run for run in chosen.get("runs", "").split(",") if run],
+    ):
+        print(f"figure: {path}")
     return 0
+
+
+def parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    """The values by key. Raises ConfigError for anything else."""
+    chosen = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key not in KEYS or not equals or not value:
+            raise ConfigError(f"cannot read {argument}: give {', '.join(f'{k}=...' for k in KEYS)}")
+        chosen[key] = value
+    if "runs" in chosen and "study" in chosen:
+        raise ConfigError("runs=... are drawn whatever their study: leave out study=...")
+    return chosen

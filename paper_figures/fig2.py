@@ -5,33 +5,22 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from er.tracking.query import PublishedRun, newest_study
+from er.tracking.query import PublishedRun
 from paper_figures import command, style
+
+STUDY = "ladder"
 
 BINS = 40
 
 
-def draw(uri: str, folder: Path, experiment: str = "ladder") -> list[Path]:
-    """Draw the lengths of the newest study of `experiment` into `folder`; returns the paths.
-
-    Raises ErError when MLflow holds no finished run of it.
-    """
-    drawn = figure(newest_study(uri, experiment))
-    paths = style.save(drawn, folder, "fig2")
-    plt.close(drawn)
-    return paths
-
-
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """A histogram of the tokens sent, and one of the tokens received beside those asked for."""
-    style.use()
     lengths = ("input_tokens", "output_tokens", "max_tokens")
     parts = [run.requests("ok", "warmup", *lengths) for run in runs]
     requests = pd.concat(parts, ignore_index=True)
@@ -66,4 +55,4 @@ def _bins(tokens: "pd.Series[int]") -> list[float]:
 
 
 if __name__ == "__main__":
-    sys.exit(command.main("fig2", draw, experiment="ladder"))
+    sys.exit(command.main("fig2"))

@@ -5,7 +5,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,24 +12,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from er.tracking.query import PublishedRun, newest_study
+from er.tracking.query import PublishedRun
 from paper_figures import command, style
 
-
-def draw(uri: str, folder: Path) -> list[Path]:
-    """Draw the newest study of the experiment into `folder`; returns the paths.
-
-    Raises ErError when MLflow holds no finished run of it.
-    """
-    drawn = figure(newest_study(uri, "ladder"))
-    paths = style.save(drawn, folder, "fig4")
-    plt.close(drawn)
-    return paths
+STUDY = "ladder"
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Medians on the left, spread on the right."""
-    style.use()
     drawn, (left, right) = plt.subplots(
         1, 2, figsize=(11, 5), width_ratios=(3, 2), sharey=True, layout="constrained"
     )
@@ -101,4 +90,4 @@ def _valid_requests(run: PublishedRun) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(command.main("fig4", draw))
+    sys.exit(command.main("fig4"))

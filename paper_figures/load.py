@@ -4,8 +4,7 @@
 """
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,27 +14,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from er.results.point import Point, Summary
-from er.tracking.query import PublishedRun, newest_study
+from er.tracking.query import PublishedRun
 from paper_figures import command, style
+
+STUDY = "load"
 
 AIR = 1.5  # factor above and below, so that noise on an even curve looks like noise
 MEDIAN, TAIL, INVALID = "#0173b2", "#de8f05", "#d55e00"
 
 
-def draw(uri: str, folder: Path) -> list[Path]:
-    """Draw the newest run into `folder`; returns the paths.
-
-    Raises ErError when MLflow holds no finished run of er.load.
-    """
-    drawn = figure(newest_study(uri, "load")[0])
-    paths = style.save(drawn, folder, "load")
-    plt.close(drawn)
-    return paths
-
-
-def figure(run: PublishedRun) -> Figure:
-    """Three latencies, throughput, and requests in flight over time."""
-    style.use()
+def figure(runs: Sequence[PublishedRun]) -> Figure:
+    """Of the newest run: three latencies, throughput, and requests in flight over time."""
+    run = max(runs, key=lambda run: run.started)
     drawn = plt.figure(figsize=(12, 7), layout="constrained")
     grid = drawn.add_gridspec(2, 3)
     ttft = drawn.add_subplot(grid[0, 0])
@@ -150,4 +140,4 @@ def _over_users(axes: Axes, run: PublishedRun) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.main("load", draw))
+    sys.exit(command.main("load"))

@@ -1,9 +1,11 @@
 """How every figure looks: one colour, marker and line style for each deployment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -20,12 +22,22 @@ MARKERS = dict(zip("abcde", "osD^v", strict=True))
 ROUTED = "de"
 DPI = 160
 MARGIN = 0.1  # inches
+NO_DATE: dict[str, dict[str, None]] = {
+    "png": {},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
 
 
-def use() -> None:
-    """Set the style; without a screen."""
+@contextmanager
+def applied() -> Iterator[None]:
+    """Draw in this style, without a screen; afterwards the figures made in it are closed."""
     mpl.use("Agg")
-    sns.set_theme(context="paper", style="whitegrid", font_scale=1.1)
+    with mpl.rc_context():
+        sns.set_theme(context="paper", style="whitegrid", font_scale=1.1)
+        mpl.rcParams["svg.hashsalt"] = "er"  # ids in the file that are the same every time
+        yield
+        plt.close("all")
 
 
 def colour(deployment: str) -> str:
@@ -98,13 +110,17 @@ def legend(figure: Figure, axes: Axes, footnote_text: str) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PNG and PDF, laid out once for both, and return their paths."""
+    """Write a figure as PNG, PDF and SVG, laid out once for all, and return their paths.
+
+    The same figure makes the same bytes: no file has the time in it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     figure.set_dpi(DPI)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)
     everything = figure.get_tightbbox().padded(MARGIN)
-    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    paths = [folder / f"{name}.{kind}" for kind in NO_DATE]
     for path in paths:
-        figure.savefig(path, dpi=DPI, bbox_inches=everything)
+        metadata = NO_DATE[path.suffix[1:]]
+        figure.savefig(path, dpi=DPI, bbox_inches=everything, metadata=metadata)
     return paths

@@ -43,7 +43,7 @@ def main() -> int:
                 failed = _fails([*PUBLISH, str(run.path)])
         if config.tracking.enabled and not failed:
             figures = Path(config.runs_dir) / "figures"
-            failed = _fails([*DRAW, "--uri", config.tracking.uri, "--out", str(figures)])
+            failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
     except ConfigError as error:
         return _fail(error, 2)
     except ErError as error:

@@ -1,6 +1,7 @@
 """Published runs, read back from MLflow for figures and tables."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
 
 from er.errors import ErError
 from er.results.point import Point
@@ -20,6 +22,7 @@ class PublishedRun:
     """One deployment's run."""
 
     run_id: str
+    study: str
     deployment: str
     title: str
     engine_kind: str
@@ -39,33 +42,44 @@ class PublishedRun:
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def newest_study(uri: str, study: str) -> list[PublishedRun]:
-    """The newest finished run of each deployment, among runs comparable with the newest of all.
+def shown(uri: str, study: str) -> list[PublishedRun]:
+    """The runs of a study that a figure shows, by deployment and then by start.
 
-    Comparable runs share everything but the deployment. Raises ErError when there is none.
+    All runs of the newest command, and of every other deployment the newest run that shares
+    everything else with one of them. Raises ErError when there is none.
     """
     found = finished(uri, study)
-    key = found[0].data.tags["er.study_key"]
-    newest: dict[str, Run] = {}
+    newest = [run for run in found if _command(run) == _command(found[0])]
+    keys = {run.data.tags["er.study_key"] for run in newest}
+    taken = {run.data.tags["er.deployment"] for run in newest}
+    others: dict[tuple[str, str], Run] = {}
     for run in found:
-        if run.data.tags["er.study_key"] == key:
-            newest.setdefault(run.data.tags["er.deployment"], run)
-    return [_read(newest[deployment]) for deployment in sorted(newest)]
+        deployment, key = run.data.tags["er.deployment"], run.data.tags["er.study_key"]
+        if key in keys and deployment not in taken:
+            others.setdefault((deployment, key), run)
+    return _in_order([*newest, *others.values()])
 
 
-def newest_sweep(uri: str, study: str) -> list[PublishedRun]:
-    """The finished runs of the newest command, in their order.
+def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
+    """The runs with these ids, or beginnings of ids, by deployment and then by start.
 
-    Raises ErError when there is none.
+    Raises ErError where one is not there, or where several begin alike.
     """
-    found = finished(uri, study)
-    sweep = found[0].data.tags["er.compose"]
-    return [_read(run) for run in reversed(found) if run.data.tags["er.compose"] == sweep]
+    client = _existing_store(uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found: dict[str, Run] = {}
+    for asked in ids:
+        runs = client.search_runs(experiments, f"attributes.run_id LIKE '{asked}%'")
+        if len(runs) != 1:
+            how_many = f"{len(runs)} runs begin" if runs else "no run begins"
+            raise ErError(f"{how_many} with {asked} in {uri}: give an id of the store")
+        found[runs[0].info.run_id] = runs[0]
+    return _in_order(found.values())
 
 
 def finished(uri: str, study: str) -> list[Run]:
     """Every finished run, the newest first. Raises ErError when there is none."""
-    client = open_store(uri)
+    client = _existing_store(uri)
     known = client.get_experiment_by_name(study)
     found = (
         client.search_runs(
@@ -81,11 +95,33 @@ def finished(uri: str, study: str) -> list[Run]:
     return list(found)
 
 
+def _existing_store(uri: str) -> MlflowClient:
+    """A client of the store. Raises ErError where there is no file of that name."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not path.exists():
+        raise ErError(
+            f"there is no MLflow store {path}: make one with python -m er.run, or set uri"
+        )
+    return open_store(uri)
+
+
+def _command(run: Run) -> str:
+    """What the runs of one command share."""
+    return str(run.data.tags.get("er.compose", run.info.run_id))
+
+
+def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:
+    ordered = sorted(runs, key=lambda run: (run.data.tags["er.deployment"], run.info.start_time))
+    return list(map(_read, ordered))
+
+
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
+    config = _json(files / "config.json")
     return PublishedRun(
         run_id=run.info.run_id,
+        study=config["study"],
         deployment=tags["er.deployment"],
         title=tags["er.title"],
         engine_kind=tags["er.engine_kind"],
@@ -94,7 +130,7 @@ def _read(run: Run) -> PublishedRun:
         started=_json(files / "run.json")["started"],
         points=[point_of(entry) for entry in _json(files / "points.json", [])],
         predicted=[point_of(entry) for entry in _json(files / "predicted.json", [])],
-        config=_json(files / "config.json"),
+        config=config,
         capacity=_json(files / "capacity.json", {}),
         files=files,
     )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from er.run import answer
-from er.tracking.query import newest_study
+from er.tracking.query import shown
 
 pytestmark = pytest.mark.embedded
 
@@ -26,7 +26,7 @@ def test_a_baseline_spreads_prompts_and_is_named_wherever_the_run_is(
     [run] = (tmp_path / "ladder").iterdir()
     assert json.loads((run / "config.json").read_text())["routing"]["policy"] == "least_loaded"
     assert json.loads((run / "run.json").read_text())["tags"]["er.routing_policy"] == "least_loaded"
-    [published] = newest_study(f"sqlite:///{tmp_path}/mlflow.db", "ladder")
+    [published] = shown(f"sqlite:///{tmp_path}/mlflow.db", "ladder")
     assert published.title == f"{title} (simulated)"  # which figures write beside the curve
     requests = pd.read_parquet(run / "requests" / "c0002.parquet")
     assert requests["ok"].all()

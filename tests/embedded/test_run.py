@@ -19,8 +19,8 @@ from mlflow.tracking import MlflowClient
 from processes import processes_naming
 
 from er.run import answer
-from er.tracking.query import newest_study
-from paper_figures import fig4
+from er.tracking.query import shown
+from paper_figures import view
 
 pytestmark = pytest.mark.embedded
 
@@ -130,10 +130,11 @@ def test_mlflow_has_a_comparable_run_for_each_deployment(sweep: Done) -> None:
 
 
 def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path) -> None:
-    assert [run.deployment for run in newest_study(sweep.uri, "ladder")] == ["a", "e"]
-    png, pdf = fig4.draw(sweep.uri, tmp_path)
+    assert [run.deployment for run in shown(sweep.uri, "ladder")] == ["a", "e"]
+    png, pdf, svg = view.draw("fig4", sweep.uri, "ladder", tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert pdf.read_bytes().startswith(b"%PDF")
+    assert b"<svg" in svg.read_bytes()
 
 
 # Answers of nearly two seconds: a point lasts for two of them, and the first one's end is seen.

@@ -21,7 +21,7 @@ from er.study import inputs, measured, predicted
 from er.study.job import Sweep
 from er.study.measured import Serving
 from er.study.progress import Progress
-from er.tracking.query import newest_study
+from er.tracking.query import shown
 from paper_figures import fig4
 from tests.unit.load import fakes
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, chunk, event
@@ -72,7 +72,7 @@ def published(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_stopped_client_is_found_out_everywhere(published: Config) -> None:
-    [run] = newest_study(published.tracking.uri, "ladder")
+    [run] = shown(published.tracking.uri, "ladder")
     undisturbed, stopped = run.points
     assert undisturbed.invalid == []
     assert any(reason.startswith("the load generator lagged") for reason in stopped.invalid)

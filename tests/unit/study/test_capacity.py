@@ -15,7 +15,7 @@ from er.results.run_dir import RunDir
 from er.study import capacity, predicted, summary
 from er.study.progress import Progress
 from er.tracking import mlflow_store
-from er.tracking.query import newest_sweep
+from er.tracking.query import shown
 from paper_figures import capacity as picture
 
 
@@ -113,9 +113,9 @@ def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     for run in runs:
         mlflow_store.publish(run, uri)
-    published = newest_sweep(uri, "capacity")
-    assert [run.deployment for run in published] == ["e", "e", "b"]
-    assert published[0].capacity == runs[0].read("capacity.json")
+    published = shown(uri, "capacity")
+    assert [run.deployment for run in published] == ["b", "e", "e"]
+    assert published[1].capacity == runs[0].read("capacity.json")
     drawn = picture.figure(published)
     texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert texts.count("does not fit") == 2

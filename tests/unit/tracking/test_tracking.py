@@ -11,7 +11,7 @@ from er.config import Config
 from er.errors import ErError
 from er.results.run_dir import RunDir
 from er.tracking.mlflow_store import open_store, publish
-from er.tracking.query import newest_study
+from er.tracking.query import shown
 from paper_figures import fig2, fig4, load
 
 
@@ -71,7 +71,7 @@ def test_figures_read_the_newest_comparable_finished_runs(
     publish(finished_run(config), uri)
     newest = publish(finished_run(config), uri)
     publish(finished_run(config, status="failed"), uri)
-    [run] = newest_study(uri, "ladder")
+    [run] = shown(uri, "ladder")
     assert run.run_id == newest
     assert [point.concurrency for point in run.points] == [1, 2]
     requests = run.requests("concurrency", "ttft_s")
@@ -81,7 +81,7 @@ def test_figures_read_the_newest_comparable_finished_runs(
 
 def test_an_experiment_without_runs_says_how_to_make_one(uri: str) -> None:
     with pytest.raises(ErError, match=r"no finished run of study ladder .* python -m er\.run"):
-        newest_study(uri, "ladder")
+        shown(uri, "ladder")
 
 
 @pytest.mark.parametrize("content", [b"this is no database, but a text"])
@@ -119,7 +119,7 @@ def test_an_invalid_point_is_not_part_of_the_curve(
     config: Config, finished_run: Callable[..., RunDir], uri: str
 ) -> None:
     publish(finished_run(config), uri)
-    runs = newest_study(uri, "ladder")
+    runs = shown(uri, "ladder")
     assert len(fig4._valid_requests(runs[0])) == 24
     figure = fig4.figure(runs)
     [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
@@ -133,7 +133,7 @@ def test_lengths_are_drawn_of_what_was_sent(
     config: Config, finished_run: Callable[..., RunDir], uri: str
 ) -> None:
     publish(finished_run(config), uri)
-    prompts, answers = fig2.figure(newest_study(uri, "ladder")).axes
+    prompts, answers = fig2.figure(shown(uri, "ladder")).axes
     for axes, tokens in ((prompts, 100), (answers, 3)):
         [bar] = [bar for bar in axes.patches if getattr(bar, "get_height", lambda: 0)() > 0]
         assert bar.get_height() == 27
@@ -144,7 +144,7 @@ def test_the_picture_of_the_load_generator_marks_an_invalid_point(
     config: Config, finished_run: Callable[..., RunDir], uri: str
 ) -> None:
     publish(finished_run(config), uri)
-    ttft, _, _, throughput, in_flight = load.figure(newest_study(uri, "ladder")[0]).axes
+    ttft, _, _, throughput, in_flight = load.figure(shown(uri, "ladder")).axes
     for axes in (ttft, throughput):
         assert list(axes.lines[0].get_xdata()) == [1]
         crosses = axes.collections[-1]
