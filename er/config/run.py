@@ -95,13 +95,15 @@ class Config:
 
     @property
     def title(self) -> str:
-        """The deployment, with the baseline that routes its prompts and the experts that fail where
-        there are such."""
+        """The deployment, with the baseline that routes its prompts, the experts that fail and who
+        ends the answers, where these are not as usual."""
         title = self.deployment.description
         if self.deployment.routed and self.routing.policy is not Policy.kmeans:
             title += f", {self.routing.policy.value} routing"
         for failure in self.clock.failures:
             title += f", expert {failure.expert} fails at {failure.at_s:g} s"
+        if self.workload.stop_at_eos:
+            title += ", answers end by themselves"
         return title
 
     def __post_init__(self) -> None:

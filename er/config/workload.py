@@ -1,6 +1,6 @@
 """The schema of `workload`: what users send, one class for each kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from er.config.checks import require, require_positive
@@ -72,6 +72,8 @@ class Workload:
     name: str
     description: str
     tokenizer: str
+    # Whether an answer may end before it has the tokens asked for, where the model says so.
+    stop_at_eos: bool = field(default=False, kw_only=True)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """SmolLM2 inside Triton's Python backend (decoupled): llama.cpp batches continuously.
 
-Every request waits in a thread of its own, in which llama.cpp calls back with each token. `end_id`
-and `return_perf_metrics` have no meaning here and are not read.
+Every request waits in a thread of its own, in which llama.cpp calls back with each token. Of
+`end_id` only -1, no end, has a meaning here; `return_perf_metrics` has none and is not read.
 """
 
 import json
@@ -16,6 +16,7 @@ import xllamacpp
 # What the model's authors recommend for chats.
 TEMPERATURE = 0.2
 TOP_P = 0.9
+NO_END = -1
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -73,8 +74,10 @@ class Answer:
         if "error" in chunk:
             self.error = str(chunk["error"]["message"])
             return True
-        text = chunk["choices"][0]["delta"].get("content")
-        if not text:
+        choice = chunk["choices"][0]
+        text = choice["delta"].get("content") or ""
+        # Half a character is held back, also when nothing is to come that would complete it.
+        if not text and choice.get("finish_reason") != "length":
             return False
         tokens = chunk["timings"]["predicted_n"] - self.tokens
         self.tokens += tokens
@@ -92,8 +95,9 @@ class Answer:
 
 def per_token(text: str, tokens: int) -> Iterator[str]:
     """One text for each token: llama.cpp holds tokens back until they end a character."""
-    yield from [""] * (tokens - 1)
-    yield text
+    if tokens:
+        yield from [""] * (tokens - 1)
+        yield text
 
 
 def asked(request: Any) -> dict[str, Any]:
@@ -110,6 +114,7 @@ def asked(request: Any) -> dict[str, Any]:
         "temperature": float(value(request, "temperature", TEMPERATURE)),
         "top_p": float(value(request, "top_p", TOP_P)),
         "seed": int(value(request, "random_seed", 0)),
+        "ignore_eos": int(value(request, "end_id", 0)) == NO_END,
         "stop": words(request, "stop_words"),
         "logit_bias": [[word, False] for word in words(request, "bad_words")],
         "stream": True,

@@ -10,6 +10,7 @@ from er.results.request import Endpoint, Prompt, Request
 EXPERT_HEADER = "x-er-expert"
 EVENT_STREAM = "text/event-stream"
 OPENAI_END = b"[DONE]"
+NO_END = -1  # an end_id that no model has: its answer ends at max_tokens
 MESSAGE_AT_MOST = 200  # characters of a server's own words
 
 
@@ -20,7 +21,10 @@ class BadAnswerError(Exception):
 def body(endpoint: Endpoint, prompt: Prompt) -> bytes:
     """What a prompt asks for: as Triton's generate_stream takes it, or OpenAI's completions.
 
-    The dialect follows from the endpoint's path.
+    The dialect follows from the endpoint's path. Unless the prompt lets the model end by itself,
+    the answer's length is forced: in Triton's contract by an end token that no model has, as
+    TensorRT-LLM does for `ignore_eos`; OpenAI's has no word for it, but vLLM, SGLang and
+    trtllm-serve take `ignore_eos`.
     """
     path = urlsplit(endpoint.url).path
     asked: dict[str, object] = {"max_tokens": prompt.output_tokens, "stream": True}
@@ -29,15 +33,19 @@ def body(endpoint: Endpoint, prompt: Prompt) -> bytes:
     elif path.endswith("/completions"):
         asked |= {"model": endpoint.model, "prompt": prompt.text}
     else:
-        asked |= {"text_input": prompt.text}
+        asked |= {"text_input": prompt.text} | ({} if prompt.stop_at_eos else {"end_id": NO_END})
+        return json.dumps(asked).encode()
+    if not prompt.stop_at_eos:
+        asked["ignore_eos"] = True
     return json.dumps(asked).encode()
 
 
 def enter(events: Sequence[bytes], times_s: Sequence[float], request: Request) -> None:
     """Enter events and when they arrived: every event with a text is one token.
 
-    Triton's text may be empty, where a token is part of a character; OpenAI's empty pieces only
-    open or close a message.
+    Triton's text may be empty, where a token is part of a character. An empty last one is a token
+    only where it is the last that was asked for: before, it tells that the model has ended, and
+    after, that the answer has. OpenAI's empty pieces only open or close a message.
 
     Raises BadAnswerError, after what came before it was entered, at an event that is the server's
     error or not of the contract, and when there is no token.
@@ -66,6 +74,9 @@ def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Reque
                 late = fields["token_lateness"]
                 # Triton writes a list of one as a plain number.
                 request.token_lateness = late if isinstance(late, list) else [late]
+        if texts and not texts[-1] and len(texts) != request.max_tokens:
+            texts.pop()
+            request.token_times_s.pop()
     finally:
         request.text = "".join(texts)
     if not texts:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from er.config import Workload
 from er.corpus.tokenizer import Encoding
 from er.results.request import Request
 
@@ -19,8 +20,26 @@ def tokens_per_event(requests: Sequence[Request], encoding: Encoding) -> float:
     return sum(map(len, counted)) / events if events else math.nan
 
 
-def doubts(requests: Sequence[Request], encoding: Encoding) -> list[str]:
-    """Reasons, with the mend, not to take events for tokens."""
+def doubts(requests: Sequence[Request], encoding: Encoding, workload: Workload) -> list[str]:
+    """Reasons, with the mend, not to take events for tokens, or answers for those asked for."""
+    return _merged_tokens(requests, encoding) + _wrong_lengths(requests, workload)
+
+
+def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]:
+    """With forced lengths one answer of another length is one too many: the study is of those."""
+    answers = [request for request in requests if request.ok and not request.warmup]
+    shorter = sum(answer.output_tokens < answer.max_tokens for answer in answers)
+    longer = sum(answer.output_tokens > answer.max_tokens for answer in answers)
+    if workload.stop_at_eos or not shorter + longer:
+        return []
+    return [
+        f"{shorter + longer} of {len(answers)} answers ({(shorter + longer) / len(answers):.1%}) "
+        f"have not the tokens asked for ({shorter} shorter, {longer} longer): have the server heed "
+        "end_id -1 (or ignore_eos), or measure answers as they end with workload.stop_at_eos=true"
+    ]
+
+
+def _merged_tokens(requests: Sequence[Request], encoding: Encoding) -> list[str]:
     each = tokens_per_event(requests, encoding)
     if not each > TOKENS_PER_EVENT_AT_MOST:
         return []

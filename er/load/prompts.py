@@ -1,6 +1,7 @@
 """The prompts of each kind of workload, with exact token counts."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -66,7 +67,10 @@ def build(
     else:
         assert isinstance(workload, JsonlWorkload)
         prompts = cycle(_of_file(workload, encoding))
-    return list(islice(prompts, count))
+    built = list(islice(prompts, count))
+    return (
+        [replace(prompt, stop_at_eos=True) for prompt in built] if workload.stop_at_eos else built
+    )
 
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:

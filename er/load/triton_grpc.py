@@ -73,7 +73,12 @@ class Client:
 
     async def _asked(self, model: str, prompt: Prompt) -> dict[str, Any]:
         inputs = self.inputs.get(model) or await self._learn(model)
-        values = {"text_input": prompt.text.encode(), "max_tokens": prompt.output_tokens}
+        values: dict[str, object] = {
+            "text_input": prompt.text.encode(),
+            "max_tokens": prompt.output_tokens,
+        }
+        if not prompt.stop_at_eos:
+            values["end_id"] = answer.NO_END
         return {
             "model_name": model,
             "inputs": [

@@ -29,6 +29,7 @@ class Prompt:
     group: int = -1  # prompts of one group begin with the same text; -1: alone
     shared_tokens: int = 0  # leading tokens that an earlier prompt of the group already had
     turn: int = 0  # above 0: of the user who sent the prompt before it, after that one's answer
+    stop_at_eos: bool = False  # whether the answer may end before it has `output_tokens`
 
 
 @dataclass

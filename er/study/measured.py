@@ -106,7 +106,8 @@ def measure_point(
     evidence = proof.prove(load, concurrency)
     told = asdict(evidence) | (after.since(counted) if after and counted else {})
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
-    doubts = proof.doubts(evidence, config.load) + counts.doubts(load.requests, encoding)
+    doubts = proof.doubts(evidence, config.load)
+    doubts += counts.doubts(load.requests, encoding, config.workload)
     try:
         for endpoint, model in served.models:
             embedded.prove(endpoint, model.ready_max_tokens)

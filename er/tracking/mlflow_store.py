@@ -130,9 +130,11 @@ def metrics(point: Point) -> list[Metric]:
         "cut_requests": float(point.cut_requests),
         "errors": float(point.errors),
         "goodput": point.goodput,
+        "long_answers": float(point.long_answers),
         "output_tokens_mean": point.output_tokens_mean,
         "requests": float(point.requests),
         "requests_per_s": point.requests_per_s,
+        "short_answers": float(point.short_answers),
         "token_lateness_p50": point.token_lateness_p50,
         "tokens_per_s": point.tokens_per_s,
     }

@@ -55,6 +55,14 @@ def test_one_event_per_token_and_no_more_than_asked(endpoint: Endpoint, stream: 
     assert all(len(text.split()) <= 1 for text in texts)
 
 
+def test_without_an_end_an_answer_has_all_tokens_asked_for(endpoint: Endpoint, stream: Any) -> None:
+    assert len(stream(endpoint, QUESTION, 120).texts) < 60
+    assert len(stream(endpoint, QUESTION, 120, end_id=-1).texts) == 120
+    emojis = "Repeat this emoji for ever: 🐹🐹🐹"
+    for tokens in (7, 8, 9):  # the last may be half a character
+        assert len(stream(endpoint, emojis, tokens, end_id=-1, temperature=0.0).texts) == tokens
+
+
 def test_tokens_that_are_parts_of_a_character_are_counted(endpoint: Endpoint, stream: Any) -> None:
     prompt = "Write three emojis: 🐍🦀🐹. Repeat them exactly, and say 世界."
     texts = stream(endpoint, prompt, 9, temperature=0.0).texts

@@ -41,7 +41,9 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[RunDir, list[str]]:
     url = serve(answer).endpoint.url
-    small = ["load.requests_per_user=1", "load.requests_at_least=3", "workload.output.scale=0.01"]
+    small = ["load.requests_per_user=1", "load.requests_at_least=3"]
+    if not any(word.startswith("workload=") for word in overrides):
+        small.append("workload.output.scale=0.01")
     endpoint, config = cli.asked([f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
     run = alone.create(endpoint, config)
     said: list[str] = []

@@ -1,6 +1,7 @@
 """What is asked and what comes back, in Triton's words and in OpenAI's."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,14 +21,24 @@ def test_triton_is_asked_for_text_input() -> None:
         "text_input": "Hello",
         "max_tokens": 7,
         "stream": True,
+        "end_id": -1,
     }
 
 
 def test_openai_is_asked_for_messages_or_a_prompt() -> None:
-    common = {"model": "llama", "max_tokens": 7, "stream": True}
+    common = {"model": "llama", "max_tokens": 7, "stream": True, "ignore_eos": True}
     messages = [{"role": "user", "content": "Hello"}]
     assert asked("/v1/chat/completions") == common | {"messages": messages}
     assert asked("/v1/completions") == common | {"prompt": "Hello"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/models/x/generate_stream", "/v1/chat/completions", "/v1/completions"]
+)
+def test_an_answer_that_may_end_by_itself_is_not_forced(path: str) -> None:
+    free = replace(prompt("Hello", 7), stop_at_eos=True)
+    body = json.loads(answer.body(Endpoint(f"http://host:1{path}", "llama"), free))
+    assert not {"end_id", "ignore_eos"} & set(body)
 
 
 def entered(*events: object) -> Request:
@@ -53,8 +64,27 @@ def test_openai_completions_have_a_plain_text() -> None:
     assert entered({"choices": [{"text": "Good"}]}, b"[DONE]").text == "Good"
 
 
-def test_triton_counts_empty_texts() -> None:
-    assert entered({"text_output": ""}, {"text_output": "é"}).output_tokens == 2
+@pytest.mark.parametrize(
+    ("texts", "tokens"),
+    [
+        (["", "é"], 2),  # half a character
+        (["a", ""], 1),  # the model ended by itself
+        (["a", "b", ""], 3),  # half a character, and no more was asked for
+        (["a", "b", "c", ""], 3),  # all that was asked for, then its end
+        (["a", "b", "c", "d"], 4),
+    ],
+)
+def test_an_event_without_text_at_the_end_of_an_answer_is_no_token(
+    texts: list[str], tokens: int
+) -> None:
+    request = entered(*({"text_output": text} for text in texts))
+    assert request.output_tokens == tokens
+    assert request.text == "".join(texts)
+
+
+def test_a_model_that_ends_at_once_has_answered_nothing() -> None:
+    with pytest.raises(BadAnswerError, match="no tokens"):
+        entered({"text_output": ""})
 
 
 @pytest.mark.parametrize(

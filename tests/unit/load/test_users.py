@@ -32,7 +32,7 @@ def test_a_request_holds_what_was_seen(serve: Serve) -> None:
     times = [before_s, request.send_s, *request.token_times_s, request.end_s, time.monotonic()]
     assert times == sorted(times)
     assert (request.topic, request.input_tokens, request.max_tokens) == ("greetings", 1, 3)
-    assert server.asked == [{"text_input": "Hello", "max_tokens": 3, "stream": True}]
+    assert server.asked == [{"text_input": "Hello", "max_tokens": 3, "stream": True, "end_id": -1}]
 
 
 @pytest.mark.parametrize(("users", "at_least", "measured"), [(1, 1, 2), (3, 1, 6), (3, 11, 11)])

@@ -76,11 +76,15 @@ def test_gaps_are_pooled_over_requests() -> None:
         ([request()], "only 1 requests"),
         ([], "only 0 requests"),
         ([request(token_lateness=[0.2] * 3)] * 2, "could not keep its clock"),
-        ([request(max_tokens=9, token_lateness=[0.0])] * 2, "not the tokens asked for"),
     ],
 )
 def test_a_doubtful_point_is_invalid(requests: list[Request], says: str) -> None:
     assert says in " ".join(measure(requests, 1, LOAD).invalid)
+
+
+def test_answers_of_another_length_than_asked_for_are_counted() -> None:
+    point = measure([request(), request(max_tokens=9), request(max_tokens=2)], 1, LOAD)
+    assert (point.short_answers, point.long_answers) == (1, 1)
 
 
 def test_a_doubt_from_elsewhere_makes_a_point_invalid() -> None:

@@ -1,0 +1,58 @@
+"""Servers that answer with fewer or more tokens than asked for, through the load generator."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from er.results.point import Point
+from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event
+from tests.unit.load.test_alone import drive, small_corpus
+
+__all__ = ["small_corpus"]
+WORKLOAD = ["workload=fixed", "workload.input_tokens=8", "workload.output_tokens=5"]
+# Answers at once: what this says of the load generator is not looked at.
+QUIET = ["load.max_loop_lag_s=9", "load.min_concurrency=0.001"]
+LOAD = ["load.concurrency=[1]", "load.client=sockets", *QUIET]
+
+
+def measured(serve: Serve, folder: Path, texts: list[str], *overrides: str) -> tuple[Point, Any]:
+    asked = []
+
+    async def answer(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        asked.append(body)
+        writer.write(HEAD + b"".join(chunk(event(text)) for text in texts) + LAST_CHUNK)
+
+    run, _ = drive(serve, folder, answer, *WORKLOAD, *LOAD, *overrides)
+    (point,) = run.points()
+    return point, asked
+
+
+@pytest.mark.parametrize(
+    ("texts", "shorter", "longer"),
+    [
+        (["t"] * 5, 0, 0),
+        (["t"] * 5 + [""], 0, 0),  # an empty event tells the end
+        (["t"] * 3 + [""], 3, 0),  # the model ended by itself
+        (["t"] * 4, 3, 0),
+        (["t"] * 6, 0, 3),
+    ],
+)
+def test_one_answer_of_a_wrong_length_makes_the_point_invalid(
+    serve: Serve, tmp_path: Path, texts: list[str], shorter: int, longer: int
+) -> None:
+    point, asked = measured(serve, tmp_path, texts)
+    assert {body["end_id"] for body in asked} == {-1}
+    assert (point.short_answers, point.long_answers) == (shorter, longer)
+    says = [f"({shorter} shorter, {longer} longer)"] * (shorter + longer > 0)
+    assert [reason for reason in point.invalid if says and says[0] in reason] == point.invalid
+    assert len(point.invalid) == len(says)
+
+
+def test_answers_that_may_end_by_themselves_are_counted_as_they_are(
+    serve: Serve, tmp_path: Path
+) -> None:
+    point, asked = measured(serve, tmp_path, ["t"] * 3 + [""], "workload.stop_at_eos=true")
+    assert not any("end_id" in body for body in asked)
+    assert (point.short_answers, point.invalid, point.output_tokens_mean) == (3, [], 3)
