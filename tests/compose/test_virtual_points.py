@@ -10,7 +10,7 @@ from er.results.run_dir import create
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "a15b17b438326f5a7dffd715f63e1e4a17f4a47da2cb796c8961f8b10b74510d"
+POINTS = "2cc7e03adc5a4dade6fa1e23e3565b137dfc959571998a55073cf792b1c2695d"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:
