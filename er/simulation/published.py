@@ -21,6 +21,7 @@ import pandas as pd
 
 AT_ONCE = float("inf")
 VARIABLE = (202, 214)  # tokens in and out, on average
+FIT, HELD_OUT = "fit", "held_out"  # drawn by split.py with the seed in the files' first line
 # Fitted on these: light load, where little but the time of a step matters.
 FITTED_HARDWARE, FITTED_TOKENS, FITTED_REQUESTS_PER_S = "h100_sxm", (467, 256), 2
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -41,6 +42,7 @@ class Serving:
     ttft_ms: float
     itl_ms: float
     tokens_per_s: float
+    split: str  # FIT or HELD_OUT
 
     @property
     def name(self) -> str:
@@ -79,6 +81,7 @@ class Offline:
     output_tokens: int
     requests: int
     tokens_per_s: float
+    split: str  # FIT or HELD_OUT
 
     @property
     def name(self) -> str:
@@ -106,4 +109,4 @@ def offline() -> list[Offline]:
 def table(name: str) -> pd.DataFrame:
     """One of the tables."""
     with (resources.files("er.simulation") / "data" / name).open() as file:
-        return pd.read_csv(file)
+        return pd.read_csv(file, comment="#")
