@@ -1,10 +1,5 @@
 """`python -m er.build deployment=a`: build the engines of deployments, or look after the cache.
 
-  -m deployment=a,b,c,d,e   for several; overrides are those of er.run (engine=trtllm goes unsaid)
-  dry=true                  only show commands, key, disk and GPU memory; runs anywhere
-  action=list|prune         the engines in the cache; remove what killed builders left
-  action=options            inside the container: hold our tables against the installed version
-
 Exit codes: those of er.cli.
 """
 
@@ -12,18 +7,37 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from er import cli
-from er.compose import overrides_of, plan
+from er import cli, compose
 from er.config import Config, Engine
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
+from er.options import Command, Word, parse_arguments
 from er.study import build_plan
 
-ACTIONS = ("build", "list", "prune", "options")
+ACTIONS = {
+    "build": "build what is missing",
+    "list": "the engines in the cache",
+    "prune": "remove what killed builders left",
+    "options": "inside the container: compare our tables with the installed version",
+}
+COMMAND = Command(
+    "er.build",
+    "Build the engines of deployments, or look after the cache of them. Overrides are those of "
+    "er.run; engine=trtllm and server=container go unsaid.",
+    """
+    python -m er.build deployment=a dry=true
+    python -m er.build -m 'deployment=a,b,c,d,e'
+    """,
+    words=(
+        Word("dry", "false", "only show commands, key, disk and GPU memory", ("true", "false")),
+        Word("action", "build", "; ".join(f"{k}: {v}" for k, v in ACTIONS.items()), tuple(ACTIONS)),
+    ),
+)
 LLM_FIELDS = """
 import json, sys
 from tensorrt_llm.llmapi import llm_args
@@ -39,16 +53,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def answer(arguments: Sequence[str]) -> int:
     """Do it. Raises ErError when it cannot be done."""
-    if {"-h", "--help"} & set(arguments):
-        say(str(__doc__))
+    asked = parse_arguments(COMMAND, arguments)
+    asked = replace(asked, overrides=(*missing(asked.overrides), *asked.overrides))
+    if asked.for_hydra:
+        compose.show(asked)
         return 0
-    dry, action, rest = own_words(arguments)
-    overrides, multirun = overrides_of(rest)
-    jobs = plan([*missing(overrides), *overrides], multirun)
+    jobs = [job.config for job in compose.jobs_for(asked)]
+    action = asked.words["action"]
     if action == "options":
-        return hold_options(jobs[0].engine)
+        return compare_options(jobs[0].engine)
     if action == "build":
-        work(jobs, dry)
+        work(jobs, asked.words["dry"] == "true")
     else:
         look_after(jobs[0], action)
     return 0
@@ -65,23 +80,6 @@ def work(jobs: Sequence[Config], dry: bool) -> None:
             say(f"checkpoint sha256 {model.parameters['checkpoint_sha256']}")
         else:
             trtllm_build.build(request, say)
-
-
-def own_words(arguments: Sequence[str]) -> tuple[bool, str, list[str]]:
-    """Whether it is a dry run, the action, and the arguments left for the configuration."""
-    words = {"dry": "false", "action": "build"}
-    rest = []
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name in words:
-            words[name] = value
-        else:
-            rest.append(argument)
-    if words["dry"] not in ("true", "false"):
-        raise ConfigError(f"dry is {words['dry']}: give true or false")
-    if words["action"] not in ACTIONS:
-        raise ConfigError(f"action is {words['action']}: choose of {list(ACTIONS)}")
-    return words["dry"] == "true", words["action"], rest
 
 
 def missing(overrides: Sequence[str]) -> list[str]:
@@ -102,8 +100,8 @@ def look_after(config: Config, action: str) -> None:
         print(f"{cache.size_bytes(path) / 1e9:8.1f} GB  {path}")
 
 
-def hold_options(engine: Engine) -> int:
-    """Inside the container: hold the tables against the installed tools; 1 when one is wrong."""
+def compare_options(engine: Engine) -> int:
+    """Inside the container: compare the tables with the installed tools; 1 when one is wrong."""
     if isinstance(engine, LlmapiEngine):
         known = llmapi_arguments.classes(engine.version)
         told = json.loads(output_of(["python3", "-c", LLM_FIELDS, *known]).splitlines()[-1])

@@ -1,38 +1,81 @@
-"""What the command lines share: one line about what ended them, and the exit code.
+"""How every command ends: one line about what ended it, and an exit code.
 
-0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
+0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 141 nobody reads on, 143 TERM.
 """
 
+import argparse
+import errno
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from er.errors import ConfigError, ErError
+
+EXIT_CODES = __doc__.splitlines()[-1]
 
 
 class Terminated(BaseException):
     """TERM arrived: unwind, so that everything started is stopped."""
 
 
-def run(name: str, work: Callable[[], int], kept: str) -> int:
+class Parser(argparse.ArgumentParser):
+    """Reads options; a mistake is one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError."""
+        raise ConfigError(f"{message}; see --help")
+
+
+def parser(name: str, description: str | None) -> Parser:
+    """For a command that takes no overrides; its help shows the defaults of its options."""
+    return Parser(
+        f"python -m {name}",
+        description=description,
+        epilog=f"Exit codes: {EXIT_CODES}",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left undone") -> int:
     """The exit code of `work`, or of what ended it.
 
     `name` begins the line that says what went wrong; `kept` tells what an interruption left.
     """
     before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
-        return work()
+        return _run(work)
     except ErError as error:
         return fail(name, error, 2 if isinstance(error, ConfigError) else 1)
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return 141
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        return fail(name, describe_error(error), 1)
     except KeyboardInterrupt:
         return fail(name, f"interrupted: {kept}", 130)
     except Terminated:
         return fail(name, f"terminated: {kept}", 143)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def describe_error(error: OSError) -> str:
+    """What the system refused, in one line."""
+    if error.errno in FULL:
+        return "the disk is full: make room and run again; what was written until then is kept"
+    return f"cannot use {error.filename}: {error.strerror}"
 
 
 @contextmanager
@@ -50,6 +93,26 @@ def fail(name: str, message: object, code: int) -> int:
     """Say in one line what went wrong."""
     print(f"{name}: {message}", file=sys.stderr)
     return code
+
+
+def _run(work: Callable[[], int | None]) -> int:
+    """The exit code of `work`, once all it printed has been taken."""
+    try:
+        code = work() or 0
+    except SystemExit as ended:  # argparse and Hydra end --help and --version so
+        code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+    sys.stdout.flush()
+    return code
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is closed at its other end (`| head`); nothing more is written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -2,12 +2,15 @@
 
 import difflib
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -22,9 +25,9 @@ from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
 from er.config.plain import plain
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.errors import ConfigError
+from er.options import CONF, Arguments
 
 READ_OF_HYDRA = ("hydra.mode", "hydra.sweeper.params")
-CONF = Path(__file__).parent.parent / "conf"
 ENGINES = {
     "simulated": SimulatedEngine,
     "smollm2": SmolLM2Engine,
@@ -96,6 +99,24 @@ def read_job(path: Path) -> Job:
         composed = OmegaConf.merge(schema, config)
     assert isinstance(composed, DictConfig)
     return Job(tuple(overrides), to_config(composed))
+
+
+def jobs_for(asked: Arguments) -> list[Job]:
+    """Every job that a command line asks for. Raises ConfigError as `jobs_of` does."""
+    return jobs_of(asked.overrides, asked.multirun)
+
+
+def show(asked: Arguments) -> None:
+    """Let Hydra answer the options that are its own: --cfg, --info, completion and its help.
+
+    Raises ConfigError when it cannot.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
+    register_schema()
+    folder = [f"--config-dir={asked.config_dir}"] if asked.config_dir else []
+    sys.argv[1:] = [*asked.for_hydra, *folder, *asked.overrides]
+    with checked():
+        hydra.main(str(CONF), asked.config_name, "1.3")(lambda _: None)()
 
 
 def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
@@ -176,22 +197,6 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
     return f"{key} is not a known key: {mend}"
-
-
-def overrides_of(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """Hydra's overrides among command-line arguments, and whether a multirun is asked for.
-
-    Raises ConfigError for any other option.
-    """
-    multirun, overrides = False, []
-    for argument in arguments:
-        if argument in ("-m", "--multirun"):
-            multirun = True
-        elif argument.startswith("-"):
-            raise ConfigError(f"{argument} is not known: give key=value, -m or --help")
-        else:
-            overrides.append(argument)
-    return overrides, multirun
 
 
 def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:

@@ -1,39 +1,107 @@
-"""What `conf/` lets a user choose, for `--help`: each option with its file's first sentence."""
+"""What can be said on a command line that takes Hydra's overrides, and the help that lists it."""
 
+import argparse
 import re
 import textwrap
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from er.cli import EXIT_CODES, Parser
 from er.config import Config
+from er.errors import ConfigError
 
-USAGE = """\
-python -m er.run [-m] [+experiment=NAME] [GROUP=OPTION ...] [KEY=VALUE ...]
-
-  python -m er.run +experiment=fig4                the five deployments of Table I
-  python -m er.run -m deployment=a,e seed=0,1      -m: a run for each combination of the values
-  python -m er.run +experiment=fig4 --cfg job      every key with its value; starts nothing
-
-Groups and their options, * where none is chosen:
-"""
-ENDING = """\
---hydra-help tells Hydra's own options. Completion: eval "$(python er/run.py -sc install=bash)",
-then python er/run.py and the tabulator. Exit codes: 0 done, 1 something failed, 2 the request
-cannot be run, 130 Ctrl-C, 143 TERM.
-"""
+CONF = Path(__file__).parent / "conf"
 WIDTH = 100
 
 
-def help_text(conf: Path) -> str:
-    """Usage, then every group of `conf` with its options."""
-    groups = {field.name for field in fields(Config)} - {"experiment"}
-    defaults = default_options(conf)
-    lines = [USAGE]
-    for group in ["experiment", *sorted(groups)]:
-        lines += _group(conf / group, defaults.get(group, ""))
-    return "\n".join([*lines, "", ENDING])
+@dataclass(frozen=True)
+class Word:
+    """An argument NAME=VALUE that is the command's own and no key of the configuration."""
+
+    name: str
+    default: str
+    about: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that takes overrides: what its help says."""
+
+    name: str
+    about: str
+    examples: str
+    words: tuple[Word, ...] = ()
+    groups: tuple[str, ...] = ()  # of `conf/`, that matter to it; none: all
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a command line asks for."""
+
+    overrides: tuple[str, ...] = ()
+    multirun: bool = False
+    config_dir: Path | None = None  # a user's own options, beside those of `conf/`
+    config_name: str = "config"
+    for_hydra: tuple[str, ...] = ()  # options that Hydra answers in place of the command
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_arguments(command: Command, arguments: Sequence[str]) -> Arguments:
+    """What a command line asks for; --help prints and ends.
+
+    Raises ConfigError for an option that is not known, or a value that cannot be.
+    """
+    options, rest = _parser().parse_known_args(arguments)
+    for argument in rest:
+        if argument.startswith("-"):
+            raise ConfigError(f"{argument} is not known: give key=value, -m or --help")
+    config_dir = _folder(options.config_dir)
+    if options.help:
+        print(help_text(command, [CONF, config_dir] if config_dir else [CONF]))
+        raise SystemExit(0)
+    words = {word.name: word.default for word in command.words}
+    overrides = []
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if equals and name in words:
+            words[name] = value
+        else:
+            overrides.append(argument)
+    for word in command.words:
+        if word.choices and words[word.name] not in word.choices:
+            choices = ", ".join(word.choices)
+            raise ConfigError(f"{word.name} is {words[word.name]}: choose from {choices}")
+    return Arguments(
+        tuple(overrides),
+        options.multirun,
+        config_dir,
+        options.config_name,
+        _for_hydra(options),
+        words,
+    )
+
+
+def help_text(command: Command, folders: Sequence[Path]) -> str:
+    """Usage, the command's own words, options, and every group of `folders` with its choices."""
+    groups = command.groups or sorted({field.name for field in fields(Config)} - {"experiment"})
+    defaults = default_options(CONF)
+    own = " ".join(f"[{word.name}={word.default or '...'}]" for word in command.words)
+    usage = f"python -m {command.name} [-m] {own} [GROUP=OPTION ...] [KEY=VALUE ...]"
+    lines = [re.sub(" +", " ", usage), "", *textwrap.wrap(command.about, WIDTH), ""]
+    lines += [textwrap.indent(textwrap.dedent(command.examples).strip(), "  "), ""]
+    for word in command.words:
+        choices = f" ({', '.join(word.choices)})" if word.choices else ""
+        default = f"; default: {word.default}" if word.default else ""
+        lines.append(f"{word.name}=\n      {word.about}{choices}{default}")
+    lines += ["", _parser().format_help().strip(), ""]
+    lines += ["Groups and their options, * where none is chosen:", ""]
+    for group in [*(() if command.groups else ["experiment"]), *groups]:
+        lines += _group([folder / group for folder in folders], defaults.get(group, ""))
+    return "\n".join([*lines, "", f"Exit codes: {EXIT_CODES}"])
 
 
 def default_options(conf: Path) -> dict[str, str]:
@@ -59,10 +127,53 @@ def first_sentence(text: str) -> str:
     return re.split(r"(?<=\.) (?=[A-Z])", " ".join(words))[0]
 
 
-def _group(folder: Path, default: str) -> list[str]:
-    options = sorted(folder.glob("*.yaml"))
+def _parser() -> Parser:
+    """Hydra's options, as far as a command takes them; --info and the like are Hydra's to do."""
+    parser = Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("-m", "--multirun", action="store_true", help="a run for each combination of values")
+    add("-cd", "--config-dir", metavar="DIR", help="your own experiment/, deployment/, ... files")
+    add("-cn", "--config-name", metavar="NAME", default="config", help="default: config")
+    add("-c", "--cfg", metavar="job|hydra|all", help="show the configuration; start nothing")
+    add("-p", "--package", metavar="KEY", help="with --cfg: only this part")
+    add("--resolve", action="store_true", help="with --cfg: values in place of references")
+    add("-i", "--info", nargs="?", const="all", metavar="WHAT",
+        help="all, config, defaults, defaults-tree, plugins or searchpath")  # fmt: skip
+    add("--hydra-help", action="store_true", help="Hydra's own help")
+    add("--version", action="store_true", help="Hydra's version")
+    add("-sc", "--shell-completion", action="store_true",
+        help='in bash: eval "$(er-run -sc install=bash)", then er-run and the tab key')  # fmt: skip
+    add("-h", "--help", action="store_true", help="this text")
+    return parser
+
+
+def _for_hydra(options: argparse.Namespace) -> tuple[str, ...]:
+    """The options that Hydra answers, as it takes them; empty where none is given."""
+    flags = ("hydra_help", "version", "shell_completion")
+    given = [f"--{name.replace('_', '-')}" for name in flags if getattr(options, name)]
+    valued = {"cfg": options.cfg, "info": options.info}
+    given += [f"--{name}={value}" for name, value in valued.items() if value]
+    if not given:
+        if options.package or options.resolve:
+            raise ConfigError("--package and --resolve go with --cfg job")
+        return ()
+    given += [f"--package={options.package}"] if options.package else []
+    return tuple([*given, "--resolve"] if options.resolve else given)
+
+
+def _folder(name: str | None) -> Path | None:
+    """The folder of --config-dir. Raises ConfigError when there is none."""
+    if name is None:
+        return None
+    if not Path(name).is_dir():
+        raise ConfigError(f"--config-dir {name} is not a folder")
+    return Path(name).absolute()
+
+
+def _group(folders: Sequence[Path], default: str) -> list[str]:
+    options = sorted((path for folder in folders for path in folder.glob("*.yaml")), key=_stem)
     wide = max((len(path.stem) for path in options), default=0)
-    lines = [f"{folder.name}="] if options else []
+    lines = [f"{folders[0].name}="] if options else []
     for path in options:
         mark = "*" if path.stem == default else " "
         start = f"  {mark} {path.stem.ljust(wide)}  "
@@ -71,3 +182,7 @@ def _group(folder: Path, default: str) -> list[str]:
             sentence, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)
         ) or [start.rstrip()]
     return lines
+
+
+def _stem(path: Path) -> str:
+    return path.stem

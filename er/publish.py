@@ -1,6 +1,5 @@
 """`python -m er.publish RUN_DIR...`: publish run directories that did not reach MLflow."""
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from er.tracking.mlflow_store import publish
 
 def main() -> int:
     """Publish each directory to the store its configuration names."""
-    parser = argparse.ArgumentParser(prog="python -m er.publish", description=main.__doc__)
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR")
+    parser = cli.parser("er.publish", main.__doc__)
+    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="made by a run")
     for path in parser.parse_args().run_dirs:
         if not (path / "config.json").exists():
             raise ConfigError(f"{path} is not a run directory (it has no config.json)")

@@ -1,31 +1,36 @@
 """`python -m er.run +experiment=fig4`: the command line of the study.
 
-Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
+Exit codes: those of er.cli.
 """
 
 import errno
-import os
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from rich.console import Console
 
-from er import cli
-from er.compose import CONF, checked, overrides_of, plan, register_schema
+from er import cli, compose
 from er.config import Config
 from er.errors import ConfigError, ErError
-from er.options import help_text
+from er.options import Command, parse_arguments
 from paper_figures import view
 
 if TYPE_CHECKING:
     from er.results.run_dir import RunDir
 
 PLAIN_WIDTH = 100  # where there is no terminal to ask
-HELP = ("-h", "--help")
-ABOUT_HYDRA = ("--hydra-help", "--version", "-c", "--cfg", "-i", "--info", "-sc")
+COMMAND = Command(
+    "er.run",
+    "Measure or predict deployments, publish the runs and draw the figures of the study.",
+    """
+    python -m er.run +experiment=fig4                    the five deployments of Table I
+    python -m er.run -m 'deployment=a,e' 'seed=0,1'      a run for each combination of the values
+    python -m er.run +experiment=fig4 --cfg job          every key with its value; starts nothing
+    python -m er.run +experiment=mine --config-dir DIR   your own: DIR/experiment/mine.yaml
+    """,
+)
 
 
 def main() -> int:
@@ -36,18 +41,12 @@ def main() -> int:
 
 def answer(arguments: list[str]) -> int:
     """Do what the command line asks; the exit code."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
-    options = {argument.split("=")[0] for argument in arguments}
-    if options.intersection(HELP):
-        print(help_text(CONF))
-        return 0
-    register_schema()
-    if options.intersection(ABOUT_HYDRA):
-        with checked():
-            hydra.main(str(CONF), "config", "1.3")(lambda _: None)()
+    asked = parse_arguments(COMMAND, arguments)
+    if asked.for_hydra:
+        compose.show(asked)
         return 0
     with cli.loading():
-        jobs = plan(*overrides_of(arguments))
+        jobs = [job.config for job in compose.jobs_for(asked)]
     require_figures(jobs)
     return run_sweep(jobs, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH))
 

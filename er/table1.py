@@ -1,13 +1,12 @@
 """`python -m er.table1`: Table I as configured, with the origin of every cell."""
 
-import argparse
 import sys
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from er import compose
+from er import cli, compose
 from er.config import Config
 
 ROWS = "abcde"
@@ -35,12 +34,12 @@ def table(configs: list[Config]) -> Table:
 
 
 def main() -> int:
-    """Print the table."""
-    argparse.ArgumentParser(prog="python -m er.table1", description=__doc__).parse_args()
+    """Print Table I as configured, with the origin of every cell."""
+    cli.parser("er.table1", main.__doc__).parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table([compose.plan([f"deployment={row}"])[0] for row in ROWS]))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.run("er.table1", main))

@@ -1,76 +1,81 @@
 """`python -m er.load target=URL load.concurrency=[1,10,100]`: the load generator by itself.
 
-target is Triton's generate_stream, Triton's gRPC as grpc://host:port/MODEL (grpcs:// with TLS), or
-OpenAI's (chat/)completions, where model names the model. Everything else overrides the
-configuration.
-Exit codes: 0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 143 TERM.
+Exit codes: those of er.cli.
 """
 
-import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
-from er.compose import overrides_of, plan
+from er import cli, compose
 from er.config import Config
-from er.errors import ConfigError, ErError
+from er.errors import ConfigError
 from er.load import alone
 from er.load.users import require_speaks
+from er.options import Arguments, Command, Word, parse_arguments
 from er.results.request import Endpoint
 
 # In processes of their own: MLflow's seconds of start-up and its memory come last.
 PUBLISH = [sys.executable, "-m", "er.publish"]
 DRAW = [sys.executable, "-m", "paper_figures.load"]
-OWN = ("target", "model")
+COMMAND = Command(
+    "er.load",
+    "Send load to a server that streams tokens, and measure it.",
+    """
+    python -m er.load target=http://127.0.0.1:8000/v1/chat/completions 'load.concurrency=[1,10]'
+    python -m er.load target=grpc://127.0.0.1:8001/ensemble load=open_loop
+    """,
+    words=(
+        Word(
+            "target",
+            "",
+            "http(s)://HOST:PORT/v2/models/NAME/generate_stream of Triton, its gRPC as "
+            "grpc(s)://HOST:PORT/NAME, or OpenAI's /v1/completions and /v1/chat/completions",
+        ),
+        Word("model", "model", "the model's name, for OpenAI's addresses"),
+    ),
+    groups=("corpus", "load", "tracking", "workload"),
+)
 
 
 def main() -> int:
     """Measure, and say what came out."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
+    return cli.run("er.load", lambda: answer(sys.argv[1:]), "what was measured is kept")
+
+
+def answer(arguments: Sequence[str]) -> int:
+    """Do what the command line asks; the exit code. Raises ErError when it cannot be done."""
+    asked = parse_arguments(COMMAND, arguments)
+    if asked.for_hydra:
+        compose.show(asked)
         return 0
-    signal.signal(signal.SIGTERM, _terminate)
+    endpoint, config = request_of(asked)
+    run = alone.create(endpoint, config)
+    failed = False
     try:
-        endpoint, config = asked(sys.argv[1:])
-        run = alone.create(endpoint, config)
-        failed = False
-        try:
-            alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
-        finally:
-            if config.tracking.enabled:
-                failed = _fails([*PUBLISH, str(run.path)])
-        if config.tracking.enabled and not failed:
-            figures = Path(config.runs_dir) / "figures"
-            failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
-    except ConfigError as error:
-        return _fail(error, 2)
-    except ErError as error:
-        return _fail(error, 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted: what was measured is kept", 130)
+        alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
+    finally:
+        if config.tracking.enabled:
+            failed = _fails([*PUBLISH, str(run.path)])
+    if config.tracking.enabled and not failed:
+        figures = Path(config.runs_dir) / "figures"
+        failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
     return 1 if failed else 0
 
 
-def asked(arguments: list[str]) -> tuple[Endpoint, Config]:
-    """What the command line asks for. Raises ConfigError when it cannot be run."""
-    own: dict[str, str] = {}
-    rest = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if equals and key in OWN:
-            own[key] = value
-        else:
-            rest.append(argument)
-    endpoint = _endpoint(own.get("target", ""), own.get("model", "model"))
+def request_of(asked: Arguments) -> tuple[Endpoint, Config]:
+    """The server and the load. Raises ConfigError when the request cannot be run."""
+    endpoint = _endpoint(asked.words["target"], asked.words["model"])
     if endpoint.grpc_address:
-        rest = ["load.client=grpc", *rest]
-    configs = plan(*overrides_of(rest))
-    if len(configs) > 1:
+        asked = replace(asked, overrides=("load.client=grpc", *asked.overrides))
+    jobs = compose.jobs_for(asked)
+    if len(jobs) > 1:
         raise ConfigError("one target takes one load: leave out -m and +experiment")
-    require_speaks(endpoint, configs[0].load.client)
-    return endpoint, configs[0]
+    require_speaks(endpoint, jobs[0].config.load.client)
+    return endpoint, jobs[0].config
 
 
 def _endpoint(target: str, model: str) -> Endpoint:
@@ -89,15 +94,6 @@ def _endpoint(target: str, model: str) -> Endpoint:
 def _fails(command: list[str]) -> bool:
     """Whether a command, which says itself what went wrong, did not do its work."""
     return subprocess.run(command, check=False).returncode != 0
-
-
-def _fail(error: object, status: int) -> int:
-    print(f"er.load: {error}", file=sys.stderr)
-    return status
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)
 
 
 if __name__ == "__main__":

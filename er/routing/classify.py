@@ -1,8 +1,9 @@
 """`python -m er.routing.classify ROUTER "prompt"`: the expert of a prompt, and why."""
 
 import sys
+from pathlib import Path
 
-from er.routing import cli
+from er import cli
 from er.routing.explain import Explanation, explain
 from er.routing.router import Router, load
 
@@ -11,7 +12,8 @@ TERMS_SHOWN = 10
 
 def main() -> None:
     """Print the expert, every score, the margin and the terms that decided."""
-    parser = cli.parser("classify", "The expert of a prompt, and why.")
+    parser = cli.parser("er.routing.classify", "The expert of a prompt, and why.")
+    parser.add_argument("router", type=Path, metavar="ROUTER", help="file of a trained router")
     parser.add_argument("prompt", help="its text; - reads standard input")
     options = parser.parse_args()
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
@@ -37,4 +39,4 @@ def report(router: Router, why: Explanation) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(cli.run("er.routing.classify", main))

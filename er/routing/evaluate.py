@@ -5,26 +5,29 @@ Without a file the held-out prompts of the corpus that the router was trained on
 
 import json
 import random
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from er import config
+from er import cli, config
 from er.compose import plan
 from er.corpus import collection, jsonl
 from er.errors import ErError
-from er.routing import cli, clusters
+from er.routing import clusters
 from er.routing.measures import Evaluation, evaluate
 from er.routing.router import Router, load
 
 
 def main() -> None:
     """Measure, print, and write the report when it is asked for."""
-    parser = cli.parser("evaluate", "Load, agreement with labels, stability and top terms.")
+    about = "Load, agreement with labels, stability and top terms of a router."
+    parser = cli.parser("er.routing.evaluate", about)
+    parser.add_argument("router", type=Path, metavar="ROUTER", help="file of a trained router")
     parser.add_argument("--corpus", type=Path, metavar="FILE.jsonl", help="lines {text, label?}")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write numbers and pictures")
     parser.add_argument("--seeds", type=int, default=2, help="other seeds to train for stability")
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="default: .cache")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where the corpus is")
     options = parser.parse_args()
     router = load(options.router)
     others: list[Router] = []
@@ -103,4 +106,4 @@ def report(measured: Evaluation) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(cli.run("er.routing.evaluate", main))

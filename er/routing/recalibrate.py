@@ -3,16 +3,19 @@
 Only the prices are fitted again, on prompts without labels; centres and terms stay.
 """
 
+import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from er import cli
 from er.corpus import jsonl
 from er.errors import ErError
-from er.routing import balance, cli
+from er.routing import balance
 from er.routing.router import Router, load, save
 
 
@@ -38,14 +41,20 @@ def recalibrate(router: Router, texts: Sequence[str]) -> Router:
 
 def main() -> None:
     """Write the recalibrated router, and print the load on the prompts before and after."""
-    parser = cli.parser("recalibrate", "Even out the load on recent prompts: refit the prices.")
+    about = "Even out the load on recent prompts: fit the prices again."
+    parser = cli.parser("er.routing.recalibrate", about)
+    parser.add_argument("router", type=Path, metavar="ROUTER", help="file of a trained router")
     parser.add_argument("traffic", type=Path, metavar="FILE.jsonl", help='lines {"text": ...}')
-    parser.add_argument("--out", type=Path, help="default: ROUTER-recalibrated.npz")
+    parser.add_argument(
+        "--out", type=Path, default=argparse.SUPPRESS, help="default: ROUTER-recalibrated.npz"
+    )
     options = parser.parse_args()
     router = load(options.router)
     texts = [prompt.text for prompt in jsonl.read(options.traffic)]
     fitted = recalibrate(router, texts)
-    out = options.out or options.router.with_name(f"{options.router.stem}-recalibrated.npz")
+    out = getattr(options, "out", None) or options.router.with_name(
+        f"{options.router.stem}-recalibrated.npz"
+    )
     save(fitted, out)
     print(f"load, max over mean, on {len(texts)} prompts: {peak(router, texts):.2f} before, "
           f"{peak(fitted, texts):.2f} after")  # fmt: skip
@@ -59,4 +68,4 @@ def peak(router: Router, texts: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(cli.run("er.routing.recalibrate", main))

@@ -1,33 +1,51 @@
-"""`python -m er.routing.train [routing=balanced|cbtm] [routing.clusters=8] [corpus=...]`.
+"""`python -m er.routing.train routing=balanced routing.clusters=8`.
 
 Trains a router, measures it on the held-out prompts, draws it and records all that in MLflow. A
 router that these inputs have made before is not trained again.
 """
 
 import json
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from er.compose import plan
+from er import cli, compose
 from er.config import Config
 from er.corpus import collection, jsonl
+from er.errors import ConfigError
+from er.options import Command, parse_arguments
 from er.results.labels import flatten
-from er.routing import cached, cli, pictures
+from er.routing import cached, pictures
 from er.routing.evaluate import report, shuffled
 from er.routing.measures import Evaluation, evaluate
 from er.routing.router import load
 from er.tracking import mlflow_store
 
 EXPERIMENT = "routers"
+COMMAND = Command(
+    "er.routing.train",
+    "Train a router, measure it on held-out prompts, draw it and publish all that. The router is "
+    "the balanced one, with 8 clusters, unless another is named.",
+    """
+    python -m er.routing.train routing=cbtm routing.clusters=4
+    python -m er.routing.train corpus=jsonl corpus.path=prompts.jsonl
+    """,
+    groups=("corpus", "routing", "tracking"),
+)
 
 
 def main() -> None:
     """Train, print what came out, and publish it."""
-    parser = cli.parser("train", "Train a router. Overrides are Hydra's: key=value.", router=False)
-    parser.add_argument("overrides", nargs="*", help="such as routing=balanced, seed=1")
-    overrides = parser.parse_args().overrides
-    [job] = plan(["deployment=d", *overrides_with_default(overrides)])
+    arguments = parse_arguments(COMMAND, sys.argv[1:])
+    arguments = replace(arguments, overrides=overrides_with_default(arguments.overrides))
+    if arguments.for_hydra:
+        compose.show(arguments)
+        return
+    jobs = compose.jobs_for(arguments)
+    if len(jobs) > 1:
+        raise ConfigError("one router is trained at a time: leave out -m and +experiment")
+    job = jobs[0].config
     cache_dir = Path(job.cache_dir)
     path = cached.router_for(job.routing, job.corpus, job.routing.clusters, job.seed, cache_dir)
     texts = collection.load(job.corpus, cache_dir)
@@ -48,10 +66,10 @@ def main() -> None:
         print(f"published: experiment {EXPERIMENT} in {job.tracking.uri}")
 
 
-def overrides_with_default(overrides: Sequence[str]) -> list[str]:
+def overrides_with_default(overrides: Sequence[str]) -> tuple[str, ...]:
     """The balanced router unless another is named: no experiment asks for the paper's here."""
     named = any(override.startswith("routing=") for override in overrides)
-    return [*overrides] if named else ["routing=balanced", *overrides]
+    return ("deployment=d", *([] if named else ["routing=balanced"]), *overrides)
 
 
 def publish(job: Config, router: Path, measured: Evaluation, files: Sequence[Path]) -> None:
@@ -82,4 +100,4 @@ def publish(job: Config, router: Path, measured: Evaluation, files: Sequence[Pat
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    sys.exit(cli.run("er.routing.train", main, "a trained router is kept in the cache"))

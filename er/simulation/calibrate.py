@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize
 
-from er.errors import ErError
+from er import cli
 from er.simulation.as_published import simulated_serving
 from er.simulation.published import serving
 from er.simulation.recorded import QUANTITIES, RecordedPoint, recorded_points, spread
@@ -106,24 +106,22 @@ def report(points: Sequence[RecordedPoint], scale: float, overhead_s: float) -> 
     return lines
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> None:
     """Fit and print the correction."""
-    try:
-        paths = [Path(argument.removeprefix("run=")) for argument in arguments]
-        base = published_study().base
-        points = [point for path in paths for point in recorded_points(path, base)]
-        if points:
-            scale, overhead_s = minimise(lambda s, o: recorded_loss(points, s, o))
-            print("\n".join(report(points, scale, overhead_s)))
-        else:
-            overhead_s = base.engine.host_overhead_s
-            scale = published_scale(overhead_s)
-    except ErError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    parser = cli.parser("er.simulation.calibrate", __doc__.splitlines()[0])
+    about = "a measured run; where none is given, the published rows marked for it count"
+    parser.add_argument("runs", nargs="*", metavar="run=DIRECTORY", help=about)
+    paths = [Path(run.removeprefix("run=")) for run in parser.parse_args(arguments).runs]
+    base = published_study().base
+    points = [point for path in paths for point in recorded_points(path, base)]
+    if points:
+        scale, overhead_s = minimise(lambda s, o: recorded_loss(points, s, o))
+        print("\n".join(report(points, scale, overhead_s)))
+    else:
+        overhead_s = base.engine.host_overhead_s
+        scale = published_scale(overhead_s)
     print(f"engine.step_time_scale={scale:.3f} engine.host_overhead_s={overhead_s:.6f}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.run("er.simulation.calibrate", lambda: main(sys.argv[1:])))

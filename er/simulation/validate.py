@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from er import cli
 from er.compose import plan
-from er.errors import ErError
 from er.simulation.as_published import Study, simulated_offline, simulated_serving
 from er.simulation.published import (
     AT_ONCE,
@@ -196,18 +196,14 @@ def values(comparisons: Sequence[Comparison]) -> list[str]:
     return lines
 
 
-def main() -> int:
+def main() -> None:
     """Print all tables."""
-    try:
-        comparisons = compare(published_study())
-    except ErError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    cli.parser("er.simulation.validate", "Simulated figures beside published ones.").parse_args()
+    comparisons = compare(published_study())
     for table in (values(comparisons), ratios(comparisons), summary(comparisons)):
         print("\n".join(table), end="\n\n")
     print("INT8 has no published row here: its correction is extrapolated from 16 bit.")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.run("er.simulation.validate", main))

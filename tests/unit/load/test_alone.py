@@ -17,6 +17,7 @@ from er.corpus.collection import Text
 from er.errors import ConfigError, ErError
 from er.load import __main__ as cli
 from er.load import alone, prompts
+from er.options import parse_arguments
 from er.results.request import Endpoint
 from er.results.run_dir import RequestLog, RunDir
 from er.tracking import mlflow_store
@@ -44,7 +45,9 @@ def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[R
     small = ["load.requests_per_user=1", "load.requests_at_least=3"]
     if not any(word.startswith("workload=") for word in overrides):
         small.append("workload.output.scale=0.01")
-    endpoint, config = cli.asked([f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
+    endpoint, config = cli.request_of(
+        parse_arguments(cli.COMMAND, [f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
+    )
     run = alone.create(endpoint, config)
     said: list[str] = []
     alone.drive(endpoint, config, run, said.append)
@@ -145,7 +148,9 @@ def test_the_exit_status_tells_whether_the_run_was_published(
 
 def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    endpoint, config = cli.asked([f"target={TRITON}", f"runs_dir={tmp_path}/file"])
+    endpoint, config = cli.request_of(
+        parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}/file"])
+    )
     with pytest.raises(ErError, match="cannot write runs to"):
         alone.create(endpoint, config)
 
@@ -160,14 +165,18 @@ def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 def test_what_cannot_be_sent_is_said_before_a_run_begins(
     tmp_path: Path, overrides: list[str], says: str
 ) -> None:
-    target, config = cli.asked([f"target={TRITON}", f"runs_dir={tmp_path}", *overrides])
+    target, config = cli.request_of(
+        parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}", *overrides])
+    )
     with pytest.raises(ErError, match=says):
         alone.create(target, config)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command_line_names_target_and_model() -> None:
-    endpoint, config = cli.asked([f"target={TRITON}", "model=llama", "load.concurrency=[5]"])
+    endpoint, config = cli.request_of(
+        parse_arguments(cli.COMMAND, [f"target={TRITON}", "model=llama", "load.concurrency=[5]"])
+    )
     assert endpoint == Endpoint(TRITON, "llama")
     assert config.load.concurrency == [5]
 
@@ -183,4 +192,4 @@ def test_the_command_line_names_target_and_model() -> None:
 )
 def test_a_bad_command_line_is_refused_in_one_line(arguments: list[str], error: str) -> None:
     with pytest.raises(ConfigError, match=error):
-        cli.asked(arguments)
+        cli.request_of(parse_arguments(cli.COMMAND, arguments))

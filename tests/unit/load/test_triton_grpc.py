@@ -20,6 +20,7 @@ from er.errors import ConfigError
 from er.load import __main__ as cli
 from er.load.proof import prove
 from er.load.users import run_point
+from er.options import parse_arguments
 from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import closed_port, load, prompt
 
@@ -231,9 +232,11 @@ def test_a_model_with_other_inputs_is_an_error() -> None:
 
 
 def test_the_command_line_takes_an_address_of_grpc() -> None:
-    target, config = cli.asked(["target=grpc://127.0.0.1:8001/ensemble", "load=full"])
+    target, config = cli.request_of(
+        parse_arguments(cli.COMMAND, ["target=grpc://127.0.0.1:8001/ensemble", "load=full"])
+    )
     assert target == Endpoint("grpc://127.0.0.1:8001/ensemble", "ensemble", "127.0.0.1:8001")
     assert config.load.client is LoadClient.grpc
     for wrong in (["target=grpc://h:1"], ["target=grpc://h:1/m", "load.client=sockets"]):
         with pytest.raises(ConfigError, match=r"no target|choose load\.client=grpc"):
-            cli.asked(wrong)
+            cli.request_of(parse_arguments(cli.COMMAND, wrong))

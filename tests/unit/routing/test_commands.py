@@ -13,12 +13,15 @@ from er.routing.cached import router_for
 from er.routing.router import Router, load, save
 
 
-def run(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: object) -> None:
-    """Run `python -m er.routing.COMMAND` in this process."""
+def run(monkeypatch: pytest.MonkeyPatch, command: str, *arguments: object) -> int:
+    """Run `python -m er.routing.COMMAND` in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", [command, *map(str, arguments)])
     module = f"er.routing.{command}"
     monkeypatch.delitem(sys.modules, module, raising=False)  # runpy warns of a loaded one
-    runpy.run_module(module, run_name="__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(module, run_name="__main__")
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_train_from_a_file_publishes_and_is_reproducible(
         f"runs_dir={tmp_path}/runs",
         f"cache_dir={tmp_path}/cache",
     ]
-    run(monkeypatch, "train", *options)
+    assert run(monkeypatch, "train", *options) == 0
     said = capsys.readouterr().out
     assert "load, max over mean: " in said
     assert "published: experiment routers" in said
@@ -65,16 +68,14 @@ def test_train_from_a_file_publishes_and_is_reproducible(
 def test_train_refuses_what_it_does_not_know(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, "train", "routing.cluster=8")
-    assert ended.value.code == 2
+    assert run(monkeypatch, "train", "routing.cluster=8") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_classify_prints_expert_scores_margin_and_terms(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, router: Router
 ) -> None:
-    run(monkeypatch, "classify", path, "The oven melts butter.")
+    assert run(monkeypatch, "classify", path, "The oven melts butter.") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"expert {router.classify('The oven melts butter.')}"
     assert sum(line.endswith(" <") for line in lines) == 1
@@ -88,7 +89,10 @@ def test_evaluate_prints_and_writes_the_report(
     prompts: Path,
     tmp_path: Path,
 ) -> None:
-    run(monkeypatch, "evaluate", path, "--corpus", prompts, "--report", tmp_path / "report")
+    assert (
+        run(monkeypatch, "evaluate", path, "--corpus", prompts, "--report", tmp_path / "report")
+        == 0
+    )
     said = capsys.readouterr().out
     assert "130 prompts, 3 experts" in said
     assert "NMI 1.000, purity 1.000" in said
@@ -100,16 +104,14 @@ def test_evaluate_prints_and_writes_the_report(
 def test_evaluate_without_a_file_needs_a_router_that_knows_its_corpus(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, "evaluate", path)
-    assert ended.value.code == 1
+    assert run(monkeypatch, "evaluate", path) == 1
     assert "give --corpus FILE.jsonl" in capsys.readouterr().err
 
 
 def test_recalibrate_writes_a_router_with_an_even_load(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, prompts: Path
 ) -> None:
-    run(monkeypatch, "recalibrate", path, prompts)
+    assert run(monkeypatch, "recalibrate", path, prompts) == 0
     said = capsys.readouterr().out
     assert "on 130 prompts: 2.54 before, 1.04 after" in said
     fitted = load(path.with_name("router-recalibrated.npz"))
@@ -124,9 +126,7 @@ def test_a_missing_router_is_one_line(
     command: str,
 ) -> None:
     more = {"classify": ["Hello"], "evaluate": [], "recalibrate": ["traffic.jsonl"]}[command]
-    with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, command, tmp_path / "absent.npz", *more)
-    assert ended.value.code == 1
+    assert run(monkeypatch, command, tmp_path / "absent.npz", *more) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "there is no router at" in line
 
@@ -134,8 +134,8 @@ def test_a_missing_router_is_one_line(
 def test_a_report_that_cannot_be_written_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: Path, prompts: Path
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, "evaluate", path, "--corpus", prompts, "--report", prompts / "report")
-    assert ended.value.code == 1
+    assert (
+        run(monkeypatch, "evaluate", path, "--corpus", prompts, "--report", prompts / "report") == 1
+    )
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"cannot write {prompts}")
+    assert line.startswith(f"er.routing.evaluate: cannot use {prompts}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from er.compose import plan
+from er.errors import ErError
 from er.results import run_dir
 from er.results.request import Prompt
 from er.simulation import calibrate
@@ -62,9 +63,9 @@ def test_the_spread_of_repeats_is_told_when_there_are_any(points):
     assert spread([*points, *slower]) == pytest.approx({"ttft_s": 0.1 / 1.05, "tpot_s": 0.1 / 1.05})
 
 
-def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
-    assert calibrate.main([f"run={tmp_path}"]) == 1
-    assert f"run={tmp_path} cannot be read" in capsys.readouterr().err
+def test_what_is_no_run_is_refused_by_name(tmp_path):
+    with pytest.raises(ErError, match=f"^run={tmp_path} cannot be read"):
+        calibrate.main([f"run={tmp_path}"])
 
 
 def test_the_configuration_holds_what_the_published_rows_give():

@@ -1,0 +1,93 @@
+"""What every command line that takes overrides accepts, refuses and tells of itself."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from er import build, run
+from er.errors import ConfigError
+from er.load import __main__ as load
+from er.options import CONF, Arguments, parse_arguments
+from er.routing import train
+
+COMMANDS = {
+    command.name: command for command in (run.COMMAND, build.COMMAND, load.COMMAND, train.COMMAND)
+}
+
+
+def parse(*arguments: str) -> Arguments:
+    return parse_arguments(run.COMMAND, arguments)
+
+
+def test_options_may_stand_anywhere_and_be_written_either_way(tmp_path: Path) -> None:
+    asked = parse("deployment=a", "-m", "--config-dir", str(tmp_path), "seed=0,1", "-cn", "mine")
+    assert asked == parse(f"--config-dir={tmp_path}", "--config-name=mine", "--multirun",
+                          "deployment=a", "seed=0,1")  # fmt: skip
+    assert asked.overrides == ("deployment=a", "seed=0,1")
+    assert (asked.multirun, asked.config_dir, asked.config_name) == (True, tmp_path, "mine")
+
+
+@pytest.mark.parametrize("argument", ["--foo", "-x", "--config", "-1"])
+def test_an_option_that_is_not_known_is_refused(argument: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{argument} is not known"):
+        parse("deployment=a", argument)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--config-dir", "/nowhere"], "^--config-dir /nowhere is not a folder$"),
+        (["--resolve"], "^--package and --resolve go with --cfg job$"),
+        (["--config-name"], "expected one argument"),
+    ],
+)
+def test_a_wrong_option_is_one_line(arguments: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as refused:
+        parse(*arguments)
+    assert "\n" not in str(refused.value)
+
+
+def test_words_of_the_command_are_no_overrides() -> None:
+    asked = parse_arguments(build.COMMAND, ["dry=true", "deployment=a"])
+    assert asked.words == {"dry": "true", "action": "build"}
+    assert asked.overrides == ("deployment=a",)
+    with pytest.raises(ConfigError, match=r"^dry is perhaps: choose from true, false$"):
+        parse_arguments(build.COMMAND, ["dry=perhaps"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_every_word_and_every_option_of_its_groups(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = COMMANDS[name]
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(command, ["+experiment=fig99", "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for word in command.words:
+        assert re.search(rf"^{word.name}=$", text, re.M)
+        assert not word.default or f"default: {word.default}" in text
+    groups = command.groups or [path.name for path in CONF.iterdir() if path.is_dir()]
+    for group in set(groups) - {"model"}:
+        for path in (CONF / group).glob("*.yaml"):
+            assert re.search(rf"^  [* ] {path.stem} +\w", text, re.M), path
+    assert "--config-dir" in text
+    assert "base_" not in text
+
+
+def test_help_lists_the_options_of_ones_own_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "deployment").mkdir()
+    (tmp_path / "deployment" / "f.yaml").write_text("# My own.\n")
+    with pytest.raises(SystemExit):
+        parse("--help", f"--config-dir={tmp_path}")
+    assert re.search("^    f +My own.$", capsys.readouterr().out, re.M)
+
+
+def test_examples_in_help_are_quoted_where_a_shell_would_take_them_apart() -> None:
+    for command in COMMANDS.values():
+        for line in command.examples.splitlines():
+            bare = re.sub(r"'[^']*'", "", line.split("   ")[0].strip())
+            assert not re.search(r"[\[\]*?{}()&;<>|]", bare), line
