@@ -19,26 +19,24 @@ from paper_figures import command, style
 STUDY = "capacity"
 
 PANELS = {"users_per_gpu": "Users per GPU", "tokens_per_s_per_gpu": "Output tokens/s per GPU"}
-ROW_HEIGHT = 0.9  # inches
+ROW_HEIGHT = 1.7  # cm
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """A bar for each deployment and node type."""
     frame = table(runs)
-    height = 2.5 + ROW_HEIGHT * frame["deployment"].nunique()
+    height = 3 + ROW_HEIGHT * frame["deployment"].nunique()
     drawn, axes = plt.subplots(
-        1, len(PANELS), figsize=(11, height), sharey=True, layout="constrained"
+        1, len(PANELS), figsize=style.size(height), sharey=True, layout="constrained"
     )
     for panel, (name, title) in zip(axes, PANELS.items(), strict=True):
         bars(panel, frame, name, title)
     load = runs[0].config["load"]
-    drawn.suptitle(
-        f"Capacity with TTFT p95 up to {load['ttft_at_most_s']:g} s and TPOT p95 up to "
-        f"{load['tpot_at_most_s']:g} s: {style.origin(runs)}",
-        fontweight="bold",
+    limits = (
+        f"TTFT p95 up to {load['ttft_at_most_s']:g} s and TPOT p95 up to "
+        f"{load['tpot_at_most_s']:g} s"
     )
-    style.legend(drawn, axes[0], style.footnote(runs))
-    return drawn
+    return style.finish(drawn, f"Capacity with {limits}", runs)
 
 
 def table(runs: Sequence[PublishedRun]) -> pd.DataFrame:
@@ -77,8 +75,8 @@ def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
         by_name = rows.set_index("deployment")
         told = [by_name.loc[label] for label in names if label in by_name.index]
         texts = [str(row["note"]) or f"{row[name]:,.0f}" for row in told]
-        axes.bar_label(container, texts, padding=3, fontsize=8)  # type: ignore[arg-type]
-    axes.get_legend().remove()  # type: ignore[union-attr]
+        axes.bar_label(container, texts, padding=2, fontsize="small")  # type: ignore[arg-type]
+    axes.get_legend().remove()  # type: ignore[union-attr]  # the figure has one for both
     axes.margins(x=0.15)
     axes.set(xlabel=title, ylabel="")
 

@@ -8,12 +8,14 @@ from er import cli
 from er.errors import ConfigError
 from paper_figures import view
 
-KEYS = ("study", "runs", "out", "uri")
+KEYS = ("study", "runs", "width", "out", "uri")
+WIDTHS = ("page", "column")
 HELP = """usage: python -m paper_figures.{name} [KEY=VALUE ...]
 
   study=NAME     whose runs to draw (default: {study}): those of the newest command, and the newest
                  of every other deployment that differs from them in nothing else
   runs=ID,...    draw exactly these MLflow runs; the first digits of an id are enough
+  width=column   8.5 cm wide, for one column of a page (default: page, 17.8 cm)
   out=DIR        folder for the files (default: runs/figures)
   uri=URI        the MLflow store (default: sqlite:///runs/mlflow.db)"""
 
@@ -36,6 +38,7 @@ def answer(name: str, arguments: Sequence[str]) -> int:
         chosen.get("study", study),
         Path(chosen.get("out", "runs/figures")),
         [run for run in chosen.get("runs", "").split(",") if run],
+        chosen.get("width", "page"),
     ):
         print(f"figure: {path}")
     return 0
@@ -49,6 +52,8 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, str]:
         if key not in KEYS or not equals or not value:
             raise ConfigError(f"cannot read {argument}: give {', '.join(f'{k}=...' for k in KEYS)}")
         chosen[key] = value
+    if chosen.get("width", "page") not in WIDTHS:
+        raise ConfigError(f"width is {chosen['width']}: choose from {', '.join(WIDTHS)}")
     if "runs" in chosen and "study" in chosen:
         raise ConfigError("runs=... are drawn whatever their study: leave out study=...")
     return chosen

@@ -1,53 +1,143 @@
-"""Figure 2: how long prompts and answers are, of what was really sent.
+"""Figure 2: how many input tokens prompts had, of what was really sent; and their answers.
 
-`python -m paper_figures.fig2 [--experiment NAME]` draws it from the runs that MLflow holds.
+`python -m paper_figures.fig2` draws it again from the runs that MLflow holds.
 """
 
 import sys
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
+from paper_figures.looks import COLOURS, looks_of, routed
 
 STUDY = "ladder"
-
 BINS = 40
+QUANTILES = (5, 25, 50, 75, 95)
+NOTE = "A prompt that several deployments got is counted once."
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
-    """A histogram of the tokens sent, and one of the tokens received beside those asked for."""
-    lengths = ("input_tokens", "output_tokens", "max_tokens")
-    parts = [run.requests("ok", "warmup", *lengths) for run in runs]
-    requests = pd.concat(parts, ignore_index=True)
-    requests = requests[requests["ok"] & ~requests["warmup"]]
-    drawn, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    _histogram(left, requests["input_tokens"], "Prompts", "sent")
-    _histogram(right, requests["output_tokens"], "Answers", "received")
-    asked = requests["max_tokens"]
-    right.hist(asked, bins=_bins(asked), histtype="step", color="0.3", label="asked for")
-    right.legend(frameon=False)
-    drawn.suptitle(f"Lengths of {len(requests)} requests: {style.origin(runs)}", fontweight="bold")
-    drawn.text(0.5, -0.03, style.footnote(runs), ha="center", fontsize=7)
-    return drawn
+    """Prompts, answers, and, where runs are routed, what their experts got."""
+    prompts, answers, routes = sent(runs), answered(runs), routes_of(runs)
+    drawn, panels = style.panels(*[1] * (2 + len(routes)))
+    histogram(panels[0], prompts["input_tokens"], f"{len(prompts):,} prompts")
+    reference(panels[0], prompts["input_tokens"], runs)
+    panels[0].set_xlabel("Input tokens")
+    histogram(panels[1], answers["output_tokens"], f"{len(answers):,} answers of {many(runs)}")
+    wanted = prompts["max_tokens"]
+    panels[1].hist(
+        wanted, bins=bins(wanted), weights=shares(wanted), histtype="step", color="0.2",
+        linewidth=0.7, label="asked for",
+    )  # fmt: skip
+    panels[1].set_xlabel("Output tokens")
+    for panel, (names, tokens) in zip(panels[2:], routes.items(), strict=True):
+        by_expert(panel, tokens)
+        panel.set_title(f"Experts of {names}\nbox: quartiles; whiskers: min, max")
+    return style.finish(drawn, "Figure 2: lengths of prompts and answers", runs, note=NOTE)
 
 
-def _histogram(axes: Axes, tokens: "pd.Series[int]", title: str, label: str) -> None:
-    axes.hist(tokens, bins=_bins(tokens), color=style.colour("a"), alpha=0.8, label=label)
-    for name, value, line in (
-        ("mean", tokens.mean(), "-"),
-        ("median", tokens.median(), "--"),
-    ):
-        axes.axvline(value, color="0.2", linestyle=line, linewidth=1, label=f"{name} {value:.0f}")
-    axes.set(title=title, xlabel="Tokens", ylabel="Requests")
-    axes.legend(frameon=False)
+def many(runs: Sequence[PublishedRun]) -> str:
+    """How many runs, in words."""
+    return f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
 
 
-def _bins(tokens: "pd.Series[int]") -> list[float]:
+def sent(runs: Sequence[PublishedRun]) -> pd.DataFrame:
+    """The prompts that were sent after warm-up, each once however many deployments got it.
+
+    Runs of one seed and workload send the same prompts in the same order.
+    """
+    parts = []
+    for run in runs:
+        rows = run.requests("concurrency", "index", "warmup", "input_tokens", "max_tokens")
+        source = repr((run.config["seed"], run.config["workload"], run.config.get("corpus")))
+        parts.append(rows[~rows["warmup"].astype(bool)].assign(source=source))
+    prompts = pd.concat(parts, ignore_index=True)
+    return prompts.drop_duplicates(["source", "concurrency", "index"])
+
+
+def answered(runs: Sequence[PublishedRun]) -> pd.DataFrame:
+    """Every complete answer of every run, invalid points too."""
+    parts = [run.requests("ok", "warmup", "output_tokens") for run in runs]
+    answers = pd.concat(parts, ignore_index=True)
+    return answers[answers["ok"].astype(bool) & ~answers["warmup"].astype(bool)]
+
+
+def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]:
+    """The input tokens of what each expert got, by the names of the runs that routed alike."""
+    looks = looks_of(runs)
+    found: dict[str, list[pd.Series[int]]] = {}
+    for run, look in zip(runs, looks, strict=True):
+        if not routed(run):
+            continue
+        rows = run.requests("warmup", "expert", "input_tokens", "concurrency", "index")
+        rows = rows[~rows["warmup"].astype(bool)].sort_values(["concurrency", "index"])
+        experts = range(run.config["deployment"]["experts"])
+        mine = [rows.loc[rows["expert"] == expert, "input_tokens"] for expert in experts]
+        if not any(map(len, mine)):
+            continue  # nobody told which expert answered
+        alike = [
+            names
+            for names, theirs in found.items()
+            if [part.to_list() for part in theirs] == [part.to_list() for part in mine]
+        ]
+        name = look.name.replace("\n", " ")
+        if alike:
+            found[f"{alike[0]}, {name}"] = found.pop(alike[0])
+        else:
+            found[name] = mine
+    return found
+
+
+def histogram(axes: Axes, tokens: "pd.Series[int]", what: str) -> None:
+    """Shares, with mean and median."""
+    axes.hist(tokens, bins=bins(tokens), weights=shares(tokens), color=COLOURS[5], linewidth=0)
+    axes.axvline(tokens.mean(), color="0.2", linewidth=0.8, label="mean")
+    axes.axvline(tokens.median(), color="0.2", linewidth=0.8, linestyle="--", label="median")
+    axes.set_title(f"{what}\nmean {tokens.mean():.0f}, median {tokens.median():.0f}")
+    axes.set_ylabel("Share [%]")
+
+
+def reference(axes: Axes, tokens: "pd.Series[int]", runs: Sequence[PublishedRun]) -> None:
+    """Quantiles of what was sent, above them those of the workload's table where it has one."""
+    which = ", ".join(map(str, QUANTILES))
+    rows = {f"sent: quantiles {which}%": (np.percentile(tokens, QUANTILES), 0.88, COLOURS[5])}
+    table = runs[0].config["workload"].get("input", {})
+    if isinstance(table, dict) and "percentiles" in table:
+        wanted = np.interp(QUANTILES, table["percentiles"], table["tokens"]) * table["scale"]
+        rows[f"reference: quantiles {which}%"] = (wanted, 0.95, "white")
+    for label, (values, height, colour) in rows.items():
+        axes.plot(
+            values, [height] * len(values), "v", color=colour,
+            markeredgecolor="0.2", markeredgewidth=0.6,
+            transform=axes.get_xaxis_transform(), label=label,
+        )  # fmt: skip
+
+
+def by_expert(axes: Axes, tokens: Sequence["pd.Series[int]"]) -> None:
+    """A box of input tokens for each expert, and how many prompts it got."""
+    drawn = axes.boxplot(
+        tokens,
+        tick_labels=[f"{expert}: {len(part):,}" for expert, part in enumerate(tokens)],
+        whis=(0, 100), widths=0.6, patch_artist=True, orientation="horizontal",
+    )  # fmt: skip
+    for box, median in zip(drawn["boxes"], drawn["medians"], strict=True):
+        box.set(facecolor=COLOURS[5], edgecolor="0.2")
+        median.set(color="black")
+    axes.invert_yaxis()
+    axes.set(xlabel="Input tokens", ylabel="Expert: prompts it got")
+
+
+def shares(tokens: "pd.Series[int]") -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Weights that make a histogram's bars add up to 100%."""
+    return np.full(len(tokens), 100 / max(len(tokens), 1))
+
+
+def bins(tokens: "pd.Series[int]") -> list[float]:
     """Equal bins of whole tokens."""
     most = int(tokens.max())
     width = -(-most // BINS)

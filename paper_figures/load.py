@@ -11,22 +11,22 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
+from paper_figures.looks import COLOURS
 
 STUDY = "load"
 
 AIR = 1.5  # factor above and below, so that noise on an even curve looks like noise
-MEDIAN, TAIL, INVALID = "#0173b2", "#de8f05", "#d55e00"
+MEDIAN, TAIL = COLOURS[:2]
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Of the newest run: three latencies, throughput, and requests in flight over time."""
     run = max(runs, key=lambda run: run.started)
-    drawn = plt.figure(figsize=(12, 7), layout="constrained")
+    drawn = plt.figure(figsize=style.size(height_cm=11), layout="constrained")
     grid = drawn.add_gridspec(2, 3)
     ttft = drawn.add_subplot(grid[0, 0])
     _latency(ttft, run, lambda point: point.ttft_s, "Time to first token", 1e3, "ms")
@@ -36,18 +36,7 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     _latency(e2e, run, lambda point: point.e2e_s, "End-to-end latency", 1, "s")
     _throughput(drawn.add_subplot(grid[1, 0]), run)
     _in_flight(drawn.add_subplot(grid[1, 1:]), run)
-    drawn.suptitle(f"{run.title}: measured at the client", fontweight="bold")
-    handles, labels = ttft.get_legend_handles_labels()
-    drawn.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
-        title=style.footnote([run]),
-        title_fontsize=7,
-    )
-    return drawn
+    return style.finish(drawn, run.title, [run])
 
 
 def _latency(
@@ -68,15 +57,14 @@ def _latency(
 
         axes.plot(users, values(share), line, marker="o", markersize=4, color=colour, label=share)
         axes.fill_between(
-            users, values(f"{share}_low"), values(f"{share}_high"), color=colour, alpha=0.2,
-            label=f"95% interval of {share}",
+            users, values(f"{share}_low"), values(f"{share}_high"), color=colour,
+            label=f"95% interval of {share}", **style.INTERVAL,
         )  # fmt: skip
-    _crosses(axes, run, lambda point: of(point).p50 * scale)
-    _over_users(axes, run)
-    axes.set_yscale("log")
+    _hollow(axes, run, lambda point: of(point).p50 * scale)
+    style.over_concurrency(axes, [point.concurrency for point in run.points])
+    style.log_values(axes.yaxis)
     low, high = axes.get_ylim()
     axes.set_ylim(low / AIR, high * AIR)
-    style.plain_log_ticks(axes.yaxis)
     axes.set(title=title, ylabel=f"[{unit}]")
 
 
@@ -89,8 +77,8 @@ def _throughput(axes: Axes, run: PublishedRun) -> None:
         markersize=4,
         color=MEDIAN,
     )
-    _crosses(axes, run, lambda point: point.tokens_per_s)
-    _over_users(axes, run)
+    _hollow(axes, run, lambda point: point.tokens_per_s)
+    style.over_concurrency(axes, [point.concurrency for point in run.points])
     axes.set(title="Throughput", ylabel="[tokens/s]")
     axes.set_ylim(bottom=0)
 
@@ -119,24 +107,16 @@ def _in_flight(axes: Axes, run: PublishedRun) -> None:
     axes.legend(fontsize=8, ncols=2, loc="lower center")
 
 
-def _crosses(axes: Axes, run: PublishedRun, value: Callable[[Point], float]) -> None:
-    doubted = [point for point in run.points if point.invalid]
+def _hollow(axes: Axes, run: PublishedRun, value: Callable[[Point], float]) -> None:
+    invalid = [point for point in run.points if point.invalid]
     axes.scatter(
-        [point.concurrency for point in doubted],
-        [value(point) for point in doubted],
-        c=INVALID,
-        marker="x",
-        s=60,
-        label="invalid point (p50), not part of any curve" if doubted else None,
+        [point.concurrency for point in invalid],
+        [value(point) for point in invalid],
+        facecolors="white",
+        edgecolors=MEDIAN,
+        zorder=4,
+        label="hollow: invalid (p50), in no curve" if invalid else None,
     )
-
-
-def _over_users(axes: Axes, run: PublishedRun) -> None:
-    ladder = [point.concurrency for point in run.points]
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ladder, [str(users) for users in ladder])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="Concurrent users")
 
 
 if __name__ == "__main__":

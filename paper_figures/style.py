@@ -1,27 +1,34 @@
-"""How every figure looks: one colour, marker and line style for each deployment."""
+"""How every figure looks, and the edge that writes one into files."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.font_manager import FontProperties
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from er.results.point import Point
 from er.tracking.query import PublishedRun
+from paper_figures.looks import looks_of
 
-COLOURS: dict[str, str] = dict(
-    zip("abcde", sns.color_palette("colorblind", 5).as_hex(), strict=True)
-)
-MARKERS = dict(zip("abcde", "osD^v", strict=True))
-ROUTED = "de"
-DPI = 160
-MARGIN = 0.1  # inches
+CM = 1 / 2.54  # inches
+DPI = 220
+LINE = 1.45 / 72  # inches of a line of text for each point of its size
+TICK = 0.05  # of an axis: the least distance of ticks
+INTERVAL: dict[str, Any] = {
+    "alpha": 0.2,
+    "linewidth": 0.8,
+}  # a pale band is a 95% interval, in every figure
 NO_DATE: dict[str, dict[str, None]] = {
     "png": {},
     "pdf": {"CreationDate": None},
@@ -29,84 +36,177 @@ NO_DATE: dict[str, dict[str, None]] = {
 }
 
 
+class Width(Enum):
+    """How wide a figure is printed, in cm: a page's two columns, or one of them."""
+
+    page = 17.8
+    column = 8.5
+
+
 @contextmanager
-def applied() -> Iterator[None]:
+def applied(width: Width = Width.page) -> Iterator[None]:
     """Draw in this style, without a screen; afterwards the figures made in it are closed."""
     mpl.use("Agg")
     with mpl.rc_context():
-        sns.set_theme(context="paper", style="whitegrid", font_scale=1.1)
-        mpl.rcParams["svg.hashsalt"] = "er"  # ids in the file that are the same every time
+        sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
+        inches = width.value * CM
+        points = 8 if width is Width.page else 6.5
+        mpl.rcParams.update(
+            {
+                "font.size": points,
+                "axes.titlesize": points,
+                "axes.labelsize": points,
+                "xtick.labelsize": points - 0.5,
+                "ytick.labelsize": points - 0.5,
+                "legend.fontsize": points - 0.5,
+                "legend.title_fontsize": points - 0.5,
+                "figure.titlesize": points + 1,
+                "axes.linewidth": 0.6,
+                "grid.linewidth": 0.5,
+                "grid.color": "0.88",
+                "lines.linewidth": 1.2,
+                "lines.markersize": 4,
+                "boxplot.boxprops.linewidth": 0.7,
+                "boxplot.whiskerprops.linewidth": 0.7,
+                "boxplot.capprops.linewidth": 0.7,
+                "boxplot.medianprops.linewidth": 1,
+                "xtick.major.pad": 2,
+                "ytick.major.pad": 2,
+                "figure.figsize": (inches, inches * 0.45),
+                "svg.hashsalt": "er",  # ids in the file that are the same every time
+            }
+        )
         yield
         plt.close("all")
 
 
-def colour(deployment: str) -> str:
-    """A deployment's colour; grey for one that is not in Table I."""
-    return COLOURS.get(deployment, "#666666")
+def narrow() -> bool:
+    """Whether the figure is drawn for one column of a page."""
+    return bool(mpl.rcParams["figure.figsize"][0] < Width.page.value * CM)
 
 
-def line(deployment: str) -> dict[str, object]:
-    """Line properties of a deployment: routed ones are dashed."""
-    return {
-        "color": colour(deployment),
-        "marker": MARKERS.get(deployment, "P"),
-        "linestyle": "--" if deployment in ROUTED else "-",
-    }
+def size(height_cm: float) -> tuple[float, float]:
+    """Width of this style and a height, in inches."""
+    return mpl.rcParams["figure.figsize"][0], height_cm * CM
 
 
-def plain_log_ticks(axis: Axis) -> None:
-    """Ticks at 1, 2 and 5 of each decade, written out."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def panels(*ratios: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with panels of these relative widths, one below the other where it is narrow."""
+    shape = (len(ratios), 1) if narrow() else (1, len(ratios))
+    figure, axes = plt.subplots(
+        *shape,
+        figsize=size(4.4 * len(ratios) if narrow() else 6),
+        width_ratios=None if narrow() else ratios,
+        sharey=sharey and not narrow(),
+        squeeze=False,
+        layout="constrained",
+    )
+    return figure, list(axes.flat)
+
+
+def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
+    """A horizontal axis of users in flight, with a tick at each point of a geometric ladder."""
+    axes.set_xscale("log", base=2)
+    ticks = apart(ladder)
+    axes.set_xticks(ticks, [f"{n / 1000:g}k" if n >= 1000 else str(n) for n in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("Concurrency [users in flight]")
+
+
+def apart(ladder: Sequence[int]) -> list[int]:
+    """The last concurrency, and those before it whose ticks would cover no other's."""
+    ticks: list[int] = []
+    for users in reversed(ladder):
+        if not ticks or math.log(ticks[0] / users) > TICK * math.log(ladder[-1] / ladder[0]):
+            ticks.insert(0, users)
+    return ticks
+
+
+def log_values(axis: Axis) -> None:
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, or only at 1 of many."""
+    axis.axes.set_yscale("log")
+    low, high = axis.get_view_interval()
+    few = high / low < 1000
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=20))
+    axis.set_minor_locator(NullLocator() if few else LogLocator(subs=(2, 5), numticks=40))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def label(run: PublishedRun) -> str:
-    """A deployment's name in a legend."""
-    return f"{run.deployment.upper()}: {run.title}" if len(run.deployment) == 1 else run.title
 
 
 def origin(runs: Sequence[PublishedRun]) -> str:
     """How the values of a figure came about; a simulation is always named."""
     kinds = sorted({run.engine_kind for run in runs})
-    clocks = sorted({run.clock for run in runs})
+    times = {"virtual": "predicted on a virtual clock", "real": "measured at the client"}
+    clocks = sorted({times[run.clock] for run in runs})
     engines = " and ".join(f"{kind} engines" for kind in kinds)
-    times = "predicted on a virtual clock" if clocks == ["virtual"] else "measured at the client"
-    return f"{engines}, {times}"
+    return f"{engines}, {' or '.join(clocks)}"
 
 
-def footnote(runs: Sequence[PublishedRun]) -> str:
+def footer(runs: Sequence[PublishedRun]) -> str:
     """Where the values can be looked up."""
-    ids = ", ".join(f"{run.deployment.upper()} {run.run_id[:8]}" for run in runs)
-    started = min(run.started for run in runs)[:16].replace("T", " ")
-    return f"workload: {runs[0].workload}    started {started} UTC    MLflow runs: {ids}"
+    nodes = sorted({run.config["hardware"]["name"] for run in runs if "hardware" in run.config})
+    starts = sorted(run.started[:16].replace("T", " ") for run in runs)
+    names = [look.name.replace("\n", " ") for look in looks_of(runs)]
+    ids = [f"{name} {run.run_id[:8]}" for name, run in zip(names, runs, strict=True)]
+    parts = [
+        f"Study {', '.join(sorted({run.study for run in runs}))}: {origin(runs)}",
+        *([f"Node type: {', '.join(nodes)}"] if nodes else []),
+        f"Workload: {'; or '.join(sorted({run.workload for run in runs}))}",
+        f"Started {' to '.join(sorted({starts[0], starts[-1]}))} UTC",
+        f"MLflow runs: {', '.join(ids)}",
+    ]
+    return ". ".join(parts) + "."
 
 
-def predictions(axes: Axes, runs: Sequence[PublishedRun], value: Callable[[Point], float]) -> None:
-    """Each run's predicted curve, thin behind its measured points."""
-    for run in runs:
-        axes.plot(
-            [point.concurrency for point in run.predicted],
-            [value(point) for point in run.predicted],
-            color=colour(run.deployment),
-            linewidth=4,
-            alpha=0.25,
-            zorder=1,
+def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: str = "") -> Figure:
+    """Title above, one legend for all panels and the footer below; none of them covers a panel.
+
+    The figure grows by what they need.
+    """
+    entries = legend_of(figure.axes)
+    columns = 1 if narrow() else 2
+    points = 5 if narrow() else 5.5
+    text = " ".join(filter(None, [footer(runs), note]))
+    lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * 1.8))
+    below = points * LINE * (len(lines) + 0.5)
+    beside = points_of(mpl.rcParams["legend.fontsize"]) * LINE * (-(-len(entries) // columns) + 0.5)
+    head = points_of(mpl.rcParams["figure.titlesize"]) * LINE * 2
+    height = figure.get_figheight() + head + beside + below
+    figure.set_figheight(height)
+    bottom = (below + beside) / height
+    figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
+    figure.suptitle(f"{title}\n{origin(runs)}", fontweight="bold")
+    if entries:
+        legend = figure.legend(
+            list(entries.values()),
+            list(entries),
+            loc="lower center",
+            bbox_to_anchor=(0.5, below / height),
+            borderaxespad=0,
+            ncols=columns,
+            frameon=False,
         )
-    if any(run.predicted for run in runs):
-        axes.plot([], [], color="0.5", linewidth=4, alpha=0.4, label="predicted, virtual clock")
+        legend.set_in_layout(False)
+    figure.text(
+        0.5, points / 2 * LINE / height, "\n".join(lines), ha="center", va="bottom",
+        fontsize=points, color="0.3", in_layout=False,
+    )  # fmt: skip
+    return figure
 
 
-def legend(figure: Figure, axes: Axes, footnote_text: str) -> None:
-    """One legend under all panels, with the footnote above its entries."""
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        title=footnote_text,
-        title_fontsize=7,
-    )
+def points_of(size: float | str) -> float:
+    """A size of text, perhaps in words, in points."""
+    return float(FontProperties(size=size).get_size_in_points())
+
+
+def legend_of(panels: Sequence[Axes]) -> dict[str, Artist]:
+    """The entries of all panels that have no legend of their own, each once."""
+    entries: dict[str, Artist] = {}
+    for axes in panels:
+        if not axes.get_legend():
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                entries.setdefault(label, handle)
+    return entries
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
@@ -118,9 +218,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     figure.set_dpi(DPI)
     figure.draw_without_rendering()
     figure.set_layout_engine(None)
-    everything = figure.get_tightbbox().padded(MARGIN)
     paths = [folder / f"{name}.{kind}" for kind in NO_DATE]
     for path in paths:
-        metadata = NO_DATE[path.suffix[1:]]
-        figure.savefig(path, dpi=DPI, bbox_inches=everything, metadata=metadata)
+        figure.savefig(path, dpi=DPI, metadata=NO_DATE[path.suffix[1:]])
     return paths

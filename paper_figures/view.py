@@ -27,20 +27,27 @@ def study_of(name: str) -> str:
 
 
 def draw(
-    name: str, uri: str, study: str, folder: Path, runs: Sequence[str] | None = None
+    name: str,
+    uri: str,
+    study: str,
+    folder: Path,
+    runs: Sequence[str] | None = None,
+    width: str = "page",
 ) -> list[Path]:
     """Draw a figure of a study's runs in the MLflow store at `uri` into `folder`; the files.
 
     `runs` are MLflow ids, or beginnings of them; without them `er.tracking.query.shown` chooses.
-    Raises ErError where no such run is there.
+    `width` is that of a `page` or of one `column` of it. Raises ErError where no such run is there.
     """
     from er.tracking import query
     from paper_figures import style
 
     module = importlib.import_module(f"{__package__}.{name}")
     published = query.pinned(uri, runs) if runs else query.shown(uri, study)
-    with style.applied():
-        return style.save(module.figure(published), folder, file_name(name, published))
+    column = "" if width == "page" else f"-{width}"
+    with style.applied(style.Width[width]):
+        drawn = module.figure(published)
+        return style.save(drawn, folder, file_name(name, published) + column)
 
 
 def file_name(name: str, runs: Sequence["PublishedRun"]) -> str:

@@ -35,11 +35,28 @@ class PublishedRun:
     capacity: dict[str, Any]  # capacity.json; empty where none was searched
     files: Path  # its artifacts
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that the deployment occupies."""
+        deployment = self.config["deployment"]
+        return int(deployment["tp"] * deployment["experts"])
+
     def requests(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests of every point, warm-up included; see run_dir.frame."""
         files = sorted((self.files / "requests").glob("*.parquet"))
         parts = [pd.read_parquet(file, columns=list(columns)) for file in files]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+    def measured(self, *columns: str) -> pd.DataFrame:
+        """These columns of the requests that the statistics of the valid points are made of."""
+        valid = [point.concurrency for point in self.points if not point.invalid]
+        rows = self.requests(*{"concurrency", "warmup", "ok", "send_s", *columns})
+        # What came before a point's steady state is not part of it (NaN where nothing was cut).
+        since_s = {point.concurrency: point.steady_since_s for point in self.points}
+        transient = rows["send_s"] < rows["concurrency"].map(since_s)
+        warmup, ok = rows["warmup"].astype(bool), rows["ok"].astype(bool)
+        kept = ok & ~warmup & ~transient & rows["concurrency"].isin(valid)
+        return rows.loc[kept, list(columns)]
 
 
 def shown(uri: str, study: str) -> list[PublishedRun]:

@@ -88,7 +88,8 @@ def test_a_stopped_client_is_found_out_everywhere(published: Config) -> None:
 
     figure = fig4.figure([run])
     [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
-    [crosses] = figure.axes[0].collections
     assert list(curve.get_xdata()) == [UNDISTURBED]
-    assert crosses.get_offsets()[:, 0].tolist() == [STOPPED]
+    assert [STOPPED] in [
+        points.get_offsets()[:, 0].tolist() for points in figure.axes[0].collections
+    ]
     plt.close(figure)

@@ -11,8 +11,6 @@ from er.config import Config
 from er.errors import ErError
 from er.results.run_dir import RunDir
 from er.tracking.mlflow_store import open_store, publish
-from er.tracking.query import shown
-from paper_figures import fig2, fig4, load
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +60,6 @@ def test_publishing_twice_makes_one_run(
     assert publish(run, uri) == publish(run, uri)
 
 
-def test_figures_read_the_newest_comparable_finished_runs(
-    config: Config, finished_run: Callable[..., RunDir], uri: str
-) -> None:
-    config.seed = 7
-    publish(finished_run(config), uri)  # another study
-    config.seed = 0
-    publish(finished_run(config), uri)
-    newest = publish(finished_run(config), uri)
-    publish(finished_run(config, status="failed"), uri)
-    [run] = shown(uri, "ladder")
-    assert run.run_id == newest
-    assert [point.concurrency for point in run.points] == [1, 2]
-    requests = run.requests("concurrency", "ttft_s")
-    assert list(requests.columns) == ["concurrency", "ttft_s"]
-    assert len(requests) == 27
-
-
-def test_an_experiment_without_runs_says_how_to_make_one(uri: str) -> None:
-    with pytest.raises(ErError, match=r"no finished run of study ladder .* python -m er\.run"):
-        shown(uri, "ladder")
-
-
 @pytest.mark.parametrize("content", [b"this is no database, but a text"])
 def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mlflow.db"
@@ -113,41 +89,3 @@ def test_a_failed_publication_says_how_to_repeat_it(
     monkeypatch.undo()
     client = MlflowClient(tracking_uri=uri)
     assert client.get_run(publish(run, uri)).info.status == "FINISHED"
-
-
-def test_an_invalid_point_is_not_part_of_the_curve(
-    config: Config, finished_run: Callable[..., RunDir], uri: str
-) -> None:
-    publish(finished_run(config), uri)
-    runs = shown(uri, "ladder")
-    assert len(fig4._valid_requests(runs[0])) == 24
-    figure = fig4.figure(runs)
-    [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
-    assert list(curve.get_xdata()) == [1]
-    [crosses] = figure.axes[0].collections
-    assert crosses.get_offsets()[:, 0].tolist() == [2]
-    assert "simulated engines" in figure.get_suptitle()
-
-
-def test_lengths_are_drawn_of_what_was_sent(
-    config: Config, finished_run: Callable[..., RunDir], uri: str
-) -> None:
-    publish(finished_run(config), uri)
-    prompts, answers = fig2.figure(shown(uri, "ladder")).axes
-    for axes, tokens in ((prompts, 100), (answers, 3)):
-        [bar] = [bar for bar in axes.patches if getattr(bar, "get_height", lambda: 0)() > 0]
-        assert bar.get_height() == 27
-        assert bar.get_x() < tokens < bar.get_x() + bar.get_width()
-
-
-def test_the_picture_of_the_load_generator_marks_an_invalid_point(
-    config: Config, finished_run: Callable[..., RunDir], uri: str
-) -> None:
-    publish(finished_run(config), uri)
-    ttft, _, _, throughput, in_flight = load.figure(shown(uri, "ladder")).axes
-    for axes in (ttft, throughput):
-        assert list(axes.lines[0].get_xdata()) == [1]
-        crosses = axes.collections[-1]
-        assert crosses.get_offsets()[:, 0].tolist() == [2]
-    labels = [patch.get_label() for patch in in_flight.patches]
-    assert labels == ["1 user", "2 users, invalid"]

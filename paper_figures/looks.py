@@ -1,0 +1,124 @@
+"""What tells the runs of a figure apart: name, colour, marker and dashes, from what they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from er.results import labels
+from er.tracking.query import PublishedRun
+
+TABLE_1 = "abcde"  # these keep one colour, marker and dash each in every figure
+# Of seaborn's colour-blind palette; the first five belong to Table I.
+COLOURS = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
+    "#56b4e9", "#8c564b", "#949494", "#b8860b", "#332288",
+)  # fmt: skip
+MARKERS = "osD^vPX<>ph"  # as many as make, with ten colours, 110 pairs
+DASHES = ((5, 2), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1))
+PLACES = ("runs_dir", "cache_dir", "tracking.", "server.", "gateway.port", "study", "figures")
+FOLLOWING = ("routing.clusters", "engine.checkpoint")  # set from the deployment
+IN_ENGINES = ("deployment.", "routing.policy", "routing.shares")  # told by labels.engines
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one run is drawn."""
+
+    name: str  # short, for an axis: "B", or "B\ntp=8" beside another B
+    label: str  # for a legend
+    colour: str
+    marker: str
+    dashes: tuple[float, ...]  # empty: a solid line; dashed exactly if the deployment is routed
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Line properties for matplotlib."""
+        return {"color": self.colour, "linestyle": (0, self.dashes) if self.dashes else "-"}
+
+
+def looks_of(runs: Sequence[PublishedRun]) -> list[Look]:
+    """A look for each run, in their order; no two are alike."""
+    apart = settings_apart(runs)
+    return [
+        Look(
+            name="\n".join(filter(None, [name_of(run), short(settings)])),
+            label=label_of(run, settings),
+            colour=COLOURS[place % len(COLOURS)],
+            marker=MARKERS[place % len(MARKERS)],
+            dashes=DASHES[(place - TABLE_1.index("d")) % len(DASHES)] if routed(run) else (),
+        )
+        for run, place, settings in zip(runs, places(runs), apart, strict=True)
+    ]
+
+
+def places(runs: Sequence[PublishedRun]) -> list[int]:
+    """The place of each run among colours and markers: a row of Table I has its own, every other
+    run, and a second run of the same row, the next free one."""
+    found: list[int] = []
+    free = len(TABLE_1)
+    for run in runs:
+        own = TABLE_1.find(run.deployment) if len(run.deployment) == 1 else -1
+        if own < 0 or own in found:
+            own, free = free, free + 1
+        found.append(own)
+    return found
+
+
+def settings_apart(runs: Sequence[PublishedRun]) -> list[dict[str, str]]:
+    """For each run the settings in which it differs from others: of its deployment, from those of
+    the same name; otherwise from any."""
+    flat = [dict(labels.flatten(run.config)) for run in runs]
+    found = []
+    for run, mine in zip(runs, flat, strict=True):
+        same = [
+            theirs
+            for other, theirs in zip(runs, flat, strict=True)
+            if other.deployment == run.deployment
+        ]
+        differing = {
+            name: str(value)
+            for name, value in mine.items()
+            if not name.startswith((*PLACES, *FOLLOWING))
+            and any(
+                name in other and other[name] != value
+                for other in (same if name.startswith("deployment.") else flat)
+            )
+        }
+        differing = without_parts(differing)
+        twins = sum(settings == mine for settings in same)
+        found.append(differing | ({"run": run.run_id[:8]} if twins > 1 else {}))
+    return found
+
+
+def without_parts(settings: dict[str, str]) -> dict[str, str]:
+    """Of a group that has another name, such as hardware.name, the name alone; no descriptions."""
+    named = tuple(name.removesuffix("name") for name in settings if name.endswith(".name"))
+    return {
+        name: value
+        for name, value in settings.items()
+        if name.endswith(".name")
+        or not (name.endswith(".description") or (named and name.startswith(named)))
+    }
+
+
+def short(settings: dict[str, str]) -> str:
+    """Settings for an axis: the last part of each key, and the value alone where it is a name."""
+    values = [(name.rpartition(".")[2], value) for name, value in settings.items()]
+    return "\n".join(value if key in ("name", "run") else f"{key}={value}" for key, value in values)
+
+
+def label_of(run: PublishedRun, settings: dict[str, str]) -> str:
+    """A run in a legend: its deployment as it is set, and what else tells it apart."""
+    what = labels.engines(run.config) if "deployment" in run.config else run.title
+    others = [f"{k}={v}" for k, v in settings.items() if not k.startswith(IN_ENGINES)]
+    return ", ".join([f"{name_of(run)}: {what}", *others])
+
+
+def name_of(run: PublishedRun) -> str:
+    """A deployment's name: a row of Table I by its letter."""
+    return run.deployment.upper() if len(run.deployment) == 1 else run.deployment
+
+
+def routed(run: PublishedRun) -> bool:
+    """Whether prompts pass through the gateway."""
+    return bool(run.config.get("deployment", {}).get("experts", 1) > 1)

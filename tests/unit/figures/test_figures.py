@@ -1,0 +1,167 @@
+"""What is on the pictures: points, boxes, lengths, and where they come from."""
+
+from dataclasses import replace
+
+import pytest
+
+from er.errors import ConfigError
+from paper_figures import command, fig2, fig4, fig5, fig6, fig7, load, style, view
+
+LADDER = [fig4, fig5, fig6, fig7]
+
+
+@pytest.fixture(autouse=True)
+def drawn_in_style():
+    with style.applied():
+        yield
+
+
+@pytest.mark.parametrize("module", LADDER)
+def test_an_invalid_point_is_hollow_and_in_no_curve(published, module):
+    figure = module.figure([published("deployment=a")])
+    [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]
+    assert list(curve.get_xdata()) == [1]
+    points = [c for c in figure.axes[0].collections if len(c.get_offsets()) == 1]
+    [hollow] = [c for c in points if c.get_offsets()[0][0] == 2]
+    assert hollow.get_facecolors().tolist() == [[1, 1, 1, 1]]
+    [legend] = figure.legends
+    assert "hollow: invalid, in no curve" in [text.get_text() for text in legend.get_texts()]
+    assert "simulated engines" in figure.get_suptitle()
+
+
+def test_boxes_hold_the_requests_of_the_valid_points_and_say_so(published):
+    runs = [published("deployment=a"), published("deployment=e")]
+    for run in runs:
+        rows = run.measured("ttft_s")
+        assert len(rows) == sum(p.ttft_s.count for p in run.points if not p.invalid) == 24
+    _, boxes = fig4.figure(runs).axes
+    assert boxes.get_title().startswith("Requests at 1 users, pooled")
+    assert boxes.get_xlabel() == "n=24 each"
+
+
+def test_deployments_with_other_valid_points_say_what_they_pool(published):
+    both = published("deployment=a")
+    both = replace(both, points=[replace(point, invalid=[]) for point in both.points])
+    _, boxes = fig4.figure([both, published("deployment=e")]).axes
+    assert [tick.get_text() for tick in boxes.get_xticklabels()] == [
+        "A\nat 1, 2\nn=27",
+        "E\nat 1\nn=24",
+    ]
+
+
+def test_throughput_is_also_that_of_each_gpu(published):
+    run = published("deployment=c")
+    total, each = (axes.lines[0].get_ydata()[0] for axes in fig6.figure([run]).axes)
+    assert total == run.points[0].tokens_per_s
+    assert each == total / 8
+
+
+def test_a_prediction_is_thin_and_an_interval_is_drawn_where_there_is_one(published):
+    run = published("deployment=a")
+    run = replace(run, predicted=[replace(point, invalid=[]) for point in run.points])
+    left, _ = fig4.figure([run]).axes
+    curve, thin = left.lines[:2]
+    assert thin.get_linewidth() < curve.get_linewidth()
+    assert list(thin.get_xdata()) == [1, 2]
+    labels = [text.get_text() for text in left.figure.legends[0].get_texts()]
+    assert "95% interval of the median" in labels
+    assert "thin: predicted on a virtual clock" in labels
+
+
+@pytest.mark.parametrize("module", [fig6, fig7])
+def test_what_is_inferred_is_named(published, module):
+    figure = module.figure([published("deployment=a")])
+    assert "[inferred]" in figure.get_suptitle()
+    assert any("captions" in text.get_text() for text in figure.texts)
+
+
+def test_prompts_of_several_deployments_are_counted_once(published):
+    runs = [published("deployment=a"), published("deployment=e")]
+    prompts, answers, *_ = fig2.figure(runs).axes
+    assert prompts.get_title().startswith("27 prompts\n")
+    assert answers.get_title().startswith("54 answers of 2 runs\n")
+    for axes, tokens in ((prompts, 100), (answers, 3)):
+        [bar] = [bar for bar in axes.patches if getattr(bar, "get_height", lambda: 0)() > 0]
+        assert bar.get_height() == pytest.approx(100)
+        assert bar.get_x() < tokens < bar.get_x() + bar.get_width()
+
+
+def test_prompts_of_another_seed_are_other_prompts(published):
+    runs = [published("deployment=a"), published("deployment=a", "seed=1")]
+    assert len(fig2.sent(runs)) == 54
+
+
+def test_the_picture_of_the_load_generator_marks_an_invalid_point(published):
+    ttft, _, _, throughput, in_flight = load.figure([published("deployment=a")]).axes
+    for axes in (ttft, throughput):
+        assert list(axes.lines[0].get_xdata()) == [1]
+        hollow = axes.collections[-1]
+        assert hollow.get_offsets()[:, 0].tolist() == [2]
+    labels = [patch.get_label() for patch in in_flight.patches]
+    assert labels == ["1 user", "2 users, invalid"]
+
+
+def test_the_footer_says_where_values_come_from(published):
+    runs = [published("deployment=a", "study=mine"), published("deployment=e", "study=mine")]
+    text = style.footer(runs)
+    assert text.startswith("Study mine: simulated engines, measured at the client.")
+    assert "A 00000000, E 10000000" in text
+    assert "2026-01-01 00:00" in text
+
+
+@pytest.mark.parametrize("width", style.Width)
+def test_nothing_covers_a_panel_or_is_cut_off(published, width, tmp_path):
+    runs = [published(f"deployment={name}") for name in "abcde"]
+    with style.applied(width):
+        figure = fig4.figure(runs)
+        style.save(figure, tmp_path, "fig4")
+        [legend] = figure.legends
+        page = figure.bbox
+        boxes = [legend.get_window_extent(), *[text.get_window_extent() for text in figure.texts]]
+        for panel in figure.axes:
+            inside = panel.get_tightbbox()
+            assert page.x0 <= inside.x0
+            assert inside.x1 <= page.x1
+            assert not any(inside.overlaps(box) for box in boxes)
+        for box in boxes:
+            assert page.x0 <= box.x0
+            assert box.x1 <= page.x1
+            assert page.y0 <= box.y0
+        assert figure.get_figwidth() == pytest.approx(width.value / 2.54)
+
+
+def test_the_same_runs_make_the_same_bytes(published, tmp_path):
+    runs = [published("deployment=a"), published("deployment=e")]
+    once, again = (
+        [path.read_bytes() for path in style.save(fig4.figure(runs), tmp_path / name, "fig4")]
+        for name in ("once", "again")
+    )
+    assert len(once) == 3
+    assert once == again
+
+
+@pytest.mark.parametrize(
+    ("study", "clock", "name"),
+    [
+        ("ladder", "real", "fig4"),
+        ("ladder", "virtual", "fig4-predicted"),
+        ("mine", "real", "fig4-mine"),
+        ("mine", "virtual", "fig4-mine-predicted"),
+    ],
+)
+def test_a_file_is_named_after_what_it_shows(published, study, clock, name):
+    run = published("deployment=a", f"study={study}", clock=clock)
+    assert view.file_name("fig4", [run]) == name
+
+
+def test_the_modules_that_are_figures_are_known_by_name():
+    assert view.names() == ["capacity", "fig2", "fig4", "fig5", "fig6", "fig7", "load"]
+    assert [view.study_of(name) for name in ("capacity", "fig4")] == ["capacity", "ladder"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["x=1"], ["study="], ["fig4"], ["width=3"], ["study=a", "runs=b"]]
+)
+def test_a_wrong_argument_is_refused(arguments):
+    with pytest.raises(ConfigError):
+        command.parse_arguments(arguments)

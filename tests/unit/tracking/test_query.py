@@ -1,0 +1,115 @@
+"""Which published runs a figure shows."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from er import compose
+from er.errors import ErError
+from er.results.run_dir import RunDir
+from er.tracking import query
+from er.tracking.mlflow_store import open_store, publish
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; to make one takes MLflow two seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: Path) -> str:
+    shutil.copy(empty_store, tmp_path)
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, finished_run: Callable[..., RunDir], uri: str
+) -> Callable[..., list[str]]:
+    """Publishes what one command runs: jobs of overrides; their ids in order."""
+    made = 0
+
+    def run(*jobs: list[str], study: str = "ladder", status: str = "finished") -> list[str]:
+        nonlocal made
+        made += 1
+        ids = []
+        for overrides in jobs:
+            fixed = [f"study={study}", f"runs_dir={tmp_path / 'runs'}"]
+            config = compose.plan([*fixed, *overrides])[0]
+            finished = finished_run(config, status)
+            record = finished.read("run.json")
+            record["tags"]["er.compose"] = str(made)
+            finished.write("run.json", record)
+            ids.append(publish(finished, uri))
+        return ids
+
+    return run
+
+
+A, B, E = ["deployment=a"], ["deployment=b"], ["deployment=e"]
+
+
+def ids(runs: list[query.PublishedRun]) -> list[str]:
+    return [run.run_id for run in runs]
+
+
+def test_the_newest_run_of_each_deployment_is_shown(command, uri) -> None:
+    command(A, E)
+    [first_e] = command(E)
+    [newest_a] = command(A)
+    command(A, status="failed")
+    assert ids(query.shown(uri, "ladder")) == [newest_a, first_e]
+
+
+def test_what_is_not_comparable_is_left_out(command, uri) -> None:
+    command([*E, "seed=7"])
+    [newest] = command(A)
+    assert ids(query.shown(uri, "ladder")) == [newest]
+
+
+@pytest.mark.parametrize(
+    "setting", ["deployment.tp=8", "seed=1", "hardware=h200_sxm"], ids=["TP", "seed", "hardware"]
+)
+def test_a_sweep_over_one_deployment_is_shown_whole(command, uri, setting) -> None:
+    command(B)
+    sweep = command(B, [*B, setting])
+    assert sorted(ids(query.shown(uri, "ladder"))) == sorted(sweep)
+
+
+def test_another_study_is_never_shown(command, uri) -> None:
+    mine = command(A, study="mine")
+    command(A, E)
+    assert ids(query.shown(uri, "mine")) == mine
+    with pytest.raises(ErError, match=r"no finished run of study yours .* python -m er\.run"):
+        query.shown(uri, "yours")
+
+
+def test_pinned_runs_are_shown_whatever_is_newer(command, uri) -> None:
+    old = command(A, E)
+    command(A, E)
+    assert ids(query.pinned(uri, [run[:12] for run in old])) == old
+    with pytest.raises(ErError, match="no run begins with abc123"):
+        query.pinned(uri, ["abc123"])
+    with pytest.raises(ErError, match=r"runs begin with "):
+        query.pinned(uri, [""])
+
+
+def test_a_store_that_is_not_there_is_named_and_not_made(tmp_path) -> None:
+    with pytest.raises(ErError, match=r"there is no MLflow store .*missing\.db"):
+        query.shown(f"sqlite:///{tmp_path}/missing.db", "ladder")
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_points_and_requests_come_back(command, uri) -> None:
+    command(A)
+    [run] = query.shown(uri, "ladder")
+    assert [point.concurrency for point in run.points] == [1, 2]
+    requests = run.requests("concurrency", "ttft_s")
+    assert list(requests.columns) == ["concurrency", "ttft_s"]
+    assert len(requests) == 27
+    assert len(run.measured("ttft_s")) == 24
