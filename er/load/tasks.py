@@ -1,13 +1,12 @@
 """All users as tasks of one event loop, over aiohttp or gRPC."""
 
 import asyncio
-import resource
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from er.load import lag, loop
+from er.load import lag, loop, memory
 from er.load.effort import Effort
 from er.load.plan import Plan, Work
 from er.results.request import Endpoint, Prompt, Request
@@ -47,6 +46,7 @@ async def _drive(
             work = plan.after(request, request.end_s - started_s)
 
     effort = Effort()
+    memory.forget_peak()
     async with opening as sender:
         await sender.connect(endpoint, len(plan.users))
         works = plan.start()
@@ -55,7 +55,7 @@ async def _drive(
             await _together([carry(work) for work in works])
         effort.cpu_s = time.process_time() - cpu_s
         effort.wall_s = time.monotonic() - started_s
-    effort.peak_rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    effort.peak_rss_bytes = memory.peak_bytes()
     return effort
 
 

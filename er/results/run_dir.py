@@ -11,6 +11,7 @@ runs/<study>/<started>-<deployment>-<key>/
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from pyarrow import parquet
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ErError
-from er.results.point import Point, Summary
+from er.results.point import MISSING, Point, Summary
 from er.results.request import Request
 
 REPEATED = ["topic", "error", "text"]  # columns whose values recur: written once
@@ -39,15 +40,19 @@ class RunDir:
     path: Path
 
     def write(self, name: str, value: object) -> None:
-        """Write `value` as JSON, whole or not at all."""
+        """Write `value` as JSON, whole or not at all; NaN, which JSON does not have, as null."""
         target = self.path / name
         part = target.with_suffix(".part")
-        part.write_text(json.dumps(value, indent=2) + "\n")
+        part.write_text(json.dumps(_nan_to_null(value), indent=2, allow_nan=False) + "\n")
         part.replace(target)
 
     def read(self, name: str) -> Any:
         """Read a JSON file of this run."""
         return json.loads((self.path / name).read_text())
+
+    def read_numbers(self, name: str) -> Any:
+        """Read a JSON file of measured numbers: those without a value are NaN."""
+        return null_to_nan(self.read(name))
 
     def add_point(self, point: Point) -> None:
         """Add one measured point."""
@@ -178,9 +183,28 @@ def _fresh(path: Path) -> Path:
 
 def point_of(entry: dict[str, Any]) -> Point:
     """A point from its JSON entry."""
+    entry = null_to_nan(entry)
     names = [field.name for field in fields(Point) if field.type is Summary and field.name in entry]
     summaries = {name: Summary(**entry[name]) for name in names}
     return Point(**{**entry, **summaries})
+
+
+def null_to_nan(value: Any) -> Any:
+    """Measured numbers as they were before they were written as JSON."""
+    if isinstance(value, dict):
+        return {name: null_to_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [null_to_nan(item) for item in value]
+    return MISSING if value is None else value
+
+
+def _nan_to_null(value: Any) -> Any:
+    """`value` without the numbers that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {name: _nan_to_null(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_nan_to_null(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _now() -> str:

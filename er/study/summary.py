@@ -121,7 +121,7 @@ def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
     lines = []
     for run in runs:
         if (run.path / "gateway_cost.json").exists():
-            cost = run.read("gateway_cost.json")
+            cost = run.read_numbers("gateway_cost.json")
             lines.append(
                 f"{deployment_of(run)}: the gateway adds "
                 f"{cost['ttft_difference_p50_s'] * 1e3:.1f} ms to the time to first token "

@@ -10,7 +10,7 @@ from er.results.run_dir import create
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "2cc7e03adc5a4dade6fa1e23e3565b137dfc959571998a55073cf792b1c2695d"
+POINTS = "b237978e18484195cee355cc71ebd0de83f05ead1a1ccc55f65f01ff065aeb1f"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:

@@ -1,6 +1,7 @@
 """A run on disk, whole after whatever happens to its process."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def test_points_come_back_as_they_were(config: Config, finished_run: Callable[..
     assert first.invalid == []
     assert first.ttft_s.p50 == pytest.approx(0.1)
     assert "only 3 requests" in second.invalid[0]
+
+
+def test_files_are_json_where_a_number_has_no_value(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run = finished_run(config)
+    text = (run.path / "points.json").read_text()
+    assert not {"NaN", "Infinity"} & set(text.replace(",", " ").split())
+    assert any("null" in line for line in text.splitlines())
+    assert all(math.isnan(point.token_lateness_p50) for point in run.points())
+    run.write("gateway_cost.json", {"pairs": 0, "ttft_difference_p50_s": math.nan})
+    assert math.isnan(run.read_numbers("gateway_cost.json")["ttft_difference_p50_s"])
 
 
 def test_an_interrupted_point_keeps_its_requests(config: Config) -> None:
