@@ -41,8 +41,12 @@ class Container:
     """The image that holds TensorRT-LLM and its Triton."""
 
     runtime: Runtime
-    image: str  # Docker: registry name; Apptainer: .sif file; Pyxis: either
+    image: str  # Docker: registry name; Apptainer: also a .sif file; Pyxis: also a .sqsh file
     digest: str  # sha256:... of the image; part of every engine's key
+    cpus_per_gpu: int  # of the node, that a step of Slurm takes; elsewhere all are shared
+
+    def __post_init__(self) -> None:
+        require_positive(self, "engine.container", "cpus_per_gpu")
 
 
 @dataclass

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from er.errors import ErError
 
@@ -65,20 +65,47 @@ def locked(root: Path, folder: str) -> Iterator[None]:
     """Hold the lock of one engine, after whoever holds it now."""
     (root / ".locks").mkdir(parents=True, exist_ok=True)
     with (root / ".locks" / folder).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, root)
         yield
+
+
+def lock(file: IO[str], root: Path) -> None:
+    """Wait for the lock. Raises ErError where the file system has none."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        raise ErError(
+            f"{root} is on a file system without flock ({error.strerror}), which keeps two "
+            "builders apart: Lustre needs the mount option flock (or localflock for one node); "
+            "else set cache_dir to another file system"
+        ) from error
 
 
 @contextmanager
 def building(root: Path, folder: str) -> Iterator[Path]:
     """An empty folder for a build, removed afterwards; a killed builder's is cleared first."""
     work = root / ".building" / folder
-    shutil.rmtree(work, ignore_errors=True)
+    remove(work)
     work.mkdir(parents=True)
     try:
         yield work
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of a build, if it is there.
+
+    Raises ErError where it cannot be: hundreds of gigabytes must not stay unsaid.
+    """
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise ErError(
+            f"cannot remove {folder}, what is left of a build ({error.strerror}: "
+            f"{error.filename}): remove it as the user who owns it (sudo rm -r where that is root)"
+        ) from error
 
 
 def require(path: Path, wanted: Wanted) -> None:
@@ -134,7 +161,7 @@ def prune(root: Path) -> list[Path]:
     gone = [path for path in engines(root) if not (path / REQUEST).is_file()]
     gone += [path for path in left.iterdir() if not busy(root, path.name)] if left.is_dir() else []
     for path in gone:
-        shutil.rmtree(path)
+        remove(path)
     return gone
 
 

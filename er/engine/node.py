@@ -16,7 +16,7 @@ def require_tools(engine: ContainerEngine, program: str) -> None:
     `program` is what must be there inside the container.
     """
     runtime = engine.container.runtime
-    needed = program if runtime is Runtime.bare else container.PROGRAM[runtime]
+    needed = container.program(runtime) or program
     if not shutil.which(needed):
         raise ErError(f"{needed} is missing: {mend(engine)}")
 

@@ -16,7 +16,8 @@ from er.engine.node import container_digest, gpu_name, require_tools
 from er.engine.trtllm import EngineRequest, request_of
 from er.errors import ErError
 from er.process import container
-from er.process.group import Child, running
+from er.process.group import Child
+from er.process.launch import Launch, unique
 from er.results.request import ServedModel
 
 # What TensorRT-LLM calls it in an engine's config.json.
@@ -28,7 +29,7 @@ QUANT_ALGO = {
     Quantization.fp8: "FP8_PER_CHANNEL_PER_TOKEN",
 }
 DISK_SHARE = 2.2  # of the weights: the converted checkpoint and the engine, side by side
-STOP_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0  # nothing of a build that is stopped is kept
 FOLLOW_INTERVAL_S = 0.2
 READY_MAX_TOKENS = 4
 
@@ -158,21 +159,30 @@ def run_steps(
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
         say(f"running: {shlex.join(command)}")
-        line = launched(request, command, source, work)
+        launch = launch_of(request, command, source, work, log)
         tool = Path(next(part for part in command if "convert" in part or "build" in part)).name
-        with running(line, log, name=tool, stop_timeout_s=STOP_TIMEOUT_S) as child:
+        runtime = request.engine.container.runtime
+        with container.running(runtime, launch, title=tool, stop_timeout_s=STOP_TIMEOUT_S) as child:
             follow(child, log, say)
             if child.poll():
                 child.require_alive()
 
 
-def launched(request: EngineRequest, command: list[str], source: Path, work: Path) -> list[str]:
-    """A build's command as it is started: in the container, on as many GPUs as ranks."""
+def launch_of(
+    request: EngineRequest, command: list[str], source: Path, work: Path, log: Path
+) -> Launch:
+    """What starts one of a build's commands: in the container, on as many GPUs as ranks."""
     binds = [*container.with_links(source), work.parent.parent]
     if texts := calibration_dir(request):
         binds.append(texts)
-    return container.inside(
-        request.engine.container, command, binds=binds, gpus=range(request.tp), env={}
+    return Launch(
+        name=unique("build"),
+        command=tuple(command),
+        log=log,
+        cpus=request.engine.container.cpus_per_gpu * request.tp,
+        gpus=tuple(range(request.tp)),
+        image=request.engine.container.image,
+        mounts=tuple(binds),
     )
 
 

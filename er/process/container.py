@@ -1,51 +1,58 @@
-"""Command lines that run a program inside the TensorRT-LLM container, or without one."""
+"""Start programs in the TensorRT-LLM container, by the launcher that a node has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
-from er.config.trtllm import Container, Runtime
+from er.config.trtllm import Runtime
+from er.process import group
+from er.process.group import Child
+from er.process.launch import Launch
+from er.process.launchers import apptainer, bare, docker, pyxis
 
-PROGRAM = {
-    Runtime.docker: "docker",
-    Runtime.apptainer: "apptainer",
-    Runtime.pyxis: "srun",
+LAUNCHERS: dict[Runtime, ModuleType] = {
+    Runtime.bare: bare,
+    Runtime.docker: docker,
+    Runtime.apptainer: apptainer,
+    Runtime.pyxis: pyxis,
 }
 
 
-def inside(
-    container: Container,
-    command: Sequence[str],
-    *,
-    binds: Sequence[Path],
-    gpus: Sequence[int],
-    env: Mapping[str, str],
-) -> list[str]:
-    """`command` in the container: folders bound under their own names, only `gpus` visible."""
-    # Docker takes a relative folder for the name of a volume.
-    folders = [str(path.absolute()) for path in binds]
-    variables = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus)), **env}
-    match container.runtime:
-        case Runtime.bare:
-            return ["env", *assignments(variables), *command]
-        case Runtime.docker:
-            # The device list decides what is visible, and numbers it from 0.
-            shown = [f"--env={pair}" for pair in assignments(env)]
-            volumes = [f"--volume={folder}:{folder}" for folder in folders]
-            devices = ",".join(map(str, gpus))
-            start = ["docker", "run", "--rm", "--init", "--network=host", "--ipc=host"]
-            start += ["--ulimit=memlock=-1", "--ulimit=stack=67108864"]
-            return [
-                *start, f'--gpus="device={devices}"', *volumes, *shown, container.image, *command
-            ]  # fmt: skip
-        case Runtime.apptainer:
-            shown = [f"--env={pair}" for pair in assignments(variables)]
-            start = ["apptainer", "exec", "--nv", "--cleanenv", f"--bind={','.join(folders)}"]
-            return [*start, *shown, apptainer_image(container.image), *command]
-        case Runtime.pyxis:
-            mounts = ",".join(f"{folder}:{folder}" for folder in folders)
-            start = ["srun", "--ntasks=1", "--overlap", f"--container-image={container.image}"]
-            start += [f"--container-mounts={mounts}"]
-            return [*start, "env", *assignments(variables), *command]
+def program(runtime: Runtime) -> str:
+    """What must be on the path of this machine; empty for none."""
+    return str(LAUNCHERS[runtime].PROGRAM)
+
+
+def render(runtime: Runtime, launch: Launch) -> list[str]:
+    """The command line."""
+    line: list[str] = LAUNCHERS[runtime].render(launch)
+    return line
+
+
+def end(runtime: Runtime, launch: Launch) -> list[str]:
+    """The command that ends it though its client is gone; empty where none is needed."""
+    line: list[str] = LAUNCHERS[runtime].end(launch)
+    return line
+
+
+@contextmanager
+def running(
+    runtime: Runtime, launch: Launch, *, title: str, stop_timeout_s: float, shm_prefix: str = ""
+) -> Iterator[Child]:
+    """Run it while the block lasts; nothing of it is left on the node afterwards.
+
+    `title` is what messages call it. Raises ErError when it cannot be started.
+    """
+    with group.running(
+        render(runtime, launch),
+        launch.log,
+        name=title,
+        stop_timeout_s=stop_timeout_s,
+        shm_prefix=shm_prefix,
+        end=end(runtime, launch),
+    ) as child:
+        yield child
 
 
 def with_links(folder: Path) -> list[Path]:
@@ -54,13 +61,3 @@ def with_links(folder: Path) -> list[Path]:
         return [folder]
     targets = {path.resolve().parent for path in folder.iterdir() if path.is_symlink()}
     return [folder, *sorted(targets - {folder.resolve()})]
-
-
-def apptainer_image(image: str) -> str:
-    """A file stays a file; a registry's name is told to be one."""
-    return image if image.endswith(".sif") or "://" in image else f"docker://{image}"
-
-
-def assignments(variables: Mapping[str, str]) -> list[str]:
-    """NAME=VALUE for each."""
-    return [f"{name}={value}" for name, value in variables.items()]

@@ -1,5 +1,6 @@
 """Start, watch and stop a process group that never outlives this process."""
 
+import json
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from er.errors import ErError
 from er.process import guard
 
-KILL_ALLOWANCE_S = 10.0
+KILL_ALLOWANCE_S = 10.0 + guard.END_TIMEOUT_S
 SHOWN_LINES = 5
 
 
@@ -53,17 +54,20 @@ def running(
     env: Mapping[str, str] | None = None,
     stop_timeout_s: float,
     shm_prefix: str = "",
+    end: Sequence[str] = (),
 ) -> Iterator[Child]:
     """Run `command` in a session of its own; its output is appended to `log_path`.
 
     When the block ends, and also when this process is killed, the whole group gets SIGTERM, then
     SIGKILL after `stop_timeout_s`, and files of /dev/shm that begin with `shm_prefix` are removed.
+    `end` is a command for what others started at its wish, run before the SIGKILL.
     Raises ErError when the command cannot be started.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
+        guarded = [str(stop_timeout_s), shm_prefix, json.dumps(list(end)), *command]
         keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, str(stop_timeout_s), shm_prefix, *command],
+            [sys.executable, "-I", "-S", guard.__file__, *guarded],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -83,6 +87,7 @@ def running(
         keeper.stdin.close()
         stop(keeper, stop_timeout_s)
         if keeper.returncode < 0 and pid:  # the guard itself was killed: do its work
+            guard.run_end(list(end))
             guard.signal_group(int(pid), signal.SIGKILL)
             guard.remove_shared_memory(shm_prefix)
 

@@ -1,12 +1,15 @@
 """Starts one command and leaves nothing of it behind, however its owner ends.
 
-Run as `python -I -S guard.py GRACE_S SHM_PREFIX COMMAND...` by `er.process`, so that it imports the
-standard library alone. Standard input is a pipe whose other end the owner holds: when the owner
-closes it, or dies, even by SIGKILL, the command's process group is stopped. The first line of
-standard output is the command's process id. The exit status is the command's.
+Run as `python -I -S guard.py GRACE_S SHM_PREFIX END COMMAND...` by `er.process`, so that it imports
+the standard library alone. END, a JSON list, is a command that is run when the grace is over, for
+what a container's daemon or Slurm started at the command's wish; empty for none. Standard input is
+a pipe whose other end the owner holds: when the owner closes it, or dies, even by SIGKILL, the
+command's process group is stopped. The first line of standard output is the command's process id.
+The exit status is the command's.
 """
 
 import ctypes
+import json
 import os
 import select
 import signal
@@ -20,10 +23,11 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 CANNOT_START = 127
 POLL_INTERVAL_S = 0.02
+END_TIMEOUT_S = 20.0
 ORPHANS_GRACE_S = 1.0  # for what is left of the group once the command itself has ended
 
 
-def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
+def main(grace_s: float, shm_prefix: str, end: list[str], command: list[str]) -> int:
     """Run `command` until it ends or the owner does; its exit status, 128 + N after signal N."""
     wake = wake_on_signals()
     libc = ctypes.CDLL(None)
@@ -42,7 +46,7 @@ def main(grace_s: float, shm_prefix: str, command: list[str]) -> int:
         return CANNOT_START
     print(child.pid, flush=True)
     watch(child, wake)
-    end_group(child, grace_s)
+    end_group(child, grace_s, end)
     remove_shared_memory(shm_prefix)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
@@ -68,15 +72,35 @@ def watch(child: "subprocess.Popen[bytes]", wake: int) -> None:
             return
 
 
-def end_group(child: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    """TERM to the group, KILL after the grace; returns when no process of it is left."""
+def end_group(child: "subprocess.Popen[bytes]", grace_s: float, end: list[str]) -> None:
+    """TERM to the group, KILL after the grace; returns when no process of it is left.
+
+    Between them runs `end`, whose work may let the command end well.
+    """
     signal_group(child.pid, signal.SIGTERM)
     wait(lambda: child.poll() is not None, grace_s)
     if child.poll() is not None:
         wait(lambda: not running(child), ORPHANS_GRACE_S)
+    run_end(end)
     while running(child):
         signal_group(child.pid, signal.SIGKILL)
         time.sleep(POLL_INTERVAL_S)
+
+
+def run_end(end: list[str]) -> None:
+    """Run the command that ends what is not in the group; that it finds nothing is no fault."""
+    if not end:
+        return
+    try:
+        subprocess.run(
+            end,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=END_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"cannot run {end[0]}: {error}", file=sys.stderr)
 
 
 def wait(condition: Callable[[], bool], limit_s: float) -> None:
@@ -114,4 +138,4 @@ def remove_shared_memory(prefix: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), sys.argv[2], sys.argv[3:]))
+    sys.exit(main(float(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), sys.argv[4:]))

@@ -8,8 +8,8 @@ from pathlib import Path
 from er.config import Deployment, Server
 from er.config.trtllm import ContainerEngine, LlmapiEngine, TrtllmEngine
 from er.process import readiness
-from er.process.container import with_links
-from er.process.group import Child, running
+from er.process.container import running, with_links
+from er.process.group import Child
 from er.results.request import Endpoint, ServedModel
 from er.server import llmapi_repository, trtllm_launch, trtllm_repository
 from er.server.embedded import prove
@@ -33,7 +33,8 @@ def serve(
     server cannot be started.
     """
     repository = (run_dir / "model_repository").absolute()
-    binds = prepare(engine, models[0].parameters, repository)
+    logs = run_dir / "logs"
+    mounts = prepare(engine, models[0].parameters, repository)
     with ExitStack() as stack:
         ports = [stack.enter_context(reserved(server, index)) for index in range(len(models))]
         names = [model.name for model in models]
@@ -41,9 +42,9 @@ def serve(
         children = [
             stack.enter_context(
                 running(
-                    trtllm_launch.command(engine, place, repository, binds),
-                    run_dir / "logs" / f"triton_{place.name}.log",
-                    name=f"Triton of {place.name}",
+                    engine.container.runtime,
+                    trtllm_launch.launch(engine, place, repository, mounts, logs / log_name(place)),
+                    title=f"Triton of {place.name}",
                     stop_timeout_s=server.stop_timeout_s,
                     shm_prefix=trtllm_launch.shm_prefix(place),
                 )
@@ -51,6 +52,11 @@ def serve(
             for place in places
         ]
         yield wait_for(models, places, children, server)
+
+
+def log_name(place: trtllm_launch.Place) -> str:
+    """File of an engine's output."""
+    return f"triton_{place.name}.log"
 
 
 def prepare(engine: ContainerEngine, parameters: Mapping[str, str], repository: Path) -> list[Path]:

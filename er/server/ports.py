@@ -1,4 +1,4 @@
-"""The ports of one Triton: HTTP, gRPC and metrics, on loopback, held until it opens them."""
+"""The ports of one Triton: HTTP, gRPC and metrics, held until it opens them."""
 
 import socket
 from collections.abc import Iterator
@@ -14,36 +14,38 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports of one server."""
+    """TCP ports of one server, and the host whose they are."""
 
     http: int
     grpc: int
     metrics: int
+    host: str = HOST
 
     @property
     def base_url(self) -> str:
         """Where its HTTP protocol begins."""
-        return f"http://{HOST}:{self.http}/v2"
+        return f"http://{self.host}:{self.http}/v2"
 
     def endpoint(self, model: str, name: str) -> Endpoint:
         """Where `model`, called `name` among the deployment's engines, answers."""
         return Endpoint(
             f"{self.base_url}/models/{model}/generate_stream",
             name,
-            f"{HOST}:{self.grpc}",
-            f"http://{HOST}:{self.metrics}/metrics",
+            f"{self.host}:{self.grpc}",
+            f"http://{self.host}:{self.metrics}/metrics",
         )
 
     def flags(self) -> list[str]:
-        """The arguments that have tritonserver open them."""
+        """The arguments that have tritonserver open them: on loopback, or where others reach it."""
+        address = HOST if self.host == HOST else "0.0.0.0"
         return [
-            f"--http-address={HOST}",
+            f"--http-address={address}",
             f"--http-port={self.http}",
             "--reuse-http-port=true",  # this process holds them
-            f"--grpc-address={HOST}",
+            f"--grpc-address={address}",
             f"--grpc-port={self.grpc}",
             "--reuse-grpc-port=true",
-            f"--metrics-address={HOST}",
+            f"--metrics-address={address}",
             f"--metrics-port={self.metrics}",
             "--allow-gpu-metrics=false",  # each of several servers would start a DCGM of its own
         ]

@@ -1,8 +1,8 @@
-"""Which GPUs each engine of a deployment gets, and the commands that serve it there.
+"""Which GPUs each engine of a deployment gets, and what is started to serve it there.
 
 Engine flow: an engine of one rank is one tritonserver; one of several is served in leader mode,
-one tritonserver for each rank under MPI, of which the first answers. LLM API: one tritonserver,
-whose model starts the ranks itself, as MPI processes.
+one tritonserver for each rank of one MPI world, of which the first answers. LLM API: one
+tritonserver, whose model starts the ranks itself, or, under Slurm, takes the other tasks for them.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
-from er.process import container
+from er.process.launch import Launch, Mpi, unique
 from er.server.ports import Ports
 
 UNHEARD = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
+# A task learns its own number only when it runs: from Open MPI's mpirun, else from Slurm.
+RANK = "${OMPI_COMM_WORLD_RANK:-$SLURM_PROCID}"
 
 
 @dataclass(frozen=True)
 class Place:
-    """One engine: its GPUs, and the ports of its leader."""
+    """One engine: its node, its GPUs there, and the ports of its leader."""
 
     name: str
     gpus: tuple[int, ...]
     ports: Ports
+    node: str = ""  # empty: this machine
 
 
 def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]:
@@ -33,63 +36,39 @@ def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]
     ]
 
 
-def command(
-    engine: ContainerEngine, place: Place, repository: Path, binds: list[Path]
-) -> list[str]:
-    """The command line that serves one engine from its model repository."""
-    if isinstance(engine, LlmapiEngine):
-        return llm_api(engine, place, repository, binds)
-    several = len(place.gpus) > 1
-    if several and engine.container.runtime is Runtime.pyxis:
-        return under_slurm(engine, place, repository, binds)
-    ranks = [
-        tritonserver(engine, place, repository, str(rank), leader=rank == 0)
-        for rank in range(len(place.gpus))
-    ]
-    inner = under_mpi(ranks) if several else ranks[0]
-    return container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
-
-
-def llm_api(engine: LlmapiEngine, place: Place, repository: Path, binds: list[Path]) -> list[str]:
-    """One tritonserver, whose model starts the ranks; under Slurm they are tasks of one srun."""
-    server = tritonserver(engine, place, repository, "0", leader=True)
-    slurm = engine.container.runtime is Runtime.pyxis
-
-    def started(inner: list[str]) -> list[str]:
-        return container.inside(engine.container, inner, binds=binds, gpus=place.gpus, env={})
-
-    if slurm and len(place.gpus) > 1:
-        return tasks(started(["trtllm-llmapi-launch", *server]), len(place.gpus))
-    # Slurm gave mpirun one slot, and the model starts a process of its own.
-    more = ["--oversubscribe"] if slurm else []
-    return started(["mpirun", "--allow-run-as-root", *more, "-n", "1", *server])
-
-
-def tasks(srun: list[str], count: int) -> list[str]:
-    """An srun of one task as one of several that MPI joins."""
-    return [srun[0], "--mpi=pmix", f"--ntasks={count}", *srun[2:]]
-
-
-def under_mpi(ranks: list[list[str]]) -> list[str]:
-    """One mpirun of different command lines."""
-    line = ["mpirun", "--allow-run-as-root"]
-    for rank, arguments in enumerate(ranks):
-        line += [":"] * (rank > 0) + ["-n", "1", *arguments]
-    return line
-
-
-def under_slurm(
-    engine: ContainerEngine, place: Place, repository: Path, binds: list[Path]
-) -> list[str]:
-    """One srun whose tasks are the ranks; each knows its own only when it runs."""
-    rank = "${SLURM_PROCID}"
-    leader = " ".join(tritonserver(engine, place, repository, rank, leader=True))
-    worker = " ".join(tritonserver(engine, place, repository, rank, leader=False))
-    script = f"if [ {rank} = 0 ]; then exec {leader}; else exec {worker}; fi"
-    inner = container.inside(
-        engine.container, ["bash", "-c", script], binds=binds, gpus=place.gpus, env={}
+def launch(
+    engine: ContainerEngine, place: Place, repository: Path, mounts: Sequence[Path], log: Path
+) -> Launch:
+    """What serves one engine from its model repository."""
+    command, tasks, mpi = served(engine, place, repository)
+    return Launch(
+        name=unique(place.name),
+        command=tuple(command),
+        log=log,
+        node=place.node,
+        tasks=tasks,
+        mpi=mpi,
+        cpus=engine.container.cpus_per_gpu * len(place.gpus),
+        gpus=place.gpus,
+        image=engine.container.image,
+        mounts=tuple(mounts),
     )
-    return tasks(inner, len(place.gpus))
+
+
+def served(engine: ContainerEngine, place: Place, repository: Path) -> tuple[list[str], int, Mpi]:
+    """Command, tasks and kind of MPI of one engine."""
+    ranks = len(place.gpus)
+    if isinstance(engine, LlmapiEngine):
+        server = tritonserver(engine, place, repository, "0", leader=True)
+        if ranks > 1 and engine.container.runtime is Runtime.pyxis:
+            return ["trtllm-llmapi-launch", *server], ranks, Mpi.ranks
+        return server, 1, Mpi.spawns
+    if ranks == 1:
+        return tritonserver(engine, place, repository, "0", leader=True), 1, Mpi.alone
+    leader = " ".join(tritonserver(engine, place, repository, "${rank}", leader=True))
+    worker = " ".join(tritonserver(engine, place, repository, "${rank}", leader=False))
+    script = f"rank={RANK}; if [ $rank = 0 ]; then exec {leader}; else exec {worker}; fi"
+    return ["bash", "-c", script], ranks, Mpi.ranks
 
 
 def tritonserver(
@@ -99,6 +78,10 @@ def tritonserver(
     line = [engine.tritonserver, f"--model-repository={repository}"]
     line += ["--disable-auto-complete-config"]
     line += [f"--backend-config=python,shm-region-prefix-name={shm_prefix(place)}{rank}_"]
+    if len(place.gpus) > 1:
+        # Each rank's Triton would open a context and a pool on the GPUs of all the others.
+        line += [f"--cuda-memory-pool-byte-size={gpu}:0" for gpu in range(len(place.gpus))]
+        line += ["--enable-peer-access=false"]
     if leader:
         line += place.ports.flags()
     else:

@@ -11,6 +11,7 @@ from er.engine.llmapi import LlmapiRequest
 from er.engine.names import model_names
 from er.engine.trtllm import EngineRequest
 from er.errors import ConfigError, ErError
+from er.process import container
 from er.server import trtllm_launch
 from er.server.ports import Ports
 
@@ -62,8 +63,8 @@ def show_build(request: EngineRequest) -> None:
     except ErError as error:
         provisional += f", and {error}"
     calibration = "not known" if trtllm_build.calibration_dir(request) else ""
-    container = request.engine.container.digest
-    sources = trtllm_build.Sources(digest, calibration, container, config.hardware.name)
+    image = request.engine.container.digest
+    sources = trtllm_build.Sources(digest, calibration, image, config.hardware.name)
     it = trtllm_build.wanted(request, sources)
     path = trtllm_build.engines_dir(request) / it.folder
     print(f"  key         {it.key} ({provisional})")
@@ -72,7 +73,8 @@ def show_build(request: EngineRequest) -> None:
     print("  it is built by")
     work = path.parent / ".building" / it.folder
     for command in trtllm_build.steps(request, source, work):
-        print(f"    {shlex.join(trtllm_build.launched(request, command, source, work))}")
+        launch = trtllm_build.launch_of(request, command, source, work, Path("LOG"))
+        print(f"    {shlex.join(container.render(request.engine.container.runtime, launch))}")
     show_launch(request, [path, source])
 
 
@@ -91,12 +93,14 @@ def show_launch(request: Request, folders: list[Path]) -> None:
     """The first engine's command, and where the others stand."""
     deployment = request.config.deployment
     names = model_names(deployment)
-    ports = [Ports(*(first + index for first in FIRST_PORTS)) for index in range(len(names))]
+    http, grpc, metrics = FIRST_PORTS
+    ports = [Ports(http + i, grpc + i, metrics + i) for i in range(len(names))]
     first, *others = trtllm_launch.places(names, deployment.tp, ports)
     repository = Path(request.config.runs_dir, "RUN", "model_repository").absolute()
-    command = trtllm_launch.command(request.engine, first, repository, [repository, *folders])
+    mounts = [repository, *folders]
+    launch = trtllm_launch.launch(request.engine, first, repository, mounts, Path("LOG"))
     print("  and served, from a run's model repository, by")
-    print(f"    {shlex.join(command)}")
+    print(f"    {shlex.join(container.render(request.engine.container.runtime, launch))}")
     if others:
         where = "; ".join(
             f"port {it.ports.http}, GPU {','.join(map(str, it.gpus))}" for it in others

@@ -66,7 +66,8 @@ def mpirun(folder: Path) -> Iterator[None]:
     program = folder / "bin" / "mpirun"
     program.parent.mkdir()
     program.write_text(
-        f"#!{sys.executable}\nimport os, sys\nos.execvp(sys.argv[4], sys.argv[4:])\n"
+        f"#!{sys.executable}\nimport os, sys\n"
+        "words = sys.argv[sys.argv.index('-n') + 2 :]\nos.execvp(words[0], words)\n"
     )
     program.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:

@@ -11,13 +11,10 @@ from pathlib import Path
 import pytest
 
 from er import build
-from er.compose import plan
-from er.config import Config
-from er.config.trtllm import Container, ContainerEngine, Runtime
-from er.engine.names import model_names
 from er.process import container
+from er.process.launchers import docker
 from er.server import trtllm_launch
-from er.server.ports import Ports
+from tests.unit.engine.launches import composed, launches_of, places_of
 
 FILES = Path(__file__).parent / "launch"
 RUNTIMES = ("apptainer", "pyxis", "bare")
@@ -30,28 +27,19 @@ CASES = [
 ]
 
 
-def places(config: Config) -> list[trtllm_launch.Place]:
-    names = model_names(config.deployment)
-    return trtllm_launch.places(
-        names, config.deployment.tp, [Ports(8000 + i, 8100 + i, 8200 + i) for i in range(8)]
-    )
+@pytest.fixture(autouse=True)
+def known_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What differs from machine to machine and from run to run."""
+    monkeypatch.setattr(docker, "user", lambda: "1000:1000")
+    monkeypatch.setattr(trtllm_launch, "unique", lambda name: f"er-0-{name}")
 
 
 def lines(engine: str, deployment: str, runtime: str) -> str:
     """One command per engine, one argument per line."""
-    [config] = plan(
-        [
-            f"engine={engine}",
-            "server=container",
-            f"deployment={deployment}",
-            f"engine.container.runtime={runtime}",
-        ]
-    )
-    assert isinstance(config.engine, ContainerEngine)
+    config = composed(engine, deployment, runtime)
     commands = []
-    for place in places(config):
-        binds = [Path("/run/model_repository"), Path("/engines/it"), Path("/checkpoint")]
-        command = trtllm_launch.command(config.engine, place, binds[0], binds)
+    for launch in launches_of(config):
+        command = container.render(config.engine.container.runtime, launch)
         commands.append(" \\\n  ".join(shlex.quote(part) for part in command))
     return "\n\n".join(commands) + "\n"
 
@@ -72,23 +60,9 @@ def test_engines_stand_on_gpus_of_their_own() -> None:
         "c": [tuple(range(8))],
         "d": [(gpu,) for gpu in range(8)],
     }.items():
-        [config] = plan([f"deployment={deployment}"])
-        assert [place.gpus for place in places(config)] == expected
-        assert len({place.ports.http for place in places(config)}) == len(expected)
-
-
-@pytest.mark.parametrize("runtime", ["docker", "apptainer", "pyxis"])
-def test_relative_folders_reach_a_launcher_as_absolute_ones(runtime: str) -> None:
-    line = container.inside(
-        Container(Runtime(runtime), "image", ""),
-        ["true"],
-        binds=[Path("engines/it")],
-        gpus=[0],
-        env={},
-    )
-    folder = Path.cwd() / "engines/it"
-    (bound,) = [part.partition("=")[2] for part in line if "engines/it" in part]
-    assert bound in (str(folder), f"{folder}:{folder}")
+        places = places_of(composed("trtllm", deployment, "docker"))
+        assert [place.gpus for place in places] == expected
+        assert len({place.ports.http for place in places}) == len(expected)
 
 
 def test_a_dry_run_names_absolute_folders_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=0 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -24,7 +27,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=1 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -46,7 +52,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=2 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -68,7 +77,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=3 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -90,7 +102,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=4 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -112,7 +127,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=5 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -134,7 +152,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=6 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
@@ -156,7 +177,10 @@ apptainer \
   exec \
   --nv \
   --cleanenv \
+  --no-home \
+  --pwd=/tmp \
   --bind=/run/model_repository,/engines/it,/checkpoint \
+  --env=PYTHONNOUSERSITE=1 \
   --env=CUDA_VISIBLE_DEVICES=7 \
   docker://nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \

@@ -1,9 +1,20 @@
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_0 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=0 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -21,11 +32,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_1 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=1 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -43,11 +65,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_2 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=2 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -65,11 +98,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_3 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -87,11 +131,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_4 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=4 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -109,11 +164,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_5 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=5 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -131,11 +197,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_6 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=6 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -153,11 +230,22 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_7 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:25.05-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=7 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \

@@ -1,7 +1,9 @@
 docker \
   run \
+  --name=er-0-expert_0 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -10,6 +12,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -28,8 +32,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_1 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -38,6 +44,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -56,8 +64,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_2 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -66,6 +76,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -84,8 +96,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_3 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -94,6 +108,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -112,8 +128,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_4 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -122,6 +140,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -140,8 +160,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_5 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -150,6 +172,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -168,8 +192,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_6 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -178,6 +204,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
@@ -196,8 +224,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_7 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -206,6 +236,8 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:25.05-trtllm-python-py3 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \

@@ -1,16 +1,31 @@
 srun \
-  --mpi=pmix \
-  --ntasks=4 \
+  --job-name=er-0-ensemble \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=4 \
+  --mpi=pmix \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=0,1,2,3 \
   trtllm-llmapi-launch \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
   --disable-auto-complete-config \
   --backend-config=python,shm-region-prefix-name=er_8000_0_ \
+  --cuda-memory-pool-byte-size=0:0 \
+  --cuda-memory-pool-byte-size=1:0 \
+  --cuda-memory-pool-byte-size=2:0 \
+  --cuda-memory-pool-byte-size=3:0 \
+  --enable-peer-access=false \
   --http-address=127.0.0.1 \
   --http-port=8000 \
   --reuse-http-port=true \

@@ -1,7 +1,9 @@
 docker \
   run \
+  --name=er-0-ensemble \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -10,15 +12,29 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
   --model-repository=/run/model_repository \
   --disable-auto-complete-config \
   --backend-config=python,shm-region-prefix-name=er_8000_0_ \
+  --cuda-memory-pool-byte-size=0:0 \
+  --cuda-memory-pool-byte-size=1:0 \
+  --cuda-memory-pool-byte-size=2:0 \
+  --cuda-memory-pool-byte-size=3:0 \
+  --cuda-memory-pool-byte-size=4:0 \
+  --cuda-memory-pool-byte-size=5:0 \
+  --cuda-memory-pool-byte-size=6:0 \
+  --cuda-memory-pool-byte-size=7:0 \
+  --enable-peer-access=false \
   --http-address=127.0.0.1 \
   --http-port=8000 \
   --reuse-http-port=true \

@@ -1,7 +1,9 @@
 docker \
   run \
+  --name=er-0-expert_0 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -10,9 +12,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -32,8 +39,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_1 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -42,9 +51,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -64,8 +78,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_2 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -74,9 +90,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -96,8 +117,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_3 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -106,9 +129,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -128,8 +156,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_4 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -138,9 +168,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -160,8 +195,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_5 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -170,9 +207,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -192,8 +234,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_6 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -202,9 +246,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -224,8 +273,10 @@ docker \
 
 docker \
   run \
+  --name=er-0-expert_7 \
   --rm \
   --init \
+  --user=1000:1000 \
   --network=host \
   --ipc=host \
   --ulimit=memlock=-1 \
@@ -234,9 +285,14 @@ docker \
   --volume=/run/model_repository:/run/model_repository \
   --volume=/engines/it:/engines/it \
   --volume=/checkpoint:/checkpoint \
+  --env=HOME=/tmp \
+  --env=USER=er \
   nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
   mpirun \
   --allow-run-as-root \
+  --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \

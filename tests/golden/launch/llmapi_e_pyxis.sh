@@ -1,13 +1,26 @@
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_0 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=0 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -26,15 +39,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_1 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=1 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -53,15 +79,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_2 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=2 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -80,15 +119,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_3 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=3 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -107,15 +159,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_4 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=4 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -134,15 +199,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_5 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=5 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -161,15 +239,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_6 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=6 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \
@@ -188,15 +279,28 @@ srun \
   --exit-timeout-secs=5
 
 srun \
-  --ntasks=1 \
+  --job-name=er-0-expert_7 \
   --overlap \
-  --container-image=nvcr.io/nvidia/tritonserver:26.04-trtllm-python-py3 \
+  --nodes=1 \
+  --ntasks=1 \
+  --mpi=none \
+  --kill-on-bad-exit=1 \
+  --cpu-bind=none \
+  --cpus-per-task=8 \
+  --mem=0 \
+  --gpu-bind=none \
+  --no-container-entrypoint \
+  --no-container-mount-home \
+  '--container-image=nvcr.io#nvidia/tritonserver:26.04-trtllm-python-py3' \
   --container-mounts=/run/model_repository:/run/model_repository,/engines/it:/engines/it,/checkpoint:/checkpoint \
   env \
+  PYTHONNOUSERSITE=1 \
   CUDA_VISIBLE_DEVICES=7 \
   mpirun \
   --allow-run-as-root \
   --oversubscribe \
+  --bind-to \
+  none \
   -n \
   1 \
   /opt/tritonserver/bin/tritonserver \

@@ -1,11 +1,12 @@
 """Stands in for convert_checkpoint.py, trtllm-build and nvidia-smi: it takes only what they take.
 
-FAKE_TRTLLM says how it behaves: fail, disk_full, hang, wrong_batch, no_rank; each call is noted in
-the file FAKE_TRTLLM_CALLS.
+FAKE_TRTLLM says how it behaves: fail, disk_full, hang, deaf, wrong_batch, no_rank; each call is
+noted in the file FAKE_TRTLLM_CALLS.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,7 +35,9 @@ def main() -> None:
         write(output / "config.json", {**given, "quant_algo": quant_algo})
         return
     (output / "rank0.engine").write_bytes(b"half an engine")
-    if behaviour == "hang":
+    if behaviour == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour in ("hang", "deaf"):
         time.sleep(600)
     if behaviour == "fail":
         sys.exit("[TRT-LLM] [E] error: Unsupported architecture")

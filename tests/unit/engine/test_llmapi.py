@@ -145,5 +145,5 @@ def test_a_dry_run_tells_the_arguments(node: list[str], capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert '"backend": "pytorch"' in out
     assert "sha256 " in out
-    assert "mpirun --allow-run-as-root -n 1" in out
+    assert "--bind-to none -n 1" in out
     assert "and 7 more: port 8001, GPU 1" in out

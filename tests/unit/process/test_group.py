@@ -134,6 +134,31 @@ def test_only_files_of_the_prefix_are_removed(tmp_path: Path) -> None:
         other.unlink()
 
 
+def test_what_others_started_is_ended_too(tmp_path: Path) -> None:
+    """As a container, whose processes are the daemon's: a command of its own ends them."""
+    ended_it = tmp_path / "ended"
+    end = ["touch", str(ended_it)]
+    with shell("trap '' TERM; echo ready; while :; do sleep 0.1; done", tmp_path / "log", end=end):
+        assert eventually(lambda: "ready" in (tmp_path / "log").read_text())
+        assert not ended_it.exists()
+    assert ended_it.exists()
+    ended_it.unlink()
+    with shell("exit 3", tmp_path / "log", end=end) as child:
+        ended(child)
+        assert ended_it.exists()
+    ended_it.unlink()
+    with shell("sleep 60", tmp_path / "log", end=end) as child:
+        child.guard.kill()
+    assert ended_it.exists()
+
+
+def test_an_end_that_cannot_be_run_is_told_and_stops_nothing_else(tmp_path: Path) -> None:
+    with shell("sleep 60", tmp_path / "log", end=["no-such-program"]) as child:
+        pass
+    assert group(child.pid) == []
+    assert "cannot run no-such-program" in (tmp_path / "log").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_owner_that_is_killed_leaves_nothing(tmp_path: Path, number: int) -> None:
     prefix = f"er_test_{uuid.uuid4().hex}_"

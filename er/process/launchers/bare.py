@@ -1,0 +1,15 @@
+"""er itself runs inside the container."""
+
+from er.process.launch import Launch, assignments, mpirun, visible
+
+PROGRAM = ""
+
+
+def render(launch: Launch) -> list[str]:
+    """The program itself."""
+    return ["env", *assignments(visible(launch)), *mpirun(launch)]
+
+
+def end(_: Launch) -> list[str]:
+    """Its process group is all there is."""
+    return []

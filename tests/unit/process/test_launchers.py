@@ -1,0 +1,150 @@
+"""What every command line that starts TensorRT-LLM must have, whoever starts it."""
+
+import subprocess
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from er.config.trtllm import Runtime
+from er.process import container
+from er.process.launch import Launch, Mpi
+from er.process.launchers import apptainer, docker, pyxis
+from tests.unit.engine.launches import builds_of, composed, launches_of
+
+SERVED = [*product(("trtllm",), "abcde"), *product(("llmapi",), "bce"), ("llmapi_fp8", "d")]
+
+
+@cache
+def lines(runtime: Runtime) -> list[tuple[Launch, list[str]]]:
+    """All that is ever started by a launcher, with its command line."""
+    launches = []
+    for engine, deployment in SERVED:
+        config = composed(engine, deployment, runtime.value)
+        launches += launches_of(config)
+        launches += builds_of(config) if engine == "trtllm" else []
+    return [(launch, container.render(runtime, launch)) for launch in launches]
+
+
+def options(line: list[str], program: str) -> list[str]:
+    """The words between the launcher and the image or the command."""
+    rest = line[line.index(program) + 1 :]
+    first_word = next(at for at, word in enumerate(rest[1:], 1) if not word.startswith("-"))
+    return rest[: first_word + (program in ("docker", "apptainer"))]
+
+
+@pytest.mark.parametrize("runtime", Runtime)
+def test_every_mpirun_leaves_its_ranks_unbound_and_may_be_roots(runtime: Runtime) -> None:
+    found = 0
+    for _, line in lines(runtime):
+        if "mpirun" in line:
+            words = " ".join(line[line.index("mpirun") :])
+            assert "--bind-to none" in words
+            assert "--allow-run-as-root" in words
+            found += 1
+    assert found
+
+
+@pytest.mark.parametrize("runtime", Runtime)
+def test_engines_of_several_ranks_are_one_mpi_world(runtime: Runtime) -> None:
+    for launch, line in lines(runtime):
+        if launch.tasks > 1:
+            ranks = line[line.index("-n") + 1] if "mpirun" in line else ""
+            assert ranks == str(launch.tasks) or f"--ntasks={launch.tasks}" in line
+
+
+def test_every_srun_answers_for_mpi_cpus_memory_and_its_image() -> None:
+    for launch, line in lines(Runtime.pyxis):
+        given = dict(word.partition("=")[::2] for word in options(line, "srun"))
+        assert given["--job-name"] == launch.name
+        assert given["--mpi"] == ("none" if launch.mpi is Mpi.spawns else "pmix")
+        assert ("mpirun" in line) == (launch.mpi is Mpi.spawns)
+        assert int(given["--cpus-per-task"]) * int(given["--ntasks"]) == launch.cpus
+        assert given["--mem"] == "0"
+        assert given["--cpu-bind"] == given["--gpu-bind"] == "none"
+        assert "#" in given["--container-image"]
+        assert {"--no-container-entrypoint", "--no-container-mount-home", "--overlap"} <= set(given)
+
+
+@pytest.mark.parametrize("runtime", [Runtime.docker, Runtime.pyxis, Runtime.apptainer])
+def test_options_are_single_words(runtime: Runtime) -> None:
+    """A bare option may take the next word for its value."""
+    program = container.program(runtime)
+    flags = {"--rm", "--init", "--nv", "--cleanenv", "--no-home", "--overlap"}
+    flags |= {"--no-container-entrypoint", "--no-container-mount-home"}
+    for _, line in lines(runtime):
+        for word in options(line, program):
+            known = word in flags or "=" in word or word in ("run", "exec")
+            assert not word.startswith("--") or known, word
+
+
+def test_docker_has_the_user_a_home_and_a_name() -> None:
+    for launch, line in lines(Runtime.docker):
+        assert f"--user={docker.user()}" in line
+        assert f"--name={launch.name}" in line
+        assert {"--env=HOME=/tmp", "--env=USER=er"} <= set(line)
+
+
+def test_apptainer_sees_nothing_of_the_users_home() -> None:
+    for _, line in lines(Runtime.apptainer):
+        assert {"--no-home", "--env=PYTHONNOUSERSITE=1"} <= set(line)
+
+
+@pytest.mark.parametrize("runtime", Runtime)
+def test_every_launch_has_a_name_of_its_own_and_a_way_to_end_it(runtime: Runtime) -> None:
+    launches = [launch for launch, _ in lines(runtime)]
+    assert len({launch.name for launch in launches}) == len(launches)
+    outside = runtime in (Runtime.docker, Runtime.pyxis)  # its processes are not of our group
+    for launch in launches:
+        end = " ".join(container.end(runtime, launch))
+        assert (launch.name in end) == outside
+
+
+@pytest.mark.parametrize("runtime", [Runtime.docker, Runtime.apptainer, Runtime.pyxis])
+def test_relative_folders_reach_a_launcher_as_absolute_ones(runtime: Runtime) -> None:
+    launch = Launch("it", ("true",), Path("log"), mounts=(Path("engines/it"),))
+    folder = str(Path.cwd() / "engines/it")
+    (bound,) = [part for part in container.render(runtime, launch) if "engines/it" in part]
+    assert bound.partition("=")[2] in (folder, f"{folder}:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("nvcr.io/nvidia/tritonserver:25.05", "nvcr.io#nvidia/tritonserver:25.05"),
+        ("host:5000/triton:1", "host:5000#triton:1"),
+        ("nvcr.io#nvidia/tritonserver:25.05", "nvcr.io#nvidia/tritonserver:25.05"),
+        ("/images/triton.sqsh", "/images/triton.sqsh"),
+        ("nvidia/tritonserver:1", "nvidia/tritonserver:1"),  # of the default registry
+    ],
+)
+def test_enroot_is_told_where_the_registry_ends(name: str, given: str) -> None:
+    assert pyxis.image(name) == given
+
+
+def test_apptainer_is_told_what_is_a_registrys() -> None:
+    assert apptainer.image("nvcr.io/triton:1") == "docker://nvcr.io/triton:1"
+    assert apptainer.image("/images/triton.sif") == "/images/triton.sif"
+
+
+@pytest.mark.parametrize("variable", ["OMPI_COMM_WORLD_RANK", "SLURM_PROCID"])
+def test_the_first_rank_leads_and_each_has_shared_memory_of_its_own(variable: str) -> None:
+    config = composed("trtllm", "a", "docker", "engine.tritonserver=echo")
+    (launch,) = launches_of(config)
+    said = [
+        subprocess.run(
+            launch.command, env={variable: str(rank)}, capture_output=True, text=True, check=True
+        ).stdout
+        for rank in range(4)
+    ]
+    assert ["--http-port=8000" in line for line in said] == [True, False, False, False]
+    assert ["--load-model=tensorrt_llm" in line for line in said] == [False, True, True, True]
+    for rank, line in enumerate(said):
+        assert f"shm-region-prefix-name=er_8000_{rank}_ " in line
+
+
+def test_a_step_on_another_node_names_it() -> None:
+    launch = Launch("it", ("true",), Path("log"), node="n2", tasks=2, mpi=Mpi.ranks, cpus=16)
+    line = container.render(Runtime.pyxis, launch)
+    assert {"--nodelist=n2", "--ntasks=2", "--cpus-per-task=8"} <= set(line)
