@@ -13,6 +13,7 @@ from rich.console import Console
 
 from er import cli, compose
 from er.config import Config
+from er.config.runnable import require_runnable
 from er.errors import ConfigError, ErError
 from er.options import Command, parse_arguments
 from paper_figures import view
@@ -48,6 +49,8 @@ def answer(arguments: list[str]) -> int:
     with cli.loading():
         jobs = [job.config for job in compose.jobs_for(asked)]
     require_figures(jobs)
+    for config in jobs:
+        require_runnable(config)
     return run_sweep(jobs, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH))
 
 

@@ -29,6 +29,9 @@ class Model:
         require_positive(self, "deployment.model", "parameters", "layers", "heads", "kv_heads")
 
 
+ORIGINS = ("paper", "inferred", "unknown")
+
+
 @dataclass
 class Deployment:
     """A row of Table I: which engines stand on which GPUs, and whether a router is before them."""
@@ -47,6 +50,12 @@ class Deployment:
             f"deployment.tp is {self.tp}: tensor parallelism is 1, 2, 4 or 8 on an 8-GPU node",
         )
         require_positive(self, "deployment", "experts")
+        for fact, origin in self.labels.items():
+            require(
+                origin in ORIGINS,
+                f"deployment.labels.{fact} is {origin}: say where the fact comes from, "
+                f"{', '.join(ORIGINS)}",
+            )
 
     @property
     def routed(self) -> bool:

@@ -28,6 +28,9 @@ class Arrivals(Enum):
     trace = "trace"
 
 
+AT_MOST_USERS = 1 << 20
+
+
 @dataclass
 class Load:
     """N users, and when each sends its next prompt."""
@@ -60,7 +63,10 @@ class Load:
     def __post_init__(self) -> None:
         require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
         for users in self.concurrency:
-            require(users >= 1, f"load.concurrency has {users}: a number of users is 1 or more")
+            require(
+                1 <= users <= AT_MOST_USERS,
+                f"load.concurrency has {users}: a number of users is 1 to {AT_MOST_USERS}",
+            )
         require(
             self.concurrency == sorted(set(self.concurrency)),
             f"load.concurrency is {self.concurrency}: give rising numbers, each once",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from er.config.capacity import Capacity
 from er.config.checks import require
@@ -108,6 +109,16 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")
+        require(
+            bool(self.study) and "/" not in self.study,
+            f"study is '{self.study}': give a name that can be a folder's",
+        )
+        for name in ("runs_dir", "cache_dir"):
+            folder = getattr(self, name)
+            require(
+                bool(folder) and (Path(folder).is_dir() or not Path(folder).exists()),
+                f"{name} is '{folder}': give a folder, which may be new",
+            )
         need, have = self.deployment.gpus, self.hardware.gpus
         require(
             need <= have,

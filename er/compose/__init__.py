@@ -1,0 +1,7 @@
+"""From the command line to checked jobs; the only place that knows Hydra."""
+
+from er.compose.answers import show
+from er.compose.job import Job, read_job
+from er.compose.jobs import jobs_for, jobs_of, plan
+
+__all__ = ["Job", "jobs_for", "jobs_of", "plan", "read_job", "show"]

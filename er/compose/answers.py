@@ -1,0 +1,20 @@
+"""What Hydra itself answers: --cfg, --info, shell completion and its own help."""
+
+import os
+import sys
+
+import hydra
+
+from er.compose.messages import checked
+from er.compose.schema import register_schema
+from er.options import CONF, Arguments
+
+
+def show(asked: Arguments) -> None:
+    """Let Hydra answer. Raises ConfigError when it cannot."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
+    register_schema()
+    folder = [f"--config-dir={asked.config_dir}"] if asked.config_dir else []
+    sys.argv[1:] = [*asked.for_hydra, *folder, *asked.overrides]
+    with checked():
+        hydra.main(str(CONF), asked.config_name, "1.3")(lambda _: None)()

@@ -1,0 +1,143 @@
+"""Every job of a sweep, composed and checked before any starts."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+from er.compose.job import Job
+from er.compose.messages import checked
+from er.compose.schema import register_schema, to_config
+from er.compose.search_path import hydra_with, refuse_missing
+from er.config import Config
+from er.errors import ConfigError
+from er.options import Arguments
+
+BASIC = "hydra._internal.core_plugins."  # where Hydra's own launcher and sweeper are
+READ_OF_HYDRA = ("mode", "searchpath", "sweeper", "launcher")
+
+
+def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
+    """The configuration of every job that these overrides make; see `jobs_of`."""
+    return [job.config for job in jobs_of(overrides, multirun)]
+
+
+def jobs_for(asked: Arguments) -> list[Job]:
+    """Every job that a command line asks for; see `jobs_of`."""
+    return jobs_of(asked.overrides, asked.multirun, asked.config_dir, asked.config_name)
+
+
+def jobs_of(
+    overrides: Sequence[str],
+    multirun: bool = False,
+    config_dir: Path | None = None,
+    config_name: str = "config",
+) -> list[Job]:
+    """Every job that these overrides make, as Hydra's basic sweeper makes them.
+
+    Raises ConfigError when any of them cannot be composed or breaks a rule.
+    """
+    register_schema()
+    with checked(), hydra_with(config_dir) as loader:
+        parser = OverridesParser.create(config_loader=loader)
+        given = parser.parse_overrides(list(overrides))
+        refuse_hydra_settings(given)
+        refuse_several_options(given, loader.list_groups(""))
+        studies = one_experiment_each(given, parser) if multirun else [given]
+        return [job for study in studies for job in _jobs(study, multirun, config_name, parser)]
+
+
+def _jobs(
+    given: list[Override], multirun: bool, config_name: str, parser: OverridesParser
+) -> list[Job]:
+    """The jobs of one experiment, or of none."""
+    swept = [override for override in given if override.is_sweep_override()]
+    single = [o.input_line for o in given if o not in swept and o.input_line]
+    first = composed(config_name, single, with_hydra=True)
+    searched = not first.hydra.sweeper._target_.startswith(BASIC)
+    if not multirun and first.hydra.mode is not RunMode.MULTIRUN:
+        if swept:
+            raise ConfigError(f"{swept[0].input_line} names several values: add -m to run each")
+        searched = True
+    if searched:  # what a sweeper tries is not known before it has tried
+        return [Job(tuple(single), to_config(without_hydra(first)))]
+    params = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
+    of_params = parser.parse_overrides(params)
+    return [
+        Job(tuple(job), to_config(composed(config_name, job)))
+        for job in combinations([*of_params, *given])
+    ]
+
+
+def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
+    """What Hydra makes of the overrides. Raises ConfigError where they trip it over itself."""
+    try:
+        return compose(config_name, overrides=overrides, return_hydra_config=with_hydra)
+    except (AttributeError, AssertionError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"cannot apply {' '.join(overrides)}: {reason}") from error
+
+
+def one_experiment_each(given: list[Override], parser: OverridesParser) -> list[list[Override]]:
+    """The overrides once for each experiment that they name: each has a sweep of its own."""
+    for place, override in enumerate(given):
+        if override.key_or_group == "experiment" and override.is_sweep_override():
+            key = override.get_key_element()
+            names = [f"{key}={name}" for name in override.sweep_string_iterator()]
+            before, after = given[:place], given[place + 1 :]
+            return [[*before, one, *after] for one in parser.parse_overrides(names)]
+    return [given]
+
+
+def combinations(given: Sequence[Override]) -> list[list[str]]:
+    """A list of overrides for each combination of the values; of two for a key the later counts.
+
+    Raises ConfigError for an interval, which has no list of values.
+    """
+    values: dict[str, list[str]] = {}
+    for override in given:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise ConfigError(
+                f"{override.input_line} is an interval: hydra/sweeper=optuna takes it"
+            )
+    return [list(combination) for combination in itertools.product(*values.values())]
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """The configuration of the job alone."""
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed
+
+
+def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str]) -> None:
+    """Raise ConfigError for a list or a table where the name of one option is due."""
+    for override in overrides:
+        group = override.key_or_group
+        if group in groups and isinstance(override.value(), list | dict):
+            raise ConfigError(f"{override.input_line}: give the name of one option of conf/{group}")
+
+
+def refuse_hydra_settings(overrides: Sequence[Override]) -> None:
+    """Raise ConfigError for a setting of Hydra's that has no effect here."""
+    for override in overrides:
+        key = override.key_or_group
+        if key == "hydra.searchpath":
+            refuse_missing(override)
+        name = re.match(r"hydra[./](\w+)", key)
+        if key == "hydra" or (name and name[1] not in READ_OF_HYDRA):
+            raise ConfigError(
+                f"{key} has no effect: er names and writes the run directories itself; "
+                "runs_dir=... says where"
+            )

@@ -1,0 +1,65 @@
+"""What Hydra and omegaconf complain about, in one line of the user's own words."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from er.errors import ConfigError
+
+LISTS = {
+    "clock.failures": "[{expert:0,at_s:10}]",
+    "figures": "[fig4]",
+    "load.concurrency": "[1,2,4]",
+    "routing.shares": "[1,2]",
+}
+
+
+@contextmanager
+def checked() -> Iterator[None]:
+    """Turn what Hydra and omegaconf complain about into ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """What Hydra or omegaconf said over several lines, in one."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override} (expected key=value): {text.splitlines()[0]}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} has no value: a file of conf/ or the command line must give it"
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        place = cause.full_key.rpartition(".")[0]
+        fields = getattr(cause.object_type, "__dataclass_fields__", {})
+        return unknown_key(cause.full_key, [f"{place}.{name}".lstrip(".") for name in fields])
+    if isinstance(cause, OmegaConfBaseException):
+        said = cause.msg.splitlines()[0] if cause.msg else ""
+        if "ListConfig" in said:
+            key = text.removeprefix("Error merging override ").partition("=")[0]
+            said = f"give a list such as {LISTS.get(key, '[...]')}"
+        return f"{text.removeprefix('Error merging override ')}: {said}"
+    text = text.split("Config search path:")[0].removeprefix("In 'config': ")
+    lines = [line.strip() for line in text.splitlines()]
+    noise = ("object_type=", "reference_type=", "full_key:", "See https://")
+    text = " ".join(line for line in lines if line and not line.startswith(noise))
+    return re.sub(r"\bbase_\w+ ", "", text)  # the schemas of engines are no option
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """The message for a key that the schema does not have, with the nearest that it has."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1)
+    mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    return f"{key} is not a known key: {mend}"

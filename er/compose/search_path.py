@@ -1,0 +1,60 @@
+"""Where options are looked for: `conf/`, then the folder that --config-dir names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from er.errors import ConfigError
+from er.options import CONF
+
+
+class ConfigDir(SearchPathPlugin):
+    """Adds the user's folder to what Hydra searches; asked each time that Hydra starts."""
+
+    folder: Path | None = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folder, so that the options of `conf/` keep their meaning."""
+        if self.folder:
+            search_path.append("command-line", f"file://{self.folder}")
+
+
+@contextmanager
+def hydra_with(folder: Path | None) -> Iterator[ConfigLoader]:
+    """Hydra on `conf/` and a user's folder.
+
+    Raises ConfigError when a file of the folder would be hidden by one of `conf/`.
+    """
+    Plugins.instance().register(ConfigDir)
+    if folder:
+        _refuse_hidden(folder)
+    ConfigDir.folder = folder
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield GlobalHydra.instance().config_loader()
+    finally:
+        ConfigDir.folder = None
+
+
+def refuse_missing(override: Override) -> None:
+    """Raise ConfigError for a folder of hydra.searchpath that is not there."""
+    places = override.value()
+    for place in places if isinstance(places, list) else []:
+        path = str(place).removeprefix("file://")
+        if "://" not in path and not Path(path).is_dir():
+            raise ConfigError(f"hydra.searchpath has {place}, which is not a folder")
+
+
+def _refuse_hidden(folder: Path) -> None:
+    for path in [*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]:
+        name = path.relative_to(folder)
+        if (CONF / name).exists():
+            raise ConfigError(f"{path} would be hidden by conf/{name}: give it another name")

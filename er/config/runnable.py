@@ -1,0 +1,55 @@
+"""What must hold where er starts or predicts the deployment itself, and not only sends load."""
+
+from er.config.checks import require
+from er.config.routing import Policy
+from er.config.run import Config
+from er.config.workload import (
+    FixedWorkload,
+    Lognormal,
+    LognormalWorkload,
+    MultiTurnWorkload,
+    Range,
+    SharedPrefixWorkload,
+    Table,
+    TableWorkload,
+    UniformWorkload,
+    Workload,
+)
+
+
+def require_runnable(config: Config) -> None:
+    """Raise ConfigError when the parts of a configuration cannot run together."""
+    experts, clusters = config.deployment.experts, config.routing.clusters
+    require(
+        experts in (1, clusters) or config.routing.policy is not Policy.kmeans,
+        f"routing.clusters is {clusters}, deployment.{config.deployment.id} has {experts} experts: "
+        "leave routing.clusters out",
+    )
+    most = getattr(config.engine, "max_num_tokens", None)
+    longest = longest_prompt(config.workload)
+    require(
+        most is None or longest <= most or getattr(config.engine, "chunked_context", True),
+        f"engine.max_num_tokens is {most}, and prompts of workload.{config.workload.name} have up "
+        f"to {longest} tokens: give at least that, or engine.chunked_context=true",
+    )
+
+
+def longest_prompt(workload: Workload) -> int:
+    """Tokens of the longest prompt that a workload can make; 0 where only its file knows."""
+    match workload:
+        case FixedWorkload():
+            return workload.input_tokens
+        case TableWorkload() | UniformWorkload() | LognormalWorkload():
+            return longest(workload.input)
+        case SharedPrefixWorkload():
+            return workload.prefix_tokens + workload.suffix.at_most
+        case MultiTurnWorkload():
+            return workload.context_at_most
+    return 0
+
+
+def longest(lengths: Table | Range | Lognormal) -> int:
+    """The most tokens that are drawn."""
+    if isinstance(lengths, Table):
+        return min(lengths.at_most, round(lengths.tokens[-1] * lengths.scale))
+    return lengths.at_most

@@ -1,0 +1,121 @@
+"""A user's own options, from a folder outside the repository, and sweeps over them."""
+
+from pathlib import Path
+
+import pytest
+
+from er.compose import Job, jobs_for, show
+from er.errors import ConfigError
+from er.options import parse_arguments
+from er.run import COMMAND, answer
+
+F = """# My row F.
+defaults: [{/model: llama3_8b}, _self_]
+id: f
+description: "Llama 3 8B FP16, 2 experts"
+precision: fp16
+tp: 2
+experts: 2
+labels: {model: unknown, precision: unknown, tp: unknown, experts: unknown}
+"""
+MINE = """# @package _global_
+# My experiment.
+study: mine
+figures: [fig4]
+hydra: {mode: MULTIRUN, sweeper: {params: {deployment: "e,f"}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "own" / "deployment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment").mkdir()
+    (tmp_path / "own" / "deployment" / "f.yaml").write_text(F)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(MINE)
+    return tmp_path / "own"
+
+
+def jobs(*arguments: str) -> list[Job]:
+    return jobs_for(parse_arguments(COMMAND, arguments))
+
+
+def test_config_dir_brings_experiments_and_deployments(folder: Path) -> None:
+    made = jobs(f"--config-dir={folder}", "+experiment=mine")
+    assert [(job.config.study, job.config.deployment.id) for job in made] == [
+        ("mine", "e"),
+        ("mine", "f"),
+    ]
+    with pytest.raises(ConfigError, match="Could not find 'experiment/mine'"):
+        jobs("+experiment=mine")
+
+
+def test_a_search_path_does_the_same(folder: Path) -> None:
+    [job] = jobs(f"hydra.searchpath=[{folder}]", "deployment=f")
+    assert job.config.deployment.experts == 2
+
+
+def test_another_primary_configuration_can_be_named(folder: Path) -> None:
+    (folder / "quick.yaml").write_text("defaults: [config, _self_]\nseed: 7\n")
+    [job] = jobs(f"--config-dir={folder}", "--config-name=quick")
+    assert job.config.seed == 7
+    (folder / "bare.yaml").write_text("seed: 7\n")
+    with pytest.raises(ConfigError, match="has no schema: begin its defaults with - config"):
+        jobs(f"--config-dir={folder}", "--config-name=bare")
+
+
+def test_a_glob_names_options_of_both_folders(folder: Path) -> None:
+    made = jobs("-m", f"--config-dir={folder}", "deployment=glob(?)")
+    assert [job.config.deployment.id for job in made] == list("abcdef")
+
+
+def test_a_file_that_would_be_hidden_is_refused(folder: Path) -> None:
+    (folder / "deployment" / "a.yaml").write_text(F)
+    with pytest.raises(ConfigError, match=r"would be hidden by conf/deployment/a\.yaml"):
+        jobs(f"--config-dir={folder}", "deployment=a")
+
+
+def test_a_deployment_without_labels_is_refused_by_name(folder: Path) -> None:
+    (folder / "deployment" / "g.yaml").write_text(F.rpartition("labels:")[0])
+    with pytest.raises(ConfigError, match=r"^deployment\.labels has no value") as refused:
+        jobs(f"--config-dir={folder}", "deployment=g")
+    assert "\n" not in str(refused.value)
+
+
+def test_each_experiment_keeps_its_own_sweep(folder: Path) -> None:
+    made = jobs("-m", f"--config-dir={folder}", "+experiment=mine,fig4", "load=full")
+    assert [job.config.deployment.id for job in made] == list("ef" + "abcde")
+    assert {job.config.load.name for job in made} == {"full"}
+    with pytest.raises(ConfigError, match="names several values: add -m"):
+        jobs(f"--config-dir={folder}", "+experiment=mine,fig4")
+
+
+def test_an_interval_is_refused_without_a_sweeper_that_takes_it() -> None:
+    with pytest.raises(ConfigError, match=r"^seed=interval\(0,9\) is an interval"):
+        jobs("-m", "seed=interval(0,9)")
+
+
+def test_hydra_shows_the_configuration_of_ones_own_option(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["er.run"])
+    show(parse_arguments(COMMAND, ["--config-dir", str(folder), "deployment=f", "--cfg", "job"]))
+    assert "Llama 3 8B FP16, 2 experts" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["deployment=e", "routing.clusters=4"], "^routing.clusters is 4, deployment.e has 8 "),
+        (
+            ["engine.max_num_tokens=512"],
+            "^engine.max_num_tokens is 512, and prompts of workload.laptop have up to 987 tokens",
+        ),
+        (["figures=[style]"], "^figures has style: choose from"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_is_prepared(
+    overrides: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        answer(overrides)
+    assert capsys.readouterr().out == ""
