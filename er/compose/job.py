@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from er.compose.messages import checked
-from er.compose.schema import ENGINES, WORKLOADS, to_config
+from er.compose.schema import ENGINES, GATEWAYS, WORKLOADS, to_config
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ConfigError
@@ -36,6 +36,7 @@ def read_job(path: Path) -> Job:
         overrides, config = values["overrides"], values["config"]
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[config["engine"]["kind"]])
+        schema.gateway = OmegaConf.structured(GATEWAYS[config["gateway"]["kind"]])
         schema.workload = OmegaConf.structured(WORKLOADS[config["workload"]["kind"]])
     except OSError as error:
         raise ConfigError(f"job={path} cannot be read: {error.strerror}") from error

@@ -4,7 +4,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from er.compose.messages import checked, unknown_key
-from er.config import Config, SimulatedEngine, SmolLM2Engine, workload
+from er.config import Config, FastGateway, Gateway, SimulatedEngine, SmolLM2Engine, workload
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.errors import ConfigError
 
@@ -14,6 +14,7 @@ ENGINES = {
     "trtllm": TrtllmEngine,
     "llmapi": LlmapiEngine,
 }
+GATEWAYS = {"fast": FastGateway, "aiohttp": Gateway, "sklearn": Gateway}
 WORKLOADS = {
     "table": workload.TableWorkload,
     "fixed": workload.FixedWorkload,
@@ -31,6 +32,8 @@ def register_schema() -> None:
     store.store(name="schema", node=Config)
     for kind, node in ENGINES.items():
         store.store(group="engine", name=f"base_{kind}", node=node)
+    for kind, node in GATEWAYS.items():
+        store.store(group="gateway", name=f"base_{kind}", node=node)
     for kind, node in WORKLOADS.items():
         store.store(group="workload", name=f"base_{kind}", node=node)
 

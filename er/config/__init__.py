@@ -8,10 +8,11 @@ from er.config.capacity import Capacity
 from er.config.checks import require, require_port, require_positive
 from er.config.deployment import Deployment, Hardware, Model, Precision
 from er.config.engine import Engine, SchedulerPolicy, SimulatedEngine, SmolLM2Engine, require_kind
+from er.config.gateway import FastGateway, Gateway, GatewayLimits, GatewayTimeouts
 from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
 from er.config.run import Clock, ClockKind, Config, Failure, Tracking
-from er.config.serving import Gateway, Server
+from er.config.serving import Server
 from er.config.workload import (
     FixedWorkload,
     JsonlWorkload,
@@ -37,8 +38,11 @@ __all__ = [
     "Deployment",
     "Engine",
     "Failure",
+    "FastGateway",
     "FixedWorkload",
     "Gateway",
+    "GatewayLimits",
+    "GatewayTimeouts",
     "Hardware",
     "JsonlWorkload",
     "Lengths",

@@ -8,9 +8,10 @@ from er.config.capacity import Capacity
 from er.config.checks import require
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
+from er.config.gateway import Gateway
 from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
-from er.config.serving import Gateway, Server
+from er.config.serving import Server
 from er.config.workload import MultiTurnWorkload, Workload
 
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves

@@ -1,4 +1,4 @@
-"""The schema of `server` and `gateway`."""
+"""The schema of `server`."""
 
 from dataclasses import dataclass
 
@@ -27,15 +27,3 @@ class Server:
             f"server.http_port, grpc_port and metrics_port share one of {chosen}: give different "
             "ports, or 0 for any free one",
         )
-
-
-@dataclass
-class Gateway:
-    """How the routing gateway is started."""
-
-    port: int  # 0: any free port
-    ready_timeout_s: float
-
-    def __post_init__(self) -> None:
-        require_positive(self, "gateway", "ready_timeout_s")
-        require_port(self.port, "gateway.port")

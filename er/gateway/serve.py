@@ -9,12 +9,12 @@ from pathlib import Path
 from er import config
 from er.errors import ErError
 from er.gateway.paths import GENERATE_PATH, READY_PATH
+from er.gateway.plan import Plan
 from er.process import readiness
 from er.process.group import running
 from er.results.request import Endpoint
 
-HOST = "127.0.0.1"
-STOP_TIMEOUT_S = 5.0
+STOP_ALLOWANCE_S = 5.0
 
 
 @contextmanager
@@ -36,38 +36,42 @@ def serve(
     Raises ErError, before anything is started, when the configured port is busy, and when the
     gateway does not become ready.
     """
-    require_free(gateway.port)
+    require_free(gateway.port, gateway.host)
     port_file = run_dir / "gateway.port"
     port_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "er.gateway", *([str(router)] if router else [])]
-    command += ["--policy", policy.value, "--seed", str(seed)]
-    command += ["--shares", *map(str, shares)] if shares else []
-    command += ["--host", HOST, "--port", str(gateway.port), "--port-file", str(port_file)]
-    for expert in experts:
-        command += ["--expert", expert.url]
+    plan_file = run_dir / "gateway.json"
+    addresses = [[expert.url] for expert in experts]
+    router_file = str(router) if router else ""
+    told = Plan(gateway, addresses, policy, router_file, seed, list(shares), str(port_file))
+    told.write(plan_file)
+    command = [sys.executable, "-m", "er.gateway.process", str(plan_file)]
     log_path = run_dir / "logs" / "gateway.log"
-    with running(command, log_path, name="gateway", stop_timeout_s=STOP_TIMEOUT_S) as child:
+    drain_s = gateway.timeouts.drain_s if isinstance(gateway, config.FastGateway) else 0.0
+    stop_timeout_s = drain_s + STOP_ALLOWANCE_S
+    with running(command, log_path, name="gateway", stop_timeout_s=stop_timeout_s) as child:
 
         def ready() -> bool:
-            return port_file.exists() and readiness.answers(base(port_file) + READY_PATH)
+            return port_file.exists() and readiness.answers(
+                base(port_file, gateway.host) + READY_PATH
+            )
 
         readiness.wait_until(ready, child, gateway.ready_timeout_s, "its router to load")
-        yield Endpoint(base(port_file) + GENERATE_PATH, "ensemble")
+        yield Endpoint(base(port_file, gateway.host) + GENERATE_PATH, "ensemble")
 
 
-def base(port_file: Path) -> str:
+def base(port_file: Path, host: str) -> str:
     """Address of the gateway that has written this file."""
-    return f"http://{HOST}:{port_file.read_text().strip()}"
+    return f"http://{host}:{port_file.read_text().strip()}"
 
 
-def require_free(port: int) -> None:
+def require_free(port: int, host: str = "127.0.0.1") -> None:
     """Raise ErError when a configured port cannot be opened."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise ErError(
-                f"gateway.port {port} cannot be opened on {HOST} ({error.strerror}): "
+                f"gateway.port {port} cannot be opened on {host} ({error.strerror}): "
                 "stop what uses it, or set gateway.port=0 for any free port"
             ) from error

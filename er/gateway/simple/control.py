@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from er.gateway.relay import STATE
-from er.gateway.state import State
+from er.gateway.simple.relay import STATE
+from er.gateway.simple.state import State
 
 
 async def ready(request: web.Request) -> web.Response:

@@ -8,9 +8,9 @@ from aiohttp import web
 
 from er.config import Policy
 from er.errors import ErError
-from er.gateway import control, relay
 from er.gateway.paths import GENERATE_PATH, METRICS_PATH, READY_PATH
-from er.gateway.state import State
+from er.gateway.simple import control, relay
+from er.gateway.simple.state import State
 from er.routing.policies import Choose
 
 BODY_BYTES_AT_MOST = 16 * 2**20

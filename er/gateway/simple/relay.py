@@ -7,7 +7,7 @@ import time
 import aiohttp
 from aiohttp import web
 
-from er.gateway.state import State
+from er.gateway.simple.state import State
 
 STATE = web.AppKey("state", State)
 EXPERT_HEADER = "x-er-expert"

@@ -1,0 +1,126 @@
+"""The schema of `gateway`."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from er.config.checks import require, require_port, require_positive
+from er.errors import ConfigError
+
+FAST = "fast"
+KINDS = (FAST, "aiohttp", "sklearn")
+
+
+@dataclass
+class Gateway:
+    """What every kind of gateway has in common."""
+
+    kind: str
+    host: str
+    port: int  # 0: any free port
+    ready_timeout_s: float
+    in_flight_at_most: int  # requests, at one expert (fast) or at all together (the other kinds)
+    # Of `python -m er.gateway` alone; a study knows its own. For each cluster an address, or the
+    # list of addresses of its replicas.
+    experts: list[Any]
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, f"gateway.kind is {self.kind}: choose from {', '.join(KINDS)}")
+        require(
+            (self.kind == FAST) is isinstance(self, FastGateway),
+            f"gateway.kind is {self.kind}: choose a gateway with gateway=...",
+        )
+        require_positive(self, "gateway", "ready_timeout_s", "in_flight_at_most")
+        require_port(self.port, "gateway.port")
+        for replicas in self.experts:
+            for address in replicas if isinstance(replicas, list) else [replicas]:
+                require_address(address, "gateway.experts")
+
+
+@dataclass
+class GatewayTimeouts:
+    """How long a gateway waits, and for what."""
+
+    header_s: float  # from the first byte of a request's head to its last
+    body_s: float  # from a request's head to the last byte of its body
+    keepalive_s: float  # between two requests on a client's connection, and for an idle expert's
+    queue_s: float  # for a place at an expert
+    connect_s: float  # for a connection to an expert
+    first_byte_s: float  # from the request sent to the expert's first byte
+    idle_s: float  # between two pieces of an answer
+    total_s: float  # for the whole answer
+    client_stall_s: float  # for a client that does not read
+    drain_s: float  # after TERM, for the answers that are under way
+    probe_s: float  # for the inference that proves an expert ready
+
+    def __post_init__(self) -> None:
+        require_positive(self, "gateway.timeouts", *(entry.name for entry in fields(self)))
+
+
+@dataclass
+class GatewayLimits:
+    """How much a gateway takes."""
+
+    body_bytes: int  # of one request
+    header_bytes: int  # of one request's head, and of one answer's
+    buffered_bytes: int  # of all requests' bodies together
+    prompt_bytes: int  # of the text that is classified
+    connections: int  # of all clients together
+    connections_per_client: int  # from one address
+
+    def __post_init__(self) -> None:
+        require_positive(self, "gateway.limits", *(entry.name for entry in fields(self)))
+
+
+@dataclass
+class FastGateway(Gateway):
+    """A gateway that relays on bare protocols."""
+
+    processes: int  # that share the port
+    queue_at_most: int  # requests that wait for a place at one expert; more are refused with 429
+    retries: int  # on another expert or replica, before the first byte of an answer
+    spill_margin: float  # below this margin a full expert's prompts go to the second best; 0: never
+    breaker_failures: int  # in a row, after which an expert gets no more requests
+    breaker_open_s: float  # until such an expert is probed by an inference, and again
+    coalesce_s: float  # how long tokens may wait to be sent together; 0: not at all
+    coalesce_streams: int  # from how many answers at once
+    pass_authorization: bool  # a client's Authorization header to the expert
+    api_keys_file: str  # a line NAME:KEY for each client; empty: whoever comes
+    tls_certificate: str  # file; empty: plain HTTP
+    tls_key: str  # file
+    admin_port: int  # 0: no administration
+    access_log: bool  # a JSON line for each request
+    timeouts: GatewayTimeouts
+    limits: GatewayLimits
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive = ("processes", "breaker_failures", "breaker_open_s", "coalesce_streams")
+        require_positive(self, "gateway", *positive)
+        for name in ("queue_at_most", "retries", "spill_margin", "coalesce_s"):
+            value = getattr(self, name)
+            require(0 <= value < float("inf"), f"gateway.{name} is {value}: give 0 or more")
+        require(
+            self.coalesce_s <= 0.1,
+            f"gateway.coalesce_s is {self.coalesce_s}: tokens may wait 0.1 s at most",
+        )
+        require_port(self.admin_port, "gateway.admin_port")
+        require(
+            bool(self.tls_certificate) is bool(self.tls_key),
+            "gateway.tls_certificate and gateway.tls_key belong together: give both, or none",
+        )
+
+
+def require_address(address: object, place: str) -> None:
+    """Raise ConfigError unless `address` is an expert's: http://HOST:PORT/PATH."""
+    problem = (
+        f"{place} has {address}: give addresses such as http://HOST:8000/v1 or "
+        "http://HOST:8000/v2/models/ensemble/generate_stream"
+    )
+    try:
+        parts = urlsplit(str(address))
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(problem) from error
+    usable = parts.scheme == "http" and parts.hostname and port != 0 and not parts.username
+    require(bool(usable) and str(address).isascii() and " " not in str(address), problem)

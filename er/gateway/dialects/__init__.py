@@ -1,0 +1,1 @@
+"""What clients and experts say: Triton's generate extension and OpenAI's API."""

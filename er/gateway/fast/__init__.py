@@ -1,0 +1,1 @@
+"""The fast gateway: asyncio protocols on uvloop that pass bytes on without looking into tokens."""

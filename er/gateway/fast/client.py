@@ -1,0 +1,278 @@
+"""A client's connection: requests in, answers out, one at a time."""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+
+from er.gateway.fast.request import Refusal, Request
+
+if TYPE_CHECKING:
+    from er.gateway.fast.exchange import Exchange
+    from er.gateway.fast.server import Server
+
+IDLE, HEAD, BODY, BUSY, LINGER = range(5)
+LINGER_S = 2.0
+LINGER_BYTES = 2**20
+WRITE_BUFFER_BYTES = 65536
+
+
+class Client(asyncio.Protocol):
+    """Reads requests with llhttp's strict rules, and writes straight to its socket."""
+
+    __slots__ = (
+        "_buffer_paused", "_closing", "_direct", "_fd", "_lingered", "_parser", "_reading_paused",
+        "_request", "_server", "_size", "_waiting", "_write", "exchange", "head_bytes", "peer",
+        "phase", "since_s", "stalled_since_s", "transport",
+    )  # fmt: skip
+
+    def __init__(self, server: "Server") -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._waiting: list[Request] = []  # pipelined
+        self._closing = False
+        self._reading_paused = False
+        self._direct = not server.tls
+        self._lingered = self._size = self.head_bytes = 0
+        self.phase = IDLE
+        self.since_s = server.now_s
+        self.stalled_since_s = 0.0  # 0: the client reads
+        self.exchange: Exchange | None = None
+        self.peer = ""
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._fd = transport.get_extra_info("socket").fileno()
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
+        if not self._server.admit(self):
+            self._closing = True
+            self.refuse(Refusal(503, "connections", "too many connections are open", retry_s=1))
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The client has left, or was sent away."""
+        self._server.forget(self)
+        self._release_body(self._request)
+        for request in self._waiting:
+            self._release_body(request)
+        self._request, self._waiting = None, []
+        if self.exchange:
+            exchange, self.exchange = self.exchange, None
+            exchange.client_left()
+
+    def eof_received(self) -> bool:
+        """A client that will send nothing more has left."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as the expert writes."""
+        self.stalled_since_s = self._server.now_s
+        if self.exchange:
+            self.exchange.pause()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self.stalled_since_s = 0.0
+        if self.exchange:
+            self.exchange.resume()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
+        if self._closing:
+            self._linger(len(data))
+            return
+        if self.phase <= HEAD:
+            self.head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except Refusal as refusal:  # httptools passes it on as the context of its own error
+            self.refuse(refusal)
+        except httptools.HttpParserUpgrade:
+            self.refuse(Refusal(400, "bad_request", "the protocol cannot be changed", close=True))
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self.refuse(
+                cause
+                if isinstance(cause, Refusal)
+                else Refusal(400, "bad_request", f"this is not HTTP/1.1: {error}", close=True)
+            )
+        if self.phase == HEAD and self.head_bytes > self._server.limits.header_bytes:
+            self.refuse(Refusal(431, "too_large", "the request's head is too long", close=True))
+        if self._waiting and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def on_message_begin(self) -> None:
+        """httptools: a request begins."""
+        self._request = Request()
+        self.phase, self.since_s = HEAD, self._server.now_s
+
+    def on_url(self, url: bytes) -> None:
+        """httptools: a part of the target."""
+        assert self._request
+        self._request.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: one header."""
+        assert self._request
+        self._request.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """httptools: the head has ended. Raises Refusal where its body is not to be read."""
+        request = self._request
+        assert request
+        if self.head_bytes > self._server.limits.header_bytes + 65536:
+            raise Refusal(431, "too_large", "the request's head is too long", close=True)
+        request.complete_head(self._parser)
+        self.phase, self.since_s, self.head_bytes = BODY, self._server.now_s, 0
+        limit = self._server.limits.body_bytes
+        if request.length > limit:
+            raise Refusal(413, "too_large", f"a body has {limit} bytes at most", close=True)
+        if request.length > 0:
+            self._reserve(request, request.length)
+        if request.expects_continue and not self.exchange:
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, piece: bytes) -> None:
+        """httptools: a piece of a body. Raises Refusal when there are too many."""
+        request = self._request
+        assert request
+        request.size += len(piece)
+        if request.size > request.reserved:
+            limit = self._server.limits.body_bytes
+            if request.size > limit:
+                raise Refusal(413, "too_large", f"a body has {limit} bytes at most", close=True)
+            self._reserve(request, request.size - request.reserved)
+        request.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """httptools: a request is whole."""
+        request, self._request = self._request, None
+        assert request
+        if self._closing:
+            self._release_body(request)
+        elif self.exchange:
+            self._waiting.append(request)
+        else:
+            self._begin(request)
+
+    def _begin(self, request: Request) -> None:
+        self.phase = BUSY
+        self._server.handle(self, request)
+
+    def _reserve(self, request: Request, size: int) -> None:
+        if not self._server.reserve(size):
+            raise Refusal(429, "overload", "too much is being uploaded", retry_s=1, close=True)
+        request.reserved += size
+
+    def _release_body(self, request: Request | None) -> None:
+        if request:
+            self._server.release(request)
+
+    def _linger(self, size: int) -> None:
+        """What still comes is thrown away, so that the refusal is not lost with it."""
+        self._lingered += size
+        if self._lingered > LINGER_BYTES:
+            self.transport.abort()
+
+    # Writing
+
+    def send(self, data: bytes) -> None:
+        """Write at once, past the event loop's queue, as long as the socket takes everything."""
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if self._direct and not transport.get_write_buffer_size():
+            try:
+                written = os.write(self._fd, data)
+            except BlockingIOError:
+                written = 0
+            except OSError:
+                transport.abort()
+                return
+            if written == len(data):
+                return
+            data = data[written:]
+        transport.write(data)
+
+    def finish(self, keep_alive: bool) -> None:
+        """An answer has ended: close, or go on to the next request."""
+        self.exchange = None
+        if not keep_alive or self._closing or self._server.draining:
+            self.close()
+            return
+        self.phase, self.since_s = IDLE, self._server.now_s
+        if self._waiting:
+            # Not from within the call that ended the last one: they may be many.
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        if self.exchange or self._closing:
+            return
+        if self._waiting:
+            self._begin(self._waiting.pop(0))
+        if not self._waiting and self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """A counted error answer; the connection closes where the request was not read whole."""
+        self._server.counts.fail(refusal.cause)
+        if self.transport.is_closing():
+            return
+        if self.exchange:  # of a pipelined request: the answer under way goes first
+            self._closing = True
+            return
+        close = refusal.close or self._closing or self._server.draining
+        self.send(refusal.answer(close))
+        if close:
+            self.phase, self.since_s, self._closing = LINGER, self._server.now_s, True
+            self._release_body(self._request)
+            self._request = None
+            if self._direct and self.transport.can_write_eof():
+                self.transport.write_eof()
+            else:
+                self.transport.close()
+        else:
+            self.finish(keep_alive=True)
+
+    def close(self) -> None:
+        """Close once everything is written."""
+        self._closing = True
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Break the connection off, so that the client does not take a part for the whole."""
+        self._closing = True
+        self.transport.abort()
+
+    # Time
+
+    def sweep(self, now_s: float) -> None:
+        """End what takes too long."""
+        timeouts = self._server.timeouts
+        waited_s = now_s - self.since_s
+        if self.stalled_since_s and now_s - self.stalled_since_s > timeouts.client_stall_s:
+            self._server.counts.fail("slow_client")
+            self.abort()
+        elif self.phase == IDLE and waited_s > timeouts.keepalive_s:
+            self.close()
+        elif self.phase == LINGER and waited_s > LINGER_S:
+            self.abort()
+        elif (self.phase == HEAD and waited_s > timeouts.header_s) or (
+            self.phase == BODY and waited_s > timeouts.body_s
+        ):
+            self.refuse(Refusal(408, "slow_request", "the request came too slowly", close=True))
+
+
+def protocol(server: "Server") -> Any:
+    """What the event loop calls for each connection."""
+    return lambda: Client(server)

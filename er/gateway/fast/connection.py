@@ -1,0 +1,161 @@
+"""A connection to an expert: one request at a time, its answer passed on as it comes."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from er.gateway.fast.framing import END, Chunks, FramingError, sizes, whole_chunks
+from er.gateway.fast.heads import BadHeadError, answer_head
+
+if TYPE_CHECKING:
+    from er.gateway.fast.exchange import Exchange
+    from er.gateway.fast.replica import Replica
+
+IDLE, HEAD, SPLICE, CHUNKED, LENGTH, UNTIL_EOF = range(6)
+
+
+class Connection(asyncio.Protocol):
+    """Where client and expert speak the same dialect whole chunks pass untouched (SPLICE)."""
+
+    __slots__ = (
+        "_chunks", "_head", "_keep_alive", "_left", "_mode", "exchange", "idle_since_s", "replica",
+        "transport", "uses",
+    )  # fmt: skip
+
+    def __init__(self, replica: "Replica") -> None:
+        self.replica = replica
+        self.exchange: Exchange | None = None
+        self.uses = 0
+        self.idle_since_s = 0.0
+        self._mode = IDLE
+        self._head = b""
+        self._left = 0  # bytes of the body to come
+        self._keep_alive = True
+        self._chunks = Chunks()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The expert has accepted."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def send(self, exchange: "Exchange", data: bytes) -> None:
+        """Send one whole request."""
+        self.exchange = exchange
+        self.uses += 1
+        self._mode, self._head = HEAD, b""
+        self.transport.write(data)
+
+    def release(self) -> None:
+        """Break off, so that the expert stops working on the request."""
+        self.exchange = None
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer."""
+        exchange = self.exchange
+        if exchange is None:  # nothing was asked
+            self.transport.abort()
+            return
+        exchange.seen_s = exchange.server.now_s
+        if self._mode == SPLICE:
+            end = data.find(b"\r\n")
+            # Most reads are one chunk, one token.
+            if sizes.get(data[:end]) == len(data) - end - 4 and data[-2:] == b"\r\n":
+                exchange.last = data
+                exchange.client.send(data)
+                return
+        try:
+            self._take(exchange, data)
+            exchange.flush()
+        except (BadHeadError, FramingError) as error:
+            self.release()
+            exchange.bad_answer(str(error))
+
+    def _take(self, exchange: "Exchange", data: bytes) -> None:
+        if self._mode == HEAD:
+            data = self._take_head(exchange, data)
+            if self.exchange is not exchange or self._mode == HEAD:
+                return
+        if self._mode == SPLICE:
+            whole = whole_chunks(data)
+            if data[whole:] == END:
+                self._end(exchange, data)
+                return
+            if whole:
+                exchange.splice(data[:whole])
+                data = data[whole:]
+            if not data:
+                return
+            self._mode = CHUNKED
+        if self._mode == CHUNKED:
+            for piece in self._chunks.feed(data):
+                exchange.payload(piece)
+            if self._chunks.ended:
+                self._keep_alive &= not self._chunks.rest
+                self._end(exchange)
+            elif self._chunks.at_boundary and exchange.spliced:
+                self._mode = SPLICE
+        elif self._mode == LENGTH:
+            piece = data[: self._left]
+            self._left -= len(piece)
+            if piece:
+                exchange.payload(piece)
+            if not self._left:
+                self._keep_alive &= len(piece) == len(data)
+                self._end(exchange)
+        elif data:
+            exchange.payload(data)
+
+    def _take_head(self, exchange: "Exchange", data: bytes) -> bytes:
+        """Read the head; what follows it. Raises BadHeadError."""
+        data = self._head + data if self._head else data
+        while True:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 4:
+                self._head = data
+                if len(data) > exchange.server.limits.header_bytes:
+                    raise BadHeadError("its head is too long")
+                return b""
+            head = answer_head(data[:end])
+            data = data[end:]
+            if head.status >= 200:
+                break
+        self._head = b""
+        self._keep_alive = head.keep_alive
+        self._left = head.length
+        if head.chunked:
+            self._chunks = Chunks()
+            self._mode = CHUNKED
+        elif head.length >= 0:
+            self._mode = LENGTH
+        else:
+            self._mode, self._keep_alive = UNTIL_EOF, False
+        exchange.begin(head)
+        if self._mode == CHUNKED and exchange.spliced:
+            self._mode = SPLICE
+        return data
+
+    def _end(self, exchange: "Exchange", spliced: bytes = b"") -> None:
+        """The answer is whole, with its last chunks where they are passed untouched."""
+        self.exchange, self._mode = None, IDLE
+        if self._keep_alive and not self.replica.removed:
+            self.idle_since_s = exchange.server.now_s
+            self.replica.idle.append(self)
+        else:
+            self.transport.close()
+        exchange.end(spliced)
+
+    def eof_received(self) -> bool:
+        """The expert sends nothing more."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection has ended: the answer too where its head said so, else it is cut."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            if self._mode == IDLE and self in self.replica.idle:
+                self.replica.idle.remove(self)
+        elif self._mode == UNTIL_EOF and error is None:
+            exchange.end()
+        elif self._mode == HEAD and not self._head:
+            exchange.no_answer(reused=self.uses > 1)
+        else:
+            exchange.cut()

@@ -1,0 +1,84 @@
+"""The control plane: health, readiness and metrics, apart from the relaying of tokens."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from er.gateway import metrics
+from er.gateway.fast import probe
+from er.gateway.fast.heads import plain_answer
+from er.gateway.fast.request import Refusal, Request
+
+if TYPE_CHECKING:
+    from er.gateway.fast.client import Client
+    from er.gateway.fast.server import Server
+
+HEALTH = (b"/health", b"/v2/health/live")
+READY = (b"/ready", b"/v2/health/ready")
+METRICS = b"/metrics"
+PATHS = (*HEALTH, *READY, METRICS)
+
+
+def handle(server: "Server", client: "Client", request: Request, *, known: bool) -> None:
+    """Answer what is no prompt."""
+    server.release(request)
+    if request.path not in PATHS:
+        if known:
+            refusal = Refusal(405, "not_found", "prompts are sent by POST")
+            refusal.more = b"allow: POST\r\n"
+        else:
+            refusal = Refusal(404, "not_found", "there is nothing at this path")
+        refusal.close = not request.keep_alive
+        client.refuse(refusal)
+    elif request.method not in (b"GET", b"HEAD"):
+        refusal = Refusal(405, "not_found", "this is read by GET")
+        refusal.more = b"allow: GET, HEAD\r\n"
+        refusal.close = not request.keep_alive
+        client.refuse(refusal)
+    elif request.path in HEALTH:
+        answer(server, client, request, 200, {"status": "ok"})
+    elif request.path == METRICS:
+        text = metrics.exposition(server.counts, server.policy, server.replicas)
+        reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, more(request)))
+    else:
+        server.spawn(ready(server, client, request))
+
+
+async def ready(server: "Server", client: "Client", request: Request) -> None:
+    """200 when every expert answers an inference; else 503, with what is wrong."""
+    used = [replica for replica in server.replicas if not replica.removed]
+    timeout_s = server.timeouts.probe_s
+    found = await asyncio.gather(*(probe.infer(replica, timeout_s) for replica in used))
+    problems: dict[str, str] = {}
+    for cluster in range(len(server.clusters)):
+        wrong = [found[at] for at, replica in enumerate(used) if replica.cluster == cluster]
+        if all(wrong):  # replicas stand in for each other
+            problems[str(cluster)] = wrong[0] if wrong else "it has no address"
+    told: dict[str, object] = {"experts": len(server.clusters), "policy": server.policy}
+    if server.draining:
+        told["draining"] = True
+    if problems:
+        told["problems"] = problems
+    status = 503 if problems or server.draining else 200
+    answer(server, client, request, status, told)
+
+
+def answer(
+    server: "Server", client: "Client", request: Request, status: int, told: dict[str, object]
+) -> None:
+    """Answer with JSON."""
+    del server
+    reply(client, request, plain_answer(status, json.dumps(told).encode(), more=more(request)))
+
+
+def more(request: Request) -> bytes:
+    """Header lines that every answer has."""
+    return b"" if request.keep_alive else b"connection: close\r\n"
+
+
+def reply(client: "Client", request: Request, data: bytes) -> None:
+    """Send an answer, of which HEAD gets the head."""
+    if request.method == b"HEAD":
+        data = data[: data.index(b"\r\n\r\n") + 4]
+    client.send(data)
+    client.finish(request.keep_alive)

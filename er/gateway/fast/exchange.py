@@ -1,0 +1,340 @@
+"""The life of one request: choose an expert, ask it, pass its answer on, end."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from er.gateway import counts as slots
+from er.gateway.choosers import NO_MARGIN, Choice
+from er.gateway.fast import framing, heads
+from er.gateway.fast.connection import Connection
+from er.gateway.fast.replica import Replica, connect
+from er.gateway.fast.request import Refusal, Request, error_content
+
+if TYPE_CHECKING:
+    from er.gateway.fast.client import Client
+    from er.gateway.fast.routes import Route
+    from er.gateway.fast.server import Server
+
+CHOOSING, QUEUED, CONNECTING, WAITING, ANSWERING, ENDED = range(6)
+BUFFERED_AT_MOST = 65536  # bytes of an answer that is no stream
+RETRIED_STATUSES = (502, 503, 504)
+EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\r\n", b"\r\n\r\n\r\n")
+
+
+class Exchange:
+    """From the whole request to the end of its answer."""
+
+    __slots__ = (
+        "_buffer", "_chunked", "_connection", "_gateway_ns", "_length", "_opening", "_pending",
+        "_request", "_started_ns", "_streams", "choice", "client", "last", "replica", "route",
+        "seen_s", "server", "spliced", "started_s", "state", "status", "tried",
+    )  # fmt: skip
+
+    def __init__(self, server: "Server", client: "Client", request: Request, route: "Route"):
+        self.server, self.client, self.route = server, client, route
+        self._request = request
+        self._started_ns = time.perf_counter_ns()
+        self.started_s = self.seen_s = server.now_s
+        self.state = CHOOSING
+        self.choice: Choice = (0, NO_MARGIN, 0)
+        self.replica: Replica | None = None
+        self.tried: list[Replica] = []
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._pending = b""  # of the answer, not yet sent
+        self._buffer: list[bytes] | None = None
+        self._streams = self._chunked = self.spliced = False
+        self._length = -1
+        self.last = b""
+        self.status = 0
+
+    # Choosing
+
+    def start(self) -> None:
+        """Read the prompt and choose. Raises Refusal."""
+        try:
+            text = self.route.prompt(self._request.body)
+        except ValueError as error:
+            raise Refusal(400, "bad_request", str(error)) from None
+        if len(text) > self.server.limits.prompt_bytes:
+            raise Refusal(413, "too_large", "the prompt is too long")
+        if len(text) > self.server.slice_letters:
+            self._opening = self.server.spawn(self._choose_in_slices(text))
+        else:
+            self._chosen(self.server.choose(text))
+
+    async def _choose_in_slices(self, text: str) -> None:
+        choice = await self.server.choose_in_slices(text)
+        self._opening = None
+        self._chosen(choice)
+
+    def _chosen(self, choice: Choice) -> None:
+        self.choice = choice
+        self._gateway_ns = time.perf_counter_ns() - self._started_ns
+        server = self.server
+        server.counts.observe(0, self._gateway_ns * 1e-9)
+        server.counts.row[slots.DECISIONS + choice[0]] += 1
+        try:
+            server.place(self)
+        except Refusal as refusal:
+            self.refuse(refusal)
+
+    # Asking
+
+    def ask(self, replica: Replica) -> None:
+        """Send the request to this replica."""
+        self.replica = replica
+        self.tried.append(replica)
+        row = self.server.counts.row
+        row[slots.IN_FLIGHT + replica.slot] += 1
+        row[slots.REQUESTS + replica.slot] += 1
+        connection = replica.take()
+        if connection:
+            self._send(connection)
+        else:
+            self._connect(replica)
+
+    def _connect(self, replica: Replica) -> None:
+        self.state, self.seen_s = CONNECTING, self.server.now_s
+        self._opening = self.server.spawn(self._open(replica))
+
+    async def _open(self, replica: Replica) -> None:
+        try:
+            connection = await connect(replica, Connection)
+        except OSError:
+            self._opening = None
+            self._failed(503, "unreachable", "cannot be reached")
+            return
+        self._opening = None
+        self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        assert self.replica
+        self._connection = connection
+        self.state, self.seen_s = WAITING, self.server.now_s
+        request, body = self._request, self._request.body
+        headers = heads.request_headers(
+            request.headers, with_authorization=self.server.settings.pass_authorization
+        )
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        start = self.replica.start(self.route.action)
+        connection.send(self, b"".join((start, headers, length, body)))
+
+    # The answer, as Connection reads it
+
+    def begin(self, head: heads.AnswerHead) -> None:
+        """The expert's head has come."""
+        replica = self.replica
+        assert replica
+        self.state, self.status = ANSWERING, head.status
+        server, request = self.server, self._request
+        server.counts.observe(1, (time.perf_counter_ns() - self._started_ns) * 1e-9)
+        if head.status >= 500:
+            server.failed(replica)
+        else:
+            replica.succeed()
+        self._streams = head.event_stream and head.status == 200
+        told = head.length >= 0 and not self._streams
+        self._chunked = not told and not request.old
+        self.spliced = self._chunked and head.chunked
+        if not told and request.old:
+            request.keep_alive = False
+        if told and head.length <= BUFFERED_AT_MOST:
+            self._buffer = []
+        framing_line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        if told:
+            framing_line = b"content-length: %d\r\n" % head.length
+        self._pending = b"".join(
+            (head.start_and_headers, framing_line, self.own_headers(), b"\r\n")
+        )
+
+    def own_headers(self) -> bytes:
+        """Header lines that tell what the gateway did."""
+        cluster, margin, _ = self.choice
+        lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\n" % (
+            self.server.own_headers,
+            self.replica.cluster if self.replica else cluster,
+            self._gateway_ns // 1000,
+        )
+        if margin != NO_MARGIN:
+            lines += b"x-er-margin: %.6f\r\n" % margin
+        if not self._request.keep_alive or self.server.draining:
+            lines += b"connection: close\r\n"
+        return lines
+
+    def splice(self, data: bytes) -> None:
+        """Whole chunks, passed on as they are."""
+        self.last = data
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        self.client.send(data)
+
+    def payload(self, piece: bytes) -> None:
+        """A piece of the answer's body."""
+        self.last = piece
+        if self._buffer is not None:
+            self._buffer.append(piece)
+            return
+        data = framing.chunk(piece) if self._chunked else piece
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        self.client.send(data)
+
+    def flush(self) -> None:
+        """Do not keep the head back when no token has come with it."""
+        if self._pending and self._buffer is None:
+            data, self._pending = self._pending, b""
+            self.client.send(data)
+
+    def end(self, spliced: bytes = b"") -> None:
+        """The answer is whole; `spliced` are its last chunks, to be passed on as they are."""
+        data = spliced or (framing.END if self._chunked else b"")
+        if self._buffer is not None:
+            data = b"".join(self._buffer)
+        data, self._pending = self._pending + data, b""
+        if data:
+            self.client.send(data)
+        self._finish(self._request.keep_alive)
+
+    # What can go wrong
+
+    def no_answer(self, *, reused: bool) -> None:
+        """The connection has ended before the first byte of the answer."""
+        self._connection = None
+        assert self.replica
+        if reused:  # the expert has closed an idle connection: it never saw the request
+            self.server.counts.event("retries_connection")
+            self._connect(self.replica)
+        else:
+            self._failed(502, "no_answer", "did not answer")
+
+    def cut(self) -> None:
+        """The connection has ended within the answer."""
+        self._connection = None
+        self._break("broken_stream", "broke off its stream")
+
+    def bad_answer(self, why: str) -> None:
+        """The expert does not speak HTTP as it should."""
+        self._connection = None
+        self._break("bad_answer", f"gave a bad answer: {why}")
+
+    def _break(self, cause: str, what: str) -> None:
+        """End an answer that cannot be whole."""
+        cluster = self._leave(failed=True)
+        message = f"expert {cluster} {what}"
+        if self.state != ANSWERING or self._buffer is not None:
+            status = 504 if cause == "timeout" else 502
+            self.refuse(Refusal(status, cause, message))
+            return
+        self.server.counts.fail(cause)
+        if not self._streams:
+            self._finish(keep_alive=False)
+            self.client.abort()
+            return
+        event = b"data: " + error_content(message, 502, openai=self.route.openai) + b"\n\n"
+        if self.last and not self.last.endswith(EVENT_ENDS):
+            event = b"\n\n" + event
+        data = framing.chunk(event) + framing.END if self._chunked else event
+        self.client.send(self._pending + data)
+        self._finish(self._request.keep_alive)
+
+    def _failed(self, status: int, cause: str, what: str) -> None:
+        """Nothing has come of this attempt: make another elsewhere, or refuse."""
+        cluster = self._leave(failed=True)
+        try:
+            if len(self.tried) > self.server.settings.retries:
+                raise Refusal(status, cause, f"expert {cluster} {what}")
+            self.server.place_elsewhere(self, Refusal(status, cause, f"expert {cluster} {what}"))
+        except Refusal as refusal:
+            self.refuse(refusal)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with an error of the gateway's own."""
+        self.status = refusal.status
+        refusal.openai = self.route.openai
+        refusal.close |= not self._request.keep_alive
+        client = self.client
+        self._close_books()
+        client.exchange = None
+        client.refuse(refusal)
+
+    def client_left(self) -> None:
+        """Nobody waits for the answer any more: the expert is to stop."""
+        self.server.counts.fail("client_left")
+        self._drop()
+        self._leave(failed=False)
+        self._close_books()
+
+    def stop(self) -> None:
+        """The gateway ends before the answer does."""
+        self._drop()
+        self._break("draining", "was cut off: the gateway stops")
+
+    def _drop(self) -> None:
+        if self.state == QUEUED:
+            self.server.unqueue(self)
+        if self._opening:
+            self._opening.cancel()
+            self._opening = None
+        if self._connection:
+            connection, self._connection = self._connection, None
+            connection.release()
+
+    def _leave(self, *, failed: bool) -> int:
+        """Give the place at the expert back; the expert's number."""
+        replica, self.replica = self.replica, None
+        if replica is None:
+            return self.choice[0]
+        if failed:
+            self.server.failed(replica)
+        self.server.counts.row[slots.IN_FLIGHT + replica.slot] -= 1
+        self.server.freed(replica)
+        return replica.cluster
+
+    def _finish(self, keep_alive: bool) -> None:
+        self.server.counts.observe(2, (time.perf_counter_ns() - self._started_ns) * 1e-9)
+        self._connection = None
+        self._leave(failed=False)
+        self._close_books()
+        self.client.finish(keep_alive)
+
+    def _close_books(self) -> None:
+        self.state = ENDED
+        self.server.ended(self, self._request)
+
+    # Pace and time
+
+    def pause(self) -> None:
+        """The client does not keep up."""
+        if self._connection:
+            self._connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self._connection:
+            self.seen_s = self.server.now_s
+            self._connection.transport.resume_reading()
+
+    def sweep(self, now_s: float) -> None:
+        """End what takes too long."""
+        timeouts, waited_s = self.server.timeouts, now_s - self.seen_s
+        if now_s - self.started_s > timeouts.total_s:
+            self._drop()
+            self._break("timeout", f"took longer than {timeouts.total_s:g} s")
+        elif self.state == QUEUED and waited_s > timeouts.queue_s:
+            self._drop()
+            self.refuse(Refusal(429, "queue_timeout", "no expert became free", retry_s=1))
+        elif self.state == CONNECTING and waited_s > timeouts.connect_s:
+            self._drop()
+            self._failed(504, "timeout", "cannot be reached in time")
+        elif self.state == WAITING and waited_s > timeouts.first_byte_s:
+            self._drop()
+            self._failed(504, "timeout", "did not answer in time")
+        elif (
+            self.state == ANSWERING
+            and waited_s > timeouts.idle_s
+            and not (self.client.stalled_since_s)
+        ):
+            self._drop()
+            self._break("timeout", f"was silent for {timeouts.idle_s:g} s")

@@ -1,0 +1,83 @@
+"""One expert's address: its idle connections, its breaker, and how a request to it begins."""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from er.gateway.fast.connection import Connection
+
+TRITON, OPENAI = "triton", "openai"
+
+
+class Replica:
+    """Several replicas make up an expert: the models that answer one cluster's prompts."""
+
+    def __init__(self, slot: int, cluster: int, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        self.slot, self.cluster, self.url = slot, cluster, url
+        self.host, self.port = parts.hostname, parts.port or 80
+        path = parts.path.rstrip("/")
+        for ending in ("/chat/completions", "/completions", "/generate_stream", "/generate"):
+            if path.endswith(ending):
+                path = path.removesuffix(ending)
+                break
+        self.dialect = OPENAI if path.endswith("/v1") or "completions" in url else TRITON
+        self._base = path
+        query = f"?{parts.query}" if parts.query else ""
+        self._tail = f"{query} HTTP/1.1\r\nhost: {parts.netloc}\r\n".encode()
+        self.model = ""  # what the expert calls its model; empty: not known
+        self.idle: deque[Connection] = deque()  # the one used last at the end
+        self.failures = 0  # in a row
+        self.probe_at_s = 0.0  # 0: the breaker is closed
+        self.probing = False
+        self.removed = False  # it gets no more requests
+        self._starts: dict[str, bytes] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be sent requests."""
+        return not (self.probe_at_s or self.removed)
+
+    def start(self, action: str) -> bytes:
+        """Request line and Host of a POST for `action`: generate_stream, chat/completions..."""
+        known = self._starts.get(action)
+        if known is None:
+            known = f"POST {self._base}/{action}".encode() + self._tail
+            self._starts[action] = known
+        return known
+
+    def take(self) -> "Connection | None":
+        """An idle connection that is still open."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def succeed(self) -> None:
+        """It has answered."""
+        self.failures = 0
+
+    def fail(self, now_s: float, at_most: int, open_s: float) -> None:
+        """It has not answered as it should; after `at_most` times the breaker opens."""
+        self.failures += 1
+        if self.failures >= at_most and not self.probe_at_s:
+            self.probe_at_s = now_s + open_s
+
+    def close_idle(self, older_than_s: float = float("inf")) -> None:
+        """Close idle connections that were last used before this time."""
+        for connection in [c for c in self.idle if c.idle_since_s <= older_than_s]:
+            self.idle.remove(connection)
+            connection.transport.close()
+
+
+async def connect(replica: Replica, factory: "type[Connection]") -> "Connection":
+    """A new connection. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(
+        lambda: factory(replica), replica.host, replica.port
+    )
+    return connection

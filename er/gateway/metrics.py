@@ -1,0 +1,114 @@
+"""What is counted, in Prometheus' text format."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from er.gateway import counts as slots
+from er.gateway.counts import Counts
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+TOLD = {
+    "choose": "from the whole request to the choice of its expert",
+    "first_byte": "from the whole request to the first byte of the expert's answer",
+    "answer": "from the whole request to the end of its answer",
+}
+
+
+class CountedReplica(Protocol):
+    """What metrics need to know of a replica."""
+
+    slot: int
+    cluster: int
+
+    @property
+    def usable(self) -> bool:
+        """Whether it gets requests."""
+
+
+def exposition(counts: Counts, policy: str, replicas: Sequence[CountedReplica]) -> bytes:
+    """All metrics, summed over all processes."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(counts, policy, replicas))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, counts: Counts, policy: str, replicas: Sequence[CountedReplica]) -> None:
+        self._counts, self._policy, self._replicas = counts, policy, replicas
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        info = InfoMetricFamily("er_gateway", "how prompts are routed")
+        info.add_metric([], {"policy": self._policy})
+        yield info
+        total = self._counts.total
+        clusters = sorted({replica.cluster for replica in self._replicas})
+        yield self._by_expert(CounterMetricFamily, "requests", "sent to an expert", slots.REQUESTS)
+        yield self._by_expert(GaugeMetricFamily, "in_flight", "requests now", slots.IN_FLIGHT)
+        yield self._by_expert(
+            CounterMetricFamily, "expert_failures", "attempts that failed", slots.FAILURES
+        )
+        decisions = CounterMetricFamily(
+            "er_gateway_decisions", "prompts by the expert chosen", labels=["expert"]
+        )
+        queued = GaugeMetricFamily(
+            "er_gateway_queued", "requests that wait for a place", labels=["expert"]
+        )
+        for cluster in clusters:
+            decisions.add_metric([str(cluster)], total(slots.DECISIONS + cluster))
+            queued.add_metric([str(cluster)], total(slots.QUEUED + cluster))
+        yield decisions
+        yield queued
+        usable = GaugeMetricFamily(
+            "er_gateway_usable", "1 while a replica gets requests", labels=["expert", "replica"]
+        )
+        for replica in self._replicas:
+            usable.add_metric([str(replica.cluster), str(replica.slot)], float(replica.usable))
+        yield usable
+        yield self._named("errors", "requests that failed", "cause", slots.CAUSES, slots.CAUSE)
+        yield self._named("events", "what happened besides", "event", slots.EVENTS, slots.EVENT)
+        clients = GaugeMetricFamily("er_gateway_clients", "open connections of clients")
+        clients.add_metric([], total(slots.CLIENTS))
+        yield clients
+        yield from self._histograms()
+
+    def _by_expert(
+        self, kind: type[CounterMetricFamily | GaugeMetricFamily], name: str, told: str, slot: int
+    ) -> Metric:
+        family = kind(f"er_gateway_{name}", told, labels=["expert"])
+        sums: dict[int, float] = {}
+        for replica in self._replicas:
+            value = self._counts.total(slot + replica.slot)
+            sums[replica.cluster] = sums.get(replica.cluster, 0) + value
+        for cluster, value in sorted(sums.items()):
+            family.add_metric([str(cluster)], value)
+        return family
+
+    def _named(
+        self, name: str, told: str, label: str, values: Iterable[str], slot: int
+    ) -> CounterMetricFamily:
+        family = CounterMetricFamily(f"er_gateway_{name}", told, labels=[label])
+        for place, value in enumerate(values):
+            family.add_metric([value], self._counts.total(slot + place))
+        return family
+
+    def _histograms(self) -> Iterator[HistogramMetricFamily]:
+        for place, name in enumerate(slots.HISTOGRAMS):
+            base = slots.HISTOGRAM + place * slots.HISTOGRAM_SLOTS
+            buckets, below = [], 0.0
+            for at, bound in enumerate((*slots.BUCKETS_S, float("inf"))):
+                below += self._counts.total(base + at)
+                buckets.append(("+Inf" if bound == float("inf") else str(bound), below))
+            family = HistogramMetricFamily(f"er_gateway_{name}_seconds", TOLD[name])
+            family.add_metric([], buckets, self._counts.total(base + slots.HISTOGRAM_SLOTS - 1))
+            yield family

@@ -1,0 +1,43 @@
+"""What a gateway's process is told: a file of JSON, checked again when it is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from er.config import FastGateway, Gateway, Policy
+from er.config.gateway import FAST
+from er.errors import ConfigError
+
+
+@dataclass
+class Plan:
+    """One gateway: its settings, its experts and who chooses between them."""
+
+    gateway: Gateway
+    experts: list[list[str]]  # for each cluster, the addresses of its replicas
+    policy: Policy
+    router: str = ""  # file of the trained router, of the policy kmeans
+    seed: int = 0  # of the policy random
+    shares: Sequence[float] = ()  # likewise; empty: equal
+    port_file: str = ""  # where the port is written once it is open
+
+    def __post_init__(self) -> None:
+        if not self.experts or not all(self.experts):
+            raise ConfigError("gateway.experts is empty: give an address for each cluster")
+
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
+        path.write_bytes(msgspec.json.encode(self))
+
+
+def read(path: Path) -> Plan:
+    """The plan in a file. Raises ConfigError when it is none, or breaks a rule."""
+    try:
+        fields = msgspec.json.decode(path.read_bytes())
+        kind = FastGateway if fields["gateway"]["kind"] == FAST else Gateway
+        gateway = msgspec.convert(fields.pop("gateway"), kind)
+        return Plan(gateway, **fields | {"policy": Policy(fields["policy"])})
+    except (OSError, ValueError, KeyError, TypeError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"{path} is no plan of a gateway: {error}") from error
