@@ -1,41 +1,51 @@
-"""The routing gateway alone, before real experts.
+"""`python -m er.gateway gateway.experts=[URL,...]`: the routing gateway alone, before real experts.
 
-    python -m er.gateway deployment=e gateway.experts=[URL,...]
-
-Options are those of experiments: gateway=..., routing=..., gateway.port=8080 and so on.
+Exit codes: those of er.cli.
 """
 
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from er import cli, compose
 from er.config import Config, Policy, require
 from er.gateway.plan import Plan
+from er.options import Command, parse_arguments
 
-HELP = ("-h", "--help")
+COMMAND = Command(
+    "er.gateway",
+    "Route prompts to experts that run already: Triton's generate_stream, or OpenAI's API. The "
+    "router is that of experiments, trained unless it is in the cache.",
+    """
+    python -m er.gateway deployment=e 'gateway.experts=[http://h:8000/v1,http://i:8000/v1,...]'
+    python -m er.gateway deployment=e routing.policy=least_loaded gateway.port=8080 ...
+    """,
+    groups=("deployment", "gateway", "routing", "corpus"),
+)
 
 
-def main() -> int:
-    """Compose, check, then become the gateway; 2 when the request cannot be run."""
-    return cli.run("er.gateway", lambda: answer(sys.argv[1:]), "every answer under way was ended")
+def main(arguments: Sequence[str]) -> int:
+    """Compose, check, then become the gateway; else the exit code."""
+    return cli.run("er.gateway", lambda: answer(arguments))
 
 
-def answer(arguments: list[str]) -> int:
-    """Do what the command line asks; the exit code."""
-    if set(arguments) & set(HELP):
-        print(__doc__)
+def answer(arguments: Sequence[str]) -> int:
+    """Do what the command line says. Raises ConfigError when it cannot be run."""
+    asked = parse_arguments(COMMAND, arguments)
+    if asked.for_hydra:
+        compose.show(asked)
         return 0
-    configs = compose.plan(*compose.overrides_of(arguments))
-    require(len(configs) == 1, f"these are {len(configs)} gateways: give one value for each key")
+    jobs = compose.jobs_for(asked)
+    require(len(jobs) == 1, f"these are {len(jobs)} gateways: give one value for each key")
     with tempfile.NamedTemporaryFile(prefix="er-gateway-", suffix=".json") as file:
-        planned(configs[0]).write(Path(file.name))
-        # A fresh interpreter without Hydra, in this process; the file is gone once it has read it.
+        planned(jobs[0].config).write(Path(file.name))
         descriptor = os.open(file.name, os.O_RDONLY)
+    # This process becomes one without Hydra; the file is gone once it has been read.
     os.set_inheritable(descriptor, True)
-    place = f"/dev/fd/{descriptor}"
-    os.execv(sys.executable, [sys.executable, "-m", "er.gateway.process", place])
+    command = [sys.executable, "-m", "er.gateway.process", f"/dev/fd/{descriptor}"]
+    return os.execv(sys.executable, command)
 
 
 def planned(config: Config) -> Plan:
@@ -63,4 +73,4 @@ def planned(config: Config) -> Plan:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -90,7 +90,11 @@ class Client(asyncio.Protocol):
             self._linger(len(data))
             return
         if self.phase <= HEAD:
-            self.head_bytes += len(data)
+            end = data.find(b"\r\n\r\n")
+            self.head_bytes += end if end >= 0 else len(data)
+            if self.head_bytes > self._server.limits.header_bytes:
+                self.refuse(Refusal(431, "too_large", "the head is too long", close=True))
+                return
         try:
             self._parser.feed_data(data)
         except Refusal as refusal:  # httptools passes it on as the context of its own error
@@ -104,8 +108,6 @@ class Client(asyncio.Protocol):
                 if isinstance(cause, Refusal)
                 else Refusal(400, "bad_request", f"this is not HTTP/1.1: {error}", close=True)
             )
-        if self.phase == HEAD and self.head_bytes > self._server.limits.header_bytes:
-            self.refuse(Refusal(431, "too_large", "the request's head is too long", close=True))
         if self._waiting and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
@@ -129,8 +131,6 @@ class Client(asyncio.Protocol):
         """httptools: the head has ended. Raises Refusal where its body is not to be read."""
         request = self._request
         assert request
-        if self.head_bytes > self._server.limits.header_bytes + 65536:
-            raise Refusal(431, "too_large", "the request's head is too long", close=True)
         request.complete_head(self._parser)
         self.phase, self.since_s, self.head_bytes = BODY, self._server.now_s, 0
         limit = self._server.limits.body_bytes

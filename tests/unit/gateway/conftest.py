@@ -4,9 +4,9 @@ import asyncio
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -14,10 +14,14 @@ import pytest
 from aiohttp import web
 
 from er import config
-from er.gateway.app import application, listening
+from er.compose import plan
+from er.gateway import choosers
+from er.gateway.choosers import Chooser, best_two
+from er.gateway.fast.server import Server
+from er.gateway.fast.server import listening as listening_fast
 from er.gateway.paths import GENERATE_PATH
+from er.gateway.simple.app import application, listening
 from er.routing import clusters
-from er.routing.policies import Choose, baseline
 from er.routing.router import Router
 
 HOST = "127.0.0.1"
@@ -58,6 +62,7 @@ class Gateway:
 
     client: aiohttp.ClientSession
     port: int
+    server: Server | None = None  # of the kind fast
 
     def ask(self, text: str, **fields: Any) -> Any:
         """POST one prompt."""
@@ -94,17 +99,47 @@ def router() -> Router:
     return clusters.fit(texts, routing, seed=0, metadata={})
 
 
+class InMemory:
+    """A trained router as the gateway has it, without its file."""
+
+    reads_loads = False
+    digest = "0123456789abcdef"
+
+    def __init__(self, router: Router) -> None:
+        self.router, self.clusters = router, router.experts
+
+    def choose(self, text: str, _: Sequence[float]) -> choosers.Choice:
+        return best_two(self.router.scores(text).tolist())
+
+
+def settings(**changes: Any) -> config.FastGateway:
+    """Those of `conf/gateway/fast.yaml`, changed; `timeouts` and `limits` are dictionaries."""
+    [job] = plan(["gateway=fast"])
+    assert isinstance(job.gateway, config.FastGateway)
+    nested = {
+        name: replace(getattr(job.gateway, name), **changes.pop(name, {}))
+        for name in ("timeouts", "limits")
+    }
+    return replace(job.gateway, **nested, **changes)
+
+
 Start = Callable[..., Awaitable[Gateway]]
 
 
 @pytest.fixture
-async def start(router: Router) -> AsyncIterator[Start]:
+def kind() -> str:
+    """Which kind of gateway; a module's tests may run over several."""
+    return "fast"
+
+
+@pytest.fixture
+async def start(router: Router, kind: str) -> AsyncIterator[Start]:
     """Start a gateway before two experts of the given answer, or before the given URLs."""
 
-    def choose(policy: config.Policy) -> Choose:
+    def chooser(policy: config.Policy) -> Chooser:
         if policy is config.Policy.kmeans:
-            return lambda text, _: router.classify(text)
-        return baseline(policy, 2, 0)
+            return InMemory(router)
+        return choosers.Baseline(policy, 2)
 
     async with AsyncExitStack() as stack:
 
@@ -113,12 +148,23 @@ async def start(router: Router) -> AsyncIterator[Start]:
             urls: list[str] | None = None,
             at_most: int = 100,
             policy: config.Policy = config.Policy.kmeans,
+            **changes: Any,
         ) -> Gateway:
             if expert is not None:
                 urls = [await stack.enter_async_context(expert.serving())] * 2
-            app = application(policy, choose(policy), urls or [], at_most)
-            port = await stack.enter_async_context(listening(app, HOST, 0))
+            server = None
+            if kind == "aiohttp":
+                chosen = chooser(policy)
+                app = application(
+                    policy, lambda text, loads: chosen.choose(text, loads)[0], urls or [], at_most
+                )
+                port = await stack.enter_async_context(listening(app, HOST, 0))
+            else:
+                changes.setdefault("in_flight_at_most", at_most)
+                experts = [[url] for url in urls or []]
+                server = Server(settings(**changes), chooser(policy), policy.value, experts)
+                port = await stack.enter_async_context(listening_fast(server, HOST, 0))
             client = aiohttp.ClientSession(f"http://{HOST}:{port}")
-            return Gateway(await stack.enter_async_context(client), port)
+            return Gateway(await stack.enter_async_context(client), port, server)
 
         yield build

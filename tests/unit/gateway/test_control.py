@@ -24,7 +24,7 @@ async def test_metrics_count_requests_by_expert(start: Start, router: Router) ->
         async with gateway.ask(text) as response:
             await response.read()
     status, text = await gateway.get("/metrics")
-    lines = text.splitlines()
+    lines = text.replace(".0\n", "\n").splitlines()
     assert status == 200
     assert f'er_gateway_requests_total{{expert="{router.classify(TOPICS["law"])}"}} 3' in lines
     assert f'er_gateway_requests_total{{expert="{router.classify(TOPICS["cooking"])}"}} 1' in lines

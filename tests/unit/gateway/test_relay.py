@@ -9,9 +9,15 @@ import pytest
 from aiohttp import web
 
 from er.config import Policy
-from er.gateway.relay import EXPERT_HEADER, POLICY_HEADER
+from er.gateway.simple.relay import EXPERT_HEADER, POLICY_HEADER
 from er.routing.router import Router
 from tests.unit.gateway.conftest import HOST, TOPICS, Expert, Start, event
+
+
+@pytest.fixture(params=["fast", "aiohttp"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every promise here is kept by both."""
+    return str(request.param)
 
 
 async def three_tokens(_: web.Request, response: web.StreamResponse) -> None:
@@ -193,8 +199,8 @@ async def test_a_prompt_of_a_megabyte_passes(start: Start) -> None:
 
 
 async def test_requests_beyond_the_bound_are_429(start: Start) -> None:
-    gateway = await start(Expert(endless), at_most=2)
-    async with gateway.ask("court") as one, gateway.ask("oven") as two:
+    gateway = await start(Expert(endless), at_most=2, queue_at_most=0)
+    async with gateway.ask("court") as one, gateway.ask("court") as two:
         assert one.status == two.status == 200
         async with gateway.ask("court") as three:
             assert three.status == 429

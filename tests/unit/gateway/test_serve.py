@@ -15,12 +15,14 @@ import pytest
 
 from er import config
 from er.errors import ErError
+from er.gateway.__main__ import main
+from er.gateway.plan import Plan
 from er.gateway.serve import serve
 from er.results.request import Endpoint
 from er.routing.router import Router, save
-from tests.unit.gateway.conftest import HOST, event
+from tests.unit.gateway.conftest import HOST, event, settings
 
-ANY_PORT = config.Gateway(port=0, ready_timeout_s=60)
+ANY_PORT = settings()
 
 
 class OneToken(BaseHTTPRequestHandler):
@@ -81,7 +83,7 @@ def test_a_busy_port_is_named_before_anything_starts(
         port = busy.getsockname()[1]
         with (
             pytest.raises(ErError, match=rf"gateway\.port {port} cannot be opened"),
-            serve(path, [expert], config.Gateway(port, 5), tmp_path),
+            serve(path, [expert], settings(port=port), tmp_path),
         ):
             pass
     assert not (tmp_path / "logs").exists()
@@ -91,24 +93,53 @@ def test_a_router_for_another_number_of_experts_is_refused(
     path: Path, expert: Endpoint, tmp_path: Path
 ) -> None:
     with (
-        pytest.raises(ErError, match="chooses between 2 experts, --expert names 1"),
+        pytest.raises(ErError, match="chooses between 2 experts, 1 are given"),
         serve(path, [expert], ANY_PORT, tmp_path),
     ):
         pass
 
 
+U = "http://127.0.0.1:1/v1"
+E = ["deployment=e", "deployment.experts=2"]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "says"),
     [
-        ([], 2, "required: --expert"),
-        (["--expert", "http://x"], 2, "give a ROUTER to the policy kmeans, and to no other"),
-        (["r.npz", "--expert", "http://x", "--policy", "random"], 2, "and to no other"),
-        (["r.npz", "--expert", "http://x", "--port", "many"], 2, "invalid int value: 'many'"),
-        (["absent.npz", "--expert", "http://x"], 1, "there is no router at absent.npz"),
+        ([], 2, "gateway.experts has 0 addresses, deployment=a has 1"),
+        ([*E, f"gateway.experts=[{U}]"], 2, "gateway.experts has 1 addresses, deployment=e has 2"),
+        ([*E, f"gateway.experts=[{U},[]]"], 2, "gateway.experts is empty"),
+        ([*E, "gateway.experts=[x,y]"], 2, "gateway.experts has x: give addresses such as http"),
+        ([*E, "gateway.experts=[ftp://h/v1,y]"], 2, "gateway.experts has ftp://h/v1"),
+        ([*E, "gateway.experts=[http://h:70000/v1,y]"], 2, "gateway.experts has http://h:70000"),
+        (["gateway.port=70000"], 2, "gateway.port is 70000: give a TCP port"),
+        (["gateway.in_flight_at_most=-1"], 2, "gateway.in_flight_at_most is -1"),
+        (["gateway.timeouts.idle_s=0"], 2, "gateway.timeouts.idle_s is 0"),
+        (["gateway.timeouts.idle_s=nan"], 2, "gateway.timeouts.idle_s is nan"),
+        (["gateway=fastest"], 2, "fastest"),
+        (["gateway.tls_key=k.pem"], 2, "gateway.tls_certificate and gateway.tls_key belong"),
+        (["--port=1"], 2, "--port=1 is not known"),
+        ([*E, f"gateway.experts=[{U},{U}]", "routing.policy=random", "routing.shares=[0,0]"],
+         2, "routing.shares is [0.0, 0.0]"),
+        ([*E, f"gateway.experts=[{U},{U}]", "routing.policy=random", "routing.shares=[nan,1]"],
+         2, "routing.shares is [nan, 1.0]"),
     ],
-)
-def test_bad_arguments_end_with_one_line(arguments: list[str], status: int, said: str) -> None:
-    command = [sys.executable, "-m", "er.gateway", *arguments]
+)  # fmt: skip
+def test_bad_arguments_end_with_one_line(
+    arguments: list[str], status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == status
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+def test_an_unwritable_port_file_is_named(expert: Endpoint, tmp_path: Path) -> None:
+    plan_file, port_file = tmp_path / "plan.json", tmp_path / "absent" / "port"
+    urls = [[expert.url]]
+    Plan(ANY_PORT, urls, config.Policy.random, port_file=str(port_file)).write(plan_file)
+    command = [sys.executable, "-m", "er.gateway.process", str(plan_file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status
-    assert said in done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line == f"er.gateway: {port_file} cannot be written: No such file or directory"
