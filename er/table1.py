@@ -1,44 +1,118 @@
 """`python -m er.table1`: Table I as configured, with the origin of every cell."""
 
 import sys
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from er import cli, compose
 from er.config import Config
+from er.errors import ConfigError, ErError
+from er.options import CONF
+from er.simulation.memory import kv_blocks, weight_bytes
+from er.simulation.spec import spec_of
 
-ROWS = "abcde"
+HEADINGS = (
+    "",
+    "what",
+    "model",
+    "precision",
+    "TP",
+    "experts",
+    "GPUs",
+    "weights of an engine",
+    "KV tokens of an engine",
+)
+BEGIN, END = "<!-- written by python -m er.table1 --write -->", "<!-- end of Table I -->"
 
 
-def table(configs: list[Config]) -> Table:
-    """One row a deployment; each cell with its label: paper, inferred or unknown."""
-    result = Table("", "what", "model", "precision", "TP", "experts", "GPUs", box=box.SIMPLE_HEAD)
-    for config in configs:
-        row = config.deployment
+def main() -> None:
+    """Print Table I as configured, with the origin of every cell."""
+    parser = cli.parser("er.table1", main.__doc__)
+    parser.add_argument(
+        "--markdown", action="store_true", default=False, help="print it as Markdown"
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help=f"write it into a Markdown file, between the lines {BEGIN} and {END}",
+    )
+    options = parser.parse_args()
+    rows = [cells(config) for config in configured()]
+    if options.write:
+        write(options.write, markdown(rows))
+        print(f"Table I: {options.write}")
+    elif options.markdown:
+        print(markdown(rows))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(table(rows))
 
-        def cell(name: str, value: object, labels: dict[str, str] = row.labels) -> str:
-            return f"{value} \\[{labels[name]}]"
 
-        result.add_row(
-            row.id.upper(),
-            "Expert Router" if row.routed else "baseline",
-            cell("model", row.model.name),
-            cell("precision", row.precision.value),
-            cell("tp", row.tp),
-            cell("experts", row.experts),
-            str(row.gpus),
-        )
+def configured() -> list[Config]:
+    """The deployments that have a letter for a name, in its order."""
+    letters = sorted(path.stem for path in (CONF / "deployment").glob("?.yaml"))
+    return [compose.plan([f"deployment={letter}"])[0] for letter in letters]
+
+
+def cells(config: Config) -> list[str]:
+    """A row: each fact with its label, paper, inferred, unknown or project.
+
+    Weights and KV cache are the project's own: computed for the configured engine and node type.
+    """
+    row = config.deployment
+
+    def label(name: str) -> str:
+        return row.labels.get(name, "project")
+
+    gpus = "paper" if label("tp") == label("experts") == "paper" else "inferred"
+    facts = (
+        (row.model.name, label("model")),
+        (row.precision.value, label("precision")),
+        (row.tp, label("tp")),
+        (row.experts, label("experts")),
+        (row.gpus, gpus if row.labels else "project"),
+        (f"{weight_bytes(row.model, row.precision) / 1e9:.1f} GB", "project"),
+        (kv_tokens(config), "project"),
+    )
+    kind = "Expert Router" if row.routed else "baseline"
+    return [row.id.upper(), kind, *[f"{value} [{origin}]" for value, origin in facts]]
+
+
+def kv_tokens(config: Config) -> str:
+    """Tokens whose keys and values fit beside one engine's weights, over all its GPUs."""
+    try:
+        spec = spec_of(config)
+        return f"{kv_blocks(spec) * spec.engine.tokens_per_block:,}"
+    except ConfigError:
+        return f"does not fit {config.hardware.name}"
+
+
+def table(rows: list[list[str]]) -> Table:
+    """For a terminal."""
+    result = Table(*HEADINGS, box=box.SIMPLE_HEAD)
+    for row in rows:
+        result.add_row(*map(escape, row))
     return result
 
 
-def main() -> int:
-    """Print Table I as configured, with the origin of every cell."""
-    cli.parser("er.table1", main.__doc__).parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table([compose.plan([f"deployment={row}"])[0] for row in ROWS]))
-    return 0
+def markdown(rows: list[list[str]]) -> str:
+    """For a document."""
+    lines = [HEADINGS, ["---"] * len(HEADINGS), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(file: Path, text: str) -> None:
+    """Put `text` between the marks of a file. Raises ErError where it has none."""
+    content = file.read_text()
+    before, begin, rest = content.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ErError(f"{file} has no place for Table I: add the lines {BEGIN} and {END}")
+    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

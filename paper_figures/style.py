@@ -25,6 +25,7 @@ CM = 1 / 2.54  # inches
 DPI = 220
 LINE = 1.45 / 72  # inches of a line of text for each point of its size
 TICK = 0.05  # of an axis: the least distance of ticks
+LETTERS = 1.6  # in a line as wide as its height: digits are the widest
 INTERVAL: dict[str, Any] = {
     "alpha": 0.2,
     "linewidth": 0.8,
@@ -167,7 +168,7 @@ def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: st
     columns = 1 if narrow() else 2
     points = 5 if narrow() else 5.5
     text = " ".join(filter(None, [footer(runs), note]))
-    lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * 1.8))
+    lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * LETTERS))
     below = points * LINE * (len(lines) + 0.5)
     beside = points_of(mpl.rcParams["legend.fontsize"]) * LINE * (-(-len(entries) // columns) + 0.5)
     head = points_of(mpl.rcParams["figure.titlesize"]) * LINE * 2

@@ -1,18 +1,59 @@
-"""Table I says where each of its values comes from."""
+"""Table I says where each of its values comes from, and is written nowhere by hand."""
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from er import compose
-from er.table1 import table
+from er import compose, table1
+from er.errors import ErError
+
+DOCS = Path(__file__).parents[2] / "docs/figures.md"
+
+
+def row(*overrides: str) -> list[str]:
+    return table1.cells(compose.plan(list(overrides))[0])
 
 
 def test_every_cell_has_its_label() -> None:
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(table([compose.plan([f"deployment={row}"])[0] for row in "cd"]))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(table1.table([row("deployment=c"), row("deployment=d")]))
     c, d = [line for line in console.export_text().splitlines() if "llama3" in line]
     assert "fp16 [unknown]" in c
     assert "8 [inferred]" in c
     assert "int8 [inferred]" in d
     assert "Expert Router" in d
+
+
+def test_memory_follows_from_the_configuration() -> None:
+    weights, tokens = row("deployment=a")[-2:]
+    assert weights == "72.7 GB [project]"  # 70.55e9 parameters, 2.1e9 of them in 16 bits
+    four, eight = (
+        int(row("deployment=b", f"deployment.tp={tp}")[-1].split()[0].replace(",", ""))
+        for tp in (4, 8)
+    )
+    assert eight > 2 * four
+    assert row("deployment=b", "deployment.tp=1")[-1] == "does not fit h100_sxm [project]"
+    assert tokens != row("deployment=a", "hardware=h200_sxm")[-1]
+
+
+def test_what_has_no_label_is_the_projects_own() -> None:
+    config = compose.plan(["deployment=a"])[0]
+    config.deployment.labels = {}
+    assert all(cell.endswith(" [project]") for cell in table1.cells(config)[2:])
+
+
+def test_the_documentation_holds_what_the_command_writes(tmp_path: Path) -> None:
+    copy = tmp_path / "figures.md"
+    copy.write_text(DOCS.read_text())
+    table1.write(copy, table1.markdown([table1.cells(config) for config in table1.configured()]))
+    assert copy.read_text() == DOCS.read_text()
+    assert "| A | baseline | llama3_70b [paper] |" in DOCS.read_text()
+
+
+def test_a_file_without_a_place_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.md").write_text("text")
+    with pytest.raises(ErError, match="no place for Table I"):
+        table1.write(tmp_path / "x.md", "table")
+    assert (tmp_path / "x.md").read_text() == "text"

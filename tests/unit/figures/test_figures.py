@@ -1,12 +1,15 @@
 """What is on the pictures: points, boxes, lengths, and where they come from."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from er.errors import ConfigError
 from paper_figures import command, fig2, fig4, fig5, fig6, fig7, load, style, view
 
+DOCS = Path(__file__).parents[3] / "docs/figures.md"
 LADDER = [fig4, fig5, fig6, fig7]
 
 
@@ -155,7 +158,8 @@ def test_a_file_is_named_after_what_it_shows(published, study, clock, name):
 
 
 def test_the_modules_that_are_figures_are_known_by_name():
-    assert view.names() == ["capacity", "fig2", "fig4", "fig5", "fig6", "fig7", "load"]
+    assert {"capacity", "fig2", "fig4", "fig5", "fig6", "fig7", "load"} <= set(view.names())
+    assert not {"command", "ladder", "looks", "style", "view"} & set(view.names())
     assert [view.study_of(name) for name in ("capacity", "fig4")] == ["capacity", "ladder"]
 
 
@@ -165,3 +169,13 @@ def test_the_modules_that_are_figures_are_known_by_name():
 def test_a_wrong_argument_is_refused(arguments):
     with pytest.raises(ConfigError):
         command.parse_arguments(arguments)
+
+
+def test_the_figure_that_the_documentation_adds_is_drawn(published):
+    text = DOCS.read_text()
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    module = {"__name__": "fig9"}
+    exec(code, module)
+    [panel] = module["figure"]([published("deployment=a")]).axes
+    assert panel.get_ylabel() == "Time to first token, p95 [ms]"
+    assert list(panel.lines[0].get_xdata()) == [1]
