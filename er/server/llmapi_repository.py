@@ -26,6 +26,7 @@ INPUTS = (
     ("temperature", "sampling_param_temperature", "TYPE_FP32", [1], True),
     ("top_p", "sampling_param_top_p", "TYPE_FP32", [1], True),
     ("random_seed", "sampling_param_seed", "TYPE_UINT64", [1], True),
+    ("end_id", "end_id", "TYPE_INT32", [1], True),  # read by our model alone
 )
 OUTPUT = {"name": "text_output", "data_type": "TYPE_STRING", "dims": [-1]}
 

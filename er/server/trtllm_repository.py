@@ -1,4 +1,6 @@
-"""The Triton model repository of one TensorRT-LLM engine: five models, decoupled streaming.
+"""The Triton model repository of one TensorRT-LLM engine: four models, decoupled streaming.
+
+NVIDIA's fifth, `tensorrt_llm_bls`, does what `ensemble` does, in a process for each instance.
 
 The interfaces come from `data/trtllm_models_VERSION.json`, which holds them as facts; the values
 are decided here. The Python models themselves are the container's: version 1 is a link to them.
@@ -18,7 +20,7 @@ from er.errors import ConfigError
 DATA = Path(__file__).parent / "data"
 OURS = ("tensorrt_llm", "ensemble")  # models without Python code of their own
 # A second postprocessing instance lets tokens of one stream overtake each other.
-INSTANCES = {"preprocessing": 2, "postprocessing": 1, "tensorrt_llm_bls": 8}
+INSTANCES = {"preprocessing": 2, "postprocessing": 1}
 WORKER = "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWorker"
 
 
@@ -47,7 +49,10 @@ def configs(engine: TrtllmEngine, engine_dir: Path) -> dict[str, Any]:
 
 
 def parameters(engine: TrtllmEngine, engine_dir: Path) -> dict[str, dict[str, str]]:
-    """The parameters that are set; the backend has defaults for all others."""
+    """The parameters that are set; the backend has defaults for all others.
+
+    It reads some without one, though they mean nothing here: these are set to nothing.
+    """
     tokenizer = {"tokenizer_dir": str(Path(engine.checkpoint).absolute())}
     return {
         "preprocessing": {
@@ -68,12 +73,10 @@ def parameters(engine: TrtllmEngine, engine_dir: Path) -> dict[str, dict[str, st
             "enable_chunked_context": "false",
             "FORCE_CPU_ONLY_INPUT_TENSORS": "no",
             "executor_worker_path": WORKER,
+            "guided_decoding_backend": "",
+            "xgrammar_tokenizer_info_path": "",
         },
         "postprocessing": {**tokenizer, "skip_special_tokens": "true"},
-        "tensorrt_llm_bls": {
-            "tensorrt_llm_model_name": "tensorrt_llm",
-            "accumulate_tokens": "false",
-        },
         "ensemble": {},
     }
 
@@ -99,7 +102,7 @@ def config(
         return message
     message.backend = "tensorrtllm" if name == "tensorrt_llm" else "python"
     message.instance_group.add(count=INSTANCES.get(name, 1), kind="KIND_CPU")
-    if name in ("tensorrt_llm", "tensorrt_llm_bls"):
+    if name == "tensorrt_llm":
         message.model_transaction_policy.decoupled = True
     if name in ("tensorrt_llm", "preprocessing"):
         message.dynamic_batching.preferred_batch_size.append(engine.max_batch_size)

@@ -15,15 +15,27 @@ from nodes import own_container
 from processes import processes_naming
 
 from er.compose import plan
-from er.config import Config
+from er.config import Config, Load
 from er.engine.names import model_names
 from er.errors import ErError
-from er.results.request import Endpoint, ServedModel
+from er.load.users import run_point
+from er.results.request import Endpoint, Prompt, ServedModel
 from er.server.kinds import serve as serve_models
 
 pytestmark = pytest.mark.embedded
 
 STANDINS = Path(__file__).parent / "standins"
+LOAD = Load(
+    name="test",
+    concurrency=[1],
+    requests_per_user=1,
+    requests_at_least=1,
+    warmup_requests_per_user=0,
+    request_timeout_s=30,
+    gateway_probes=0,
+    max_token_lateness=1,
+    max_loop_lag_s=1,
+)
 
 
 def node(folder: Path) -> Config:
@@ -85,11 +97,19 @@ def test_streams_one_event_per_token(endpoints: list[Endpoint], stream: Any) -> 
         assert answer.texts == ["1", "2", "3"] * 20
 
 
-def test_the_script_that_joins_the_models_streams_the_same(
+def test_an_answer_ends_where_the_model_ends_it_unless_its_length_is_forced(
     endpoints: list[Endpoint], stream: Any
 ) -> None:
-    url = endpoints[0].url.replace("/ensemble/", "/tensorrt_llm_bls/")
-    assert stream(Endpoint(url, "bls"), "a bb ccc", 9).texts == ["1", "2", "3"] * 3
+    assert stream(endpoints[0], "end bb c", 9).texts == ["3", "2", "1", ""]
+    assert stream(endpoints[0], "end bb c", 9, end_id=-1).texts == ["3", "2", "1"] * 3
+    (free, forced) = (
+        run_point(
+            endpoints[0], [Prompt("end bb c", "", 3, 9, stop_at_eos=stop)], 1, LOAD, lambda _: None
+        ).requests
+        for stop in (True, False)
+    )
+    assert [(request.output_tokens, request.error) for request in free] == [(3, "")]
+    assert [(request.output_tokens, request.error) for request in forced] == [(9, "")]
 
 
 def test_takes_every_field_of_the_contract(endpoints: list[Endpoint], stream: Any) -> None:

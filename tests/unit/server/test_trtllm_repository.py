@@ -11,8 +11,7 @@ from er.config.trtllm import TrtllmEngine
 from er.errors import ConfigError
 from er.server import trtllm_repository
 
-PYTHON = ("preprocessing", "postprocessing", "tensorrt_llm_bls")
-DECOUPLED = ("tensorrt_llm", "tensorrt_llm_bls")
+PYTHON = ("preprocessing", "postprocessing")
 
 
 @pytest.fixture
@@ -37,16 +36,15 @@ def values(config: ModelConfig) -> dict[str, str]:
     return {name: parameter.string_value for name, parameter in config.parameters.items()}
 
 
-def test_five_models_of_one_batch_size(parsed: dict[str, ModelConfig]) -> None:
+def test_four_models_of_one_batch_size(parsed: dict[str, ModelConfig]) -> None:
     assert sorted(parsed) == sorted([*PYTHON, "tensorrt_llm", "ensemble"])
     for name, config in parsed.items():
         assert config.name == name
         assert config.max_batch_size == 16
-        assert config.model_transaction_policy.decoupled == (name in DECOUPLED)
+        assert config.model_transaction_policy.decoupled == (name == "tensorrt_llm")
     assert {name: config.backend or config.platform for name, config in parsed.items()} == {
         "preprocessing": "python",
         "postprocessing": "python",
-        "tensorrt_llm_bls": "python",
         "tensorrt_llm": "tensorrtllm",
         "ensemble": "ensemble",
     }
@@ -81,8 +79,8 @@ def test_nothing_is_left_to_fill_in(engine: TrtllmEngine, tmp_path: Path) -> Non
         assert "${" not in path.read_text()
 
 
-@pytest.mark.parametrize("name", ["ensemble", "tensorrt_llm_bls"])
-def test_the_contract(parsed: dict[str, ModelConfig], name: str) -> None:
+def test_the_contract(parsed: dict[str, ModelConfig]) -> None:
+    name = "ensemble"
     inputs = {field.name: field.optional for field in parsed[name].input}
     assert [field for field, optional in inputs.items() if not optional] == [
         "text_input",

@@ -1,6 +1,8 @@
 """Stands in for the container's LLM-API model: its inputs, its settings, its way of answering.
 
-Like that model it repeats the whole text in every event. The words are the prompt's lengths.
+Like that model it repeats the whole text in every event. The words are the prompt's lengths; unless
+told to ignore its end, an answer to a prompt that begins with "end" ends after that many words, in
+an event of its own.
 """
 
 import json
@@ -27,16 +29,27 @@ class TritonPythonModel:
             sender = request.get_response_sender()
             assert self.decoupled
             assert self.triton["decoupled"]
-            assert scalar(request, "streaming", False), "the client asked for no stream"
-            words = scalar(request, "text_input", b"").decode().split()
-            text = ""
-            for index in range(scalar(request, "sampling_param_max_tokens", 32)):
+            prompt, sampling, streaming, _ = self._convert_request(request)
+            assert streaming, "the client asked for no stream"
+            words = prompt.split()
+            text, tokens = "", sampling["max_tokens"]
+            if words[0] == "end" and not sampling.get("ignore_eos"):
+                tokens = min(tokens, len(words))
+            for index in range(tokens):
                 piece = f"{len(words[index % len(words)])}"
                 text += piece
                 output = SimpleNamespace(text=text, text_diff=piece)
                 result = SimpleNamespace(outputs=[output])
                 sender.send(self._create_response(request_output=result, output_config={}))
+            if tokens < sampling["max_tokens"]:
+                ended = SimpleNamespace(outputs=[SimpleNamespace(text=text, text_diff="")])
+                sender.send(self._create_response(request_output=ended, output_config={}))
             sender.send(flags=FINAL)
+
+    def _convert_request(self, request):
+        prompt = scalar(request, "text_input", b"").decode()
+        sampling = {"max_tokens": scalar(request, "sampling_param_max_tokens", 32)}
+        return prompt, sampling, scalar(request, "streaming", False), {}
 
     def _create_response(self, request_output, output_config):
         assert output_config == {}

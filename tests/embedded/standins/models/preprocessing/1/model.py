@@ -14,6 +14,7 @@ class TritonPythonModel:
         asked = pb_utils.get_input_tensor_by_name(request, "REQUEST_OUTPUT_LEN").as_numpy()
         tokens = np.array([[len(word) for word in text.split()]], dtype=np.int32)
         empty = np.zeros((1, 2, 0), dtype=np.int32)
+        end = pb_utils.get_input_tensor_by_name(request, "END_ID")
         one = np.array([[1]], dtype=np.int32)
         outputs = {
             "INPUT_ID": tokens,
@@ -24,7 +25,7 @@ class TritonPythonModel:
             "STOP_WORDS_IDS": empty,
             "EMBEDDING_BIAS": np.zeros((1, 0), dtype=np.float32),
             "REQUEST_OUTPUT_LEN": asked.astype(np.int32),
-            "OUT_END_ID": one,
+            "OUT_END_ID": one if end is None else end.as_numpy(),
             "OUT_PAD_ID": one,
             "OUT_PROMPT_TABLE_EXTRA_IDS": np.zeros((1, 1), dtype=np.uint64),
         }
