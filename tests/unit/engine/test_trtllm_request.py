@@ -63,7 +63,7 @@ def test_variants_pass_the_tools_options(overrides: tuple[str, ...]) -> None:
 
 def test_the_commands_of_a_tensor_parallel_int8_engine() -> None:
     convert, build = commands(request("deployment=a"))
-    script = "/app/tensorrt_llm/examples/llama/convert_checkpoint.py"
+    script = "/app/examples/llama/convert_checkpoint.py"
     assert convert == [
         *("python3", script, "--model_dir", "/hf", "--output_dir", "/converted"),
         *("--dtype", "float16", "--tp_size", "4", "--workers", "4"),
