@@ -15,7 +15,7 @@ from er import cli, compose
 from er.config import Config
 from er.config.runnable import require_runnable
 from er.errors import ConfigError, ErError
-from er.options import Command, parse_arguments
+from er.options import Arguments, Command, Word, parse_arguments
 from paper_figures import view
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ COMMAND = Command(
     python -m er.run +experiment=fig4 --cfg job          every key with its value; starts nothing
     python -m er.run +experiment=mine --config-dir DIR   your own: DIR/experiment/mine.yaml
     """,
+    (
+        Word("resume", "true", "take from disk the valid points that are there", ("true", "false")),
+        Word("job", "", "run the one job of this file, in place of overrides"),
+    ),
 )
 
 
@@ -47,11 +51,22 @@ def answer(arguments: list[str]) -> int:
         compose.show(asked)
         return 0
     with cli.loading():
-        jobs = [job.config for job in compose.jobs_for(asked)]
+        jobs = jobs_of(asked)
     require_figures(jobs)
     for config in jobs:
         require_runnable(config)
-    return run_sweep(jobs, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH))
+    out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    return run_sweep(jobs, out, asked.words["resume"] == "true")
+
+
+def jobs_of(asked: Arguments) -> list[Config]:
+    """Every job, from a file or from overrides. Raises ConfigError when one cannot be run."""
+    file = asked.words["job"]
+    if not file:
+        return [job.config for job in compose.jobs_for(asked)]
+    if asked.overrides:
+        raise ConfigError(f"{asked.overrides[0]} changes nothing: job={file} says all of it")
+    return [compose.read_job(Path(file)).config]
 
 
 def require_figures(jobs: list[Config]) -> None:
@@ -61,7 +76,7 @@ def require_figures(jobs: list[Config]) -> None:
             raise ConfigError(f"figures has {figure}: choose from {', '.join(view.names())}")
 
 
-def run_sweep(jobs: list[Config], out: Console) -> int:
+def run_sweep(jobs: list[Config], out: Console, resume: bool) -> int:
     """Run every job; a failed one does not stop the others."""
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
     with cli.loading():  # mlflow, numba and more: not before the request is checked
@@ -69,7 +84,7 @@ def run_sweep(jobs: list[Config], out: Console) -> int:
         from er.study.progress import Progress
 
         job.check(jobs)
-    sweep = job.Sweep(Progress(jobs, out))
+    sweep = job.Sweep(Progress(jobs, out), resume)
     failed = []
 
     try:

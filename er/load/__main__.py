@@ -53,13 +53,13 @@ def answer(arguments: Sequence[str]) -> int:
         compose.show(asked)
         return 0
     endpoint, config = request_of(asked)
-    run = alone.create(endpoint, config)
     failed = False
-    try:
-        alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
-    finally:
-        if config.tracking.enabled:
-            failed = _fails([*PUBLISH, str(run.path)])
+    with alone.opened(endpoint, config) as run:
+        try:
+            alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
+        finally:
+            if config.tracking.enabled:
+                failed = _fails([*PUBLISH, str(run.path)])
     if config.tracking.enabled and not failed:
         figures = Path(config.runs_dir) / "figures"
         failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])

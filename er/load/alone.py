@@ -1,19 +1,18 @@
 """The load generator by itself, against any server that streams tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from er.config import Config
-from er.config.plain import plain
-from er.corpus import collection
-from er.errors import ErError
-from er.load import arrivals, counts, knee, prompts, proof, users
-from er.results import provenance
+from er.load import batches, knee, prompts
+from er.load.point import Target, measure_point
+from er.results import names, provenance, run_dir
 from er.results.keys import run_key
-from er.results.point import Point, measure
-from er.results.request import Endpoint, Prompt
+from er.results.point import Point
+from er.results.request import Endpoint
 from er.results.run_dir import RunDir
 
 STUDY = "load"
@@ -32,54 +31,26 @@ def drive(endpoint: Endpoint, config: Config, run: RunDir, say: Callable[[str], 
     """
     say(f"run directory: {run.path}")
     say("preparing prompts")
-    brings_texts = config.workload.kind == "jsonl"
-    corpus_of_run = [] if brings_texts else collection.load(config.corpus, Path(config.cache_dir))
-    texts = [(text.topic, text.text) for text in corpus_of_run]
+    batches.texts_of(config)
     say(HEADING)
 
     def point_at(concurrency: int) -> Point:
-        batch = prompts.build(
-            texts,
-            config.workload,
-            arrivals.requests_of(concurrency, config.load),
-            config.seed + concurrency,
-            Path(config.cache_dir),
-            arrivals.lengths_of(config.load),
-        )
-        return measure_point(endpoint, run, concurrency, batch, config, say)
+        batch = batches.batch_of(config, concurrency)
+        point = measure_point(Target(endpoint), batch, concurrency, config, run)
+        say(row(point))
+        for reason in point.invalid:
+            say(f"       {reason}")
+        return point
 
     try:
         found = knee.walk(config.load, point_at)
         if found:
-            run.write("knee.json", asdict(found))
+            run.write(names.KNEE, asdict(found))
             say(knee.described(found))
     except BaseException as error:
-        run.set_status("failed" if isinstance(error, Exception) else "interrupted")
+        run.end("failed" if isinstance(error, Exception) else "interrupted")
         raise
-    run.set_status("finished")
-
-
-def measure_point(
-    endpoint: Endpoint,
-    run: RunDir,
-    concurrency: int,
-    batch: Sequence[Prompt],
-    config: Config,
-    say: Callable[[str], None],
-) -> Point:
-    """Measure one concurrency, keep it, and say it in one line, with a line for each doubt."""
-    with run.request_log(concurrency) as log:
-        load = users.run_point(endpoint, batch, concurrency, config.load, log.add)
-    evidence = proof.prove(load, concurrency)
-    encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
-    doubts = proof.doubts(evidence, config.load)
-    doubts += counts.doubts(load.requests, encoding, config.workload)
-    point = measure(load.requests, concurrency, config.load, doubts, asdict(evidence))
-    run.add_point(point)
-    say(row(point))
-    for reason in point.invalid:
-        say(f"       {reason}")
-    return point
+    run.end("finished")
 
 
 def row(point: Point) -> str:
@@ -94,15 +65,13 @@ def row(point: Point) -> str:
     )
 
 
-def create(endpoint: Endpoint, config: Config) -> RunDir:
+@contextmanager
+def opened(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
     """A new run directory, of the shape that `er.publish` takes to MLflow.
 
     Raises ErError when it cannot be written, or the workload or the trace cannot be sent.
     """
     prompts.check(config.workload, config.load, Path(config.cache_dir))
-    started = datetime.now(UTC)
-    path = Path(config.runs_dir) / STUDY / started.strftime("%Y%m%dT%H%M%S.%f")
-    run = RunDir(path)
     asked = {
         "study": STUDY,
         "target": asdict(endpoint),
@@ -122,21 +91,7 @@ def create(endpoint: Endpoint, config: Config) -> RunDir:
         "er.title": endpoint.url,
         "er.workload": config.workload.description,
     }
-    record = {
-        "status": "running",
-        "started": started.isoformat(timespec="seconds"),
-        "key": key,
-        "tags": tags,
-    }
-    try:
-        for folder in ("requests", "logs"):
-            (path / folder).mkdir(parents=True)
-        run.write("config.json", plain(asked))
-        run.write("provenance.json", provenance.collect())
-        run.write("run.json", record)
-    except OSError as error:
-        raise ErError(
-            f"cannot write runs to {config.runs_dir}: {error.strerror}: "
-            "make it a directory you may write to, or set runs_dir=..."
-        ) from error
-    return run
+    name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    with run_dir.opened(Path(config.runs_dir) / STUDY, name, key, resume=False) as run:
+        run.begin(asked, provenance.collect(), tags)
+        yield run

@@ -1,44 +1,87 @@
-"""When two runs are the same: the same configuration, run by the same code."""
+"""When two points are the same: what decides them is the same.
+
+A point is known by the key of its run and its concurrency. A run's key is made of everything that
+decides a point of it; a study's key, of what runs share that are held against each other.
+"""
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
-from er.config import Config
+from er.config import ClockKind, Config
 from er.config.plain import plain
+from er.results import code
 
-WHERE = ("runs_dir", "cache_dir", "tracking")  # places do not change what is measured
-
+# By name: sections, and values of sections. Whatever is not named here decides.
+NAMES = {"study", "figures", "runs_dir", "cache_dir", "tracking"}
+VALUES = {
+    "deployment": {"id", "description", "labels"},
+    "load": {"name", "concurrency", "request_timeout_s"},
+    "workload": {"name", "description"},
+    "corpus": {"name"},
+    "server": {"ready_timeout_s", "stop_timeout_s", "http_port", "grpc_port", "metrics_port"},
+    "gateway": {"port", "ready_timeout_s"},
+}
+# Of a real clock: nothing of it has a part in a prediction.
+REAL_ONLY = {
+    "load": {"client", "workers", "gateway_probes", "max_loop_lag_s", "min_concurrency"},
+}
 # Set from the deployment.
-FOLLOWING = (
-    ("routing", "clusters"),
-    ("engine", "checkpoint"),
-    ("engine", "checkpoint_fp8"),
-)
+FOLLOWING = (("routing", "clusters"), ("engine", "checkpoint"), ("engine", "checkpoint_fp8"))
+FILES = (("workload", "path"), ("corpus", "path"), ("load", "trace"))
 
 
-def run_key(config: Config) -> str:
-    """SHA-256, in hexadecimal digits, of everything that decides what a run measures."""
-    chosen = {name: value for name, value in plain(config).items() if name not in WHERE}
-    return hashlib.sha256(json.dumps([chosen, code_digest()], sort_keys=True).encode()).hexdigest()
+def run_key(config: Config, engine: str = "", corpus: str = "") -> str:
+    """SHA-256, in hexadecimal digits, of everything that decides the points of a run.
 
-
-def code_digest() -> str:
-    """SHA-256 of the package's own source files."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    `engine` and `corpus` are digests of a built engine and of the corpus's texts.
+    """
+    virtual = config.clock.kind is ClockKind.virtual
+    does = code.digest_of_simulating() if virtual else code.digest_of_measuring()
+    return _sha256([decisive(config), engine, corpus, does])
 
 
 def study_key(config: Config) -> str:
-    """What runs must share to be held against each other: everything but the deployment.
+    """SHA-256 of what runs must share to be held against each other: all but the deployment.
 
     What conf/ derives from the deployment is left out with it.
     """
-    apart = ("deployment", *WHERE)
-    chosen = {name: value for name, value in plain(config).items() if name not in apart}
+    shared = decisive(config)
+    shared.pop("deployment")
+    for group in ("routing", "gateway"):
+        shared[group] = _without_names(plain(config), group)
     for group, name in FOLLOWING:
-        chosen[group].pop(name, None)
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+        shared[group].pop(name, None)
+    return _sha256(shared)
+
+
+def decisive(config: Config) -> dict[str, Any]:
+    """What decides a point, by section; files by what is in them, wherever they are."""
+    values = plain(config)
+    chosen = {
+        group: _without_names(values, group) if isinstance(value, dict) else value
+        for group, value in values.items()
+        if group not in NAMES
+    }
+    for group, name in FILES:
+        if chosen[group].get(name):
+            chosen[group][name] = hashlib.sha256(Path(chosen[group][name]).read_bytes()).hexdigest()
+    if not config.deployment.routed:
+        chosen["routing"] = chosen["gateway"] = {}
+    if config.clock.kind is ClockKind.virtual:
+        chosen["server"] = chosen["gateway"] = {}
+        for group, names in REAL_ONLY.items():
+            chosen[group] = {n: v for n, v in chosen[group].items() if n not in names}
+    else:
+        chosen["clock"] = {"kind": config.clock.kind.value}  # its delays are for predictions
+    return chosen
+
+
+def _without_names(values: dict[str, Any], group: str) -> dict[str, Any]:
+    left_out = VALUES.get(group, set())
+    return {name: value for name, value in values[group].items() if name not in left_out}
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,36 +1,37 @@
-"""A run on disk: written first, completed point by point, read by everything that comes after.
+"""A run on disk: written first, added to point by point, read by everything that comes after.
 
-runs/<study>/<started>-<deployment>-<key>/
-  config.json      the resolved configuration
-  provenance.json  code, packages, host, command
-  run.json         status: running, finished, failed or interrupted; tags
+runs/<study>/<deployment>-<key>/
+  run.json         status, when its first measurement began and its last point was added, key, tags
+  config.json      the configuration of the newest command that measured
+  provenance.json  code, packages, host and command line of that command
+  sessions/        both, of each command that measured
   requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
   points.json      one entry for each measured point
   knee.json        the most users within the limits, where load.find_knee asked for them
   logs/            of the processes that were started
+  set_aside/       points and requests that were measured again: invalid or interrupted ones
 """
 
 import json
-import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from pyarrow import parquet
 
-from er.config import Config
 from er.config.plain import plain
 from er.errors import ErError
-from er.results.point import MISSING, Point, Summary
+from er.results import names, places, request_table
+from er.results.files import write_whole
+from er.results.json_file import null_to_nan, text_of
+from er.results.point import Point, Summary
 from er.results.request import Request
-
-REPEATED = ["topic", "error", "text"]  # columns whose values recur: written once
+from er.results.request_table import RequestLog
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class RunDir:
 
     def write(self, name: str, value: object) -> None:
         """Write `value` as JSON, whole or not at all; NaN, which JSON does not have, as null."""
-        target = self.path / name
-        part = target.with_suffix(".part")
-        part.write_text(json.dumps(_nan_to_null(value), indent=2, allow_nan=False) + "\n")
-        part.replace(target)
+        write_whole(self.path / name, text_of(value).encode())
 
     def read(self, name: str) -> Any:
         """Read a JSON file of this run."""
@@ -54,131 +52,150 @@ class RunDir:
         """Read a JSON file of measured numbers: those without a value are NaN."""
         return null_to_nan(self.read(name))
 
-    def add_point(self, point: Point) -> None:
-        """Add one measured point."""
-        points = sorted([*self.points(), point], key=lambda point: point.concurrency)
-        self.write("points.json", list(map(asdict, points)))
+    def has(self, name: str) -> bool:
+        """Whether the run has this file."""
+        return (self.path / name).exists()
 
     def points(self) -> list[Point]:
         """The points measured so far, in order of concurrency."""
-        if not (self.path / "points.json").exists():
-            return []
-        return [point_of(entry) for entry in self.read("points.json")]
+        return (
+            [point_of(entry) for entry in self.read(names.POINTS)] if self.has(names.POINTS) else []
+        )
 
-    def set_status(self, status: str) -> None:
-        """Record how the run stands."""
-        self.write("run.json", {**self.read("run.json"), "status": status, "ended": _now()})
+    def valid_point(self, concurrency: int) -> Point | None:
+        """The point that was measured at this concurrency, if it may be believed."""
+        found = [point for point in self.points() if point.concurrency == concurrency]
+        return found[0] if found and not found[0].invalid else None
+
+    def add_point(self, point: Point) -> None:
+        """Add one measured point, whose requests have been kept."""
+        points = sorted([*self.points(), point], key=lambda point: point.concurrency)
+        self.write(names.POINTS, list(map(asdict, points)))
+        self.write(names.RECORD, {**self.read(names.RECORD), "ended": _now()})
+
+    def set_aside(self, concurrency: int) -> None:
+        """Put away what there is of a point that is to be measured again."""
+        files = sorted((self.path / names.REQUESTS).glob(f"{_name_of(concurrency)}.*"))
+        points = self.points()
+        old = [point for point in points if point.concurrency == concurrency]
+        if not (files or old):
+            return
+        place = f"{names.SET_ASIDE}/{_next_number(self.path / names.SET_ASIDE)}"
+        self.write(f"{place}/{names.POINTS}", list(map(asdict, old)))
+        if old:
+            kept = [point for point in points if point.concurrency != concurrency]
+            self.write(names.POINTS, list(map(asdict, kept)))
+        for file in files:
+            file.rename(self.path / place / file.name)
+
+    def begin(self, config: object, provenance: dict[str, Any], tags: dict[str, str]) -> None:
+        """Note that a command measures from now on, and with what."""
+        session = {"started": _now(), "config": plain(config), "provenance": provenance}
+        number = _next_number(self.path / names.SESSIONS)
+        self.write(f"{names.SESSIONS}/{number}.json", session)
+        self.write(names.CONFIG, session["config"])
+        self.write(names.PROVENANCE, provenance)
+        self.write(names.RECORD, {**self.read(names.RECORD), "status": "running", "tags": tags})
+
+    def end(self, status: str) -> None:
+        """Note how the command ended: finished, failed or interrupted."""
+        self.write(names.RECORD, {"ended": _now(), **self.read(names.RECORD), "status": status})
+
+    def status(self) -> str:
+        """How the run stands; one whose process is gone without a word was interrupted."""
+        status = str(self.read(names.RECORD)["status"])
+        if status != "running":
+            return status
+        with (self.path / names.LOCK).open("w") as lock:
+            return "interrupted" if places.locks(lock) else "running"
 
     def requests(self) -> pd.DataFrame:
         """Every completed request of every point, warm-up included."""
-        files = sorted((self.path / "requests").glob("*.parquet"))
+        files = sorted((self.path / names.REQUESTS).glob("*.parquet"))
         return (
             pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
         )
 
-    def keep_requests(self, users: int, requests: Iterable[Request]) -> None:
+    def keep_requests(self, concurrency: int, requests: Iterable[Request]) -> None:
         """Write one point's requests, all at once."""
-        self.keep_table(users, pa.Table.from_pandas(frame(requests), preserve_index=False))
+        self.keep_table(
+            concurrency, pa.Table.from_pandas(request_table.frame(requests), preserve_index=False)
+        )
 
-    def keep_table(self, users: int, requests: pa.Table) -> None:
-        """Write one point's requests, a row for each with the columns of `frame`."""
-        path = self.path / "requests" / f"c{users:04d}.parquet"
-        parquet.write_table(requests, path, compression="zstd", use_dictionary=REPEATED)
+    def keep_table(self, concurrency: int, requests: pa.Table) -> None:
+        """Write one point's requests, a row for each with the columns of `request_table`."""
+        path = self.path / names.REQUESTS / f"{_name_of(concurrency)}.parquet"
+        request_table.write(requests, path)
 
     @contextmanager
-    def request_log(self, users: int) -> Iterator["RequestLog"]:
+    def request_log(self, concurrency: int) -> Iterator[RequestLog]:
         """A log of one point's requests: lines while they come, a Parquet file at the end.
 
         What was logged is kept whatever ends the block, a killed process too.
         """
-        lines = self.path / "requests" / f"c{users:04d}.jsonl"
+        lines = self.path / names.REQUESTS / f"{_name_of(concurrency)}.jsonl"
         requests: list[Request] = []
         try:
             with lines.open("w", buffering=1) as file:
                 yield RequestLog(file, requests)
         finally:
             if requests:
-                self.keep_requests(users, requests)
+                self.keep_requests(concurrency, requests)
             lines.unlink()
 
 
-@dataclass
-class RequestLog:
-    """Requests as they complete."""
+@contextmanager
+def opened(folder: Path, name: str, key: str, resume: bool = True) -> Iterator[RunDir]:
+    """The newest run `name` in `folder`, which no other command adds to meanwhile.
 
-    file: IO[str]
-    requests: list[Request]
-
-    def add(self, request: Request) -> None:
-        """Keep one completed request."""
-        self.requests.append(request)
-        self.file.write(json.dumps(vars(request)) + "\n")
-
-
-def create(config: Config, key: str, provenance: dict[str, Any], tags: dict[str, str]) -> RunDir:
-    """Make the directory of a new run.
-
-    Raises ErError when it cannot be written.
+    A new one where there is none of this key, or when it is not to be resumed.
+    Raises ErError when it cannot be written or another command is at work on it.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    path = Path(config.runs_dir) / config.study / f"{stamp}-{config.deployment.id}-{key[:8]}"
-    try:
-        path = _fresh(path)
-        (path / "requests").mkdir()
-        (path / "logs").mkdir()
-        run = RunDir(path)
-        run.write("config.json", plain(config))
-        run.write("provenance.json", provenance)
-        run.write("run.json", {"status": "running", "started": _now(), "key": key, "tags": tags})
-    except OSError as error:
-        raise _unwritable(config, error) from error
-    return run
+    with places.naming(folder):
+        found = newest(folder, name, key) if resume else None
+        path = found.path if found else places.fresh(folder, name)
+        with (path / names.LOCK).open("w") as lock:
+            if not places.locks(lock):
+                raise ErError(
+                    f"another command is measuring {path}: wait for it, or measure beside it with "
+                    "resume=false"
+                )
+            run = RunDir(path)
+            for part in path.rglob("*.part"):
+                part.unlink()
+            if not run.has(names.RECORD):
+                for sub in (names.REQUESTS, names.LOGS):
+                    (path / sub).mkdir(exist_ok=True)
+                run.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
+            yield run
 
 
-def require_writable(config: Config) -> None:
-    """Raise ErError unless runs can be written to `config.runs_dir`."""
-    folder = Path(config.runs_dir)
-    try:
+def newest(folder: Path, name: str, key: str) -> RunDir | None:
+    """The newest run `name` in `folder`, unless it is of another key."""
+    path = places.place(folder, name, places.count(folder, name))
+    if not path.exists():
+        return None
+    run = RunDir(path)
+    begun = run.has(names.RECORD)  # else its command was killed at once
+    return run if not begun or run.read(names.RECORD)["key"] == key else None
+
+
+def require_writable(runs_dir: str) -> None:
+    """Raise ErError unless runs can be written to `runs_dir`."""
+    folder = Path(runs_dir)
+    with places.naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise _unwritable(config, error) from error
 
 
-def frame(requests: Iterable[Request]) -> pd.DataFrame:
-    """One row for each request, with its latencies in seconds (NaN where it failed)."""
-    rows = []
-    for request in requests:
-        latencies = {
-            "output_tokens": request.output_tokens,
-            "ok": request.ok,
-            "ttft_s": request.ttft_s if request.ok else float("nan"),
-            "tpot_s": request.tpot_s if request.ok else float("nan"),
-            "e2e_s": request.e2e_s if request.ok else float("nan"),
-        }
-        rows.append(vars(request) | latencies)
-    return pd.DataFrame(rows)
+def _name_of(concurrency: int) -> str:
+    """Of the files of one point's requests."""
+    return f"c{concurrency:04d}"
 
 
-def _unwritable(config: Config, error: OSError) -> ErError:
-    return ErError(
-        f"cannot write runs to runs_dir {config.runs_dir}: {error.strerror}: "
-        "make it a directory you may write to, or set runs_dir=..."
-    )
-
-
-def _fresh(path: Path) -> Path:
-    """`path`, or the same with the next free number: two starts may share a second."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, 1000):
-        candidate = path if attempt == 1 else path.with_name(f"{path.name}-{attempt}")
-        try:
-            candidate.mkdir()
-        except FileExistsError:
-            continue
-        return candidate
-    raise FileExistsError(17, "too many runs with one name", str(path))
+def _next_number(folder: Path) -> str:
+    return f"{len(list(folder.iterdir())) + 1 if folder.exists() else 1:03d}"
 
 
 def point_of(entry: dict[str, Any]) -> Point:
@@ -187,24 +204,6 @@ def point_of(entry: dict[str, Any]) -> Point:
     names = [field.name for field in fields(Point) if field.type is Summary and field.name in entry]
     summaries = {name: Summary(**entry[name]) for name in names}
     return Point(**{**entry, **summaries})
-
-
-def null_to_nan(value: Any) -> Any:
-    """Measured numbers as they were before they were written as JSON."""
-    if isinstance(value, dict):
-        return {name: null_to_nan(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [null_to_nan(item) for item in value]
-    return MISSING if value is None else value
-
-
-def _nan_to_null(value: Any) -> Any:
-    """`value` without the numbers that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {name: _nan_to_null(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_nan_to_null(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _now() -> str:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 
 from er.config import Config
 from er.errors import ConfigError
-from er.load import knee
+from er.load import batches, knee
+from er.results import names
 from er.results.point import MISSING, Point
 from er.results.run_dir import RunDir
-from er.study import inputs
 from er.study.predicted import Study
 from er.study.progress import Progress
 
@@ -44,10 +44,10 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
     try:
         study = Study(config)
     except ConfigError as error:
-        run.write("capacity.json", asdict(Carried(0, gpus, "", refusal=str(error))))
+        run.write(names.CAPACITY, asdict(Carried(0, gpus, "", refusal=str(error))))
         progress.say(f"on {config.hardware.name}: cannot run")
         return
-    prompts = inputs.prompts_of(config, config.capacity.prompts, config.seed)
+    prompts = batches.prompts_of(config, config.capacity.prompts, config.seed)
     tried: dict[int, Point] = {}
 
     def beyond(users: int) -> str:
@@ -55,12 +55,14 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
         return knee.beyond(tried[users], config.load)
 
     users, bounded_by = largest(beyond)
-    for point in sorted(tried.values(), key=lambda point: point.concurrency):
-        run.add_point(point)
+    for point in tried.values():
+        if not run.valid_point(point.concurrency):
+            run.set_aside(point.concurrency)
+            run.add_point(point)
     found = Carried(users, gpus, bounded_by)
     if users:
         found = carried(tried[users], gpus, bounded_by, config.capacity.gpus_for_users)
-    run.write("capacity.json", asdict(found))
+    run.write(names.CAPACITY, asdict(found))
     progress.say(f"on {config.hardware.name}: {users} users ({bounded_by or 'no end found'})")
 
 

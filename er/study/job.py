@@ -1,10 +1,13 @@
-"""A sweep of deployments: each from its configuration to its published run."""
+"""Jobs: each from its configuration to its published run."""
 
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
+from er.compose import Job
 from er.config import ClockKind, Config
 from er.config.trtllm import OF_DEPLOYMENT, ContainerEngine, weights_of
 from er.corpus import collection
@@ -16,10 +19,11 @@ from er.results import provenance, run_dir
 from er.results.keys import run_key, study_key
 from er.results.run_dir import RunDir
 from er.server import kinds as servers
-from er.study import capacity, measured, predicted
+from er.study import capacity, known, measured, predicted
 from er.study.progress import Progress
 from er.tracking import mlflow_store
 
+KEY_DIGITS = 12  # of a run's directory
 LADDERS: dict[ClockKind, Callable[[Config, RunDir, Progress], None]] = {
     ClockKind.real: measured.walk_the_ladder,
     ClockKind.virtual: predicted.walk_the_ladder,
@@ -31,29 +35,67 @@ class Sweep:
     """The deployments that one command runs one after the other."""
 
     progress: Progress
+    resume: bool = True  # take from disk the valid points that are there
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     runs: list[RunDir] = field(default_factory=list)
 
     def run(self, config: Config) -> None:
-        """Measure or predict one deployment and publish it.
+        """Measure or predict what is missing of one deployment, and publish its run.
 
         Raises ErError when something failed; what was measured until then is on disk and published.
         """
         self.progress.start_job()
-        run = run_dir.create(config, run_key(config), provenance.collect(), tags(config, self.id))
-        self.runs.append(run)
+        key = run_key(config, engine_digest(config), corpus_digest(config))
+        name = f"{config.deployment.id}-{key[:KEY_DIGITS]}"
+        folder = Path(config.runs_dir) / config.study
+        with run_dir.opened(folder, name, key, self.resume) as run:
+            self.runs.append(run)
+            self.progress.take(known.points(config, run), run.path)
+            if not known.complete(config, run):
+                self._add_to(run, config)
+        publish(run, config)
+
+    def _add_to(self, run: RunDir, config: Config) -> None:
+        """Walk the ladder; note how that ended."""
+        run.begin(config, provenance.collect(), tags(config, self.id))
         try:
             walk = capacity.search if config.capacity else LADDERS[config.clock.kind]
             walk(config, run, self.progress)
         except BaseException as error:
-            run.set_status("failed" if isinstance(error, Exception) else "interrupted")
+            run.end("failed" if isinstance(error, Exception) else "interrupted")
             try:
                 publish(run, config)
             except ErError as unpublished:  # it must not take the place of what ended the run
                 self.progress.tell(str(unpublished))
             raise
-        run.set_status("finished")
-        publish(run, config)
+        run.end("finished")
+
+
+def run(job: Job, resume: bool = True) -> RunDir:
+    """Check and run one job by itself, as a launcher does; its run directory.
+
+    Raises ErError when it cannot be run, or failed.
+    """
+    check([job.config])
+    sweep = Sweep(Progress([job.config], Console(soft_wrap=True)), resume)
+    sweep.run(job.config)
+    return sweep.runs[0]
+
+
+def engine_digest(config: Config) -> str:
+    """What is in the engines or checkpoints that are served; empty where the configuration says
+    all of it."""
+    if not isinstance(config.engine, ContainerEngine):
+        return ""
+    parameters = kinds.models(config)[0].parameters
+    return parameters.get("engine_key") or parameters["checkpoint_sha256"]
+
+
+def corpus_digest(config: Config) -> str:
+    """What is in a corpus that others may change; empty where the configuration says all of it."""
+    if not config.corpus.dataset:
+        return ""
+    return collection.digest(collection.load(config.corpus, Path(config.cache_dir)))
 
 
 def publish(run: RunDir, config: Config) -> None:
@@ -71,7 +113,7 @@ def tags(config: Config, sweep: str) -> dict[str, str]:
         "er.deployment": deployment.id,
         "er.engine_kind": config.engine.kind,
         "er.study_key": study_key(config),
-        "er.compose": sweep,
+        "er.sweep": sweep,
         "er.title": f"{config.title} ({made_by(config)})",
         "er.workload": config.workload.description,
         **policy,
@@ -99,7 +141,7 @@ def check(jobs: Sequence[Config]) -> None:
             servers.check(config)
             gateway.require_free(config.gateway.port)
         prompts.check(config.workload, config.load, Path(config.cache_dir))
-        run_dir.require_writable(config)
+        run_dir.require_writable(config.runs_dir)
     for uri in {job.tracking.uri for job in jobs if job.tracking.enabled}:
         mlflow_store.open_store(uri)
     for job in {repr(job.corpus): job for job in jobs}.values():

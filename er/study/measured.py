@@ -1,17 +1,19 @@
-"""The ladder in real time: start the deployment once, measure a point at each concurrency."""
+"""The ladder in real time: start the deployment once, measure the points that are missing."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from types import TracebackType
 
 from er.config import Config
 from er.engine import kinds
 from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
-from er.load import counts, knee, probe, prompts, proof, server_side, users
-from er.results.point import Point, measure, summarise
-from er.results.request import Endpoint, Prompt, Request, ServedModel
+from er.load import batches, knee, probe
+from er.load.point import Target, measure_point
+from er.results import names
+from er.results.point import Point, summarise
+from er.results.request import Endpoint, Request, ServedModel
 from er.results.run_dir import RunDir
 from er.server import embedded
 from er.server import kinds as servers
@@ -26,37 +28,102 @@ class Serving:
     entry: Endpoint  # where users send: the gateway when routed, else the only model
     models: list[tuple[Endpoint, ServedModel]]
 
+    @property
+    def experts(self) -> list[Endpoint]:
+        """The engines themselves."""
+        return [endpoint for endpoint, _ in self.models]
+
+    def prove(self) -> None:
+        """Raise ErError unless every model still answers."""
+        for endpoint, model in self.models:
+            embedded.prove(endpoint, model.ready_max_tokens)
+
 
 def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
-    """Measure every point; then, where step times are known, predict the same ones.
+    """Measure every point that is missing; then, where step times are known, predict them all.
 
     Raises ErError when the deployment cannot be started or when a model has died.
     """
-    progress.say("preparing prompts")
-    ladder = inputs.ladder_of(config)
-    with serving(config, run, progress) as served:
-        found = knee.walk(
-            config.load,
-            lambda users: measure_point(config, run, served, users, ladder[users], progress),
-        )
+    with Bench(config, run, progress) as bench:
+        found = knee.walk(config.load, bench.point_at)
         if found:
-            run.write("knee.json", asdict(found))
-        if config.deployment.routed and config.load.gateway_probes:
+            run.write(names.KNEE, asdict(found))
+        probes = config.deployment.routed and config.load.gateway_probes
+        if probes and not run.has(names.GATEWAY_COST):
             progress.say("measuring what the gateway costs")
-            measure_gateway(config, run, served, ladder[config.load.concurrency[-1]])
-    predict(config, ladder, run, progress)
+            measure_gateway(config, run, bench.serving())
+    predict(config, run, progress)
 
 
-def predict(config: Config, ladder: inputs.Ladder, run: RunDir, progress: Progress) -> None:
+def predict(config: Config, run: RunDir, progress: Progress) -> None:
     """Predict the points that were measured, where step times are known for the engine."""
+    concurrencies = [point.concurrency for point in run.points()]
     try:
-        run.write("predicted.json", list(map(asdict, predicted.points(config, ladder))))
+        points = predicted.points(config, concurrencies)
     except ConfigError as error:
         progress.say(f"not predicted: {error}")
+        return
+    run.write(names.PREDICTED, list(map(asdict, points)))
+
+
+class Bench:
+    """A deployment that is started when its first point is measured, and stopped at the end."""
+
+    def __init__(self, config: Config, run: RunDir, progress: Progress) -> None:
+        self._config, self._run, self._progress = config, run, progress
+        self._stack = ExitStack()
+        self._serving: Serving | None = None
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, trace)
+
+    def serving(self) -> Serving:
+        """What answers, started when it is not there yet."""
+        if not self._serving:
+            self._serving = self._stack.enter_context(
+                serve(self._config, self._run, self._progress)
+            )
+        return self._serving
+
+    def point_at(self, concurrency: int) -> Point:
+        """The valid point on disk, or a new one."""
+        known = self._run.valid_point(concurrency)
+        if known:
+            return known
+        batch = batches.batch_of(self._config, concurrency)
+        serving = self.serving()
+        measured = 0
+
+        def count(request: Request) -> None:
+            nonlocal measured
+            measured += not request.warmup
+            self._progress.request_done(concurrency, measured, counted=not request.warmup)
+
+        target = Target(serving.entry, serving.experts, serving.prove)
+        try:
+            point = measure_point(target, batch, concurrency, self._config, self._run, count)
+        except ErError:
+            self._tell_last(concurrency)
+            raise
+        self._progress.point_done(point)
+        return point
+
+    def _tell_last(self, concurrency: int) -> None:
+        for point in self._run.points():
+            if point.concurrency == concurrency:
+                self._progress.point_done(point)
 
 
 @contextmanager
-def serving(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
+def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
     """Triton with the deployment's engines and, when it is routed, the gateway before them."""
     models = kinds.models(config)
     progress.say(f"starting Triton with {len(models)} model{'s' if len(models) > 1 else ''}")
@@ -78,58 +145,16 @@ def serving(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving
             yield Serving(entry, together)
 
 
-def measure_point(
-    config: Config,
-    run: RunDir,
-    served: Serving,
-    concurrency: int,
-    batch: Sequence[Prompt],
-    progress: Progress,
-) -> Point:
-    """Measure one concurrency and record it; invalid when a model did not survive it.
-
-    Raises ErError when a model has died.
-    """
-    measured = 0
-    engines = [endpoint for endpoint, _ in served.models]
-    counted = server_side.read(engines)
-    with run.request_log(concurrency) as log:
-
-        def keep(request: Request) -> None:
-            nonlocal measured
-            log.add(request)
-            measured += not request.warmup
-            progress.request_done(concurrency, measured, counted=not request.warmup)
-
-        load = users.run_point(served.entry, batch, concurrency, config.load, keep)
-    after = server_side.read(engines)
-    evidence = proof.prove(load, concurrency)
-    told = asdict(evidence) | (after.since(counted) if after and counted else {})
-    encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
-    doubts = proof.doubts(evidence, config.load)
-    doubts += counts.doubts(load.requests, encoding, config.workload)
-    try:
-        for endpoint, model in served.models:
-            embedded.prove(endpoint, model.ready_max_tokens)
-    except ErError as error:
-        doubts.append(f"after this point {error}")
-        raise
-    finally:
-        point = measure(load.requests, concurrency, config.load, doubts, told)
-        run.add_point(point)
-        progress.point_done(point)
-    return point
-
-
-def measure_gateway(config: Config, run: RunDir, served: Serving, batch: Sequence[Prompt]) -> None:
+def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:
     """Pair requests through the gateway with direct ones to the expert it chose."""
-    experts = [endpoint for endpoint, _ in served.models]
-    pairs = probe.probe_pairs(served.entry, experts, batch, config.load.gateway_probes, config.load)
+    batch = batches.batch_of(config, config.load.concurrency[-1])
+    load = config.load
+    pairs = probe.probe_pairs(serving.entry, serving.experts, batch, load.gateway_probes, load)
     differences = summarise(
         [through.ttft_s - direct.ttft_s for through, direct in pairs if through.ok and direct.ok]
     )
     run.write(
-        "gateway_cost.json",
+        names.GATEWAY_COST,
         {
             "pairs": differences.count,
             "failed_pairs": len(pairs) - differences.count,

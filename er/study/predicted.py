@@ -12,7 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from er.config import Arrivals, Config, Load, Policy
-from er.load import arrivals, knee
+from er.load import arrivals, batches, knee
+from er.results import names
 from er.results.point import Point, doubts_of, in_flight_of, measure
 from er.results.request import Prompt, Request
 from er.results.run_dir import RunDir
@@ -30,31 +31,34 @@ Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in 
 
 
 def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
-    """Predict every point, with a record of each request as if it had been measured.
+    """Predict every point that is missing, with a record of each request as if it had been
+    measured.
 
     Raises ConfigError when the deployment does not fit or no step times are known for it.
     """
-    progress.say("preparing prompts")
-    ladder = inputs.ladder_of(config)
     study = Study(config)
 
-    def predict_point(users: int) -> Point:
-        played = study.play(ladder[users], users, record=True)
-        run.keep_table(users, played.requests())
+    def point_at(concurrency: int) -> Point:
+        known = run.valid_point(concurrency)
+        if known:
+            return known
+        run.set_aside(concurrency)
+        played = study.play(batches.batch_of(config, concurrency), concurrency, record=True)
+        run.keep_table(concurrency, played.requests())
         point = played.point()
         run.add_point(point)
         progress.point_done(point)
         return point
 
-    found = knee.walk(config.load, predict_point)
+    found = knee.walk(config.load, point_at)
     if found:
-        run.write("knee.json", asdict(found))
+        run.write(names.KNEE, asdict(found))
 
 
-def points(config: Config, ladder: inputs.Ladder) -> list[Point]:
+def points(config: Config, concurrencies: Sequence[int]) -> list[Point]:
     """Statistics of the predicted points alone."""
     study = Study(config)
-    return [study.play(prompts, users).point() for users, prompts in ladder.items()]
+    return [study.play(batches.batch_of(config, many), many).point() for many in concurrencies]
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Played:
         )
 
     def requests(self) -> pa.Table:
-        """A row for each request, as `run_dir.frame` has it. Needs a recorded point."""
+        """A row for each request, with the columns of `request_table`. Needs a recorded point."""
         return self.outcome.requests(self.users, self.routed, self.topics)
 
 

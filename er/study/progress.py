@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 
@@ -28,14 +29,18 @@ class Progress:
     measured_s: float = 0.0  # of the jobs that are done
     starts_s: list[float] = field(default_factory=list)
     shown_s: float = 0.0
+    taken: float = 0.0  # of the total, what was measured before
 
     @property
     def total(self) -> float:
         """Measured requests of the whole sweep; seconds, where a duration ends its points."""
-        return sum(
-            config.load.duration_s or requests_of(users, config.load)
-            for config in self.jobs
-            for users in config.load.concurrency
+        return (
+            sum(
+                config.load.duration_s or requests_of(users, config.load)
+                for config in self.jobs
+                for users in config.load.concurrency
+            )
+            - self.taken
         )
 
     def start_job(self) -> None:
@@ -44,6 +49,18 @@ class Progress:
             self.measured_s += time.monotonic() - self.measuring_since_s
         self.job += 1
         self.job_began_s, self.measuring_since_s = time.monotonic(), 0.0
+
+    def take(self, points: Sequence[Point], place: Path) -> None:
+        """These points of the current deployment are on disk and not measured again."""
+        if not points:
+            return
+        load = self.jobs[self.job].load
+        for point in points:
+            self.taken += load.duration_s or requests_of(point.concurrency, load)
+        found = ", ".join(str(point.concurrency) for point in points)
+        left = len(load.concurrency) - len(points)
+        rest = f"{left} to go" if left and not load.find_knee else "nothing is measured again"
+        self._print(f"{self._where()}: {found} users taken from {place}; {rest}")
 
     def say(self, what: str) -> None:
         """A step of the current deployment."""

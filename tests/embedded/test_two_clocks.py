@@ -11,7 +11,7 @@ from er.corpus.tokenizer import llama3
 from er.engine.kinds import models
 from er.load import users
 from er.results.request import Prompt
-from er.results.run_dir import frame
+from er.results.request_table import frame
 from er.server.embedded import serve
 from er.study.predicted import Study
 

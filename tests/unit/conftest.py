@@ -36,13 +36,16 @@ def finished_run() -> Callable[..., RunDir]:
             "er.title": config.deployment.description,
             "er.workload": "example",
         }
-        run = run_dir.create(config, run_key(config), {"host": "example"}, tags)
-        for users, count in ((1, 24), (2, 3)):
-            with run.request_log(users) as log:
-                for index in range(count):
-                    log.add(answered(index, users))
-            run.add_point(measure(log.requests, users, config.load))
-        run.set_status(status)
+        key = run_key(config)
+        folder = Path(config.runs_dir) / config.study
+        with run_dir.opened(folder, config.deployment.id, key, resume=False) as run:
+            run.begin(config, {"host": "example"}, tags)
+            for users, count in ((1, 24), (2, 3)):
+                with run.request_log(users) as log:
+                    for index in range(count):
+                        log.add(answered(index, users))
+                run.add_point(measure(log.requests, users, config.load))
+            run.end(status)
         return run
 
     return make

@@ -16,8 +16,9 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from er.config import Config
+from er.load import batches
 from er.results.request import Prompt
-from er.study import inputs, measured, predicted
+from er.study import measured, predicted
 from er.study.job import Sweep
 from er.study.measured import Serving
 from er.study.progress import Progress
@@ -57,12 +58,12 @@ def published(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with fakes.in_thread(steady) as server:
             yield Serving(server.endpoint, [])
 
-    monkeypatch.setattr(measured, "serving", serving)
+    monkeypatch.setattr(measured, "serve", serving)
     monkeypatch.setattr(predicted, "points", lambda *_: [])
     prompts = [Prompt("go on", "t", 8, 20)] * 20
     stopping = [*prompts[:10], Prompt("stop", "t", 8, 20), *prompts[10:]]
     ladder = {UNDISTURBED: prompts, STOPPED: stopping}
-    monkeypatch.setattr(inputs, "ladder_of", lambda _: ladder)
+    monkeypatch.setattr(batches, "batch_of", lambda _, concurrency: ladder[concurrency])
     config.load.concurrency = list(ladder)
     config.load.requests_per_user, config.load.requests_at_least = 6, 1
     config.load.max_loop_lag_s = 0.1  # far above what a busy machine does to the other point

@@ -16,10 +16,11 @@ from er.corpus import collection
 from er.corpus.collection import Text
 from er.errors import ConfigError, ErError
 from er.load import __main__ as cli
-from er.load import alone, prompts
+from er.load import alone, batches, prompts
 from er.options import parse_arguments
 from er.results.request import Endpoint
-from er.results.run_dir import RequestLog, RunDir
+from er.results.request_table import RequestLog
+from er.results.run_dir import RunDir
 from er.tracking import mlflow_store
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, stream
 
@@ -36,8 +37,10 @@ def small_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
         special_tokens={},
     )
     monkeypatch.setitem(prompts.TOKENIZERS, "llama3", lambda _: encoding)
-    texts = [Text("One fine day. " * 99, "tales", "train")]
+    texts = [Text("One fine day. " * 99, "tales", "test")]
     monkeypatch.setattr(collection, "load", lambda *_: texts)
+    for kept in ("_texts", "_built"):
+        monkeypatch.setattr(batches, kept, {})
 
 
 def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[RunDir, list[str]]:
@@ -48,9 +51,9 @@ def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[R
     endpoint, config = cli.request_of(
         parse_arguments(cli.COMMAND, [f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
     )
-    run = alone.create(endpoint, config)
     said: list[str] = []
-    alone.drive(endpoint, config, run, said.append)
+    with alone.opened(endpoint, config) as run:
+        alone.drive(endpoint, config, run, said.append)
     return run, said
 
 
@@ -152,7 +155,7 @@ def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}/file"])
     )
     with pytest.raises(ErError, match="cannot write runs to"):
-        alone.create(endpoint, config)
+        alone.opened(endpoint, config).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_what_cannot_be_sent_is_said_before_a_run_begins(
         parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}", *overrides])
     )
     with pytest.raises(ErError, match=says):
-        alone.create(target, config)
+        alone.opened(target, config).__enter__()
     assert not list(tmp_path.iterdir())
 
 

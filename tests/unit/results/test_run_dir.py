@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +11,16 @@ from example_requests import answered
 
 from er.config import Config
 from er.errors import ErError
-from er.results import run_dir
-from er.results.keys import run_key, study_key
+from er.results import request_table, run_dir
+from er.results.point import measure
 from er.results.run_dir import RunDir
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[RunDir]:
+    """An empty run that is being measured."""
+    with run_dir.opened(tmp_path / "study", "a", "key") as made:
+        yield made
 
 
 def test_points_come_back_as_they_were(config: Config, finished_run: Callable[..., RunDir]) -> None:
@@ -35,9 +42,7 @@ def test_files_are_json_where_a_number_has_no_value(
     assert math.isnan(run.read_numbers("gateway_cost.json")["ttft_difference_p50_s"])
 
 
-def test_an_interrupted_point_keeps_its_requests(config: Config) -> None:
-    run = run_dir.create(config, run_key(config), {}, {})
-
+def test_an_interrupted_point_keeps_its_requests(run: RunDir) -> None:
     def interrupted() -> None:
         with run.request_log(8) as log:
             log.add(answered(0, 8))
@@ -50,33 +55,69 @@ def test_an_interrupted_point_keeps_its_requests(config: Config) -> None:
     assert kept["ttft_s"].tolist() == pytest.approx([0.1])
 
 
-def test_requests_are_on_disk_while_a_point_is_measured(config: Config) -> None:
-    run = run_dir.create(config, run_key(config), {}, {})
+def test_requests_are_on_disk_while_a_point_is_measured(run: RunDir) -> None:
     with run.request_log(1) as log:
         log.add(answered(0, 1))
         lines = (run.path / "requests" / "c0001.jsonl").read_text().splitlines()
         assert json.loads(lines[0])["token_times_s"] == answered(0, 1).token_times_s
 
 
-def test_two_starts_in_one_second_get_two_directories(config: Config) -> None:
-    paths = {run_dir.create(config, run_key(config), {}, {}).path for _ in range(3)}
-    assert len(paths) == 3
+def test_the_columns_of_requests_are_one_list(run: RunDir) -> None:
+    run.keep_requests(1, [answered(0, 1)])
+    assert tuple(run.requests().columns) == request_table.COLUMNS
 
 
-def test_a_directory_that_cannot_be_written_is_named(config: Config, tmp_path: Path) -> None:
-    config.runs_dir = str(tmp_path / "file")
-    Path(config.runs_dir).write_text("")
-    for attempt in (run_dir.require_writable, lambda c: run_dir.create(c, "key", {}, {})):
-        with pytest.raises(ErError, match=r"cannot write runs to runs_dir .*file.*runs_dir="):
-            attempt(config)
+def test_a_run_is_added_to_unless_it_is_to_be_measured_anew(tmp_path: Path) -> None:
+    with run_dir.opened(tmp_path, "a", "key") as first, run_dir.opened(tmp_path, "b", "key"):
+        pass
+    with run_dir.opened(tmp_path, "a", "key") as again:
+        assert again.path == first.path
+    with run_dir.opened(tmp_path, "a", "key", resume=False) as anew:
+        assert anew.path == tmp_path / "a.2"
+    with run_dir.opened(tmp_path, "a", "key") as newest:
+        assert newest.path == anew.path
+    with run_dir.opened(tmp_path, "a", "another key") as other:
+        assert other.path == tmp_path / "a.3"
 
 
-def test_keys_follow_what_is_measured(config: Config) -> None:
-    run_before, study_before = run_key(config), study_key(config)
-    config.runs_dir = "elsewhere"
-    assert (run_key(config), study_key(config)) == (run_before, study_before)
-    config.deployment.tp = 8
-    assert run_key(config) != run_before
-    assert study_key(config) == study_before
-    config.seed = 1
-    assert study_key(config) != study_before
+def test_two_commands_do_not_add_to_one_run(tmp_path: Path) -> None:
+    with run_dir.opened(tmp_path, "a", "key"):  # noqa: SIM117
+        with pytest.raises(ErError, match=r"another command is measuring .*resume=false"):
+            run_dir.opened(tmp_path, "a", "key").__enter__()
+
+
+def test_a_run_whose_process_is_gone_was_interrupted(tmp_path: Path) -> None:
+    with run_dir.opened(tmp_path, "a", "key") as run:
+        run.begin({}, {}, {})
+        assert run.status() == "running"
+    assert run.status() == "interrupted"
+
+
+def test_what_is_measured_again_is_put_away(config: Config, run: RunDir) -> None:
+    for index in range(2):
+        run.set_aside(4)
+        run.keep_requests(4, [answered(index, 4)])
+        run.add_point(measure([answered(index, 4)], 4, config.load))
+
+    assert [point.concurrency for point in run.points()] == [4]
+    assert len(run.requests()) == 1
+    assert len(json.loads((run.path / "set_aside" / "001" / "points.json").read_text())) == 1
+    assert (run.path / "set_aside" / "001" / "c0004.parquet").exists()
+
+
+def test_every_command_that_measured_is_recorded(run: RunDir) -> None:
+    run.begin({"seed": 1}, {"host": "one"}, {})
+    run.begin({"seed": 1}, {"host": "two"}, {})
+
+    assert run.read("provenance.json") == {"host": "two"}
+    hosts = [run.read(f"sessions/{name}.json")["provenance"]["host"] for name in ("001", "002")]
+    assert hosts == ["one", "two"]
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "file"
+    folder.write_text("")
+    with pytest.raises(ErError, match=r"cannot write runs to .*file.*runs_dir="):
+        run_dir.require_writable(str(folder))
+    with pytest.raises(ErError, match=r"cannot write runs to .*file.*runs_dir="):
+        run_dir.opened(folder, "a", "key").__enter__()

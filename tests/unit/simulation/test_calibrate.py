@@ -1,6 +1,7 @@
 """Fitting the correction on measured runs."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def run(tmp_path_factory):
     small = ["engine.max_seq_len=1024", "engine.max_batch_size=32", "engine.max_num_tokens=2048"]
     [config] = plan(["deployment=e", *load, *overrides, *small])
     config = replace(config, runs_dir=str(tmp_path_factory.mktemp("runs")))
-    made = run_dir.create(config, "0" * 16, {}, {})
+    with run_dir.opened(Path(config.runs_dir), "e", "0" * 16) as made:
+        made.begin(config, {}, {})
     random = np.random.default_rng(0)
     prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]
     study = predicted.Study(config)

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -49,11 +50,13 @@ def configs(tmp_path_factory) -> list[Config]:
 def runs(configs) -> list[RunDir]:
     made = []
     for config in configs:
-        tags = {"er.deployment": config.deployment.id, "er.compose": "s", "er.study_key": "k"}
+        tags = {"er.deployment": config.deployment.id, "er.sweep": "s", "er.study_key": "k"}
         tags |= {"er.title": "t", "er.engine_kind": "simulated", "er.clock": "virtual"}
-        run = run_dir.create(config, "0" * 16, {}, {**tags, "er.workload": "w"})
-        capacity.search(config, run, Progress([config], Console(quiet=True), job=0))
-        run.set_status("finished")
+        name = f"{config.deployment.id}-{config.load.tpot_at_most_s}"
+        with run_dir.opened(Path(config.runs_dir), name, "0" * 16) as run:
+            run.begin(config, {}, {**tags, "er.workload": "w"})
+            capacity.search(config, run, Progress([config], Console(quiet=True), job=0))
+            run.end("finished")
         made.append(run)
     return made
 
@@ -73,7 +76,7 @@ def test_a_looser_limit_carries_more_users_and_each_point_is_kept(configs, runs)
 def test_a_point_of_the_search_is_one_of_the_ladder(configs, runs):
     points = runs[0].points()
     study = predicted.Study(configs[0])
-    prompts = capacity.inputs.prompts_of(configs[0], 2000, 0)
+    prompts = capacity.batches.prompts_of(configs[0], 2000, 0)
     again = study.play(prompts, points[3].concurrency).point()
     assert again.ttft_s == points[3].ttft_s
     assert again.tokens_per_s == points[3].tokens_per_s

@@ -7,7 +7,7 @@ import pytest
 
 from er.compose import plan
 from er.config import Config
-from er.results.request import Prompt
+from er.results.point import measure
 from er.results.run_dir import RunDir
 from er.simulation.spec import spec_of
 from er.study import measured
@@ -31,8 +31,10 @@ def config(*overrides: str) -> Config:
 
 def predicted(chosen: Config, folder: Path) -> tuple[list[dict[str, float]], list[str]]:
     progress = Said()
-    ladder = {1: [Prompt("a", "", 300, 20) for _ in range(40)]}
-    measured.predict(chosen, ladder, RunDir(folder), progress)
+    run = RunDir(folder)
+    run.write("run.json", {})
+    run.add_point(measure([], 1, chosen.load))
+    measured.predict(chosen, run, progress)
     file = folder / "predicted.json"
     return json.loads(file.read_text()) if file.exists() else [], progress.lines
 

@@ -13,7 +13,8 @@ from er.config import Arrivals, Failure, Policy
 from er.load.plan import Plan
 from er.results.point import Summary, measure
 from er.results.request import Prompt
-from er.results.run_dir import RunDir, frame
+from er.results.request_table import frame
+from er.results.run_dir import RunDir
 from er.study.predicted import Study, as_request
 
 

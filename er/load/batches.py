@@ -1,0 +1,49 @@
+"""What the users of a point send."""
+
+from pathlib import Path
+
+from er.config import Config
+from er.corpus import collection
+from er.load import arrivals, prompts
+from er.results.request import Prompt
+
+_built: dict[str, list[Prompt]] = {}  # by all that they follow from: a study builds them once
+_texts: dict[str, list[tuple[str, str]]] = {}
+
+
+def batch_of(config: Config, concurrency: int) -> list[Prompt]:
+    """Prompts of one point, the same for every deployment.
+
+    Raises ErError when the corpus cannot be had or the workload cannot be made of it.
+    """
+    count = arrivals.requests_of(concurrency, config.load)
+    return prompts_of(config, count, config.seed + concurrency)
+
+
+def prompts_of(config: Config, count: int, seed: int) -> list[Prompt]:
+    """`count` prompts of the workload, from the part of the corpus that no router was trained on.
+
+    Raises ErError when the corpus cannot be had or the workload cannot be made of it.
+    """
+    key = repr((config.corpus, config.workload, config.load, count, seed))
+    if key not in _built:
+        _built[key] = prompts.build(
+            texts_of(config),
+            config.workload,
+            count,
+            seed,
+            Path(config.cache_dir),
+            arrivals.lengths_of(config.load),
+        )
+    return _built[key]
+
+
+def texts_of(config: Config) -> list[tuple[str, str]]:
+    """Topic and text of the corpus's test part; none where the workload brings its own texts."""
+    if config.workload.kind == "jsonl":
+        return []
+    key = repr(config.corpus)
+    if key not in _texts:
+        known = collection.load(config.corpus, Path(config.cache_dir))
+        _texts[key] = [(text.topic, text.text) for text in known if text.split == "test"]
+    return _texts[key]

@@ -1,0 +1,60 @@
+"""Measure one concurrency of a deployment, or of any server that speaks one of the dialects."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from er.config import Config
+from er.errors import ErError
+from er.load import counts, prompts, proof, server_side, users
+from er.results.point import Point, measure
+from er.results.request import Endpoint, Prompt, Request
+from er.results.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class Target:
+    """What answers."""
+
+    entry: Endpoint  # where users send
+    engines: Sequence[Endpoint] = ()  # whose own counters are read before and after
+    prove: Callable[[], None] = lambda: None  # raises ErError when an engine has died
+
+
+def measure_point(
+    target: Target,
+    batch: Sequence[Prompt],
+    concurrency: int,
+    config: Config,
+    run: RunDir,
+    on_request: Callable[[Request], None] = lambda _: None,
+) -> Point:
+    """Measure one concurrency and add it to `run`; invalid when an engine did not survive it.
+
+    Of `config`, the load, the workload and the corpus count.
+    Raises ErError when an engine has died.
+    """
+    run.set_aside(concurrency)
+    counted = server_side.read(target.engines)
+    with run.request_log(concurrency) as log:
+
+        def keep(request: Request) -> None:
+            log.add(request)
+            on_request(request)
+
+        load = users.run_point(target.entry, batch, concurrency, config.load, keep)
+    after = server_side.read(target.engines)
+    evidence = proof.prove(load, concurrency)
+    known = asdict(evidence) | (after.since(counted) if after and counted else {})
+    encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
+    doubts = proof.doubts(evidence, config.load)
+    doubts += counts.doubts(load.requests, encoding, config.workload)
+    try:
+        target.prove()
+    except ErError as error:
+        doubts.append(f"after this point {error}")
+        raise
+    finally:
+        point = measure(load.requests, concurrency, config.load, doubts, known)
+        run.add_point(point)
+    return point

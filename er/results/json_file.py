@@ -1,0 +1,30 @@
+"""Measured numbers as JSON has them: those without a value are null there, NaN here."""
+
+import json
+import math
+from typing import Any
+
+from er.results.quantiles import MISSING
+
+
+def text_of(value: Any) -> str:
+    """`value` as a JSON file holds it."""
+    return json.dumps(_nan_to_null(value), indent=2, allow_nan=False) + "\n"
+
+
+def null_to_nan(value: Any) -> Any:
+    """Measured numbers as they were before they were written as JSON."""
+    if isinstance(value, dict):
+        return {name: null_to_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [null_to_nan(item) for item in value]
+    return MISSING if value is None else value
+
+
+def _nan_to_null(value: Any) -> Any:
+    """`value` without the numbers that JSON cannot hold."""
+    if isinstance(value, dict):
+        return {name: _nan_to_null(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_nan_to_null(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,50 @@
+"""Requests as rows: the one list of their columns, and their file."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from er.results.request import Request
+
+LATENCIES = ("ttft_s", "tpot_s", "e2e_s")  # NaN where a request failed
+COLUMNS = (*(field.name for field in fields(Request)), "output_tokens", "ok", *LATENCIES)
+REPEATED = ["topic", "error", "text"]  # columns whose values recur: written once
+
+
+@dataclass
+class RequestLog:
+    """Requests as they complete."""
+
+    file: IO[str]
+    requests: list[Request]
+
+    def add(self, request: Request) -> None:
+        """Keep one completed request."""
+        self.requests.append(request)
+        self.file.write(json.dumps(vars(request)) + "\n")
+
+
+def frame(requests: Iterable[Request]) -> pd.DataFrame:
+    """One row for each request."""
+    return pd.DataFrame([row(request) for request in requests], columns=list(COLUMNS))
+
+
+def row(request: Request) -> dict[str, Any]:
+    """A request with its latencies in seconds."""
+    known = {name: getattr(request, name) for name in COLUMNS if name not in LATENCIES}
+    latencies = {name: getattr(request, name) if request.ok else float("nan") for name in LATENCIES}
+    return known | latencies
+
+
+def write(requests: pa.Table, path: Path) -> None:
+    """Write a table of these columns, whole or not at all."""
+    part = path.with_suffix(".part")
+    table = requests.select(list(COLUMNS))
+    parquet.write_table(table, part, compression="zstd", use_dictionary=REPEATED)
+    part.replace(path)
