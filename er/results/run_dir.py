@@ -4,7 +4,7 @@ runs/<study>/<deployment>-<key>/
   run.json         status, when its first measurement began and its last point was added, key, tags
   config.json      the configuration of the newest command that measured
   provenance.json  code, packages, host and command line of that command
-  sessions/        both, of each command that measured
+  sessions/        both, of each command that measured, and the logs of the one before it
   requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
   points.json      one entry for each measured point
   knee.json        the most users within the limits, where load.find_knee asked for them
@@ -92,10 +92,18 @@ class RunDir:
         """Note that a command measures from now on, and with what."""
         session = {"started": _now(), "config": plain(config), "provenance": provenance}
         number = _next_number(self.path / names.SESSIONS)
-        self.write(f"{names.SESSIONS}/{number}.json", session)
+        self.write(f"{names.SESSIONS}/{number}/session.json", session)
+        logs = self.path / names.LOGS
+        if any(logs.iterdir()):  # of the command before
+            logs.rename(self.path / names.SESSIONS / number / "logs_before")
+            logs.mkdir()
         self.write(names.CONFIG, session["config"])
         self.write(names.PROVENANCE, provenance)
         self.write(names.RECORD, {**self.read(names.RECORD), "status": "running", "tags": tags})
+
+    def relabel(self, tags: dict[str, str]) -> None:
+        """Note which command asked for it last, and what that calls it; nothing was measured."""
+        self.write(names.RECORD, {**self.read(names.RECORD), "tags": tags})
 
     def end(self, status: str) -> None:
         """Note how the command ended: finished, failed or interrupted."""
@@ -154,20 +162,28 @@ def opened(folder: Path, name: str, key: str, resume: bool = True) -> Iterator[R
     with places.naming(folder):
         found = newest(folder, name, key) if resume else None
         path = found.path if found else places.fresh(folder, name)
-        with (path / names.LOCK).open("w") as lock:
-            if not places.locks(lock):
-                raise ErError(
-                    f"another command is measuring {path}: wait for it, or measure beside it with "
-                    "resume=false"
-                )
-            run = RunDir(path)
-            for part in path.rglob("*.part"):
-                part.unlink()
-            if not run.has(names.RECORD):
-                for sub in (names.REQUESTS, names.LOGS):
-                    (path / sub).mkdir(exist_ok=True)
-                run.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
-            yield run
+        lock = (path / names.LOCK).open("w")
+    with lock:
+        if not places.locks(lock):
+            raise ErError(
+                f"another command is measuring {path}: wait for it, or measure beside it with "
+                "resume=false"
+            )
+        with places.naming(folder):
+            run = _prepared(path, key)
+        yield run
+
+
+def _prepared(path: Path, key: str) -> RunDir:
+    """The run there, without what a killed command left half written."""
+    run = RunDir(path)
+    for part in path.rglob("*.part"):
+        part.unlink()
+    if not run.has(names.RECORD):
+        for sub in (names.REQUESTS, names.LOGS):
+            (path / sub).mkdir(exist_ok=True)
+        run.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
+    return run
 
 
 def newest(folder: Path, name: str, key: str) -> RunDir | None:

@@ -1,6 +1,7 @@
 """Which Triton serves a deployment: the wheel's on any machine, the container's on a GPU node."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
@@ -27,6 +28,8 @@ def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[
     Writes `engine.json` (what the engines are; all are alike) and `endpoints.json` into `run_dir`.
     Raises ErError when a server cannot be started.
     """
+    for left in ("model_repository", "backends"):  # by an earlier command on the same run
+        shutil.rmtree(run_dir / left, ignore_errors=True)
     (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
     with started(models, config, run_dir) as endpoints:
         (run_dir / "endpoints.json").write_text(json.dumps(list(map(asdict, endpoints)), indent=1))

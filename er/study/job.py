@@ -51,7 +51,9 @@ class Sweep:
         with run_dir.opened(folder, name, key, self.resume) as run:
             self.runs.append(run)
             self.progress.take(known.points(config, run), run.path)
-            if not known.complete(config, run):
+            if known.complete(config, run):
+                run.relabel(tags(config, self.id))
+            else:
                 self._add_to(run, config)
         publish(run, config)
 

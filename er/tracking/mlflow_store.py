@@ -63,7 +63,9 @@ def publish(run: RunDir, uri: str) -> str:
         experiment_id = _experiment(client, config["study"], Path(config["runs_dir"]))
         known = client.search_runs([experiment_id], f"tags.`er.run_dir` = '{run.path}'")
         if known and known[0].info.status != "RUNNING":
-            return str(known[0].info.run_id)
+            run_id = str(known[0].info.run_id)
+            client.log_batch(run_id, tags=[RunTag(*tag) for tag in record["tags"].items()])
+            return run_id
         for half_done in known:
             client.delete_run(half_done.info.run_id)
         return _log(client, experiment_id, run, config, record)

@@ -124,7 +124,7 @@ def _existing_store(uri: str) -> MlflowClient:
 
 def _command(run: Run) -> str:
     """What the runs of one command share."""
-    return str(run.data.tags.get("er.compose", run.info.run_id))
+    return str(run.data.tags.get("er.sweep", run.info.run_id))
 
 
 def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:

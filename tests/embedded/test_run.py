@@ -48,7 +48,7 @@ class Done:
 
     @property
     def runs(self) -> list[Path]:
-        return sorted((self.runs_dir / "ladder").iterdir(), key=lambda run: run.name.split("-")[1])
+        return sorted((self.runs_dir / "ladder").iterdir(), key=lambda run: run.name.split("-")[0])
 
     @property
     def uri(self) -> str:
@@ -211,7 +211,23 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
     [lines] = tmp_path.rglob("c0002.jsonl")
     assert json.loads(lines.read_text().splitlines()[0])["status"] == 200
     [folder] = (tmp_path / "ladder").iterdir()
-    assert len(pd.read_parquet(folder / "requests" / "c0001.parquet")) > 0
+    first = (folder / "requests" / "c0001.parquet").read_bytes()
+
+    lines.unlink()
+    again = start("e", "tracking.enabled=false")
+    again.kill()
+    again.communicate()
+    asked = ["deployment=e", "load.concurrency=[1,2]", *SLOW, "tracking.enabled=false"]
+    command = [sys.executable, "-m", "er.run", *arguments(tmp_path, *asked)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 users taken from" in done.stdout
+    assert (folder / "requests" / "c0001.parquet").read_bytes() == first
+    points = json.loads((folder / "points.json").read_text())
+    assert [point["concurrency"] for point in points] == [1, 2]
+    assert len(list((folder / "set_aside").iterdir())) == 1
+    assert_nothing_left(tmp_path)
 
 
 def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(

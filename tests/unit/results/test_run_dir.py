@@ -107,11 +107,25 @@ def test_what_is_measured_again_is_put_away(config: Config, run: RunDir) -> None
 
 def test_every_command_that_measured_is_recorded(run: RunDir) -> None:
     run.begin({"seed": 1}, {"host": "one"}, {})
+    (run.path / "logs" / "triton.log").write_text("one")
     run.begin({"seed": 1}, {"host": "two"}, {})
 
     assert run.read("provenance.json") == {"host": "two"}
-    hosts = [run.read(f"sessions/{name}.json")["provenance"]["host"] for name in ("001", "002")]
+    hosts = [
+        run.read(f"sessions/{name}/session.json")["provenance"]["host"] for name in ("001", "002")
+    ]
     assert hosts == ["one", "two"]
+    assert (run.path / "sessions" / "002" / "logs_before" / "triton.log").read_text() == "one"
+    assert list((run.path / "logs").iterdir()) == []
+
+
+def test_what_fails_while_a_run_is_open_is_not_called_unwritable(tmp_path: Path) -> None:
+    def fails() -> None:
+        with run_dir.opened(tmp_path, "a", "key"):
+            raise FileNotFoundError(2, "no such thing")
+
+    with pytest.raises(FileNotFoundError, match="no such thing"):
+        fails()
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
