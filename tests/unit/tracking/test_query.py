@@ -43,7 +43,7 @@ def command(
             config = compose.plan([*fixed, *overrides])[0]
             finished = finished_run(config, status)
             record = finished.read("run.json")
-            record["tags"]["er.compose"] = str(made)
+            record["tags"]["er.sweep"] = str(made)
             finished.write("run.json", record)
             ids.append(publish(finished, uri))
         return ids
