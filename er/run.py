@@ -4,14 +4,18 @@ Exit codes: those of er.cli.
 """
 
 import errno
+import os
 import sys
 import traceback
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from er import cli, compose
+from er.compose import Job
+from er.compose.launch import plugins_of
 from er.config import Config
 from er.config.runnable import require_runnable
 from er.errors import ConfigError, ErError
@@ -34,6 +38,13 @@ COMMAND = Command(
     (
         Word("resume", "true", "take from disk the valid points that are there", ("true", "false")),
         Word("job", "", "run the one job of this file, in place of overrides"),
+        Word(
+            "objective",
+            "",
+            "the figure that a sweeper such as hydra/sweeper=optuna searches the best of: one of "
+            "capacity.json, or of the last valid point, such as ttft_s.p95 (where unsaid: users, "
+            "or tokens_per_s)",
+        ),
     ),
 )
 
@@ -51,22 +62,26 @@ def answer(arguments: list[str]) -> int:
         compose.show(asked)
         return 0
     with cli.loading():
-        jobs = jobs_of(asked)
+        composed = jobs_of(asked)
+    jobs = [job.config for job in composed]
     require_figures(jobs)
     for config in jobs:
         require_runnable(config)
     out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    plugins = [] if asked.words["job"] else plugins_of(asked)
+    if plugins:
+        return run_plugins(asked, composed, plugins, out)
     return run_sweep(jobs, out, asked.words["resume"] == "true")
 
 
-def jobs_of(asked: Arguments) -> list[Config]:
+def jobs_of(asked: Arguments) -> list[Job]:
     """Every job, from a file or from overrides. Raises ConfigError when one cannot be run."""
     file = asked.words["job"]
     if not file:
-        return [job.config for job in compose.jobs_for(asked)]
+        return compose.jobs_for(asked)
     if asked.overrides:
         raise ConfigError(f"{asked.overrides[0]} changes nothing: job={file} says all of it")
-    return [compose.read_job(Path(file)).config]
+    return [compose.read_job(Path(file))]
 
 
 def require_figures(jobs: list[Config]) -> None:
@@ -74,6 +89,24 @@ def require_figures(jobs: list[Config]) -> None:
     for figure in {figure for job in jobs for figure in job.figures}:
         if figure not in view.names():
             raise ConfigError(f"figures has {figure}: choose from {', '.join(view.names())}")
+
+
+def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Console) -> int:
+    """Let a launcher or a sweeper of Hydra run the jobs; show what came out."""
+    with cli.loading():
+        from er.study import launched
+
+    config = jobs[0].config
+    folder = Path(config.runs_dir) / "sweeps" / f"{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}"
+    out.print(f"{' and '.join(plugins)} of Hydra: what they write is in {folder}", highlight=False)
+    runs, failed = launched.run_by_hydra(asked, jobs, plugins, folder)
+    show(runs, out)
+    if runs:
+        draw(config, out)
+    best = folder / "optimization_results.yaml"
+    if best.exists():
+        out.print(best.read_text().strip(), highlight=False, markup=False)
+    return 1 if failed else 0
 
 
 def run_sweep(jobs: list[Config], out: Console, resume: bool) -> int:

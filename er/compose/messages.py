@@ -50,6 +50,9 @@ def one_line(error: BaseException) -> str:
             key = text.removeprefix("Error merging override ").partition("=")[0]
             said = f"give a list such as {LISTS.get(key, '[...]')}"
         return f"{text.removeprefix('Error merging override ')}: {said}"
+    plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
+    if plugin:
+        return f"hydra/{plugin[1]}={plugin[2]} is not installed: pip install 'er[joblib,optuna]'"
     text = text.split("Config search path:")[0].removeprefix("In 'config': ")
     lines = [line.strip() for line in text.splitlines()]
     noise = ("object_type=", "reference_type=", "full_key:", "See https://")

@@ -1,0 +1,68 @@
+"""Jobs that a launcher or a sweeper of Hydra runs, in place of er one after the other."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from er.compose.job import Job
+from er.compose.jobs import BASIC
+from er.compose.messages import checked
+from er.compose.schema import register_schema, to_config
+from er.compose.search_path import hydra_with
+from er.errors import ErError
+from er.options import Arguments
+
+NONE_RAN = "No trials are completed"  # as Optuna has it
+
+
+def plugins_of(asked: Arguments) -> list[str]:
+    """The launcher and the sweeper that are asked for, where they are not Hydra's basic ones.
+
+    Raises ConfigError when one is not installed.
+    """
+    register_schema()
+    with checked(), hydra_with(asked.config_dir) as loader:
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides([*asked.overrides])
+        single = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
+        chosen = compose(asked.config_name, overrides=single, return_hydra_config=True).hydra
+    targets = (chosen.launcher._target_, chosen.sweeper._target_)
+    return [target.rpartition(".")[2] for target in targets if not target.startswith(BASIC)]
+
+
+def launch(asked: Arguments, work: Callable[[Job], float], folder: Path) -> None:
+    """Let Hydra run `work` on every job, perhaps in other processes: it must be picklable.
+
+    `folder` is for what the plugins write. What a sweeper optimises is what `work` gives.
+    Raises what `work` raises, once the other jobs are done.
+    """
+    register_schema()
+    own = [f"hydra.sweep.dir='{folder}'", "hydra.sweep.subdir=jobs/${hydra.job.num}"]
+    overrides = [*asked.overrides, "hydra.mode=MULTIRUN", *own]
+    with hydra_with(asked.config_dir):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra
+        task = functools.partial(_task, work, asked.overrides)
+        try:
+            hydra.multirun(asked.config_name, task, overrides)
+        except ValueError as error:
+            if NONE_RAN in str(error):
+                raise ErError("none of the combinations tried could be run") from error
+            raise
+
+
+def _task(work: Callable[[Job], float], given: tuple[str, ...], composed: DictConfig) -> float:
+    """One job, in whatever process it runs; what is wrong with it is said there."""
+    overrides = tuple(HydraConfig.get().overrides.task)
+    try:
+        return work(Job(overrides, to_config(composed)))
+    except ErError as error:
+        chosen = [override for override in overrides if override not in given]
+        print(f"er: {' '.join(chosen)}: {error}", file=sys.stderr, flush=True)
+        raise
