@@ -7,6 +7,7 @@ import argparse
 import errno
 import gc
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,14 @@ class Terminated(BaseException):
     """TERM arrived: unwind, so that everything started is stopped."""
 
 
+class Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_default = action.default is not None and action.default != []
+        return super()._get_help_string(action) if has_default else action.help
+
+
 class Parser(argparse.ArgumentParser):
     """Reads options; a mistake is one line, without the usage."""
 
@@ -37,7 +46,7 @@ def parser(name: str, description: str | None) -> Parser:
         f"python -m {name}",
         description=description,
         epilog=f"Exit codes: {EXIT_CODES}",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
 
@@ -107,12 +116,12 @@ def _run(work: Callable[[], int | None]) -> int:
 
 def _nobody_reads() -> bool:
     """Whether standard output is closed at its other end (`| head`); nothing more is written."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    output = select.poll()
+    output.register(sys.stdout, 0)  # POLLERR comes unasked
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:

@@ -96,7 +96,8 @@ def help_text(command: Command, folders: Sequence[Path]) -> str:
     for word in command.words:
         choices = f" ({', '.join(word.choices)})" if word.choices else ""
         default = f"; default: {word.default}" if word.default else ""
-        lines.append(f"{word.name}=\n      {word.about}{choices}{default}")
+        about = textwrap.wrap(f"{word.about}{choices}{default}", WIDTH - 6)
+        lines += [f"{word.name}=", *(f"      {line}" for line in about)]
     lines += ["", _parser().format_help().strip(), ""]
     lines += ["Groups and their options, * where none is chosen:", ""]
     for group in [*(() if command.groups else ["experiment"]), *groups]:

@@ -63,6 +63,7 @@ def _task(work: Callable[[Job], float], given: tuple[str, ...], composed: DictCo
     try:
         return work(Job(overrides, to_config(composed)))
     except ErError as error:
-        chosen = [override for override in overrides if override not in given]
+        known = [override.casefold() for override in given]  # Hydra writes False for false
+        chosen = [override for override in overrides if override.casefold() not in known]
         print(f"er: {' '.join(chosen)}: {error}", file=sys.stderr, flush=True)
         raise

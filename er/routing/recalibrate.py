@@ -3,7 +3,6 @@
 Only the prices are fitted again, on prompts without labels; centres and terms stay.
 """
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -45,16 +44,12 @@ def main() -> None:
     parser = cli.parser("er.routing.recalibrate", about)
     parser.add_argument("router", type=Path, metavar="ROUTER", help="file of a trained router")
     parser.add_argument("traffic", type=Path, metavar="FILE.jsonl", help='lines {"text": ...}')
-    parser.add_argument(
-        "--out", type=Path, default=argparse.SUPPRESS, help="default: ROUTER-recalibrated.npz"
-    )
+    parser.add_argument("--out", type=Path, help="default: ROUTER-recalibrated.npz")
     options = parser.parse_args()
     router = load(options.router)
     texts = [prompt.text for prompt in jsonl.read(options.traffic)]
     fitted = recalibrate(router, texts)
-    out = getattr(options, "out", None) or options.router.with_name(
-        f"{options.router.stem}-recalibrated.npz"
-    )
+    out = options.out or options.router.with_name(f"{options.router.stem}-recalibrated.npz")
     save(fitted, out)
     print(f"load, max over mean, on {len(texts)} prompts: {peak(router, texts):.2f} before, "
           f"{peak(fitted, texts):.2f} after")  # fmt: skip

@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -58,3 +60,54 @@ def test_nothing_collects_what_is_loading() -> None:
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() > before
+
+
+COMMANDS = [
+    "er.build",
+    "er.load",
+    "er.publish",
+    "er.routing.classify",
+    "er.routing.evaluate",
+    "er.routing.recalibrate",
+    "er.routing.train",
+    "er.run",
+    "er.simulation.calibrate",
+    "er.simulation.validate",
+    "er.table1",
+]
+
+
+def started(name: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", name, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_runs_nothing_and_a_mistake_is_one_line(name: str) -> None:
+    with started(name, "--help") as asked, started(name, "--nonsense") as wrong:
+        told, nothing = asked.communicate(timeout=200)
+        _, line = wrong.communicate(timeout=200)
+    assert (asked.returncode, nothing) == (0, "")
+    assert name in told
+    assert cli.EXIT_CODES.split(",")[0] in told
+    assert wrong.returncode == 2
+    assert line.count("\n") == 1
+    assert "--nonsense" in line or "required" in line
+
+
+def test_a_command_whose_reader_is_gone_ends_quietly() -> None:
+    with started("er.run", "--help") as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.close()
+        assert command.stderr.read() == ""
+    assert command.returncode == 141
+
+
+def test_a_broken_pipe_of_something_else_is_a_fault() -> None:
+    with pytest.raises(BrokenPipeError):
+        cli.run("er.x", lambda: raises(BrokenPipeError()), "")
