@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,13 +97,13 @@ def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Cons
     with cli.loading():
         from er.study import launched
 
-    config = jobs[0].config
-    folder = Path(config.runs_dir) / "sweeps" / f"{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}"
+    configs = [job.config for job in jobs]
+    folder = Path(configs[0].runs_dir) / "sweeps" / f"{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}"
     out.print(f"{' and '.join(plugins)} of Hydra: what they write is in {folder}", highlight=False)
     runs, failed = launched.run_by_hydra(asked, jobs, plugins, folder)
     show(runs, out)
     if runs:
-        draw(config, out)
+        draw(configs, out)
     best = folder / "optimization_results.yaml"
     if best.exists():
         out.print(best.read_text().strip(), highlight=False, markup=False)
@@ -130,8 +131,7 @@ def run_sweep(jobs: list[Config], out: Console, resume: bool) -> int:
     finally:
         sweep.progress.clear()
         show(sweep.runs, out)
-    if len(failed) < len(jobs):
-        draw(jobs[0], out)
+    draw([config for config in jobs if config not in failed], out)
     return 1 if failed else 0
 
 
@@ -166,17 +166,20 @@ def show(runs: "list[RunDir]", out: Console) -> None:
         out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
 
 
-def draw(config: Config, out: Console) -> None:
-    """Draw the study's figures from the published runs."""
-    for figure in config.figures if config.tracking.enabled else []:
-        folder = Path(config.runs_dir) / "figures"
-        for path in view.draw(figure, config.tracking.uri, config.study, folder):
+def draw(jobs: Sequence[Config], out: Console) -> None:
+    """Draw the figures of every study from the published runs."""
+    published = [config for config in jobs if config.tracking.enabled]
+    figures = dict.fromkeys(
+        (figure, config.tracking.uri, config.study, config.runs_dir)
+        for config in published
+        for figure in config.figures
+    )
+    for figure, uri, study, runs_dir in figures:
+        for path in view.draw(figure, uri, study, Path(runs_dir) / "figures"):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
-    if config.tracking.enabled:
+    for uri in dict.fromkeys(config.tracking.uri for config in published):
         out.print("look at the runs and their curves in MLflow with")
-        command = (
-            f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri {config.tracking.uri}"
-        )
+        command = f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri {uri}"
         out.print(f"    {command}", highlight=False, soft_wrap=True)
 
 
