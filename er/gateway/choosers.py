@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from er.config import Policy
 from er.errors import ErError
 from er.routing.policies import baseline
 
 NO_MARGIN = float("inf")
+TERMS_TOLD = 10
 
 # Cluster, margin over the second best, second best.
 Choice = tuple[int, float, int]
@@ -23,6 +25,12 @@ class Chooser(Protocol):
 
     def choose(self, text: str, loads: Sequence[float]) -> Choice:
         """The cluster, the margin and the second best (itself when there is no other)."""
+
+    async def choose_long(self, text: str, loads: Sequence[float]) -> Choice:
+        """The same for a long text, a slice at a time."""
+
+    def reason(self, text: str) -> bytes:
+        """The terms that decided, as the value of a header."""
 
 
 class Baseline:
@@ -44,6 +52,15 @@ class Baseline:
         chosen = self._choose(text, loads)
         return chosen, NO_MARGIN, chosen
 
+    async def choose_long(self, text: str, loads: Sequence[float]) -> Choice:
+        """The same: the text is not read."""
+        return self.choose(text, loads)
+
+    def reason(self, text: str) -> bytes:
+        """Nothing: the text is not read."""
+        del text
+        return b""
+
 
 class Trained:
     """The k-means router of a file."""
@@ -61,6 +78,19 @@ class Trained:
     def choose(self, text: str, _: Sequence[float]) -> Choice:
         """The cluster of the highest score, the first of equals."""
         return best_two(self.router.scores(text).tolist())
+
+    async def choose_long(self, text: str, _: Sequence[float]) -> Choice:
+        """The same, while others' answers go on."""
+        from er.gateway import slices
+
+        return best_two(await slices.scores(self.router, text))
+
+    def reason(self, text: str) -> bytes:
+        """Terms with their parts of the margin, the largest first."""
+        from er.routing.explain import explain
+
+        terms = explain(self.router, text).terms[:TERMS_TOLD]
+        return ", ".join(f"{quote(term)}={part:+.4f}" for term, part in terms).encode()
 
 
 def best_two(scores: list[float]) -> Choice:
@@ -83,13 +113,18 @@ def chooser(
     """
     if policy is not Policy.kmeans or router is None:
         return Baseline(policy, clusters, seed, shares)
-    trained = Trained(router)
-    if trained.clusters != clusters:
+    return trained(router, clusters)
+
+
+def trained(path: Path, clusters: int) -> Trained:
+    """The router of a file. Raises ErError when it is damaged or for another number of clusters."""
+    found = Trained(path)
+    if found.clusters != clusters:
         raise ErError(
-            f"{router} chooses between {trained.clusters} experts, {clusters} are given: "
+            f"{path} chooses between {found.clusters} experts, {clusters} are given: "
             "give an address for each"
         )
-    return trained
+    return found
 
 
 def file_digest(path: Path) -> str:

@@ -36,10 +36,12 @@ class Counts:
         self.processes = processes
         shared = memoryview(mmap.mmap(-1, processes * SLOTS * 8)).cast("d")
         self._rows = [shared[at * SLOTS : (at + 1) * SLOTS] for at in range(processes)]
+        self.process = 0
         self.row = self._rows[0]
 
     def become(self, process: int) -> None:
         """Write the row of this process from now on, from zero in flight."""
+        self.process = process
         self.row = self._rows[process]
         for slot in (*range(IN_FLIGHT, REQUESTS), *range(QUEUED, CAUSE), CLIENTS):
             self.row[slot] = 0

@@ -27,6 +27,12 @@ class Plan:
         if not self.experts or not all(self.experts):
             raise ConfigError("gateway.experts is empty: give an address for each cluster")
 
+    @property
+    def shape(self) -> tuple[Policy, Path | None, int, int, Sequence[float]]:
+        """What a chooser is made from."""
+        router = Path(self.router) if self.router else None
+        return self.policy, router, len(self.experts), self.seed, self.shares
+
     def write(self, path: Path) -> None:
         """Write it to a file."""
         path.write_bytes(msgspec.json.encode(self))

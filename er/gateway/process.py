@@ -1,4 +1,4 @@
-"""One gateway until TERM: `python -m er.gateway.process PLAN`."""
+"""One gateway until TERM: `python -m er.gateway.process PLAN`. HUP reads its router again."""
 
 import asyncio
 import signal
@@ -15,36 +15,32 @@ from er.gateway import choosers, plan
 from er.gateway.plan import Plan
 
 
-def main() -> None:
-    """Exit code 0 after TERM or INT, 1 for an error that is told in one line."""
-    with cli.loading():
-        try:
-            planned = plan.read(Path(sys.argv[1]))
-            gateway = build(planned)
-        except ErError as error:
-            sys.exit(cli.fail("er.gateway", error, 1))
+def main() -> int:
+    """0 after TERM or INT, 1 for an error that is told in one line."""
     try:
-        uvloop.run(serve(planned, gateway))
+        with cli.loading():
+            planned = plan.read(Path(sys.argv[1]))
+            if isinstance(planned.gateway, FastGateway):
+                from er.gateway.fast import processes
+
+                run = processes.prepare(planned)
+            else:
+                gateway = build_simple(planned)
+                run = lambda: uvloop.run(serve(planned, gateway))  # noqa: E731
+        run()
     except ErError as error:
-        sys.exit(cli.fail("er.gateway", error, 1))
+        return cli.fail("er.gateway", error, 1)
+    return 0
 
 
-def build(planned: Plan) -> AbstractAsyncContextManager[int]:
-    """The gateway, ready to listen. Raises ErError when its router is damaged."""
-    settings = planned.gateway
-    router = Path(planned.router) if planned.router else None
-    shape = (planned.policy, router, len(planned.experts), planned.seed, planned.shares)
-    if isinstance(settings, FastGateway):
-        from er.gateway.fast import server
-
-        server.raise_descriptor_limit(settings)
-        chooser = choosers.chooser(*shape)
-        state = server.Server(settings, chooser, planned.policy.value, planned.experts)
-        return server.listening(state, settings.host, settings.port)
+def build_simple(planned: Plan) -> AbstractAsyncContextManager[int]:
+    """A gateway on aiohttp, ready to listen. Raises ErError when its router is damaged."""
     from er.gateway.simple import app
 
+    settings = planned.gateway
     if any(len(replicas) > 1 for replicas in planned.experts):
         raise ErError(f"gateway={settings.kind} knows no replicas: choose gateway=fast")
+    shape = planned.shape
     if settings.kind == "sklearn":
         from er.gateway.simple.sklearn_pipeline import chooser as slow_chooser
 
@@ -63,23 +59,28 @@ async def serve(planned: Plan, gateway: AbstractAsyncContextManager[int]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with gateway as port:
-        print(
-            f"er.gateway: {len(planned.experts)} experts behind {planned.gateway.host}:{port}, "
-            f"policy {planned.policy.value}, {planned.gateway.kind}",
-            flush=True,
-        )
-        if planned.port_file:
-            write_port(Path(planned.port_file), port)
+        announce(planned, port)
         await stopped.wait()
 
 
-def write_port(path: Path, port: int) -> None:
-    """Tell the port. Raises ErError when the file cannot be written."""
-    try:
-        path.write_text(f"{port}\n")
-    except OSError as error:
-        raise ErError(f"{path} cannot be written: {error.strerror}") from error
+def announce(planned: Plan, port: int) -> None:
+    """Tell where the gateway listens and what it routes to.
+
+    Raises ErError when the port's file cannot be written.
+    """
+    print(
+        f"er.gateway: {len(planned.experts)} experts behind {planned.gateway.host}:{port}, "
+        f"policy {planned.policy.value}, gateway={planned.gateway.kind}",
+        flush=True,
+    )
+    for cluster, replicas in enumerate(planned.experts):
+        print(f"  expert {cluster}: {' '.join(replicas)}", flush=True)
+    if planned.port_file:
+        try:
+            Path(planned.port_file).write_text(f"{port}\n")
+        except OSError as error:
+            raise ErError(f"{planned.port_file} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,18 +23,19 @@ class Client(asyncio.Protocol):
 
     __slots__ = (
         "_buffer_paused", "_closing", "_direct", "_fd", "_lingered", "_parser", "_reading_paused",
-        "_request", "_server", "_size", "_waiting", "_write", "exchange", "head_bytes", "peer",
+        "_request", "_server", "_size", "_waiting", "admin", "exchange", "head_bytes", "peer",
         "phase", "since_s", "stalled_since_s", "transport",
     )  # fmt: skip
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: "Server", *, admin: bool) -> None:
         self._server = server
+        self.admin = admin
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._waiting: list[Request] = []  # pipelined
         self._closing = False
         self._reading_paused = False
-        self._direct = not server.tls
+        self._direct = admin or not server.tls
         self._lingered = self._size = self.head_bytes = 0
         self.phase = IDLE
         self.since_s = server.now_s
@@ -273,6 +274,6 @@ class Client(asyncio.Protocol):
             self.refuse(Refusal(408, "slow_request", "the request came too slowly", close=True))
 
 
-def protocol(server: "Server") -> Any:
+def protocol(server: "Server", *, admin: bool = False) -> Any:
     """What the event loop calls for each connection."""
-    return lambda: Client(server)
+    return lambda: Client(server, admin=admin)

@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from er.gateway.dialects.translate import ExpertError
+from er.gateway.fast.answer import Answer
 from er.gateway.fast.framing import END, Chunks, FramingError, sizes, whole_chunks
 from er.gateway.fast.heads import BadHeadError, answer_head
 
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange
     from er.gateway.fast.replica import Replica
 
+JOINED_BYTES = 65536
 IDLE, HEAD, SPLICE, CHUNKED, LENGTH, UNTIL_EOF = range(6)
 
 
@@ -17,8 +20,8 @@ class Connection(asyncio.Protocol):
     """Where client and expert speak the same dialect whole chunks pass untouched (SPLICE)."""
 
     __slots__ = (
-        "_chunks", "_head", "_keep_alive", "_left", "_mode", "exchange", "idle_since_s", "replica",
-        "transport", "uses",
+        "_answer", "_chunks", "_head", "_keep_alive", "_left", "_mode", "exchange",
+        "idle_since_s", "replica", "transport", "uses",
     )  # fmt: skip
 
     def __init__(self, replica: "Replica") -> None:
@@ -31,17 +34,27 @@ class Connection(asyncio.Protocol):
         self._left = 0  # bytes of the body to come
         self._keep_alive = True
         self._chunks = Chunks()
+        self._answer: Answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The expert has accepted."""
         self.transport = cast(asyncio.Transport, transport)
 
-    def send(self, exchange: "Exchange", data: bytes) -> None:
+    def send(self, exchange: "Exchange", head: bytes, body: bytes) -> None:
         """Send one whole request."""
         self.exchange = exchange
         self.uses += 1
         self._mode, self._head = HEAD, b""
-        self.transport.write(data)
+        if len(body) < JOINED_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+
+    def give_back(self, now_s: float) -> None:
+        """Nothing was asked after all."""
+        self.idle_since_s = now_s
+        self.replica.idle.append(self)
 
     def release(self) -> None:
         """Break off, so that the expert stops working on the request."""
@@ -59,15 +72,19 @@ class Connection(asyncio.Protocol):
             end = data.find(b"\r\n")
             # Most reads are one chunk, one token.
             if sizes.get(data[:end]) == len(data) - end - 4 and data[-2:] == b"\r\n":
-                exchange.last = data
+                self._answer.last = data
                 exchange.client.send(data)
                 return
         try:
             self._take(exchange, data)
-            exchange.flush()
+            if self.exchange is exchange and self._mode != HEAD:
+                self._answer.flush()
         except (BadHeadError, FramingError) as error:
             self.release()
-            exchange.bad_answer(str(error))
+            exchange.bad_answer(f"gave a bad answer: {error}")
+        except (ExpertError, ValueError) as error:
+            self.release()
+            exchange.bad_answer(f"says: {error}")
 
     def _take(self, exchange: "Exchange", data: bytes) -> None:
         if self._mode == HEAD:
@@ -80,29 +97,29 @@ class Connection(asyncio.Protocol):
                 self._end(exchange, data)
                 return
             if whole:
-                exchange.splice(data[:whole])
+                self._answer.splice(data[:whole])
                 data = data[whole:]
             if not data:
                 return
             self._mode = CHUNKED
         if self._mode == CHUNKED:
             for piece in self._chunks.feed(data):
-                exchange.payload(piece)
+                self._answer.payload(piece)
             if self._chunks.ended:
                 self._keep_alive &= not self._chunks.rest
                 self._end(exchange)
-            elif self._chunks.at_boundary and exchange.spliced:
+            elif self._chunks.at_boundary and self._answer.spliced:
                 self._mode = SPLICE
         elif self._mode == LENGTH:
             piece = data[: self._left]
             self._left -= len(piece)
             if piece:
-                exchange.payload(piece)
+                self._answer.payload(piece)
             if not self._left:
                 self._keep_alive &= len(piece) == len(data)
                 self._end(exchange)
         elif data:
-            exchange.payload(data)
+            self._answer.payload(data)
 
     def _take_head(self, exchange: "Exchange", data: bytes) -> bytes:
         """Read the head; what follows it. Raises BadHeadError."""
@@ -128,8 +145,11 @@ class Connection(asyncio.Protocol):
             self._mode = LENGTH
         else:
             self._mode, self._keep_alive = UNTIL_EOF, False
-        exchange.begin(head)
-        if self._mode == CHUNKED and exchange.spliced:
+        if not exchange.begin(head):
+            return b""
+        assert exchange.answer
+        self._answer = exchange.answer
+        if self._mode == CHUNKED and self._answer.spliced:
             self._mode = SPLICE
         return data
 

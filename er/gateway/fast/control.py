@@ -4,8 +4,9 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from er.errors import ErError
 from er.gateway import metrics
-from er.gateway.fast import probe
+from er.gateway.fast import admin, openapi, probe
 from er.gateway.fast.heads import plain_answer
 from er.gateway.fast.request import Refusal, Request
 
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 HEALTH = (b"/health", b"/v2/health/live")
 READY = (b"/ready", b"/v2/health/ready")
 METRICS = b"/metrics"
-PATHS = (*HEALTH, *READY, METRICS)
+MODELS = b"/v1/models"
+OPENAPI = b"/openapi.json"
+PATHS = (*HEALTH, *READY, METRICS, MODELS, OPENAPI)
+ADMIN = b"/admin/"
 
 
 def handle(server: "Server", client: "Client", request: Request, *, known: bool) -> None:
     """Answer what is no prompt."""
     server.release(request)
-    if request.path not in PATHS:
+    if client.admin and request.path.startswith(ADMIN):
+        server.spawn(administer(server, client, request))
+    elif request.path not in PATHS:
         if known:
             refusal = Refusal(405, "not_found", "prompts are sent by POST")
             refusal.more = b"allow: POST\r\n"
@@ -37,11 +43,46 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
         client.refuse(refusal)
     elif request.path in HEALTH:
         answer(server, client, request, 200, {"status": "ok"})
+    elif request.path == OPENAPI:
+        answer(server, client, request, 200, openapi.document())
+    elif request.path == MODELS:
+        answer(server, client, request, 200, models(server))
     elif request.path == METRICS:
         text = metrics.exposition(server.counts, server.policy, server.replicas)
         reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, more(request)))
     else:
         server.spawn(ready(server, client, request))
+
+
+async def administer(server: "Server", client: "Client", request: Request) -> None:
+    """Carry a command of the administrator's out, here and in the other processes."""
+    try:
+        admin.require_key(request)
+        name = request.path.removeprefix(ADMIN).decode(errors="replace")
+        if request.method == b"POST":
+            command = admin.parse(name, request.body)
+            try:
+                await admin.carry_out(server, command)
+            except ErError as error:
+                raise Refusal(400, "bad_request", str(error)) from None
+            for other in server.others:
+                other.send(json.dumps(command).encode())
+        elif name != "experts":
+            raise Refusal(405, "not_found", "commands are sent by POST")
+    except Refusal as refusal:
+        refusal.close = not request.keep_alive
+        client.refuse(refusal)
+        return
+    answer(server, client, request, 200, admin.describe(server))
+
+
+def models(server: "Server") -> dict[str, object]:
+    """OpenAI's list of models: this gateway, and what its experts call theirs."""
+    names = dict.fromkeys(["ensemble", *(replica.model for replica in server.replicas)])
+    data = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "er"} for name in names if name
+    ]
+    return {"object": "list", "data": data}
 
 
 async def ready(server: "Server", client: "Client", request: Request) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from er.gateway import counts as slots
 from er.gateway.choosers import NO_MARGIN, Choice
-from er.gateway.fast import framing, heads
+from er.gateway.dialects.translate import ExpertError, Translation
+from er.gateway.fast import heads
+from er.gateway.fast.answer import Answer
 from er.gateway.fast.connection import Connection
 from er.gateway.fast.replica import Replica, connect
-from er.gateway.fast.request import Refusal, Request, error_content
+from er.gateway.fast.request import Refusal, Request
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -17,18 +19,16 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
 CHOOSING, QUEUED, CONNECTING, WAITING, ANSWERING, ENDED = range(6)
-BUFFERED_AT_MOST = 65536  # bytes of an answer that is no stream
 RETRIED_STATUSES = (502, 503, 504)
-EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\r\n", b"\r\n\r\n\r\n")
 
 
 class Exchange:
     """From the whole request to the end of its answer."""
 
     __slots__ = (
-        "_buffer", "_chunked", "_connection", "_gateway_ns", "_length", "_opening", "_pending",
-        "_request", "_started_ns", "_streams", "choice", "client", "last", "replica", "route",
-        "seen_s", "server", "spliced", "started_s", "state", "status", "tried",
+        "_connection", "_gateway_ns", "_opening", "_request", "_started_ns", "_translation",
+        "answer", "choice", "client", "reason", "replica", "route", "seen_s", "server",
+        "started_s", "state", "status", "tried", "user",
     )  # fmt: skip
 
     def __init__(self, server: "Server", client: "Client", request: Request, route: "Route"):
@@ -42,17 +42,22 @@ class Exchange:
         self.tried: list[Replica] = []
         self._connection: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._pending = b""  # of the answer, not yet sent
-        self._buffer: list[bytes] | None = None
-        self._streams = self._chunked = self.spliced = False
-        self._length = -1
-        self.last = b""
+        self._translation: Translation | None = None
+        self.answer: Answer | None = None
+        self.user = ""  # whose API key it is
+        self.reason = b""  # why the expert was chosen, where the client asks for it
         self.status = 0
 
     # Choosing
 
     def start(self) -> None:
         """Read the prompt and choose. Raises Refusal."""
+        keys = self.server.keys
+        if keys:
+            header = self._request.header
+            self.user = keys.name_of(header(b"authorization"), header(b"x-api-key"))
+            if not self.user:
+                raise Refusal(401, "unauthorized", "an API key is needed")
         try:
             text = self.route.prompt(self._request.body)
         except ValueError as error:
@@ -62,6 +67,8 @@ class Exchange:
         if len(text) > self.server.slice_letters:
             self._opening = self.server.spawn(self._choose_in_slices(text))
         else:
+            if self._request.header(b"x-er-explain"):
+                self.reason = self.server.chooser.reason(text)
             self._chosen(self.server.choose(text))
 
     async def _choose_in_slices(self, text: str) -> None:
@@ -113,88 +120,83 @@ class Exchange:
         assert self.replica
         self._connection = connection
         self.state, self.seen_s = WAITING, self.server.now_s
-        request, body = self._request, self._request.body
+        settings, request = self.server.settings, self._request
+        try:
+            action, body, self._translation = self.route.for_expert(request.body, self.replica)
+        except ValueError as error:
+            self._leave(failed=False)
+            self.replica, self._connection = None, None
+            connection.give_back(self.server.now_s)
+            self.refuse(Refusal(400, "bad_request", str(error)))
+            return
         headers = heads.request_headers(
-            request.headers, with_authorization=self.server.settings.pass_authorization
+            request.headers,
+            with_authorization=settings.pass_authorization,
+            translated=self._translation is not None,
         )
-        length = b"content-length: %d\r\n\r\n" % len(body)
-        start = self.replica.start(self.route.action)
-        connection.send(self, b"".join((start, headers, length, body)))
+        start = self.replica.start(action)
+        own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request.identity, len(body))
+        connection.send(self, b"".join((start, headers, own)), body)
 
     # The answer, as Connection reads it
 
-    def begin(self, head: heads.AnswerHead) -> None:
-        """The expert's head has come."""
-        replica = self.replica
+    def begin(self, head: heads.AnswerHead) -> bool:
+        """The expert's head has come; False when the request is to be sent elsewhere."""
+        replica, server = self.replica, self.server
         assert replica
-        self.state, self.status = ANSWERING, head.status
-        server, request = self.server, self._request
+        self.status = head.status
         server.counts.observe(1, (time.perf_counter_ns() - self._started_ns) * 1e-9)
+        if head.status in RETRIED_STATUSES and self._retries_left():
+            self._drop()
+            self._failed(head.status, "bad_answer", f"answered HTTP {head.status}")
+            return False
         if head.status >= 500:
             server.failed(replica)
         else:
             replica.succeed()
-        self._streams = head.event_stream and head.status == 200
-        told = head.length >= 0 and not self._streams
-        self._chunked = not told and not request.old
-        self.spliced = self._chunked and head.chunked
-        if not told and request.old:
-            request.keep_alive = False
-        if told and head.length <= BUFFERED_AT_MOST:
-            self._buffer = []
-        framing_line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        if told:
-            framing_line = b"content-length: %d\r\n" % head.length
-        self._pending = b"".join(
-            (head.start_and_headers, framing_line, self.own_headers(), b"\r\n")
-        )
+        if self._translation and head.encoded:
+            raise heads.BadHeadError("it is compressed")
+        self.state = ANSWERING
+        self.answer = Answer(
+            self.client, self._request, head, self._own_headers(replica), self._translation,
+            openai=self.route.openai,
+        )  # fmt: skip
+        return True
 
-    def own_headers(self) -> bytes:
+    @property
+    def took_s(self) -> float:
+        """Time since the request was whole."""
+        return (time.perf_counter_ns() - self._started_ns) * 1e-9
+
+    def _own_headers(self, replica: Replica) -> bytes:
         """Header lines that tell what the gateway did."""
-        cluster, margin, _ = self.choice
+        margin = self.choice[1]
         lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\n" % (
             self.server.own_headers,
-            self.replica.cluster if self.replica else cluster,
+            replica.cluster,
             self._gateway_ns // 1000,
         )
         if margin != NO_MARGIN:
             lines += b"x-er-margin: %.6f\r\n" % margin
-        if not self._request.keep_alive or self.server.draining:
-            lines += b"connection: close\r\n"
-        return lines
-
-    def splice(self, data: bytes) -> None:
-        """Whole chunks, passed on as they are."""
-        self.last = data
-        if self._pending:
-            data, self._pending = self._pending + data, b""
-        self.client.send(data)
-
-    def payload(self, piece: bytes) -> None:
-        """A piece of the answer's body."""
-        self.last = piece
-        if self._buffer is not None:
-            self._buffer.append(piece)
-            return
-        data = framing.chunk(piece) if self._chunked else piece
-        if self._pending:
-            data, self._pending = self._pending + data, b""
-        self.client.send(data)
-
-    def flush(self) -> None:
-        """Do not keep the head back when no token has come with it."""
-        if self._pending and self._buffer is None:
-            data, self._pending = self._pending, b""
-            self.client.send(data)
+        if self.reason:
+            lines += b"x-er-reason: %b\r\n" % self.reason
+        if self.server.draining:
+            self._request.keep_alive = False
+        return lines + b"x-request-id: %b\r\n" % self._request.identity
 
     def end(self, spliced: bytes = b"") -> None:
         """The answer is whole; `spliced` are its last chunks, to be passed on as they are."""
-        data = spliced or (framing.END if self._chunked else b"")
-        if self._buffer is not None:
-            data = b"".join(self._buffer)
-        data, self._pending = self._pending + data, b""
-        if data:
-            self.client.send(data)
+        self._connection = None
+        assert self.answer
+        try:
+            self.answer.end(spliced)
+        except Refusal as refusal:
+            self._leave(failed=False)
+            self.refuse(refusal)
+            return
+        except ExpertError as error:
+            self._break("bad_answer", f"says: {error}")
+            return
         self._finish(self._request.keep_alive)
 
     # What can go wrong
@@ -217,33 +219,30 @@ class Exchange:
     def bad_answer(self, why: str) -> None:
         """The expert does not speak HTTP as it should."""
         self._connection = None
-        self._break("bad_answer", f"gave a bad answer: {why}")
+        self._break("bad_answer", why)
 
     def _break(self, cause: str, what: str) -> None:
         """End an answer that cannot be whole."""
         cluster = self._leave(failed=True)
-        message = f"expert {cluster} {what}"
-        if self.state != ANSWERING or self._buffer is not None:
-            status = 504 if cause == "timeout" else 502
-            self.refuse(Refusal(status, cause, message))
+        message, answer = f"expert {cluster} {what}", self.answer
+        if answer is None or not (answer.begun or answer.streams):
+            self.refuse(Refusal(504 if cause == "timeout" else 502, cause, message))
             return
         self.server.counts.fail(cause)
-        if not self._streams:
+        if answer.cut(message):
+            self._finish(self._request.keep_alive)
+        else:
             self._finish(keep_alive=False)
             self.client.abort()
-            return
-        event = b"data: " + error_content(message, 502, openai=self.route.openai) + b"\n\n"
-        if self.last and not self.last.endswith(EVENT_ENDS):
-            event = b"\n\n" + event
-        data = framing.chunk(event) + framing.END if self._chunked else event
-        self.client.send(self._pending + data)
-        self._finish(self._request.keep_alive)
+
+    def _retries_left(self) -> bool:
+        return len(self.tried) <= self.server.settings.retries
 
     def _failed(self, status: int, cause: str, what: str) -> None:
         """Nothing has come of this attempt: make another elsewhere, or refuse."""
         cluster = self._leave(failed=True)
         try:
-            if len(self.tried) > self.server.settings.retries:
+            if not self._retries_left():
                 raise Refusal(status, cause, f"expert {cluster} {what}")
             self.server.place_elsewhere(self, Refusal(status, cause, f"expert {cluster} {what}"))
         except Refusal as refusal:

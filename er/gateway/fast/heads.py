@@ -14,7 +14,14 @@ HOP_BY_HOP = frozenset(
         b"proxy-authorization", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     )
 )  # fmt: skip
-NOT_UPSTREAM = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"authorization", b"x-api-key"}
+NOT_UPSTREAM = HOP_BY_HOP | {
+    b"host",
+    b"content-length",
+    b"expect",
+    b"authorization",
+    b"x-api-key",
+    b"x-request-id",
+}
 NOT_DOWNSTREAM = HOP_BY_HOP | {b"content-length", b"server", b"date", b"x-request-id"}
 OWN = b"x-er-"
 CACHED_AT_MOST = 256
@@ -44,9 +51,12 @@ class AnswerHead(NamedTuple):
     encoded: bool  # has a Content-Encoding
 
 
-def request_headers(headers: Headers, *, with_authorization: bool) -> bytes:
-    """The end-to-end headers of a request, each with CRLF."""
+def request_headers(headers: Headers, *, with_authorization: bool, translated: bool) -> bytes:
+    """The end-to-end headers of a request, each with CRLF; without those that a translated answer
+    could not keep to."""
     dropped: frozenset[bytes] = NOT_UPSTREAM
+    if translated:
+        dropped = dropped | {b"accept-encoding", b"content-type"}
     for name, value in headers:
         if name == b"connection":
             dropped = dropped | set(TOKEN_LIST.split(value.lower()))
@@ -57,6 +67,8 @@ def request_headers(headers: Headers, *, with_authorization: bool) -> bytes:
     ]
     if with_authorization:
         kept += [b"%b: %b\r\n" % header for header in headers if header[0] == b"authorization"]
+    if translated:
+        kept.append(b"content-type: application/json\r\n")
     return b"".join(kept)
 
 

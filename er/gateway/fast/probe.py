@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from er.gateway.fast.replica import Replica
 
 ANSWER_AT_MOST = 65536
+DISCOVER_S = 5.0
 
 
 async def infer(replica: "Replica", timeout_s: float) -> str:
@@ -29,21 +30,37 @@ async def infer(replica: "Replica", timeout_s: float) -> str:
     return "an error in its answer" if b'"error"' in content else ""
 
 
+async def discover_model(replica: "Replica", timeout_s: float) -> None:
+    """Learn what an OpenAI-compatible expert calls its model; unknown where it does not tell."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer = await _exchange(replica, replica.models_request())
+        _, _, content = answer.partition(b"\r\n\r\n")
+        content = content[content.index(b"{") : content.rindex(b"}") + 1]  # chunked or not
+        replica.model = str(json.loads(content)["data"][0]["id"])
+    except (TimeoutError, OSError, ValueError, LookupError, TypeError):
+        return
+
+
 async def _ask(replica: "Replica") -> bytes:
     if replica.dialect == OPENAI:
+        if not replica.model:
+            await discover_model(replica, DISCOVER_S)
         action = "completions"
         fields = {"model": replica.model, "prompt": "ready?", "max_tokens": 1}
     else:
         action = "generate_stream"
         fields = {"text_input": "ready?", "max_tokens": 1, "stream": True}
     body = json.dumps(fields).encode()
+    head = b"content-type: application/json\r\nconnection: close\r\n"
+    length = b"content-length: %d\r\n\r\n" % len(body)
+    return await _exchange(replica, b"".join((replica.start(action), head, length, body)))
+
+
+async def _exchange(replica: "Replica", request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(replica.host, replica.port)
     try:
-        writer.write(
-            replica.start(action)
-            + b"content-type: application/json\r\nconnection: close\r\n"
-            + b"content-length: %d\r\n\r\n%b" % (len(body), body)
-        )
+        writer.write(request)
         answer = b""
         while len(answer) < ANSWER_AT_MOST and (piece := await reader.read(ANSWER_AT_MOST)):
             answer += piece

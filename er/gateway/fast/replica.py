@@ -33,13 +33,18 @@ class Replica:
         self.failures = 0  # in a row
         self.probe_at_s = 0.0  # 0: the breaker is closed
         self.probing = False
-        self.removed = False  # it gets no more requests
+        self.removed = False  # for good
+        self.drained = False  # by the administrator, until it is restored
         self._starts: dict[str, bytes] = {}
 
     @property
     def usable(self) -> bool:
         """Whether it may be sent requests."""
-        return not (self.probe_at_s or self.removed)
+        return not (self.probe_at_s or self.removed or self.drained)
+
+    def models_request(self) -> bytes:
+        """A request for the models of an OpenAI-compatible expert."""
+        return f"GET {self._base}/models".encode() + self._tail + b"connection: close\r\n\r\n"
 
     def start(self, action: str) -> bytes:
         """Request line and Host of a POST for `action`: generate_stream, chat/completions..."""

@@ -5,6 +5,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from er.gateway.dialects.openai import error as openai_error
 from er.gateway.fast import heads
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}\Z")
@@ -37,17 +38,15 @@ def error_content(message: str, status: int, *, openai: bool) -> bytes:
     """An error as JSON: Triton's, or OpenAI's."""
     if not openai:
         return json.dumps({"error": message}).encode()
-    kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
-    error = {"message": message, "type": kind, "param": None, "code": status}
-    return json.dumps({"error": error}).encode()
+    return json.dumps(openai_error(message, status)).encode()
 
 
 class Request:
     """One request, as far as it has been read."""
 
     __slots__ = (
-        "expects_continue", "headers", "keep_alive", "length", "method", "old", "path", "pieces",
-        "reserved", "size", "target",
+        "expects_continue", "headers", "identity", "keep_alive", "length", "method", "old",
+        "path", "pieces", "reserved", "size", "target",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,6 +59,7 @@ class Request:
         self.keep_alive = True
         self.old = False  # HTTP/1.0
         self.expects_continue = False
+        self.identity = b""  # its request id
 
     def header(self, name: bytes) -> bytes:
         """A header's value, the first of several; empty without it."""

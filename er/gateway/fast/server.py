@@ -1,7 +1,10 @@
 """The data plane's state: experts, clients, requests under way, and who ends the late ones."""
 
 import asyncio
+import os
 import resource
+import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -13,12 +16,13 @@ from er.errors import ErError
 from er.gateway import counts as slots
 from er.gateway.choosers import Choice, Chooser
 from er.gateway.counts import Counts
-from er.gateway.fast import client, control, probe
+from er.gateway.fast import access_log, client, control, probe
 from er.gateway.fast.client import Client
 from er.gateway.fast.exchange import QUEUED, Exchange
-from er.gateway.fast.replica import Replica
-from er.gateway.fast.request import Refusal, Request
+from er.gateway.fast.replica import OPENAI, Replica
+from er.gateway.fast.request import REQUEST_ID, Refusal, Request
 from er.gateway.fast.routes import ROUTES
+from er.gateway.keys import Keys
 
 SWEEP_S = 0.25
 BACKLOG = 65535
@@ -58,6 +62,13 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reserved = 0  # bytes of bodies
         self._napping = False
+        self.shadow: Chooser | None = None  # its decisions are counted, not used
+        self.router_file = ""
+        self.keys = Keys({})
+        self._identity = os.urandom(6).hex().encode()
+        self._requests = 0
+        self._log: list[str] = []
+        self.others: list[socket.socket] = []  # to the other processes of this gateway
         self.tell_chooser(chooser)
 
     def tell_chooser(self, chooser: Chooser) -> None:
@@ -111,9 +122,14 @@ class Server:
 
     def handle(self, client: Client, request: Request) -> None:
         """Answer one request."""
-        route = ROUTES.get(request.path)
+        identity = request.header(b"x-request-id")
+        if not REQUEST_ID.match(identity):
+            self._requests += 1
+            identity = b"%b-%x" % (self._identity, self._requests)
+        request.identity = identity
+        route = None if client.admin else ROUTES.get(request.path)
         if route is None or request.method != b"POST":
-            self._control(client, request, known=route is not None)
+            control.handle(self, client, request, known=route is not None)
             return
         exchange = Exchange(self, client, request, route)
         client.exchange = exchange
@@ -123,19 +139,19 @@ class Server:
         except Refusal as refusal:
             exchange.refuse(refusal)
 
-    def _control(self, client: Client, request: Request, *, known: bool) -> None:
-        control.handle(self, client, request, known=known)
-
     # Choosing
 
     def choose(self, text: str) -> Choice:
         """The cluster of a prompt."""
-        return self.chooser.choose(text, self.loads() if self.chooser.reads_loads else ())
+        choice = self.chooser.choose(text, self.loads() if self.chooser.reads_loads else ())
+        if self.shadow:
+            same = self.shadow.choose(text, ())[0] == choice[0]
+            self.counts.event("shadow_same" if same else "shadow_other")
+        return choice
 
     async def choose_in_slices(self, text: str) -> Choice:
         """The cluster of a long prompt, while others' answers go on."""
-        await asyncio.sleep(0)
-        return self.choose(text)
+        return await self.chooser.choose_long(text, self.loads())
 
     def loads(self) -> list[float]:
         """Requests in flight at each cluster over all processes; infinite where none is usable."""
@@ -225,6 +241,8 @@ class Server:
         """A request is over."""
         self._exchanges.discard(exchange)
         self.release(request)
+        if self.settings.access_log:
+            self._log.append(access_log.line(exchange, request))
 
     # Time
 
@@ -249,6 +267,13 @@ class Server:
                 if replica.probe_at_s and not replica.probing and self.now_s >= replica.probe_at_s:
                     self.spawn(self._probe(replica))
             self._coalesce()
+            self.write_log()
+
+    def write_log(self) -> None:
+        """Write the lines of the last quarter of a second."""
+        if self._log:
+            lines, self._log = self._log, []
+            print("\n".join(lines), flush=True)
 
     async def _probe(self, replica: Replica) -> None:
         """Close the breaker when the expert answers an inference."""
@@ -294,6 +319,7 @@ class Server:
             connected.abort()
         for replica in self.replicas:
             replica.close_idle()
+        self.write_log()
 
 
 @asynccontextmanager
@@ -305,20 +331,57 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
     try:
         opened = await loop.create_server(
-            client.protocol(server), host, port, backlog=BACKLOG, reuse_port=server.reuses_port
+            client.protocol(server),
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_port=server.reuses_port,
+            ssl=tls_context(server.settings),
+        )
+        administration = (
+            await loop.create_server(
+                client.protocol(server, admin=True), "127.0.0.1", server.settings.admin_port
+            )
+            if server.settings.admin_port and server.counts.process == 0
+            else None
         )
     except OSError as error:
-        raise ErError(
-            f"port {port} of {host} cannot be opened ({error.strerror}): "
-            "stop what uses it, or choose another"
-        ) from error
+        raise port_error(host, port, error) from error
     sweeping = loop.create_task(server.sweep_for_ever())
+    for replica in server.replicas:
+        if replica.dialect == OPENAI:
+            server.spawn(probe.discover_model(replica, server.timeouts.probe_s))
     try:
         yield opened.sockets[0].getsockname()[1]
     finally:
         opened.close()
+        if administration:
+            administration.close()
         await server.drain()
         sweeping.cancel()
+
+
+def port_error(host: str, port: int, error: OSError) -> ErError:
+    """What a user is told about a port that cannot be opened."""
+    why = error.strerror or os.strerror(error.errno or 0)
+    return ErError(
+        f"port {port} of {host} cannot be opened ({why}): stop what uses it, or choose another"
+    )
+
+
+def tls_context(settings: FastGateway) -> ssl.SSLContext | None:
+    """What speaks TLS to clients; None without a certificate. Raises ErError for a bad one."""
+    if not settings.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ErError(
+            f"gateway.tls_certificate {settings.tls_certificate} and gateway.tls_key cannot be "
+            f"used: {error.strerror or error}"
+        ) from error
+    return context
 
 
 def raise_descriptor_limit(settings: FastGateway) -> None:

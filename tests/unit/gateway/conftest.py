@@ -15,7 +15,7 @@ from aiohttp import web
 
 from er import config
 from er.compose import plan
-from er.gateway import choosers
+from er.gateway import choosers, slices
 from er.gateway.choosers import Chooser, best_two
 from er.gateway.fast.server import Server
 from er.gateway.fast.server import listening as listening_fast
@@ -110,6 +110,12 @@ class InMemory:
 
     def choose(self, text: str, _: Sequence[float]) -> choosers.Choice:
         return best_two(self.router.scores(text).tolist())
+
+    async def choose_long(self, text: str, _: Sequence[float]) -> choosers.Choice:
+        return best_two(await slices.scores(self.router, text))
+
+    def reason(self, text: str) -> bytes:
+        return choosers.Trained.reason(self, text)  # type: ignore[arg-type]
 
 
 def settings(**changes: Any) -> config.FastGateway:

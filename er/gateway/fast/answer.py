@@ -1,0 +1,165 @@
+"""An answer on its way to the client: its head, its framing, its end, whole or cut."""
+
+from typing import TYPE_CHECKING
+
+from er.gateway.dialects.translate import ExpertError, Translation, describe_error
+from er.gateway.fast import framing
+from er.gateway.fast.heads import AnswerHead
+from er.gateway.fast.request import Refusal, error_content
+
+if TYPE_CHECKING:
+    from er.gateway.fast.client import Client
+    from er.gateway.fast.request import Request
+
+BUFFERED_AT_MOST = 65536  # bytes of an answer that is no stream
+TRANSLATED_AT_MOST = 16 * 2**20
+EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\n\r\n", b"\r\n\r\n\r\n")
+EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+class Answer:
+    """Passes whole chunks on as they are (`splice`), frames other pieces anew (`payload`)."""
+
+    __slots__ = (
+        "_buffer", "_buffered", "_chunked", "_client", "_failed_status", "_head", "_openai",
+        "_pending", "_request", "_translation", "last", "spliced", "streams",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        client: "Client",
+        request: "Request",
+        head: AnswerHead,
+        own_headers: bytes,
+        translation: Translation | None,
+        *,
+        openai: bool,
+    ) -> None:
+        self._client, self._request, self._openai = client, request, openai
+        self._translation = translation
+        self._buffer: list[bytes] | None = None
+        self._buffered = 0
+        self._failed_status = 0
+        self.last = b""  # bytes that the client got, as they came
+        if translation:
+            self._begin_translated(head, own_headers, translation)
+            return
+        self.streams = head.event_stream and head.status == 200
+        told = head.length >= 0 and not self.streams
+        self._chunked = not told and not request.old
+        self.spliced = self._chunked and head.chunked
+        if not told and request.old:
+            request.keep_alive = False
+        if told and head.length <= BUFFERED_AT_MOST:
+            self._buffer = []
+        line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        if told:
+            line = b"content-length: %d\r\n" % head.length
+        closing = b"" if request.keep_alive else b"connection: close\r\n"
+        self._pending = b"".join((head.start_and_headers, line, own_headers, closing, b"\r\n"))
+
+    def _begin_translated(
+        self, head: AnswerHead, own_headers: bytes, translation: Translation
+    ) -> None:
+        self.spliced = False
+        self._head = own_headers
+        self._failed_status = head.status if head.status != 200 else 0
+        self.streams = translation.streams and not self._failed_status
+        self._chunked = self.streams and not self._request.old
+        self._pending = b""
+        if not self.streams:
+            self._buffer = []
+            return
+        if self._request.old:
+            self._request.keep_alive = False
+        line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        closing = b"" if self._request.keep_alive else b"connection: close\r\n"
+        self._pending = b"".join((EVENT_STREAM, line, own_headers, closing, b"\r\n"))
+
+    @property
+    def begun(self) -> bool:
+        """Whether the client has got anything of it."""
+        return not self._pending and self._buffer is None
+
+    def splice(self, data: bytes) -> None:
+        """Whole chunks, passed on as they are."""
+        self.last = data
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        self._client.send(data)
+
+    def payload(self, piece: bytes) -> None:
+        """A piece of the answer's body. Raises ExpertError where it tells an error."""
+        if self._translation and not self._failed_status:
+            piece = self._translation.feed(piece)
+            if not piece:
+                return
+        self.last = piece
+        if self._buffer is not None:
+            self._buffer.append(piece)
+            self._buffered += len(piece)
+            if self._buffered > TRANSLATED_AT_MOST:
+                raise ExpertError("its answer does not end")
+            return
+        data = framing.chunk(piece) if self._chunked else piece
+        if self._pending:
+            data, self._pending = self._pending + data, b""
+        self._client.send(data)
+
+    def flush(self) -> None:
+        """Do not keep the head back when no token has come with it."""
+        if self._pending and self._buffer is None:
+            data, self._pending = self._pending, b""
+            self._client.send(data)
+
+    def end(self, spliced: bytes) -> None:
+        """The answer is whole; `spliced` are its last chunks, to be passed on as they are.
+
+        Raises ExpertError where a translated answer tells an error, Refusal where it is one.
+        """
+        if self._translation:
+            data = self._end_translated(self._translation)
+        elif self._buffer is not None:
+            data = b"".join(self._buffer)
+        else:
+            data = spliced or (framing.END if self._chunked else b"")
+        data, self._pending = self._pending + data, b""
+        if data:
+            self._client.send(data)
+
+    def _end_translated(self, translation: Translation) -> bytes:
+        if self._failed_status:
+            content = b"".join(self._buffer or [])
+            raise Refusal(self._failed_status, "bad_answer", _words(content))
+        last = translation.end()
+        if self.streams:
+            return framing.chunk(last) + framing.END if self._chunked else last
+        closing = b"" if self._request.keep_alive else b"connection: close\r\n"
+        length = b"content-length: %d\r\n" % len(last)
+        return b"".join((JSON, length, self._head, closing, b"\r\n", last))
+
+    def cut(self, message: str) -> bool:
+        """End a stream that cannot be whole by an error event; False where it is no stream."""
+        if not self.streams:
+            return False
+        event = b"data: " + error_content(message, 502, openai=self._openai) + b"\n\n"
+        if self.last and not self.last.endswith(EVENT_ENDS):
+            event = b"\n\n" + event
+        data = framing.chunk(event) + framing.END if self._chunked else event
+        self._client.send(self._pending + data)
+        self._pending = b""
+        return True
+
+
+def _words(content: bytes) -> str:
+    """What an expert says in the body of an error."""
+    import json
+
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        told = content.decode(errors="replace")
+    if isinstance(told, dict) and told.get("error"):
+        told = told["error"]
+    return describe_error(told)

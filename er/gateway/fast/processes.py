@@ -1,0 +1,148 @@
+"""One process, or several that share the port and count in common memory."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvloop
+
+from er.config import FastGateway
+from er.errors import ErError
+from er.gateway import choosers, keys
+from er.gateway.counts import Counts
+from er.gateway.fast import admin, server
+from er.gateway.fast.server import Server
+from er.gateway.plan import Plan
+
+COMMAND_BYTES = 65536
+
+
+def prepare(planned: Plan) -> Callable[[], None]:
+    """Load everything; what is returned serves until TERM.
+
+    Raises ErError when the router is damaged, a file is missing, or the system allows too little.
+    """
+    settings = planned.gateway
+    assert isinstance(settings, FastGateway)
+    server.raise_descriptor_limit(settings)
+    server.tls_context(settings)
+    chooser = choosers.chooser(*planned.shape)
+    counts = Counts(settings.processes)
+    known = keys.read(settings.api_keys_file)
+
+    def build() -> Server:
+        built = Server(settings, chooser, planned.policy.value, planned.experts, counts)
+        built.router_file, built.keys = planned.router, known
+        return built
+
+    if settings.processes == 1:
+        return lambda: uvloop.run(serve(build(), settings.host, settings.port, planned))
+    return lambda: _run_several(settings, counts, build, planned)
+
+
+def _run_several(
+    settings: FastGateway, counts: Counts, build: Callable[[], Server], planned: Plan
+) -> None:
+    """Fork the processes, start those again that die, and pass signals on.
+
+    Raises ErError when the port cannot be opened.
+    """
+    from er.gateway.process import announce
+
+    with socket.socket() as reserved:  # bound, not listening: it only keeps the port
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            reserved.bind((settings.host, settings.port))
+        except OSError as error:
+            raise server.port_error(settings.host, settings.port, error) from error
+        port = reserved.getsockname()[1]
+        pairs = [
+            socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(counts.processes)
+        ]
+        ready_end, told_end = os.pipe()
+
+        def start(process: int) -> int:
+            child = os.fork()
+            if child:
+                return child
+            status = 1
+            with suppress(ErError):
+                counts.become(process)
+                own = build()
+                own.others = [send for at, (_, send) in enumerate(pairs) if at != process]
+                listen = serve(own, settings.host, port, None, pairs[process][0], told_end)
+                uvloop.run(listen)
+                status = 0
+            os._exit(status)
+
+        children = {start(process): process for process in range(counts.processes)}
+        for _ in children:
+            os.read(ready_end, 1)
+        announce(planned, port)
+        _watch(children, start)
+
+
+def _watch(children: dict[int, int], start: Callable[[int], int]) -> None:
+    """Until TERM or INT: start what dies again."""
+    stopping = False
+
+    def pass_on(number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = stopping or number != signal.SIGHUP
+        for child in list(children):
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    while children:
+        child, status = os.wait()
+        process = children.pop(child)
+        if not stopping:
+            print(f"er.gateway: process {process} ended ({status}); another is started", flush=True)
+            children[start(process)] = process
+
+
+async def serve(
+    own: Server,
+    host: str,
+    port: int,
+    planned: Plan | None,
+    commands: socket.socket | None = None,
+    told_end: int = -1,
+) -> None:
+    """Serve until TERM or INT. Raises ErError when the port cannot be opened."""
+    from er.gateway.process import announce
+
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: own.spawn(_reload(own)))
+    if commands:
+        commands.setblocking(False)
+        loop.add_reader(commands, lambda: own.spawn(_obey(own, commands.recv(COMMAND_BYTES))))
+    async with server.listening(own, host, port) as opened:
+        if planned:
+            announce(planned, opened)
+        if told_end >= 0:
+            os.write(told_end, b"1")
+        await stopped.wait()
+
+
+async def _reload(own: Server) -> None:
+    try:
+        await admin.reload(own, own.router_file)
+        print(f"er.gateway: router {own.chooser.digest}", flush=True)
+    except ErError as error:
+        print(f"er.gateway: kept the old router: {error}", file=sys.stderr, flush=True)
+
+
+async def _obey(own: Server, command: bytes) -> None:
+    with suppress(ErError):  # told by the process that was asked
+        await admin.carry_out(own, json.loads(command))

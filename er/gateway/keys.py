@@ -1,0 +1,55 @@
+"""API keys: who may send prompts. Keys are compared in constant time and never logged."""
+
+import hmac
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from er.errors import ErError
+
+VARIABLE = "ER_GATEWAY_API_KEYS"  # NAME:KEY,NAME:KEY
+ADMIN_VARIABLE = "ER_GATEWAY_ADMIN_KEY"
+
+
+class Keys:
+    """Names by the digests of their keys; without any, whoever comes is let in."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._digests = {name: sha256(key.encode()).digest() for name, key in keys.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def name_of(self, authorization: bytes, api_key: bytes) -> str:
+        """Whose key a request carries; empty when it is nobody's."""
+        scheme, _, bearer = authorization.partition(b" ")
+        given = bearer.strip() if scheme.lower() == b"bearer" else api_key
+        digest = sha256(given).digest()
+        found = ""
+        for name, known in self._digests.items():  # all of them: time tells nothing
+            if hmac.compare_digest(digest, known):
+                found = name
+        return found
+
+
+def read(file: str) -> Keys:
+    """Keys of a file with a line NAME:KEY for each, and of the environment.
+
+    Raises ErError when the file cannot be read or a line is none.
+    """
+    lines = [line for line in os.environ.get(VARIABLE, "").split(",") if line]
+    if file:
+        try:
+            lines += Path(file).read_text().splitlines()
+        except OSError as error:
+            raise ErError(f"gateway.api_keys_file {file}: {error.strerror}") from error
+    keys = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, key = line.strip().partition(":")
+        if not (name and colon and len(key) >= 8):
+            raise ErError(f"API key {number} is not NAME:KEY with a key of 8 letters or more")
+        keys[name] = key
+    return Keys(keys)

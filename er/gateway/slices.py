@@ -1,0 +1,72 @@
+"""Classify a long text in slices, so that the event loop goes on between them; the same decision.
+
+Counting terms is additive over slices that no word crosses. Cuts lie at characters that end a word
+and that lower-casing does not look across (a Greek final sigma depends on its neighbours).
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from er.routing import kernel
+from er.routing.router import Router
+
+SLICE_LETTERS = 16384
+CUT = re.compile(r"[\s,;!?()\[\]{}<>/\\\"+=*&%$#@|~\u3001\u3002\uff01\uff0c\uff1b\uff1f]")
+NO_LETTER = re.compile(r"\W")
+
+
+def cut(text: str, letters: int = SLICE_LETTERS) -> Iterator[str]:
+    """Slices of a text, about so many letters long, that split no word.
+
+    Of a run without any end of a word only the first and last slices are told: no term is so long.
+    """
+    start = 0
+    while start < len(text):
+        end = start + letters
+        if end >= len(text):
+            yield text[start:]
+            return
+        for pattern in (CUT, NO_LETTER):
+            if found := pattern.search(text, end, end + 4 * letters):
+                end = found.end()
+                yield text[start:end]
+                break
+        else:
+            if end + 4 * letters >= len(text):
+                yield text[start:]
+                return
+            yield from _around_a_run(text[start:end])
+            end += 4 * letters
+            while end < len(text) and not (found := NO_LETTER.search(text, end, end + letters)):
+                yield ""
+                end += letters
+            end = found.end() if end < len(text) and found else len(text)
+        start = end
+
+
+def _around_a_run(head: str) -> Iterator[str]:
+    """What comes before the run of letters that `head` ends with."""
+    end = len(head)
+    while end and (head[end - 1].isalnum() or head[end - 1] == "_"):
+        end -= 1
+    yield head[:end]
+
+
+async def scores(router: Router, text: str, letters: int = SLICE_LETTERS) -> list[float]:
+    """What `router.scores` gives, with a turn of the event loop after every slice."""
+    totals = np.zeros(len(router.terms), np.int64)
+    in_order = []
+    for piece in cut(text, letters):
+        rows, counts = router.lookup.rows(piece)
+        in_order.append(rows[totals[rows] == 0])
+        totals[rows] += counts
+        await asyncio.sleep(0)
+    touched = np.concatenate(in_order) if in_order else np.zeros(0, np.int32)
+    embedded = kernel.embed(
+        touched, totals.astype(np.int32), router.idf, router.components, router.sublinear_tf
+    )
+    result: list[float] = kernel.score(*embedded, router.centres, router.offsets).tolist()
+    return result
