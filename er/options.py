@@ -15,6 +15,8 @@ from er.errors import ConfigError
 
 CONF = Path(__file__).parent / "conf"
 WIDTH = 100
+CFG = ("job", "hydra", "all")
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,17 @@ def _parser() -> Parser:
     add("-m", "--multirun", action="store_true", help="a run for each combination of values")
     add("-cd", "--config-dir", metavar="DIR", help="your own experiment/, deployment/, ... files")
     add("-cn", "--config-name", metavar="NAME", default="config", help="default: config")
-    add("-c", "--cfg", metavar="job|hydra|all", help="show the configuration; start nothing")
+    add(
+        "-c",
+        "--cfg",
+        choices=CFG,
+        metavar="|".join(CFG),
+        help="show the configuration; start nothing",
+    )
     add("-p", "--package", metavar="KEY", help="with --cfg: only this part")
     add("--resolve", action="store_true", help="with --cfg: values in place of references")
-    add("-i", "--info", nargs="?", const="all", metavar="WHAT",
-        help="all, config, defaults, defaults-tree, plugins or searchpath")  # fmt: skip
+    add("-i", "--info", nargs="?", const="all", choices=INFO, metavar="WHAT",
+        help=f"Hydra's view of it: {', '.join(INFO)}")  # fmt: skip
     add("--hydra-help", action="store_true", help="Hydra's own help")
     add("--version", action="store_true", help="Hydra's version")
     add("-sc", "--shell-completion", action="store_true",
@@ -158,6 +166,8 @@ def _for_hydra(options: argparse.Namespace) -> tuple[str, ...]:
         if options.package or options.resolve:
             raise ConfigError("--package and --resolve go with --cfg job")
         return ()
+    if options.multirun:
+        raise ConfigError(f"{given[0]} is about one job: leave out -m")
     given += [f"--package={options.package}"] if options.package else []
     return tuple([*given, "--resolve"] if options.resolve else given)
 

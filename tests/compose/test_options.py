@@ -40,6 +40,9 @@ def test_an_option_that_is_not_known_is_refused(argument: str) -> None:
         (["--config-dir", "/nowhere"], "^--config-dir /nowhere is not a folder$"),
         (["--resolve"], "^--package and --resolve go with --cfg job$"),
         (["--config-name"], "expected one argument"),
+        (["--cfg", "nope"], "invalid choice: 'nope'"),
+        (["--info", "nope"], "invalid choice: 'nope'"),
+        (["-m", "--cfg", "job", "seed=0,1"], "^--cfg=job is about one job: leave out -m$"),
     ],
 )
 def test_a_wrong_option_is_one_line(arguments: list[str], says: str) -> None:
