@@ -53,18 +53,18 @@ def sent(runs: Sequence[PublishedRun]) -> pd.DataFrame:
     """
     parts = []
     for run in runs:
-        rows = run.requests("concurrency", "index", "warmup", "input_tokens", "max_tokens")
+        rows = run.requests("concurrency", "index", "measured", "input_tokens", "max_tokens")
         source = repr((run.config["seed"], run.config["workload"], run.config.get("corpus")))
-        parts.append(rows[~rows["warmup"].astype(bool)].assign(source=source))
+        parts.append(rows[rows["measured"].astype(bool)].assign(source=source))
     prompts = pd.concat(parts, ignore_index=True)
     return prompts.drop_duplicates(["source", "concurrency", "index"])
 
 
 def answered(runs: Sequence[PublishedRun]) -> pd.DataFrame:
     """Every complete answer of every run, invalid points too."""
-    parts = [run.requests("ok", "warmup", "output_tokens") for run in runs]
+    parts = [run.requests("ok", "measured", "output_tokens") for run in runs]
     answers = pd.concat(parts, ignore_index=True)
-    return answers[answers["ok"].astype(bool) & ~answers["warmup"].astype(bool)]
+    return answers[answers["ok"].astype(bool) & answers["measured"].astype(bool)]
 
 
 def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]:
@@ -74,8 +74,8 @@ def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]
     for run, look in zip(runs, looks, strict=True):
         if not routed(run):
             continue
-        rows = run.requests("warmup", "expert", "input_tokens", "concurrency", "index")
-        rows = rows[~rows["warmup"].astype(bool)].sort_values(["concurrency", "index"])
+        rows = run.requests("measured", "expert", "input_tokens", "concurrency", "index")
+        rows = rows[rows["measured"].astype(bool)].sort_values(["concurrency", "index"])
         experts = range(run.config["deployment"]["experts"])
         mine = [rows.loc[rows["expert"] == expert, "input_tokens"] for expert in experts]
         if not any(map(len, mine)):

@@ -84,7 +84,8 @@ def _throughput(axes: Axes, run: PublishedRun) -> None:
 
 
 def _in_flight(axes: Axes, run: PublishedRun) -> None:
-    """Each point from its first send to its last end, beside what was asked for."""
+    """Each point from its first send to its last end, beside what was asked for; marked is where
+    the time begins and ends over which throughput is taken."""
     drawn = [point for point in run.points if point.in_flight]
     colours = sns.color_palette("viridis", len(drawn))
     for point, colour in zip(drawn, colours, strict=True):
@@ -96,9 +97,12 @@ def _in_flight(axes: Axes, run: PublishedRun) -> None:
             linestyle=":" if point.invalid else "-",
             label=f"{point.concurrency} user{'s' if point.concurrency > 1 else ''}{doubt}",
         )
+        window_s = np.array([point.window_from_s, point.window_from_s + point.duration_s])
+        lasts_s = point.in_flight_bin_s * len(point.in_flight)
+        axes.plot(100 * window_s / lasts_s, [1, 1], "|", color=colour, markersize=12)
     axes.axhline(1, color="0.6", linewidth=0.8)
     axes.set(
-        title="Requests in flight",
+        title="Requests in flight (| | measured window)",
         xlabel="of the point's time [%]",
         ylabel="for each user asked for",
         xlim=(0, 100),

@@ -27,7 +27,7 @@ def doubts(requests: Sequence[Request], encoding: Encoding, workload: Workload) 
 
 def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]:
     """With forced lengths one answer of another length is one too many: the study is of those."""
-    answers = [request for request in requests if request.ok and not request.warmup]
+    answers = [request for request in requests if request.ok and request.measured]
     shorter = sum(answer.output_tokens < answer.max_tokens for answer in answers)
     longer = sum(answer.output_tokens > answer.max_tokens for answer in answers)
     if workload.stop_at_eos or not shorter + longer:

@@ -33,8 +33,12 @@ class Plan:
     warm-up requests send them from the end backwards. The turns of one conversation are sent by
     one user, each when the turn before it was answered and the user has thought.
 
-    With `load.duration_s` no request begins after it, warm-up included; what is in flight then
-    ends as it may. Measured is what was sent before, so the last answers come a little later.
+    In a closed loop every measured request meets all users at work: whoever has no measured request
+    to send goes on, unmeasured, with the same prompts from their start: until the last user has
+    begun, and from the last measured request's sending until all of them have ended, those of
+    other parts of the plan too (`stop`).
+
+    With `load.duration_s` no measured request begins after it, nor a warm-up one.
 
     Raises ErError when there are fewer conversations than users in a closed loop.
     """
@@ -51,6 +55,7 @@ class Plan:
         self._index = at
         self._step = of
         self._failures = 0  # in a row
+        self._stopped = False
 
         wanted = arrivals.requests_of(users, load)
         conversations = _conversations(prompts[turn % len(prompts)] for turn in range(wanted))
@@ -66,8 +71,12 @@ class Plan:
             """Of what all users get by turns, the part of this plan's users."""
             return [value for turn, value in enumerate(values) if turn % users % of == at]
 
-        self._due_s = mine(arrivals.due_s(load, users, begins))
+        due_s = arrivals.due_s(load, users, begins)
+        self._all_begun_s = due_s[-1] if self._closed else 0.0
+        self._due_s = mine(due_s)
         self._measured = deque(mine(conversations))
+        self._unmeasured = deque(self._measured)
+        self._open = 0  # measured conversations under way
         backwards = [prompts[-1 - turn % len(prompts)] for turn in range(warmups)]
         each = load.warmup_requests_per_user
         self._warmup = {user: deque(backwards[user * each :][:each]) for user in self.users}
@@ -77,6 +86,19 @@ class Plan:
     def hopeless(self) -> bool:
         """Whether so many requests in a row have failed that all users give up."""
         return self._failures >= max(len(self.users), GIVE_UP_AFTER)
+
+    def measured_all(self, now_s: float) -> bool:
+        """Whether every measured request of this part has ended."""
+        return not self._open and (not self._measured or now_s >= self._ends_s)
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody begins anything any more."""
+        return self.hopeless or self._stopped
+
+    def stop(self) -> None:
+        """All measured requests, of every part, have ended: nobody begins another."""
+        self._stopped = self._closed
 
     def start(self) -> list[Work]:
         """What is known before the first answer."""
@@ -88,35 +110,58 @@ class Plan:
         """What the end of `request`, `now_s` after the start, brings; notes how it ended."""
         self._failures = self._failures + 1 if request.error else 0
         turns = self._turns_left.pop(request.index, None)
-        if self.hopeless:
-            return None
         due_s = now_s + self._load.think_time_s
-        if turns:
+        if request.measured and not (turns and due_s < self._ends_s):
+            self._open -= 1
+        if self._step == 1 and self.measured_all(due_s):
+            self.stop()
+        if self.over:
+            return None
+        if turns and request.measured and due_s < self._ends_s:
             return self._work(request.user, due_s, turns)
+        if turns and not request.measured and not self._measures(due_s):
+            return self._work_unmeasured(request.user, due_s, turns)
         return self._begin(request.user, due_s) if self._closed else None
+
+    def _measures(self, due_s: float) -> bool:
+        """Whether what begins at a time is measured, warm-up aside."""
+        return bool(self._measured) and self._all_begun_s <= due_s < self._ends_s
 
     def _begin(self, user: int, due_s: float) -> Work | None:
         """The user's next warm-up request or conversation; None when there is no more."""
-        if self._warmup[user]:
+        if self._warmup[user] and due_s < self._ends_s:
             return self._work(user, due_s, [self._warmup[user].popleft()], warmup=True)
-        if not self._measured:
+        if self._measures(due_s):
+            conversation = self._measured.popleft()
+            if self._endless:
+                self._measured.append(conversation)
+            self._open += 1
+            return self._work(user, due_s, conversation)
+        if not self._closed or not self._unmeasured:
             return None
-        conversation = self._measured.popleft()
-        if self._endless:
-            self._measured.append(conversation)
-        return self._work(user, due_s, conversation)
+        conversation = self._unmeasured.popleft()
+        self._unmeasured.append(conversation)
+        return self._work_unmeasured(user, due_s, conversation)
+
+    def _work_unmeasured(self, user: int, due_s: float, turns: Conversation) -> Work:
+        begun = due_s >= self._all_begun_s
+        return self._work(user, due_s, turns, warmup=not begun, cooldown=begun)
 
     def _work(
-        self, user: int, due_s: float, turns: Conversation, warmup: bool = False
-    ) -> Work | None:
-        if due_s >= self._ends_s:
-            return None
+        self,
+        user: int,
+        due_s: float,
+        turns: Conversation,
+        warmup: bool = False,
+        cooldown: bool = False,
+    ) -> Work:
         prompt = turns[0]
         request = Request(
             concurrency=self._concurrency,
             user=user,
             index=self._index,
             warmup=warmup,
+            cooldown=cooldown,
             topic=prompt.topic,
             input_tokens=prompt.input_tokens,
             max_tokens=prompt.output_tokens,

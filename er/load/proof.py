@@ -1,7 +1,6 @@
 """Evidence that the load generator itself was not what limited a point."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from er.config import Load, LoadClient
 from er.load.effort import PointLoad
+from er.results import window
 from er.results.request import Request
 
 NO_DATA = float("nan")
@@ -76,22 +76,9 @@ def doubts(proof: Proof, load: Load) -> list[str]:
 
 
 def in_flight_share(requests: Sequence[Request], users: int) -> float:
-    """Requests in flight on average, as a share of `users`, while all users were at work.
-
-    That is from the last user's first send to the first user's last end; NaN when there is no such
-    time, as with one request for each user.
-    """
-    spans: dict[int, list[Request]] = defaultdict(list)
-    for request in requests:
-        spans[request.user].append(request)
-    if not spans:
-        return NO_DATA
-    begin_s = max(min(r.send_s for r in theirs) for theirs in spans.values())
-    end_s = min(max(r.end_s for r in theirs) for theirs in spans.values())
-    if end_s <= begin_s:
-        return NO_DATA
-    at_work_s = sum(max(0.0, min(r.end_s, end_s) - max(r.send_s, begin_s)) for r in requests)
-    return at_work_s / (end_s - begin_s) / users
+    """Requests in flight on average, as a share of `users`, in the steady window; NaN without."""
+    steady = window.of([request for request in requests if request.measured])
+    return window.mean_in_flight(requests, steady) / users
 
 
 def lag_s(stalls_s: Sequence[float], share: float, span_s: float) -> float:

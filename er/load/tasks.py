@@ -36,11 +36,13 @@ async def _drive(
     endpoint: Endpoint, plan: Plan, opening: Opening, on_request: Callable[[Request], None]
 ) -> Effort:
     async def carry(work: Work | None) -> None:
-        while work and not plan.hopeless:
+        while work and not plan.over:
             request = work.request
             request.intended_s = started_s + work.due_s
-            while (left_s := request.intended_s - time.monotonic()) > 0:  # noqa: ASYNC110
+            while (left_s := request.intended_s - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)  # once may not do: uvloop rounds to milliseconds
+                if plan.over:
+                    return
             await sender.send(endpoint, work.prompt, request)
             on_request(request)
             work = plan.after(request, request.end_s - started_s)

@@ -1,8 +1,8 @@
 """A process of its own that drives its share of the users on plain sockets.
 
 It reads its job from standard input and writes to standard output, both pickled: READY once
-connected, each Request as it ends, and its Effort at the end. It starts when a byte comes, and
-dies with the input.
+connected, each Request as it ends, MEASURED when its measured requests have ended, and its Effort
+at the end. It starts when GO comes, begins no more requests after STOP, and dies with the input.
 """
 
 import gc
@@ -28,7 +28,8 @@ from er.results.request import Endpoint, Request
 READY = "ready"
 IDLE_TURN_S = 0.005  # a turn without news still looks at the clock: a stop is seen from then on
 REPORT_WITHIN_S = 0.5
-GO = b"\n"
+MEASURED = "measured"
+GO, STOP = b"g", b"s"
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,15 @@ class Job:
     timeout_s: float
 
 
-def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) -> Effort:
-    """Send all of the plan; `ready` is called once connected and returns when to start."""
-    plan = job.plan
+def drive(
+    job: Job,
+    ready: Callable[[], None],
+    emit: Callable[[Request], None],
+    measured: Callable[[], None] = lambda: None,
+) -> Effort:
+    """Send all of the plan; `ready` is called once connected and returns when to start, `measured`
+    once all measured requests have ended."""
+    plan, measuring = job.plan, True
     pending: list[tuple[float, int, Work]] = []  # a heap by due time
     ended: deque[tuple[Request, Answer]] = deque()  # to be reported when nothing else is to do
     wire: dict[int, bytes] = {}  # requests written before the clock starts
@@ -70,7 +77,7 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
             heappush(pending, (follow.due_s, follow.request.index, follow))
 
     def launch_due() -> None:
-        if plan.hopeless:
+        if plan.over:
             pending.clear()
         while pending and pending[0][0] <= time.monotonic() - started_s:
             launch(heappop(pending)[2])
@@ -98,6 +105,9 @@ def drive(job: Job, ready: Callable[[], None], emit: Callable[[Request], None]) 
                 wait_s = min(wait_s, pending[0][0] - (time.monotonic() - started_s))
             news = streams.turn(0 if ended else max(0, wait_s))
             launch_due()
+            if measuring and plan.measured_all(time.monotonic() - started_s):
+                measuring = False
+                measured()
             report(REPORT_WITHIN_S if news else 0)
         while ended:
             report(0)
@@ -123,7 +133,7 @@ def main() -> None:
         say(READY)
         if sys.stdin.buffer.read(1) != GO:
             raise SystemExit(1)
-        threading.Thread(target=_die_with_input, daemon=True).start()
+        threading.Thread(target=_obey, args=(job.plan,), daemon=True).start()
         gc.freeze()
         gc.disable()  # a collection would stop every stream; requests hold no cycles
 
@@ -131,12 +141,13 @@ def main() -> None:
         out.write(pickle.dumps(value))
         out.flush()
 
-    say(drive(job, ready, say))
+    say(drive(job, ready, say, lambda: say(MEASURED)))
 
 
-def _die_with_input() -> None:
+def _obey(plan: Plan) -> None:
+    """Stop when told to; die with the input."""
     while os.read(sys.stdin.fileno(), 1):
-        pass
+        plan.stop()
     os._exit(1)
 
 

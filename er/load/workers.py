@@ -16,6 +16,7 @@ from er.load.worker import Job
 from er.results.request import Request
 
 STOP_TIMEOUT_S = 5.0
+Message = tuple[int, Request | Effort | str | Exception]  # number of the worker, what it says
 # Not -m: a module run as __main__ pickles its classes under a name that is not theirs here.
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
 
@@ -26,31 +27,40 @@ def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Ef
     Requests that have ended reach `on_request` even when the call is interrupted.
     Raises ErError when a worker dies.
     """
-    messages: queue.SimpleQueue[Request | Effort | Exception] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     efforts: list[Effort] = []
+    measured: set[int] = set()  # workers whose measured requests have ended
 
-    def handle(message: Request | Effort | Exception) -> None:
+    def handle(number: int, message: Request | Effort | str | Exception) -> None:
         if isinstance(message, Exception):
             raise message
+        if isinstance(message, Request):
+            on_request(message)
+            return
         if isinstance(message, Effort):
             efforts.append(message)
-        else:
-            on_request(message)
+        measured.add(number)
+        if len(measured) == len(jobs):
+            for process in processes:
+                with suppress(BrokenPipeError):
+                    _stdin(process).write(worker.STOP)
+                    _stdin(process).flush()
 
     with ExitStack() as stack:
         processes = [stack.enter_context(_started(job)) for job in jobs]
         for process in processes:
             _wait_until_ready(process)
-        for process in processes:
+        for number, process in enumerate(processes):
             _stdin(process).write(worker.GO)
             _stdin(process).flush()
-            threading.Thread(target=_relay, args=(process, messages), daemon=True).start()
+            relay = threading.Thread(target=_relay, args=(number, process, messages), daemon=True)
+            relay.start()
         try:
             while len(efforts) < len(jobs):
-                handle(messages.get())
+                handle(*messages.get())
         except BaseException:
             while not messages.empty():
-                message = messages.get()
+                _, message = messages.get()
                 if isinstance(message, Request):
                     on_request(message)
             raise
@@ -83,14 +93,13 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _relay(
-    process: "subprocess.Popen[bytes]",
-    messages: "queue.SimpleQueue[Request | Effort | Exception]",
+    number: int, process: "subprocess.Popen[bytes]", messages: "queue.SimpleQueue[Message]"
 ) -> None:
     """Pass on what the worker says until its effort or its end."""
     while True:
-        message = cast(Request | Effort | Exception, _next(process))
-        messages.put(message)
-        if not isinstance(message, Request):
+        message = cast(Request | Effort | str | Exception, _next(process))
+        messages.put((number, message))
+        if isinstance(message, Effort | Exception):
             return
 
 

@@ -1,29 +1,35 @@
 """From requests to a measured point, and whether that point may be believed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from er.config import Load
+from er.config import Arrivals, Load
+from er.results import window
 from er.results.quantiles import BATCH, BATCHES_AT_LEAST, MISSING, Summary, summarise, transient
 from er.results.request import Request
 
 __all__ = ["MISSING", "Point", "Summary", "measure", "summarise"]
 
-
-Seconds = npt.NDArray[np.float64]
-IN_FLIGHT_BINS = 100
+LITTLE_AT_MOST = 0.05  # off Little's law
+LATENCIES_AT_LEAST = 2  # mean ones, that a steady window has to last
 
 
 @dataclass(frozen=True)
 class Point:
-    """One concurrency of one deployment. Warm-up requests are not in it; failed ones only count.
+    """One concurrency of one deployment, from its measured requests; failed ones only count.
 
-    `tokens_per_s` and `requests_per_s` are taken from the first send to the last end. `goodput` is
-    the share of requests that kept both limits of the load, load.ttft_at_most_s and
-    load.tpot_at_most_s; failed ones have not (the attainment of DistServe, arXiv 2401.09670).
+    In a closed loop, `tokens_per_s` and `requests_per_s` are what arrives and what ends, of any
+    request, in the steady window, while all users are in flight: from the first measured request's
+    sending to the last one's end. Otherwise they are of the measured requests that were answered,
+    from the first send to the last end. `duration_s` is the length of that time.
+
+    `little_ratio` is 1 where Little's law holds in the window (J. Little, A Proof for the Queuing
+    Formula L = lambda W, 1961): throughput in requests x mean E2E latency, and think time, over the
+    users. `goodput` is the share of requests that kept both limits of the load,
+    load.ttft_at_most_s and load.tpot_at_most_s; failed ones have not (the attainment of DistServe,
+    arXiv 2401.09670).
     """
 
     concurrency: int
@@ -49,12 +55,14 @@ class Point:
     goodput: float = MISSING
     cut_requests: int = 0  # of a transient before the steady state, not part of the point
     steady_since_s: float = MISSING  # the first send after it, on the clock of the requests
-    # Requests in flight, warm-up and transient too: the mean of each of 100 bins of equal length,
-    # from the first send to the last end.
+    # Requests in flight, unmeasured ones too: the mean of each of 100 bins of equal length, from
+    # the first send to the last end.
     in_flight: list[float] = field(default_factory=list)
     in_flight_bin_s: float = MISSING
     short_answers: int = 0  # with fewer tokens than asked for
     long_answers: int = 0
+    window_from_s: float = MISSING  # since that first send: when the time of duration_s begins
+    little_ratio: float = MISSING  # in a closed loop
 
 
 def measure(
@@ -68,13 +76,14 @@ def measure(
 
     `doubts` are reasons from elsewhere not to believe it, `client` the load generator's evidence.
     """
-    counted = [request for request in requests if not request.warmup]
+    counted = [request for request in requests if request.measured]
     steady_since_s, unsteady = _steady_since_s(counted) if load.steady_state else (MISSING, [])
     measured = [request for request in counted if not request.send_s < steady_since_s]
-    in_flight, bin_s = in_flight_of(np.array([(r.send_s, r.end_s) for r in requests]))
+    in_flight, bin_s = window.in_flight(np.array([(r.send_s, r.end_s) for r in requests]))
     good = [request for request in measured if request.ok]
-    duration_s = _duration_s(good)
-    tokens = sum(request.output_tokens for request in good)
+    closed = load.arrivals is Arrivals.closed_loop
+    steady = window.of(measured if closed else good)
+    counting = requests if closed else good
     lateness = [late for request in good for late in request.token_lateness]
     point = Point(
         concurrency=users,
@@ -82,9 +91,9 @@ def measure(
         errors=len(measured) - len(good),
         invalid=[],
         client=client or {},
-        duration_s=duration_s,
-        tokens_per_s=tokens / duration_s if good else 0.0,
-        requests_per_s=len(good) / duration_s if good else 0.0,
+        duration_s=steady.length_s,
+        tokens_per_s=steady.tokens(counting) / steady.length_s if good else 0.0,
+        requests_per_s=steady.ends(counting) / steady.length_s if good else 0.0,
         input_tokens_mean=_mean([request.input_tokens for request in good]),
         output_tokens_mean=_mean([request.output_tokens for request in good]),
         ttft_s=summarise([request.ttft_s for request in good]),
@@ -102,7 +111,9 @@ def measure(
         in_flight_bin_s=bin_s,
         short_answers=sum(r.output_tokens < r.max_tokens for r in good),
         long_answers=sum(r.output_tokens > r.max_tokens for r in good),
+        window_from_s=steady.from_s - min(r.send_s for r in requests) if good else MISSING,
     )
+    point = replace(point, little_ratio=little_ratio(point, load))
     point.invalid.extend([*doubts_of(point, load), *unsteady, *doubts])
     return point
 
@@ -117,12 +128,36 @@ def doubts_of(point: Point, load: Load) -> list[str]:
         doubts.append(
             f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}"
         )
+    cycle_s = load.think_time_s + point.e2e_s.mean
+    if load.arrivals is Arrivals.closed_loop and point.duration_s < LATENCIES_AT_LEAST * cycle_s:
+        doubts.append(
+            f"the steady window lasts {point.duration_s:.3g} s, less than {LATENCIES_AT_LEAST} "
+            f"mean response times of {cycle_s:.3g} s: raise load.requests_per_user or "
+            "load.duration_s"
+        )
+    elif not point.errors and abs(point.little_ratio - 1) > LITTLE_AT_MOST:
+        doubts.append(
+            f"Little's law is broken: {point.little_ratio:.1%} of the {point.concurrency} users "
+            "follow from throughput and response times: measure longer (load.requests_per_user)"
+        )
     if point.token_lateness_p50 > load.max_token_lateness:
         doubts.append(
             f"the engine could not keep its clock: tokens late by {point.token_lateness_p50:.0%} "
             f"of a step at the median (at most {load.max_token_lateness:.0%}): use fewer users"
         )
     return doubts
+
+
+def little_ratio(point: Point, load: Load) -> float:
+    """Users that follow from a closed loop's throughput and response times, as a share of those
+    there are; NaN without answers, or in an open loop.
+
+    Throughput in requests is taken from the tokens, which do not come in whole answers.
+    """
+    if load.arrivals is not Arrivals.closed_loop or not point.output_tokens_mean:
+        return MISSING
+    requests_per_s = point.tokens_per_s / point.output_tokens_mean
+    return requests_per_s * (point.e2e_s.mean + load.think_time_s) / point.concurrency
 
 
 def _steady_since_s(counted: Sequence[Request]) -> tuple[float, list[str]]:
@@ -156,33 +191,6 @@ def _goodput(measured: Sequence[Request], load: Load) -> float:
         for request in measured
     )
     return kept / len(measured) if measured else MISSING
-
-
-def in_flight_of(spans_s: Seconds) -> tuple[list[float], float]:
-    """The mean number of requests in flight in each bin, and a bin's length in seconds.
-
-    `spans_s` is (requests, 2): when each was sent and ended.
-    """
-    if not len(spans_s) or spans_s.min() == spans_s.max():
-        return [], MISSING
-    spans = spans_s - spans_s.min()
-    edges_s, bin_s = np.linspace(0, spans.max(), IN_FLIGHT_BINS + 1, retstep=True)
-    at_work_s = _since(spans[:, 0], edges_s) - _since(spans[:, 1], edges_s)
-    return np.round(np.diff(at_work_s) / bin_s, 3).tolist(), float(bin_s)
-
-
-def _since(times_s: Seconds, edges_s: Seconds) -> Seconds:
-    """At each edge: the time that has passed since every one of `times_s` before it, summed."""
-    ordered = np.sort(times_s)
-    before = np.searchsorted(ordered, edges_s)
-    passed_s: Seconds = edges_s * before - np.concatenate([[0.0], np.cumsum(ordered)])[before]
-    return passed_s
-
-
-def _duration_s(good: Sequence[Request]) -> float:
-    if not good:
-        return 0.0
-    return max(r.end_s for r in good) - min(r.send_s for r in good)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -54,11 +54,17 @@ class Request:
     # empty when the engine does not tell.
     token_lateness: list[float] = field(default_factory=list)
     intended_s: float = 0.0  # when it should have been sent: later sends hide waiting
+    cooldown: bool = False  # unmeasured: keeps its user in flight until the last measured one ends
 
     @property
     def output_tokens(self) -> int:
         """Tokens received."""
         return len(self.token_times_s)
+
+    @property
+    def measured(self) -> bool:
+        """Neither warm-up nor cool-down."""
+        return not (self.warmup or self.cooldown)
 
     @property
     def ok(self) -> bool:

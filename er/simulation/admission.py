@@ -51,7 +51,7 @@ def make_room(engines: Engines, e: int, now: int) -> bool:
             context = context_of(engines, r)
             blocks = blocks_of(engines, context - 1)  # the newest token is not in the cache yet
             state[e, Engine.context] -= context
-            state[e, Engine.counted] -= engines.sent[r, Sent.prompt] >= engines.warmup
+            state[e, Engine.counted] -= is_counted(engines, engines.sent[r, Sent.prompt])
         write_pause(engines, r, state[e, Engine.iteration], tokens, now)
         release(engines, e, r, blocks)
         engines.sent[r, Sent.following] = state[e, Engine.head]
@@ -73,6 +73,12 @@ def write_pause(engines: Engines, r: int, iteration: int, tokens: int, now: int)
     pauses[row, Pause.paused_ns] = now
     pauses[row, Pause.resumed_ns] = 0
     engines.paused[0] += 1
+
+
+@inner
+def is_counted(engines: Engines, p: int) -> bool:
+    """Whether prompt `p` is measured."""
+    return bool(engines.first_measured <= p < engines.first_unmeasured)
 
 
 @inner
@@ -185,7 +191,7 @@ def join(engines: Engines, e: int, r: int, context: int) -> None:
     push(engines.finish, e, state[e, Engine.running], (last << REQUEST_BITS) | r)
     sent[r, Sent.iteration] = state[e, Engine.iteration]
     state[e, Engine.running] += 1
-    state[e, Engine.counted] += p >= engines.warmup
+    state[e, Engine.counted] += is_counted(engines, p)
     state[e, Engine.context] += context
     if limits.max_utilization:
         change_needs(engines, e, r, 1)

@@ -14,7 +14,16 @@ from enum import IntEnum
 import numpy as np
 
 from er.simulation.batching import Limits
-from er.simulation.engines import arrive, fail, finish, refuse, start, stop, write_segment
+from er.simulation.engines import (
+    arrive,
+    count_tokens,
+    fail,
+    finish,
+    refuse,
+    start,
+    stop,
+    write_segment,
+)
 from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
 from er.simulation.jit import inner, outer
 from er.simulation.tables import (
@@ -33,6 +42,8 @@ from er.simulation.tables import (
     engines_of,
 )
 from er.simulation.users import (
+    At,
+    Counted,
     Loop,
     Users,
     go_on,
@@ -66,17 +77,18 @@ def simulate(
     count: int,
     gaps: Ints,
     record: bool,
-) -> tuple[Table, Ints, Ints, Ints]:
+) -> tuple[Table, Ints, Ints, Ints, Counted]:
     """Play the users on `count` engines until every request has ended.
 
     `prompts` has the columns `Prompts`; the first `warmup` of them are warm-up. Running sums of
     `gaps[B]` give how many gaps between two tokens of measured requests took decode_ns[B, c]; those
     of steps with prompts are in the segments, of which without `record` only the first two columns
     are kept, and of steps with prompts only. Returns the requests (columns `Sent`), their times
-    (columns `Times`), the segments (columns `Segment`) and the pauses (columns `Pause`).
+    (columns `Times`), the segments (columns `Segment`), the pauses (columns `Pause`) and what was
+    counted besides.
     """
-    engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
-    users = users_of(loop, warmup)
+    engines = engines_of(count, limits, prompts, warmup, loop.unmeasured, gaps, loop.reply_delay_ns)
+    users = users_of(loop, warmup, len(prompts))
     columns = SEGMENT_COLUMNS if record else UNRECORDED_COLUMNS
     room = 3 * len(prompts) if record else len(prompts)
     segments = np.empty((room + segments_at_once(engines), columns), np.int64)
@@ -94,7 +106,19 @@ def simulate(
         if engines.paused[0] + pauses_at_once(engines, users) > len(engines.pauses):
             engines = engines._replace(pauses=twice(engines.pauses))
     sends, kept, paused = so_far[SoFar.sends], so_far[SoFar.segments], engines.paused[0]
-    return engines.sent[:sends], engines.times[:sends], segments[:kept], engines.pauses[:paused]
+    return (
+        engines.sent[:sends],
+        engines.times[:sends],
+        segments[:kept],
+        engines.pauses[:paused],
+        counted(engines, users),
+    )
+
+
+def counted(engines: Engines, users: Users) -> Counted:
+    """What was counted until the end."""
+    tokens = int(engines.state[:, Engine.tokens].sum())
+    return Counted(tokens, bool(users.at[At.exhausted]))
 
 
 @outer
@@ -149,6 +173,7 @@ def play(
 
         while next_end[1] == now:
             e = least_leaf(next_end)
+            count_tokens(engines, e, now, tables.until_ns, users.at)
             kept = write_segment(engines, e, now, segments, kept)
             gone = finish(engines, e, now, ended, gone)
             set_key(next_end, e, NEVER)
@@ -157,7 +182,7 @@ def play(
         while failed < len(failing) and loop.fail_ns[failing[failed]] == now:
             e = failing[failed]
             failed += 1
-            kept, prefilling = stop(engines, e, now, tables.until_ns, segments, kept)
+            kept, prefilling = stop(engines, e, now, tables.until_ns, users.at, segments, kept)
             gone = fail(engines, e, now, prefilling, ended, gone)
             set_key(next_end, e, NEVER)
         go_on(users, sent, times, ended[:gone])
@@ -192,9 +217,7 @@ def send_due(engines: Engines, users: Users, now: int, sends: int) -> int:
     sent, prompts = engines.sent, engines.prompts
     user = sender(users, now)
     while user >= 0:
-        p = -1
-        if now < users.loop.until_ns:
-            p = next_prompt(users, user, engines.warmup, len(prompts))
+        p = next_prompt(users, user, engines.first_measured, len(prompts), now)
         if p >= 0:
             sent[sends, Sent.prompt] = p
             sent[sends, Sent.user] = user

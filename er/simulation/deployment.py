@@ -99,11 +99,13 @@ class VirtualDeployment:
         fail_s: dict[int, float] | None = None,
         until_s: float = math.inf,
         follows: Flags = NO_FLAGS,
+        unmeasured: int = 0,
     ) -> Loop:
         """How so many users behave: all at once unless `start_s` says when each begins; `once`
         makes it an open loop; `think_s` passes after each request, in order of sending; `fail_s`
-        says when engines fail, for good; from `until_s` on nobody
-        sends; `follows` says of each prompt whether it follows the one before it in a conversation.
+        says when engines fail, for good; from `until_s` on nobody sends, or what is not measured;
+        `follows` says of each prompt whether it follows the one before it in a conversation; the
+        last `unmeasured` prompts keep all users in flight until the last measured request ended.
 
         Raises ConfigError for a negative time or an engine that does not exist.
         """
@@ -122,7 +124,17 @@ class VirtualDeployment:
         )
         until = NEVER if math.isinf(until_s) else round(until_s * NS_PER_S)
         return Loop(
-            start, warmup_per_user, once, think, gateway, request, reply, fail, until, follows
+            start,
+            warmup_per_user,
+            once,
+            think,
+            gateway,
+            request,
+            reply,
+            fail,
+            until,
+            follows,
+            unmeasured,
         )
 
     def play(self, prompts: Table, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
@@ -131,10 +143,12 @@ class VirtualDeployment:
         gaps = np.zeros_like(self.tables.until_ns)
         asked = (self.tables, self.limits, prompts, warmup, loop, self.engines, gaps)
         if not record and windows.worthwhile(loop, prompts, self.engines, self.limits):
-            sent, times, segments, pauses = windows.simulate(*asked)
+            sent, times, segments, pauses, counted = windows.simulate(*asked)
         else:
-            sent, times, segments, pauses = simulate(*asked, record)
-        return Outcome(self.tables, prompts, warmup, loop, sent, times, segments, pauses, gaps)
+            sent, times, segments, pauses, counted = simulate(*asked, record)
+        return Outcome(
+            self.tables, prompts, warmup, loop, sent, times, segments, pauses, gaps, counted
+        )
 
 
 def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployment:

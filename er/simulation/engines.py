@@ -9,6 +9,7 @@ from er.simulation.admission import (
     admit,
     first_chunk,
     go_on_with_partial,
+    is_counted,
     make_room,
     promise_token,
     promise_tokens,
@@ -38,6 +39,7 @@ from er.simulation.tables import (
     Tables,
     Times,
 )
+from er.simulation.users import At
 
 
 @inner
@@ -137,7 +139,7 @@ def finish(engines: Engines, e: int, now: int, ended: Ints, count: int) -> int:
         r = pop(engines.finish, e, running) & REQUEST_MASK
         p = sent[r, Sent.prompt]
         running -= 1
-        state[e, Engine.counted] -= p >= engines.warmup
+        state[e, Engine.counted] -= is_counted(engines, p)
         tokens = prompts[p, Prompts.input] + prompts[p, Prompts.output]
         release(engines, e, r, blocks_at_start(engines, p, tokens - 1))
         if engines.limits.max_utilization:
@@ -175,6 +177,21 @@ def count_gaps(engines: Engines, e: int, steps: int) -> None:
 
 
 @inner
+def count_tokens(engines: Engines, e: int, now: int, until_ns: Ints, at: Ints) -> None:
+    """Count the tokens of the segment that ends at `now`, those within the window of `users.At`."""
+    opens, closes = at[At.opens_ns], at[At.closes_ns]
+    if now <= opens:
+        return
+    state = engines.state
+    mixed, steps = state[e, Engine.mixed], state[e, Engine.steps]
+    if now > closes:
+        steps = 0 if mixed else steps_before(state, e, closes, until_ns)
+    if state[e, Engine.clock_ns] < opens and not mixed:
+        steps -= steps_before(state, e, opens, until_ns)
+    state[e, Engine.tokens] += steps * state[e, Engine.running]
+
+
+@inner
 def write_segment(engines: Engines, e: int, now: int, segments: Ints, kept: int) -> int:
     """Write the segment that ends at `now`: all of it when they are recorded, else what gaps are
     counted from, of steps with prompts. Returns how many are kept."""
@@ -196,7 +213,7 @@ def write_segment(engines: Engines, e: int, now: int, segments: Ints, kept: int)
 
 @inner
 def stop(
-    engines: Engines, e: int, now: int, until_ns: Ints, segments: Ints, kept: int
+    engines: Engines, e: int, now: int, until_ns: Ints, at: Ints, segments: Ints, kept: int
 ) -> tuple[int, bool]:
     """Before engine `e` fails at `now`: keep of its segment only the decode steps that have ended.
     Returns how many segments are kept, and whether a step with prompts is lost."""
@@ -212,7 +229,9 @@ def stop(
     state[e, Engine.steps] = steps
     if steps:
         lasted = until_ns[decoding, context + steps] - until_ns[decoding, context]
-        kept = write_segment(engines, e, state[e, Engine.clock_ns] + lasted, segments, kept)
+        end = state[e, Engine.clock_ns] + lasted
+        count_tokens(engines, e, end, until_ns, at)
+        kept = write_segment(engines, e, end, segments, kept)
     return kept, False
 
 

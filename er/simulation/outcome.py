@@ -11,7 +11,7 @@ from er.results.point import MISSING, Point, Summary, summarise
 from er.simulation.cost import NS_PER_S
 from er.simulation.jit import compiled
 from er.simulation.tables import Pause, Prompts, Segment, Sent, Tables, Times
-from er.simulation.users import Loop
+from er.simulation.users import Counted, Flags, Loop
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
@@ -34,19 +34,35 @@ class Outcome:
     segments: Ints  # columns Segment, the first two of them only unless steps were recorded
     pauses: Ints  # columns Pause, in order of time
     gaps: Ints  # running sums along the context give how many gaps took decode_ns[B, c]
+    counted: Counted
+
+    @property
+    def measured(self) -> Flags:
+        """Of each request, whether it is measured."""
+        prompt = self.sent[:, Sent.prompt]
+        first_unmeasured = len(self.prompts) - self.loop.unmeasured
+        flags: Flags = (prompt >= self.warmup) & (prompt < first_unmeasured)
+        return flags
 
     def point(self, concurrency: int, routed: bool) -> Point:
         """Statistics of the measured requests that were answered in full; gaps are pooled over all
-        that were measured. Whether to believe it is not judged here."""
-        counts = self.sent[:, Sent.prompt] >= self.warmup
-        answered = counts & (self.sent[:, Sent.failed] == 0)
-        measured, sent = self.sent[counts], self.sent[answered]
+        that were measured. Whether to believe it is not judged here.
+
+        In a closed loop, throughput is that of the steady window; see `er.results.point`. Its
+        tokens are counted at the engines, as long, but later by the way there.
+        """
+        answered = self.measured & (self.sent[:, Sent.failed] == 0)
+        measured, sent = self.sent[self.measured], self.sent[answered]
         errors = len(measured) - len(sent)
         send, first, end = self.times[answered].T / NS_PER_S
         prompts = self.prompts[sent[:, Sent.prompt]]
         tokens = prompts[:, Prompts.output]
         several = tokens > 1
-        duration_s = float(end.max() - send.min()) if len(sent) else 0.0
+        from_s, until_s = self.window_s()
+        duration_s = until_s - from_s
+        throughput = float(tokens.sum() if self.loop.once else self.counted.tokens)
+        ended = end if self.loop.once else self.times[:, Times.end_ns] / NS_PER_S
+        ended = ended[(ended > from_s) & (ended <= until_s)]
         ttft_s = summary_of(first - send)
         chosen = measured[:, Sent.engine]
         experts = np.bincount(chosen) if routed else NOTHING
@@ -56,8 +72,8 @@ class Outcome:
             errors=errors,
             invalid=[],
             duration_s=duration_s,
-            tokens_per_s=float(tokens.sum()) / duration_s if len(sent) else 0.0,
-            requests_per_s=len(sent) / duration_s if len(sent) else 0.0,
+            tokens_per_s=throughput / duration_s if len(sent) else 0.0,
+            requests_per_s=len(ended) / duration_s if len(sent) else 0.0,
             input_tokens_mean=float(prompts[:, Prompts.input].mean()) if len(sent) else MISSING,
             output_tokens_mean=float(tokens.mean()) if len(sent) else MISSING,
             ttft_s=ttft_s,
@@ -72,9 +88,8 @@ class Outcome:
 
     def goodput(self, ttft_at_most_s: float, tpot_at_most_s: float) -> float:
         """Share of the measured requests that were answered in full within both limits."""
-        counts = self.sent[:, Sent.prompt] >= self.warmup
-        sent = self.sent[counts]
-        send, first, end = self.times[counts].T
+        sent = self.sent[self.measured]
+        send, first, end = self.times[self.measured].T
         gaps = np.maximum(self.prompts[sent[:, Sent.prompt], Prompts.output] - 1, 1)
         kept = (
             (sent[:, Sent.failed] == 0)
@@ -83,8 +98,19 @@ class Outcome:
         )
         return float(kept.mean()) if len(kept) else MISSING
 
+    def window_s(self) -> tuple[float, float]:
+        """When the first measured request was sent and the last one ended: in an open loop, of
+        those that were answered; 0, 0 without any."""
+        counts = self.measured
+        if self.loop.once:
+            counts &= self.sent[:, Sent.failed] == 0
+        send_ns, _, end_ns = self.times[counts].T
+        if not counts.any():
+            return 0.0, 0.0
+        return float(send_ns.min()) / NS_PER_S, float(end_ns.max()) / NS_PER_S
+
     def spans_s(self) -> NDArray[np.float64]:
-        """When every request, warm-up included, was sent and ended: (requests, 2)."""
+        """When every request, unmeasured ones too, was sent and ended: (requests, 2)."""
         spans: NDArray[np.float64] = self.times[:, [Times.send_ns, Times.end_ns]] / NS_PER_S
         return spans
 
@@ -96,7 +122,7 @@ class Outcome:
             mixed = mixed[mixed[:, Segment.context] < 0]
         pauses = self.pauses[self.pauses[:, Pause.resumed_ns] > 0]
         paused_ns = pauses[:, Pause.resumed_ns] - pauses[:, Pause.paused_ns]
-        measured = self.sent[pauses[:, Pause.request], Sent.prompt] >= self.warmup
+        measured = self.measured[pauses[:, Pause.request]]
         values = np.concatenate([values, mixed[:, Segment.duration_ns], paused_ns])
         counts = np.concatenate([counts, mixed[:, Segment.counted], measured])
         return weighted_summary(values / NS_PER_S, counts)
@@ -119,11 +145,13 @@ class Outcome:
         ok = ~failed & (tokens > 0)
         ttft_s, e2e_s = (np.where(ok, at - send_s, np.nan) for at in (first_s, end_s))
         several = np.where(tokens > 1, tokens - 1, np.nan)
+        before = send_s < send_s[self.measured].min(initial=math.inf)
+        before |= rows[:, Sent.prompt] < self.warmup
         columns = {
             "concurrency": np.full(count, concurrency),
             "user": rows[:, Sent.user].astype(np.int64) % concurrency,
             "index": np.arange(count),
-            "warmup": rows[:, Sent.prompt] < self.warmup,
+            "warmup": ~self.measured & before,
             "topic": [topics[prompt] for prompt in rows[:, Sent.prompt]],
             "input_tokens": prompts[:, Prompts.input].astype(np.int64),
             "max_tokens": prompts[:, Prompts.output].astype(np.int64),
@@ -136,6 +164,7 @@ class Outcome:
             "text": np.full(count, ""),
             "token_lateness": lists(np.zeros(count, np.int64), np.zeros(0)),
             "intended_s": send_s,
+            "cooldown": ~self.measured & ~before,
             "output_tokens": tokens,
             "ok": ok,
             "ttft_s": ttft_s,

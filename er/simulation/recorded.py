@@ -28,14 +28,19 @@ class RecordedPoint:
     delays: Delays
     users: int
     warmup: int
-    prompts: NDArray[np.int64]  # input tokens, output tokens, engine; warm-up first
+    cooldown: int
+    prompts: NDArray[np.int64]  # input tokens, output tokens, engine; warm-up first, cool-down last
     medians: dict[str, float]  # by quantity
 
     def simulated(self, spec: EngineSpec) -> dict[str, float]:
         """The same medians simulated with the correction of `spec`."""
         deployment = VirtualDeployment(spec, self.engines, self.delays)
         prompts = deployment.prompts(*self.prompts.T)
-        loop = deployment.loop(self.users, warmup_per_user=-(-self.warmup // self.users))
+        loop = deployment.loop(
+            self.users,
+            warmup_per_user=-(-self.warmup // self.users),
+            unmeasured=self.cooldown,
+        )
         point = deployment.play(prompts, loop, self.warmup).point(self.users, self.engines > 1)
         return {quantity: getattr(point, quantity).p50 for quantity in QUANTITIES}
 
@@ -62,8 +67,10 @@ def point_of(
     run: str, config: dict[str, Any], base: EngineSpec, requests: pd.DataFrame
 ) -> RecordedPoint:
     """One point from its requests."""
-    good = requests[requests.ok].sort_values(["warmup", "index"], ascending=[False, True])
-    measured = good[~good.warmup]
+    requests = requests.assign(cooldown=requests.get("cooldown", False))
+    order = ["cooldown", "warmup", "index"]
+    good = requests[requests.ok].sort_values(order, ascending=[True, False, True])
+    measured = good[~good.warmup & ~good.cooldown]
     clock, engines = config["clock"], config["deployment"]["experts"]
     return RecordedPoint(
         run=run,
@@ -72,6 +79,7 @@ def point_of(
         delays=delays_of(engines, Delays(clock["gateway_s"], clock["request_s"], clock["reply_s"])),
         users=int(good.concurrency.iloc[0]),
         warmup=int(good.warmup.sum()),
+        cooldown=int(good.cooldown.sum()),
         prompts=np.stack([good.input_tokens, good.output_tokens, good.expert.clip(lower=0)], 1),
         medians={quantity: float(measured[quantity].median()) for quantity in QUANTITIES},
     )

@@ -91,6 +91,7 @@ class Engine(IntEnum):
     oldest = 20  # chain that nobody uses, -1 for none
     newest = 21
     mean_context = 22  # of those that decode in the segment, at its start
+    tokens = 23  # in the window in which they are counted
 
 
 class Spell(IntEnum):
@@ -147,7 +148,8 @@ class Engines(NamedTuple):
     sent: Table  # columns Sent
     times: Ints  # columns Times
     prompts: Table  # columns Prompts
-    warmup: int  # how many of the prompts are not measured
+    first_measured: int  # prompt
+    first_unmeasured: int  # of those behind the measured ones
     spells: Ints  # columns Spell, of each request; empty when none is paused and nothing reused
     needs: Ints  # of each engine: requests whose next block falls due in iteration i, at i modulo
     # tokens_per_block; empty when blocks are reserved
@@ -167,9 +169,15 @@ def tables_of(cost: StepCost) -> Tables:
 
 
 def engines_of(
-    count: int, limits: Limits, prompts: Table, warmup: int, gaps: Ints, reply_delay_ns: int
+    count: int,
+    limits: Limits,
+    prompts: Table,
+    warmup: int,
+    unmeasured: int,
+    gaps: Ints,
+    reply_delay_ns: int,
 ) -> Engines:
-    """So many idle engines."""
+    """So many idle engines; the first `warmup` and the last `unmeasured` prompts do not count."""
     state = np.zeros((count, ENGINE_COLUMNS), np.int64)
     state[:, Engine.free_blocks] = limits.kv_blocks
     for column in (Engine.head, Engine.partial, Engine.completed, Engine.oldest, Engine.newest):
@@ -192,6 +200,7 @@ def engines_of(
         np.zeros((len(prompts), TIMES_COLUMNS), np.int64),
         prompts,
         warmup,
+        len(prompts) - unmeasured,
         np.zeros((spells, SPELL_COLUMNS), np.int64),
         np.zeros((count if limits.max_utilization else 0, limits.tokens_per_block), np.int64),
         np.zeros((chains, CHAIN_COLUMNS), np.int64),

@@ -29,6 +29,16 @@ class Loop(NamedTuple):
     # Whether each prompt follows the one before it in a conversation, which one user holds; empty
     # when none does.
     follows: Flags = NO_FLAGS
+    # How many prompts, the last ones, are sent unmeasured so that every user stays in flight:
+    # before the last user has begun, and until the last measured request has ended.
+    unmeasured: int = 0
+
+
+class Counted(NamedTuple):
+    """What a simulation counts besides its requests."""
+
+    tokens: int  # of all requests, in the window between `At.opens_ns` and `At.closes_ns`
+    exhausted: bool  # whether a user found no prompt although it had to go on
 
 
 class At(IntEnum):
@@ -42,6 +52,17 @@ class At(IntEnum):
     arriving_from = 5  # in the ring of requests
     arriving_to = 6
     gateway_free_ns = 7
+    first_measured = 8  # prompt
+    first_unmeasured = 9  # of those behind the measured ones; these two never change
+    next_unmeasured = 10
+    unsent = 11  # measured prompts
+    in_flight = 12  # measured requests
+    last_end_ns = 13  # of the measured requests so far
+    # Between these two, engines count their tokens: they are the first measured request's sending
+    # and the last one's end, later by the shortest way to an engine, so that no engine is ahead.
+    opens_ns = 14
+    closes_ns = 15
+    exhausted = 16  # whether a user found no prompt although it had to go on
 
 
 COLUMNS = len(At)
@@ -60,14 +81,17 @@ class Users(NamedTuple):
     arriving: Ints  # ring of (time, request) between gateway and engine, in order of time
 
 
-def users_of(loop: Loop, warmup: int) -> Users:
-    """Users who have not begun."""
+def users_of(loop: Loop, warmup: int, prompts: int) -> Users:
+    """Users who have not begun, with so many prompts of which the first are `warmup`."""
     count = len(loop.start_ns)
     room = 1
     while room < count:
         room *= 2
     at = np.zeros(COLUMNS, np.int64)
-    at[At.next_measured] = warmup
+    at[At.next_measured] = at[At.first_measured] = warmup
+    at[At.next_unmeasured] = at[At.first_unmeasured] = prompts - loop.unmeasured
+    at[At.unsent] = prompts - loop.unmeasured - warmup
+    at[At.opens_ns] = at[At.closes_ns] = NEVER
     return Users(
         loop,
         at,
@@ -107,6 +131,9 @@ def go_on(users: Users, sent: Table, times: Ints, ended: Ints) -> None:
     if users.loop.once and not len(users.loop.follows):
         return
     for r in ended:
+        if is_measured(users, sent[r, Sent.prompt]):
+            at[At.in_flight] -= 1
+            at[At.last_end_ns] = max(at[At.last_end_ns], times[r, Times.end_ns])
         if len(think_ns):
             set_key(thinking, sent[r, Sent.user], times[r, Times.end_ns] + think_ns[r])
         else:
@@ -114,6 +141,28 @@ def go_on(users: Users, sent: Table, times: Ints, ended: Ints) -> None:
             ready[to, 0] = times[r, Times.end_ns]
             ready[to, 1] = sent[r, Sent.user]
             at[At.ready_to] += 1
+    if not goes_on(users, at[At.last_end_ns]):
+        at[At.closes_ns] = at[At.last_end_ns] + way_ns(users.loop)
+
+
+@inner
+def is_measured(users: Users, p: int) -> bool:
+    """Whether prompt `p` is measured."""
+    return bool(users.at[At.first_measured] <= p < users.at[At.first_unmeasured])
+
+
+@inner
+def goes_on(users: Users, now: int) -> bool:
+    """Whether a measured request is in flight at `now`, or still to be sent."""
+    at = users.at
+    to_come = at[At.unsent] > 0 and now < users.loop.until_ns
+    return bool(to_come or at[At.in_flight] > 0 or now < at[At.last_end_ns])
+
+
+@inner
+def way_ns(loop: Loop) -> int:
+    """The shortest time from a user to an engine."""
+    return loop.gateway_ns + loop.request_delay_ns
 
 
 @inner
@@ -136,31 +185,56 @@ def sender(users: Users, now: int) -> int:
 
 
 @inner
-def next_prompt(users: Users, user: int, warmup: int, asked: int) -> int:
+def next_prompt(users: Users, user: int, warmup: int, asked: int, now: int) -> int:
     """What a user sends: the next turn of its conversation, a warm-up prompt while it has to, else
-    what begins next; -1 at their end."""
-    at, follows = users.at, users.loop.follows
+    what begins next; at the end, and before all users have begun, an unmeasured one; -1 for
+    nothing."""
+    at, loop = users.at, users.loop
     # A million users' last prompts are far apart in memory: keep them only where it matters.
-    matters = len(follows) > 0 or users.loop.once
+    matters = len(loop.follows) > 0 or loop.once
     last = users.last[user] if matters else -1
-    if last >= 0 and last + 1 < len(follows) and follows[last + 1]:
-        p = last + 1
-    elif last >= 0 and users.loop.once:
-        return -1
-    elif at[At.next_warmup] < warmup and users.warmup_left[user] > 0:
-        users.warmup_left[user] -= 1
-        p = at[At.next_warmup]
-        at[At.next_warmup] += 1
-    else:
-        while at[At.next_measured] < len(follows) and follows[at[At.next_measured]]:
-            at[At.next_measured] += 1
-        if at[At.next_measured] == asked:
+    follows_on = last >= 0 and last + 1 < len(loop.follows) and loop.follows[last + 1]
+    p = -1
+    if now < loop.until_ns:
+        if follows_on and last < at[At.first_unmeasured]:
+            p = last + 1
+        elif last >= 0 and loop.once:
             return -1
-        p = at[At.next_measured]
-        at[At.next_measured] += 1
-    if matters:
+        elif at[At.next_warmup] < warmup and users.warmup_left[user] > 0:
+            users.warmup_left[user] -= 1
+            p = at[At.next_warmup]
+            at[At.next_warmup] += 1
+        elif not loop.unmeasured or now >= loop.start_ns[-1]:
+            p = next_beginning(users, At.next_measured, at[At.first_unmeasured])
+            if p < 0 and loop.until_ns != NEVER and not loop.once:
+                at[At.exhausted] = 1
+    if p < 0 and loop.unmeasured and goes_on(users, now):
+        if follows_on and last >= at[At.first_unmeasured]:
+            p = last + 1
+        else:
+            p = next_beginning(users, At.next_unmeasured, asked)
+            if p < 0:
+                at[At.exhausted] = 1
+    if is_measured(users, p):
+        at[At.unsent] -= 1
+        at[At.in_flight] += 1
+        if at[At.opens_ns] == NEVER and not loop.once:
+            at[At.opens_ns] = now + way_ns(loop)
+    if matters and p >= 0:
         users.last[user] = p
     return int(p)
+
+
+@inner
+def next_beginning(users: Users, column: int, end: int) -> int:
+    """The next prompt before `end` that begins a conversation, or is one; -1 when there is none."""
+    at, follows = users.at, users.loop.follows
+    while at[column] < len(follows) and follows[at[column]]:
+        at[column] += 1
+    if at[column] >= end:
+        return -1
+    at[column] += 1
+    return int(at[column] - 1)
 
 
 @inner

@@ -17,8 +17,8 @@ import psutil
 from numpy.typing import NDArray
 
 from er.simulation.batching import Limits
-from er.simulation.closed_loop import send_due
-from er.simulation.engines import arrive, finish, start, write_segment
+from er.simulation.closed_loop import counted, send_due
+from er.simulation.engines import arrive, count_tokens, finish, start, write_segment
 from er.simulation.heaps import NEVER
 from er.simulation.instructions import meet, prefetch
 from er.simulation.jit import compiled, inner, outer
@@ -36,7 +36,7 @@ from er.simulation.tables import (
     Times,
     engines_of,
 )
-from er.simulation.users import At, Loop, Users, go_on, next_arrival, next_send, users_of
+from er.simulation.users import At, Counted, Loop, Users, go_on, next_arrival, next_send, users_of
 
 ENGINES_AT_LEAST = 1000  # fewer fit into the processor's cache, where a tournament tree is faster
 LOOK_S = 0.2  # for idle processors
@@ -81,14 +81,14 @@ def simulate(
     count: int,
     gaps: Ints,
     threads: int | None = None,
-) -> tuple[Table, Ints, Ints, Ints]:
+) -> tuple[Table, Ints, Ints, Ints, Counted]:
     """As `closed_loop.simulate` without recording; only the order of segments is another."""
     threads = threads or idle_processors()
     bounds = np.arange(threads + 1) * count // threads
     asked = np.concatenate([[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))])
     room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
-    engines = engines_of(count, limits, prompts, warmup, gaps, loop.reply_delay_ns)
+    engines = engines_of(count, limits, prompts, warmup, loop.unmeasured, gaps, loop.reply_delay_ns)
     own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
     with ThreadPoolExecutor(threads) as pool:  # fresh memory is slow: a second a gigabyte and more
         finish, sent, times = (
@@ -96,7 +96,7 @@ def simulate(
             for table in (engines.finish, engines.sent, engines.times)
         )
     engines = engines._replace(finish=finish.result(), sent=sent.result(), times=times.result())
-    users = users_of(loop, warmup)
+    users = users_of(loop, warmup, len(prompts))
     ended, order = np.zeros((2, threads, len(loop.start_ns) + 1), np.int64)
     over, kept, window = np.zeros(threads, np.int64), room[:-1].copy(), np.zeros(3, np.int64)
     gate = np.zeros(2, np.int64)
@@ -126,7 +126,13 @@ def simulate(
         gaps += of_thread
     rows = close_up(segments, room[:-1], kept)
     sends = int(window[2])
-    return engines.sent[:sends], engines.times[:sends], segments[:rows], engines.pauses
+    return (
+        engines.sent[:sends],
+        engines.times[:sends],
+        segments[:rows],
+        engines.pauses,
+        counted(engines, users),
+    )
 
 
 def on_huge_pages(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
@@ -219,9 +225,9 @@ def advance(
             ask_for_prompts(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
         e = sent[r, Sent.engine]
         if first <= e < last:
-            kept, over = settle(engines, e, now, tables, segments, kept, ended, over)
+            kept, over = settle(engines, users, e, now, tables, segments, kept, ended, over)
             if ends_ns[e] == now and engines.state[e, Engine.steps]:
-                kept, over = end_segment(engines, e, segments, kept, ended, over)
+                kept, over = end_segment(engines, users, e, tables, segments, kept, ended, over)
             if arrive(engines, e, r, now, tables):
                 ends_ns[e] = now
     due = 0
@@ -235,13 +241,14 @@ def advance(
             ask_for_requests(engines, active[i + 2 * AHEAD])
         if i + AHEAD < due:
             ask_for_prompts(engines, active[i + AHEAD])
-        kept, over = settle(engines, active[i], until, tables, segments, kept, ended, over)
+        kept, over = settle(engines, users, active[i], until, tables, segments, kept, ended, over)
     return kept, over
 
 
 @inner
 def settle(
     engines: Engines,
+    users: Users,
     e: int,
     before: int,
     tables: Tables,
@@ -254,7 +261,7 @@ def settle(
     has no steps, and the end of the last one until it has begun the next."""
     while engines.ends_ns[e] < before:
         if engines.state[e, Engine.steps]:
-            kept, over = end_segment(engines, e, segments, kept, ended, over)
+            kept, over = end_segment(engines, users, e, tables, segments, kept, ended, over)
         else:
             start(engines, e, engines.ends_ns[e], tables)
     return kept, over
@@ -262,10 +269,18 @@ def settle(
 
 @inner
 def end_segment(
-    engines: Engines, e: int, segments: Ints, kept: int, ended: Ints, over: int
+    engines: Engines,
+    users: Users,
+    e: int,
+    tables: Tables,
+    segments: Ints,
+    kept: int,
+    ended: Ints,
+    over: int,
 ) -> tuple[int, int]:
     """Leave engine `e` at the end of its segment."""
     now = engines.ends_ns[e]
+    count_tokens(engines, e, now, tables.until_ns, users.at)
     kept = write_segment(engines, e, now, segments, kept)
     over = finish(engines, e, now, ended, over)
     engines.state[e, Engine.steps] = 0

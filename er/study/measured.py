@@ -104,8 +104,8 @@ class Bench:
 
         def count(request: Request) -> None:
             nonlocal measured
-            measured += not request.warmup
-            self._progress.request_done(concurrency, measured, counted=not request.warmup)
+            measured += request.measured
+            self._progress.request_done(concurrency, measured, counted=request.measured)
 
         target = Target(serving.entry, serving.experts, serving.prove)
         try:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from er.config import Arrivals, Config, Load, Policy
 from er.load import arrivals, batches, knee
-from er.results import names
-from er.results.point import Point, doubts_of, in_flight_of, measure
+from er.results import names, window
+from er.results.point import MISSING, Point, doubts_of, little_ratio, measure
 from er.results.request import Prompt, Request
 from er.results.run_dir import RunDir
 from er.routing import policies, router
@@ -26,6 +27,7 @@ from er.simulation.users import NO_FLAGS
 from er.study import inputs
 from er.study.progress import Progress
 
+UNMEASURED_PER_USER = 4  # prompts to begin with, until the last measured request has ended
 Experts = NDArray[np.int64]
 Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in order of sending
 
@@ -77,7 +79,14 @@ class Played:
         if load.steady_state:  # what is cut off is known only when all requests are written out
             return measure(list(map(as_request, self.requests().to_pylist())), self.users, load)
         point = outcome.point(self.users, self.routed)
-        in_flight, bin_s = in_flight_of(outcome.spans_s())
+        spans_s = outcome.spans_s()
+        in_flight, bin_s = window.in_flight(spans_s)
+        from_s, _ = outcome.window_s()
+        point = replace(
+            point,
+            little_ratio=little_ratio(point, load),
+            window_from_s=from_s - spans_s[:, 0].min() if point.duration_s else MISSING,
+        )
         return replace(
             point,
             invalid=doubts_of(point, load),
@@ -109,21 +118,21 @@ class Study:
 
         Raises RequestError when a prompt can never be served.
         """
-        wanted = arrivals.requests_of(users, self.load)
+        load = self.load
+        wanted = arrivals.requests_of(users, load)
+        closed = load.arrivals is Arrivals.closed_loop
+        unmeasured = UNMEASURED_PER_USER * users if closed else 0
         while True:
-            sent = sent_prompts(prompts, users, self.load, wanted)
-            played = self.send(sent, users, record or self.load.steady_state)
-            if not self.endless or len(played.outcome.sent) < len(sent):
+            sent = sent_prompts(prompts, users, load, wanted, unmeasured)
+            played = self.send(sent, users, record or load.steady_state, unmeasured)
+            if not played.outcome.counted.exhausted:
                 return played
-            wanted *= 2  # the loop's time was not over when its prompts were
+            if load.duration_s:
+                wanted *= 2  # the loop's time was not over when its prompts were
+            unmeasured *= 2
 
-    @property
-    def endless(self) -> bool:
-        """Whether only the time ends a closed loop."""
-        return self.load.arrivals is Arrivals.closed_loop and self.load.duration_s > 0
-
-    def send(self, sent: Sequence[Prompt], users: int, record: bool) -> Played:
-        """Play what is sent, in order, warm-up first."""
+    def send(self, sent: Sequence[Prompt], users: int, record: bool, unmeasured: int = 0) -> Played:
+        """Play what is sent, in order, warm-up first; the last ones are `unmeasured`."""
         closed = self.load.arrivals is Arrivals.closed_loop
         warmup = arrivals.warmups_of(users, self.load)
         follows = np.array([turn >= warmup and p.turn > 0 for turn, p in enumerate(sent)])
@@ -140,6 +149,7 @@ class Study:
             fail_s=self.fail_s,
             until_s=self.load.duration_s or math.inf,
             follows=follows if follows.any() else NO_FLAGS,
+            unmeasured=unmeasured,
         )
         rows = self.deployment.prompts(
             np.array([prompt.input_tokens for prompt in sent]),
@@ -157,14 +167,18 @@ def as_request(record: dict[str, Any]) -> Request:
     return Request(**{field.name: record[field.name] for field in fields(Request)})
 
 
-def sent_prompts(prompts: Sequence[Prompt], users: int, load: Load, wanted: int) -> list[Prompt]:
+def sent_prompts(
+    prompts: Sequence[Prompt], users: int, load: Load, wanted: int, unmeasured: int
+) -> list[Prompt]:
     """What `er.load.plan.Plan` sends, in order: warm-up first, each user's own from the prompts'
-    end backwards; then `wanted` prompts in their order, again when they run out."""
+    end backwards; then `wanted` prompts in their order, again when they run out; then `unmeasured`
+    ones in the same order."""
     pool = arrivals.requests_of(users, load)
     each, count = load.warmup_requests_per_user, arrivals.warmups_of(users, load)
     places = [turn % users * each + turn // users for turn in range(count)]
     sent = [prompts[-1 - place % len(prompts)] for place in places]
-    return sent + [prompts[turn % pool % len(prompts)] for turn in range(wanted)]
+    turns = chain(range(wanted), range(unmeasured))
+    return sent + [prompts[turn % pool % len(prompts)] for turn in turns]
 
 
 def chooser(config: Config) -> Choose:

@@ -132,6 +132,7 @@ def metrics(point: Point) -> list[Metric]:
         "cut_requests": float(point.cut_requests),
         "errors": float(point.errors),
         "goodput": point.goodput,
+        "little_ratio": point.little_ratio,
         "long_answers": float(point.long_answers),
         "output_tokens_mean": point.output_tokens_mean,
         "requests": float(point.requests),

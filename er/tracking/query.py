@@ -10,6 +10,7 @@ import pandas as pd
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from pyarrow import parquet
 
 from er.errors import ErError
 from er.results.point import Point
@@ -42,21 +43,33 @@ class PublishedRun:
         return int(deployment["tp"] * deployment["experts"])
 
     def requests(self, *columns: str) -> pd.DataFrame:
-        """These columns of the requests of every point, warm-up included; see run_dir.frame."""
+        """These columns of the requests of every point, unmeasured ones too; see run_dir.frame.
+
+        A column `measured` says whether it is neither warm-up nor cool-down.
+        """
         files = sorted((self.files / "requests").glob("*.parquet"))
-        parts = [pd.read_parquet(file, columns=list(columns)) for file in files]
+        parts = [_columns(file, columns) for file in files]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     def measured(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests that the statistics of the valid points are made of."""
         valid = [point.concurrency for point in self.points if not point.invalid]
-        rows = self.requests(*{"concurrency", "warmup", "ok", "send_s", *columns})
+        rows = self.requests(*{"concurrency", "measured", "ok", "send_s", *columns})
         # What came before a point's steady state is not part of it (NaN where nothing was cut).
         since_s = {point.concurrency: point.steady_since_s for point in self.points}
         transient = rows["send_s"] < rows["concurrency"].map(since_s)
-        warmup, ok = rows["warmup"].astype(bool), rows["ok"].astype(bool)
-        kept = ok & ~warmup & ~transient & rows["concurrency"].isin(valid)
+        measured, ok = rows["measured"].astype(bool), rows["ok"].astype(bool)
+        kept = ok & measured & ~transient & rows["concurrency"].isin(valid)
         return rows.loc[kept, list(columns)]
+
+
+def _columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns of one point's requests; older runs have no cool-down."""
+    known = parquet.read_schema(file).names
+    unmeasured = [name for name in ("warmup", "cooldown") if name in known]
+    rows = pd.read_parquet(file, columns=[*{*columns, *unmeasured} & {*known}])
+    rows["measured"] = ~rows[unmeasured].any(axis=1)
+    return rows[list(columns)]
 
 
 def shown(uri: str, study: str) -> list[PublishedRun]:

@@ -10,7 +10,7 @@ from er.results.run_dir import opened
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "b237978e18484195cee355cc71ebd0de83f05ead1a1ccc55f65f01ff065aeb1f"
+POINTS = "b4f3caa2b8debc86dc891ac0c2ce263a2bbf363faac04ece6ed8b4a9a3dba577"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:

@@ -64,7 +64,7 @@ def predicted(config, prompts):
 
 def by_prompt(requests):
     """Measured requests; every prompt asks for another number of tokens."""
-    return requests[~requests.warmup].set_index("max_tokens").sort_index()
+    return requests[~requests.warmup & ~requests.cooldown].set_index("max_tokens").sort_index()
 
 
 def test_both_serve_the_same_requests_in_full(measured, predicted, prompts):

@@ -77,7 +77,8 @@ def test_a_stopped_client_is_found_out_everywhere(published: Config) -> None:
     undisturbed, stopped = run.points
     assert undisturbed.invalid == []
     assert any(reason.startswith("the load generator lagged") for reason in stopped.invalid)
-    assert all("load.workers" in reason for reason in stopped.invalid)
+    mends = [reason for reason in stopped.invalid if not reason.startswith("Little")]
+    assert all("load.workers" in reason for reason in mends)
 
     store = MlflowClient(tracking_uri=published.tracking.uri)
 

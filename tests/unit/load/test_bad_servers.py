@@ -201,7 +201,7 @@ def test_one_failure_does_not_end_the_others(serve: Serve) -> None:
     server = serve(sometimes)
     prompts = [prompt("good"), prompt("bad")]
     point = run_point(server.endpoint, prompts, 2, load(requests_per_user=10), lambda _: None)
-    measured = [request for request in point.requests if not request.warmup]
+    measured = [request for request in point.requests if request.measured]
     assert Counter(request.error for request in measured) == {"": 10, "HTTP 500: model is gone": 10}
 
 

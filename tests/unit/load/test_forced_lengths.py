@@ -13,7 +13,7 @@ from tests.unit.load.test_alone import drive, small_corpus
 __all__ = ["small_corpus"]
 WORKLOAD = ["workload=fixed", "workload.input_tokens=8", "workload.output_tokens=5"]
 # Answers at once: what this says of the load generator is not looked at.
-QUIET = ["load.max_loop_lag_s=9", "load.min_concurrency=0.001"]
+QUIET = ["load.max_loop_lag_s=9", "load.arrivals=burst", "load.burst_every_s=0.05"]
 LOAD = ["load.concurrency=[1]", "load.client=sockets", *QUIET]
 
 

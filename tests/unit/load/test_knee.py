@@ -2,6 +2,7 @@
 
 import pytest
 
+from er.config import Arrivals
 from er.load.knee import described, walk
 from er.results.point import Point, measure
 from er.results.request import Request
@@ -17,7 +18,9 @@ def request(ttft_s: float, tpot_s: float) -> Request:
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 8, 63, 64, 1000])
 def test_the_most_users_are_found_in_few_points(limit: int) -> None:
-    settings = load(concurrency=LADDER, find_knee=True, ttft_at_most_s=1.0)
+    settings = load(
+        concurrency=LADDER, find_knee=True, ttft_at_most_s=1.0, arrivals=Arrivals.open_loop
+    )
     asked: list[int] = []
 
     def point(users: int) -> Point:
@@ -57,7 +60,7 @@ def test_without_a_knee_to_find_all_is_measured() -> None:
 def test_what_bounds_the_knee_is_said(
     requests: list[Request], doubts: list[str], says: str
 ) -> None:
-    settings = load(find_knee=True)
+    settings = load(find_knee=True, arrivals=Arrivals.open_loop)
     found = walk(settings, lambda users: measure(requests, users, settings, doubts))
     assert found
     assert found.most_users == 0

@@ -44,6 +44,47 @@ def test_a_user_thinks_before_the_next_prompt() -> None:
     assert follow.due_s == 8
 
 
+def test_users_go_on_unmeasured_until_the_last_measured_request_has_ended() -> None:
+    closed = plan(2, requests_per_user=1)
+    slow, quick = closed.start()
+    for second in range(1, 9):
+        follow = closed.after(quick.request, now_s=second)
+        assert follow
+        assert follow.request.cooldown
+        assert not follow.request.measured
+        assert follow.prompt == PROMPTS[(second - 1) % 2]
+        assert not closed.over
+        quick = follow
+    assert closed.after(slow.request, now_s=9) is None
+    assert closed.over
+    assert closed.after(quick.request, now_s=9) is None
+
+
+def test_users_of_a_part_go_on_until_all_parts_have_ended() -> None:
+    parts = [plan(2, at, 2, requests_per_user=1) for at in range(2)]
+    (first,), (second,) = (part.start() for part in parts)
+    follow = parts[0].after(first.request, now_s=1)
+    assert follow
+    assert follow.request.cooldown
+    assert [part.measured_all(1) for part in parts] == [True, False]
+    parts[1].after(second.request, now_s=2)
+    parts[0].stop()
+    assert parts[0].after(follow.request, now_s=3) is None
+
+
+def test_nothing_is_measured_until_the_last_user_has_begun() -> None:
+    ramped = plan(3, ramp_s=3.0)
+    works = ramped.start()
+    assert [work.due_s for work in works] == [0, 1, 2]
+    assert [work.request.warmup for work in works] == [True, True, False]
+    early = ramped.after(works[0].request, now_s=1.5)
+    later = ramped.after(works[1].request, now_s=2.0)
+    assert early
+    assert later
+    assert (early.request.warmup, later.request.warmup) == (True, False)
+    assert (early.request.measured, later.request.measured) == (False, True)
+
+
 def gaps_s(works: list[Work]) -> list[float]:
     return [later.due_s - work.due_s for work, later in itertools.pairwise(works)]
 
@@ -74,7 +115,7 @@ def test_constant_gaps_are_the_limit_of_burstiness() -> None:
 @pytest.mark.parametrize("users", [3, 4])
 def test_workers_share_what_one_process_would_send(arrivals: Arrivals, users: int) -> None:
     def sent(of: int) -> list[tuple[float, int, str]]:
-        shares = [plan(users, at, of, arrivals=arrivals, ramp_s=1.0).start() for at in range(of)]
+        shares = [plan(users, at, of, arrivals=arrivals).start() for at in range(of)]
         works = [work for share in shares for work in share]
         assert len({work.request.index for work in works}) == len(works)
         return sorted((work.due_s, work.request.user, work.prompt.text) for work in works)
@@ -132,7 +173,9 @@ def test_one_user_holds_a_conversation_in_its_order(arrivals: Arrivals) -> None:
             assert follow
             assert (follow.prompt.text, follow.request.user) == (f"{talk}.{turn}", talk)
             work = follow
-        assert talks.after(work.request, now_s=9) is None
+        follow = talks.after(work.request, now_s=9)
+        assert follow is None or follow.request.cooldown
+    assert follow is None
 
 
 def test_a_closed_loop_needs_a_conversation_for_each_user() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,22 +19,26 @@ def span(user: int, send_s: float, end_s: float) -> Request:
 
 
 def test_users_that_never_pause_are_all_in_flight() -> None:
-    requests = [span(0, 0, 4), span(0, 4, 9), span(1, 1, 3), span(1, 3, 8)]
+    requests = [span(0, 0, 4), span(0, 4, 9), span(1, 0, 3), span(1, 3, 9)]
     assert in_flight_share(requests, 2) == pytest.approx(1)
 
 
-def test_a_pause_counts_only_while_all_are_at_work() -> None:
-    requests = [span(0, 0, 10), span(1, 0, 4), span(1, 6, 10), span(1, 12, 20)]
-    assert in_flight_share(requests, 2) == pytest.approx(0.9)
+def test_a_pause_counts_only_in_the_steady_window() -> None:
+    requests = [span(0, 0, 10), span(1, 0, 4), span(1, 6, 10)]
+    unmeasured = [
+        replace(span(1, -9, -3), warmup=True),
+        replace(span(0, -9, 0), warmup=True),
+        replace(span(1, 12, 20), cooldown=True),
+    ]
+    assert in_flight_share(requests + unmeasured, 2) == pytest.approx(0.9)
 
 
 def test_users_that_never_came_are_missed() -> None:
     assert in_flight_share([span(0, 0, 5), span(0, 5, 9)], 4) == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("requests", [[], [span(0, 0, 1), span(1, 2, 3)]])
-def test_without_a_common_time_nothing_is_said(requests: list[Request]) -> None:
-    assert math.isnan(in_flight_share(requests, 2))
+def test_without_a_window_nothing_is_said() -> None:
+    assert math.isnan(in_flight_share([], 2))
 
 
 def test_a_sound_point_has_no_doubts() -> None:

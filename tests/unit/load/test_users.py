@@ -46,11 +46,14 @@ def test_exactly_the_wanted_requests(
     point = run_point(server.endpoint, prompts, users, settings, seen.append)
     assert requests_of(users, settings) == measured
     assert seen == point.requests
-    good = [request for request in point.requests if not request.warmup]
+    good = [request for request in point.requests if request.measured]
     warmup = Counter(request.user for request in point.requests if request.warmup)
     assert len(good) == measured
     assert warmup == dict.fromkeys(range(users), 1)
-    assert sorted(request.index for request in seen) == list(range(measured + users))
+    unmeasured = sum(request.cooldown for request in seen)
+    assert len(seen) == measured + users + unmeasured
+    assert sorted(request.index for request in seen) == list(range(len(seen)))
+    assert 0 <= unmeasured < 5 * users
     assert all(request.concurrency == users and request.ok for request in seen)
     assert point.loop_lags_s
     texts = Counter(asked["text_input"] for asked in server.asked)
@@ -113,7 +116,7 @@ def test_a_connection_that_the_server_ended_after_an_answer_is_no_error(serve: S
 
     point = run_point(serve(once).endpoint, [prompt()], 3, load(), lambda _: None)
     assert {request.error for request in point.requests} == {""}
-    assert len(point.requests) == 9
+    assert sum(request.measured for request in point.requests) == 6
 
 
 def test_a_fault_of_the_caller_is_raised_as_it_is(serve: Serve) -> None:
@@ -174,6 +177,8 @@ def test_after_the_duration_nothing_begins_and_what_is_in_flight_ends(serve: Ser
     answers = [prompt(output_tokens=60)]
     began_s = time.monotonic()
     point = run_point(serve(stream).endpoint, answers, 2, settings, lambda _: None)
-    starts_s = [request.send_s for request in point.requests]
+    starts_s = [request.send_s for request in point.requests if not request.cooldown]
     assert min(starts_s) - began_s + 0.3 > max(starts_s) - min(starts_s) > 0.1
+    last_s = max(request.end_s for request in point.requests if request.measured)
+    assert all(request.send_s < last_s + 0.02 for request in point.requests)
     assert all(request.ok and request.output_tokens == 60 for request in point.requests)

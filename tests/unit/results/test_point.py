@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from er.config import Load
+from er.config import Arrivals, Load
 from er.results.point import measure, summarise
 from er.results.request import Request
 
@@ -19,7 +19,9 @@ LOAD = Load(
     gateway_probes=0,
     max_token_lateness=0.1,
     max_loop_lag_s=0.01,
+    arrivals=Arrivals.open_loop,  # whose requests need not follow each other
 )
+CLOSED = replace(LOAD, arrivals=Arrivals.closed_loop)
 
 
 def request(send_s: float = 0.0, tokens: int = 3, **changes: object) -> Request:
@@ -56,6 +58,39 @@ def test_a_point_is_made_of_measured_requests_only() -> None:
     assert (point.tokens_per_s, point.requests_per_s) == (1.5, 0.5)
     assert point.itl_s.count == 4
     assert point.ttft_s.p50 == 1.0
+
+
+def test_throughput_of_a_closed_loop_is_what_arrives_while_all_users_are_in_flight() -> None:
+    warmup = [request(-2, warmup=True), request(-1.5, user=1, warmup=True)]
+    measured = [request(0), request(0.5, user=1), request(2), request(4)]
+    cooldown = [request(2.5, user=1, cooldown=True), request(4.5, user=1, cooldown=True)]
+    point = measure([*warmup, *measured, *cooldown], 2, CLOSED)
+    assert point.invalid == []
+    assert (point.requests, point.duration_s, point.window_from_s) == (4, 6.0, 2.0)
+    # All 3 of each measured one; 1 and 1.5 of warm-up and cool-down lie beside the window.
+    assert point.tokens_per_s == pytest.approx((12 + 1 + 3 + 2) / 6)
+    assert point.requests_per_s == pytest.approx(6 / 6)
+    assert point.little_ratio == pytest.approx(1.0)
+    in_flight = [1] * 6 + [2] * 88 + [1] * 6  # from -2 s to 6.5 s; users 0.5 s apart
+    assert point.in_flight == pytest.approx(in_flight, abs=0.2)
+
+
+def test_a_point_that_breaks_littles_law_is_doubted() -> None:
+    alone = [request(2 * i) for i in range(4)]
+    assert measure(alone, 1, CLOSED).invalid == []
+    [reason] = measure(alone, 2, CLOSED).invalid
+    assert reason.startswith("Little's law is broken: 50.0% of the 2 users")
+    thinking = [request(3 * i) for i in range(4)]
+    assert "Little's law" in " ".join(measure(thinking, 1, CLOSED).invalid)
+    # 12 tokens in 11 s, of which the last second is another user's.
+    point = measure(thinking, 1, replace(CLOSED, think_time_s=1.0))
+    assert point.little_ratio == pytest.approx(12 / 11)
+
+
+def test_a_window_too_short_to_be_steady_is_told() -> None:
+    [reason] = measure([request(), request()], 2, CLOSED).invalid
+    assert reason.startswith("the steady window lasts 2 s, less than 2 mean response times of 2 s")
+    assert measure([request(), request()], 2, LOAD).invalid == []
 
 
 def test_gaps_are_pooled_over_requests() -> None:

@@ -13,7 +13,7 @@ from er.simulation.cost import NS_PER_S, StepCost
 from er.simulation.heaps import NEVER
 from er.simulation.outcome import Outcome
 from er.simulation.tables import LEAST_LOADED, Pause, Prompts, Segment, Sent, Times, tables_of
-from er.simulation.users import Loop
+from er.simulation.users import Counted, Loop
 
 MAX_BATCH, MAX_TOKENS, MAX_LEN, BLOCK = 5, 64, 90, 8
 
@@ -34,10 +34,27 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
     sends, arrivals = [], []
     warmup_left = [loop.warmup_per_user] * len(loop.start_ns)
     warmup = deque(range(warmup_count))
-    measured = deque(range(warmup_count, len(prompts)))
+    first_unmeasured = len(prompts) - loop.unmeasured
+    measured = deque(range(warmup_count, first_unmeasured))
+    unmeasured = deque(range(first_unmeasured, len(prompts)))
     requests, gaps, last_token, free_ns = [], [], {}, 0
+    token_times, opens, closes, exhausted = [], NEVER, NEVER, False
+    way = loop.gateway_ns + loop.request_delay_ns
     failures = deque(sorted((at, e) for e, at in enumerate(loop.fail_ns.tolist()) if at != NEVER))
     failed = set()
+
+    def is_measured(request):
+        return warmup_count <= request["prompt"] < first_unmeasured
+
+    def goes_on(now):
+        """Whether a measured request is to come, or has not ended for its user."""
+        ends = [request.get("end", NEVER) for request in requests if is_measured(request)]
+        return bool(measured and now < loop.until_ns) or any(now < end for end in ends)
+
+    def close():
+        """The end of the window, once no measured request goes on."""
+        ends = [request.get("end", NEVER) for request in requests if is_measured(request)]
+        return NEVER if goes_on(max(ends, default=0)) else max(ends, default=0) + way
 
     def leave(r, now):
         """A request is over; its user goes on."""
@@ -52,7 +69,8 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
         times += [at for at, _, _ in sends] + [at for at, _ in arrivals]
         times += [starts[0][1]] if starts else []
         if not times:
-            return requests, sorted(gaps)
+            tokens = sum(opens < token <= closes for token in token_times)
+            return requests, sorted(gaps), Counted(tokens, exhausted)
         times += [failures[0][0]] if failures else []
         now = min(times)
         for e in range(count):
@@ -63,7 +81,8 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
             done = batches[e].finish(iteration)
             for sequence in iteration.sequences:
                 r = sequence.key
-                if r in last_token and requests[r]["prompt"] >= warmup_count:
+                token_times.append(now)
+                if r in last_token and is_measured(requests[r]):
                     gaps.append(now - last_token[r])
                 if r not in last_token:
                     requests[r]["first"] = now + loop.reply_delay_ns
@@ -80,6 +99,7 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
                 requests[r]["failed"] = 1
                 leave(r, now)
             batches[e] = Batch(cost, limits)
+        closes = close()
         while True:
             due = [send for send in sends if send[0] == now]
             if due:
@@ -90,14 +110,20 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
                 user = starts.popleft()[0]
             else:
                 break
-            if now >= loop.until_ns:
-                continue
-            if warmup_left[user] and warmup:
-                warmup_left[user] -= 1
-                p = warmup.popleft()
-            elif measured:
-                p = measured.popleft()
-            else:
+            p, all_begun = -1, not loop.unmeasured or now >= loop.start_ns[-1]
+            if now < loop.until_ns:
+                if warmup_left[user] and warmup:
+                    warmup_left[user] -= 1
+                    p = warmup.popleft()
+                elif all_begun and measured:
+                    p = measured.popleft()
+                    opens = opens if loop.once else min(opens, now + way)
+                elif all_begun:
+                    exhausted |= loop.until_ns != NEVER and not loop.once
+            if p < 0 and loop.unmeasured and goes_on(now):
+                p = unmeasured.popleft() if unmeasured else -1
+                exhausted |= p < 0
+            if p < 0:
                 continue
             free_ns = max(free_ns, now) + loop.gateway_ns
             arrivals.append((free_ns + loop.request_delay_ns, len(requests)))
@@ -115,6 +141,7 @@ def oracle(cost, limits, prompts, warmup_count, loop, count):
             if engine in failed:
                 requests[r]["failed"] = 1
                 leave(r, now)
+                closes = close()
             else:
                 batches[engine].add(r, input_tokens, output_tokens, group, shared * BLOCK)
         for e in range(count):
@@ -147,6 +174,7 @@ def cases(draw):
     asked = int(random.integers(1, users + 1 if once else 25))
     warmup_per_user = 0 if once else int(random.integers(0, 3))
     warmup = min(warmup_per_user * users, int(random.integers(0, asked)))
+    unmeasured = int(random.integers(0, asked - warmup + 1)) if draw(flag) and not once else 0
 
     max_num_tokens = int(random.integers(2 * BLOCK, MAX_TOKENS + 1))
     longest = 60 if chunked else max_num_tokens - 4
@@ -180,6 +208,7 @@ def cases(draw):
         *random.integers(0, 30, 3).tolist(),
         fail_ns if fails else np.zeros(0, np.int64),
         int(random.integers(0, 6000)) if random.random() < 0.2 else NEVER,
+        unmeasured=unmeasured,
     )
     return cost_from(random), limits, prompts, warmup, loop, count
 
@@ -197,10 +226,10 @@ def for_engines(prompts, count):
 @given(cases())
 def test_event_skipping_is_exact(case):
     cost, limits, prompts, warmup, loop, count = case
-    expected, expected_gaps = oracle(*case)
+    expected, expected_gaps, expected_counted = oracle(*case)
     gaps = np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64)
     tables = tables_of(cost)
-    sent, seen, segments, pauses = simulate(
+    sent, seen, segments, pauses, counted = simulate(
         tables, limits, for_engines(prompts, count), warmup, loop, count, gaps, True
     )
     assert len(sent) == len(expected)
@@ -209,9 +238,11 @@ def test_event_skipping_is_exact(case):
     for time in Times:
         name = time.name.removesuffix("_ns")
         assert seen[:, time].tolist() == [request[name] for request in expected], name
-    measured = sent[:, Sent.prompt] >= warmup
+    first_unmeasured = len(prompts) - loop.unmeasured
+    measured = (sent[:, Sent.prompt] >= warmup) & (sent[:, Sent.prompt] < first_unmeasured)
+    assert counted == expected_counted
     assert pooled_gaps(cost, gaps, segments, pauses, measured) == expected_gaps
-    outcome = Outcome(tables, prompts, warmup, loop, sent, seen, segments, pauses, gaps)
+    outcome = Outcome(tables, prompts, warmup, loop, sent, seen, segments, pauses, gaps, counted)
     tokens, times_s = outcome.token_times_s()
     assert tokens.tolist() == [len(request["tokens"]) for request in expected]
     assert times_s.tolist() == [
@@ -230,8 +261,9 @@ def test_several_threads_play_the_same(case, request_delay_ns, threads):
     )
     asked = (tables_of(cost), limits, for_engines(prompts, count), warmup, loop, count)
     one, several = (np.zeros((MAX_BATCH + 1, MAX_LEN + 2), np.int64) for _ in range(2))
-    sent, seen, segments, _ = simulate(*asked, one, False)
+    sent, seen, segments, _, counted = simulate(*asked, one, False)
     theirs = windows.simulate(*asked, several, threads)
+    assert theirs[4] == counted
     assert np.array_equal(theirs[0], sent)
     assert np.array_equal(theirs[1], seen)
     assert np.array_equal(several, one)

@@ -71,9 +71,11 @@ def test_what_is_sent_and_when_is_as_the_real_load_has_it(config, prompts, users
     for user, send_s, end_s in ends[["user", "send_s", "end_s"]].itertuples(index=False):
         [sent] = [w for w in works if w.request.user == user and abs(w.due_s - send_s) < 1e-8]
         works += filter(None, [real.after(sent.request, end_s)])
+    last_s = requests[~requests.warmup & ~requests.cooldown].end_s.max()
+    works = [work for work in works if not (work.request.cooldown and work.due_s > last_s - 1e-8)]
     assert len(works) == len(requests)
     assert sorted(w.due_s for w in works) == pytest.approx(requests.send_s.tolist(), abs=1e-8)
-    names = ["user", "warmup", "topic", "input_tokens", "max_tokens"]
+    names = ["user", "warmup", "cooldown", "topic", "input_tokens", "max_tokens"]
     asked = sorted(tuple(getattr(work.request, name) for name in names) for work in works)
     assert sorted(requests[names].itertuples(index=False, name=None)) == asked
 
@@ -87,7 +89,10 @@ def test_users_of_a_closed_loop_wait_for_their_answers_and_think(config, prompts
 
 
 @pytest.mark.parametrize("users", [1, 20])
-def test_a_point_is_what_measuring_its_records_gives(config, prompts, users):
+@pytest.mark.parametrize("load", [{}, LOADS["poisson"]], ids=["closed loop", "poisson"])
+def test_a_point_is_what_measuring_its_records_gives(config, prompts, users, load):
+    no_delays = replace(config.clock, gateway_s=0.0, request_s=0.0, reply_s=0.0)
+    config = replace(config, clock=no_delays, load=replace(config.load, **load))
     fast = played(config, prompts, users, record=False).point()
     records = played(config, prompts, users).requests().to_pylist()
     slow = measure(list(map(as_request, records)), users, config.load)
@@ -98,10 +103,37 @@ def test_a_point_is_what_measuring_its_records_gives(config, prompts, users):
         assert ours == pytest.approx(theirs, rel=1e-9, nan_ok=True), name
 
 
+def test_tokens_are_counted_one_round_trip_later(config, prompts):
+    fast = played(config, prompts, 20, record=False).point()
+    records = played(config, prompts, 20).requests().to_pylist()
+    slow = measure(list(map(as_request, records)), 20, config.load)
+    assert fast.tokens_per_s == pytest.approx(slow.tokens_per_s, rel=0.005)
+    assert fast.requests_per_s == slow.requests_per_s
+
+
+def test_concurrency_holds_to_the_end(config, prompts):
+    point = played(config, prompts, 20, requests_per_user=3)
+    requests = point.requests().to_pandas()
+    measured = requests[~requests.warmup & ~requests.cooldown]
+    last_s = measured.end_s.max()
+    assert requests.cooldown.any()
+    assert requests[requests.cooldown].send_s.between(measured.send_s.min(), last_s).all()
+    for at_s in np.linspace(measured.send_s.min(), last_s, 50)[:-1] + 1e-9:
+        assert ((requests.send_s <= at_s) & (requests.end_s > at_s)).sum() == 20
+    assert point.point().little_ratio == pytest.approx(1, abs=0.05)
+
+
+def test_throughput_does_not_depend_on_how_long_is_measured(config, prompts):
+    few, many = (
+        played(config, prompts, 20, False, requests_per_user=each).point() for each in (3, 30)
+    )
+    assert few.tokens_per_s == pytest.approx(many.tokens_per_s, rel=0.05)
+
+
 def test_a_steady_state_is_cut_as_from_measured_requests(config, prompts):
-    ramp = {"requests_at_least": 400, "ramp_s": 5.0}
-    whole = played(config, prompts, 20, **ramp).point()
-    steady = played(config, prompts, 20, record=False, steady_state=True, **ramp).point()
+    start = {"requests_at_least": 400, "warmup_requests_per_user": 0}
+    whole = played(config, prompts, 20, **start).point()
+    steady = played(config, prompts, 20, record=False, steady_state=True, **start).point()
     assert steady.requests + steady.cut_requests == whole.requests
     assert steady.cut_requests > 0
 
@@ -133,7 +165,7 @@ def test_a_failing_expert_marks_the_point(config, prompts):
     clock = replace(config.clock, failures=[Failure(3, 0.5)])
     point = played(replace(config, clock=clock), prompts, 12, requests_per_user=20)
     requests = point.requests().to_pandas()
-    lost = requests[~requests.ok & ~requests.warmup]
+    lost = requests[~requests.ok & ~requests.warmup & ~requests.cooldown]
     assert set(lost.expert) == {3}
     assert (lost.end_s >= 0.5).all()
     assert np.isnan(lost.ttft_s).all()
