@@ -17,9 +17,10 @@ from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_opti
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
 from er.options import Command, Word, parse_arguments
-from er.study import build_plan
+from er.study import build_plan, preflight
 
 ACTIONS = {
+    "preflight": "whether this node can build and serve; 0 only if all holds",
     "build": "build what is missing",
     "list": "the engines in the cache",
     "prune": "remove what killed builders left",
@@ -30,6 +31,7 @@ COMMAND = Command(
     "Build the engines of deployments, or look after the cache of them. Overrides are those of "
     "er.run; engine=trtllm and server=container go unsaid.",
     """
+    python -m er.build action=preflight deployment=a
     python -m er.build deployment=a dry=true
     python -m er.build -m 'deployment=a,b,c,d,e'
     """,
@@ -62,6 +64,9 @@ def answer(arguments: Sequence[str]) -> int:
     action = asked.words["action"]
     if action == "options":
         return compare_options(jobs[0].engine)
+    if action == "preflight":
+        held = [preflight.check(build_plan.request_of(config), say) for config in jobs]
+        return 0 if all(held) else 1
     if action == "build":
         work(jobs, asked.words["dry"] == "true")
     else:

@@ -29,6 +29,15 @@ def checked(path: Path, model: Model, cache_dir: Path) -> Checkpoint:
 
     Raises ErError naming what is missing or different.
     """
+    files = complete(path, model)
+    return Checkpoint(path, digest(path, sorted(files), cache_dir / KEPT))
+
+
+def complete(path: Path, model: Model) -> list[Path]:
+    """The files of a checkpoint, without reading its weights.
+
+    Raises ErError naming what is missing or different.
+    """
     if not path.is_dir():
         raise ErError(
             f"checkpoint {path} of {model.name} is missing: accept the Llama 3 licence at "
@@ -42,7 +51,7 @@ def checked(path: Path, model: Model, cache_dir: Path) -> Checkpoint:
                 f"checkpoint {path} is not complete: {file.name} is missing; download it again"
             )
     require_model(path, model)
-    return Checkpoint(path, digest(path, sorted(files), cache_dir / KEPT))
+    return files
 
 
 def folder_digest(path: Path, cache_dir: Path) -> str:

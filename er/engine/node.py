@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, Runtime
@@ -19,6 +20,32 @@ def require_tools(engine: ContainerEngine, program: str) -> None:
     needed = container.program(runtime) or program
     if not shutil.which(needed):
         raise ErError(f"{needed} is missing: {mend(engine)}")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, as nvidia-smi tells it."""
+
+    index: int
+    name: str
+    driver: str
+    total_bytes: float
+    used_bytes: float
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs of this machine. Raises ErError when nvidia-smi finds none."""
+    fields = "index,name,driver_version,memory.total,memory.used"
+    line = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ErError("nvidia-smi finds no GPU here: run this on the GPU node") from error
+    rows = [[word.strip() for word in row.split(",")] for row in told.splitlines() if row]
+    return [
+        Gpu(int(index), name, driver, float(total_mib) * 2**20, float(used_mib) * 2**20)
+        for index, name, driver, total_mib, used_mib in rows
+    ]
 
 
 def gpu_name(engine: ContainerEngine) -> str:

@@ -28,7 +28,6 @@ QUANT_ALGO = {
     Quantization.int8_smoothquant: "W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN",
     Quantization.fp8: "FP8_PER_CHANNEL_PER_TOKEN",
 }
-DISK_SHARE = 2.2  # of the weights: the converted checkpoint and the engine, side by side
 STOP_TIMEOUT_S = 5.0  # nothing of a build that is stopped is kept
 FOLLOW_INTERVAL_S = 0.2
 READY_MAX_TOKENS = 4
@@ -155,6 +154,12 @@ def run_steps(
     """Run the build's commands one after the other; each tool's output is told, and kept in `log`
     until the next begins."""
     require_disk(request, work)
+    memory = request.memory
+    say(
+        f"this takes {memory.build_disk_bytes / 1e9:.0f} GB of disk for a while, "
+        f"{memory.engine_disk_bytes / 1e9:.0f} GB in the end, and up to some "
+        f"{memory.build_host_bytes / 1e9:.0f} GB of the host's memory"
+    )
     for command in steps(request, source, work):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
@@ -221,7 +226,7 @@ def log_path(root: Path, it: cache.Wanted) -> Path:
 
 def require_disk(request: EngineRequest, work: Path) -> None:
     """Raise ErError unless there is room for the converted checkpoint and the engine."""
-    need = DISK_SHARE * request.memory.engine_disk_bytes
+    need = request.memory.build_disk_bytes
     have = shutil.disk_usage(work).free
     if have < need:
         raise ErError(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from er.config import Config
 from er.config.trtllm import ContainerEngine
 from er.errors import ConfigError
-from er.simulation.memory import kv_bytes_per_token, weight_bytes
+from er.simulation.memory import gpu_weight_bytes, kv_bytes_per_token, weight_bytes
 
+BUILD_DISK_SHARE = 2.2  # of the weights
+BUILD_HOST_SHARE = 3
 BATCH_TOKENS = 512  # tokens of one sequence for which the largest batch is predicted
 
 
@@ -22,6 +24,17 @@ class Memory:
     engine_disk_bytes: int  # of all ranks: the weights, mostly
 
     @property
+    def build_disk_bytes(self) -> int:
+        """At the height of a build: the converted checkpoint and the engine, side by side."""
+        return int(BUILD_DISK_SHARE * self.engine_disk_bytes)
+
+    @property
+    def build_host_bytes(self) -> int:
+        """Of the host's memory at the height of a build, an estimate: conversion holds whole ranks
+        there, then every worker its part of the weights two or three times."""
+        return BUILD_HOST_SHARE * self.engine_disk_bytes
+
+    @property
     def largest_batch(self) -> int:
         """Sequences of 512 tokens that the KV cache holds at once."""
         return self.kv_tokens // BATCH_TOKENS
@@ -35,7 +48,7 @@ def of(config: Config, engine: ContainerEngine) -> Memory:
     """
     deployment, hardware = config.deployment, config.hardware
     weights = weight_bytes(deployment.model, deployment.precision)
-    on_one_gpu = -(-weights // deployment.tp)
+    on_one_gpu = gpu_weight_bytes(deployment.model, deployment.precision, deployment.tp)
     free = hardware.memory_bytes - on_one_gpu - engine.activation_bytes
     token_bytes = kv_bytes_per_token(deployment.model, deployment.tp)
     block_bytes = token_bytes * engine.tokens_per_block

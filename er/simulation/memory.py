@@ -14,6 +14,15 @@ def weight_bytes(model: Model, precision: Precision) -> int:
     return WEIGHT_BYTES[precision] * quantised + ACTIVATION_BYTES * model.embedding_parameters
 
 
+def gpu_weight_bytes(model: Model, precision: Precision, tp: int) -> int:
+    """Bytes of the weights on one GPU: every rank has the whole input embedding.
+
+    TensorRT-LLM splits it with --use_parallel_embedding only, and the output head always.
+    """
+    whole = ACTIVATION_BYTES * (model.embedding_parameters // 2) if tp > 1 else 0
+    return whole + -(-(weight_bytes(model, precision) - whole) // tp)
+
+
 def kv_bytes_per_token(model: Model, tp: int) -> int:
     """Bytes of keys and values of one token on one GPU: heads are split, never shared below one."""
     heads = -(-model.kv_heads // tp)
@@ -27,7 +36,7 @@ def kv_blocks(spec: EngineSpec) -> int:
     Raises ConfigError when the weights leave no room.
     """
     hardware, engine = spec.hardware, spec.engine
-    weights = -(-weight_bytes(spec.model, spec.precision) // spec.tp)
+    weights = gpu_weight_bytes(spec.model, spec.precision, spec.tp)
     free = hardware.memory_bytes - weights - engine.activation_bytes
     block_bytes = kv_bytes_per_token(spec.model, spec.tp) * engine.tokens_per_block
     blocks = int(max(free, 0) * engine.kv_cache_free_gpu_mem_fraction) // block_bytes

@@ -41,7 +41,7 @@ def show(request: Request) -> None:
     print(f"  engines     {deployment.experts} of {deployment.tp} rank(s), all alike")
     print(
         f"  GPU memory  {memory.weight_bytes / 1e9:.1f} GB of weights, "
-        f"{memory.activation_bytes / 1e9:.1f} GB kept for activations, "
+        f"{memory.activation_bytes / 1e9:.1f} GB kept for activations and CUDA, "
         f"{memory.kv_tokens * memory.kv_bytes_per_token / 1e9:.1f} GB of KV cache "
         f"= {memory.kv_tokens} tokens = {memory.largest_batch} sequences of 512, "
         f"of {memory.gpu_bytes / 1e9:.1f} GB"
@@ -69,7 +69,12 @@ def show_build(request: EngineRequest) -> None:
     path = trtllm_build.engines_dir(request) / it.folder
     print(f"  key         {it.key} ({provisional})")
     print(f"  cache       {path} ({'there' if path.exists() else 'not built yet'})")
-    print(f"  disk        {request.memory.engine_disk_bytes / 1e9:.1f} GB")
+    memory = request.memory
+    print(
+        f"  disk        {memory.engine_disk_bytes / 1e9:.1f} GB, while it is built "
+        f"{memory.build_disk_bytes / 1e9:.1f} GB"
+    )
+    print(f"  host memory up to some {memory.build_host_bytes / 1e9:.0f} GB while it is built")
     print("  it is built by")
     work = path.parent / ".building" / it.folder
     for command in trtllm_build.steps(request, source, work):

@@ -12,7 +12,7 @@ NO_USER_PACKAGES = {"PYTHONNOUSERSITE": "1"}
 def render(launch: Launch) -> list[str]:
     """`apptainer exec`."""
     line = ["apptainer", "exec", "--nv", "--cleanenv", "--no-home", "--pwd=/tmp"]
-    line += [f"--bind={','.join(folders(launch))}"]
+    line += [f"--bind={','.join(folders(launch))}"] if launch.mounts else []
     line += [f"--env={pair}" for pair in assignments(NO_USER_PACKAGES | visible(launch))]
     return [*line, image(launch.image), *mpirun(launch)]
 

@@ -19,7 +19,7 @@ def render(launch: Launch) -> list[str]:
     line = ["docker", "run", f"--name={launch.name}", "--rm", "--init", f"--user={user()}"]
     line += ["--network=host", "--ipc=host", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
     line += [f"--memory={launch.memory_bytes}"] if launch.memory_bytes else []
-    line += [f'--gpus="device={",".join(map(str, launch.gpus))}"']
+    line += [f'--gpus="device={",".join(map(str, launch.gpus))}"'] if launch.gpus else []
     line += [f"--volume={folder}:{folder}" for folder in folders(launch)]
     line += [f"--env={pair}" for pair in assignments(HOME | dict(launch.environment))]
     return [*line, launch.image, *mpirun(launch)]

@@ -23,7 +23,8 @@ def render(launch: Launch) -> list[str]:
     line += [f"--mem={launch.memory_bytes // 2**20}M" if launch.memory_bytes else "--mem=0"]
     line += ["--gpu-bind=none", "--no-container-entrypoint", "--no-container-mount-home"]
     line += [f"--container-image={image(launch.image)}"]
-    line += [f"--container-mounts={','.join(f'{it}:{it}' for it in folders(launch))}"]
+    mounts = ",".join(f"{folder}:{folder}" for folder in folders(launch))
+    line += [f"--container-mounts={mounts}"] if mounts else []
     # A program that spawns ranks has an mpirun of its own inside the step.
     inner = mpirun(launch) if launch.mpi is Mpi.spawns else list(launch.command)
     return [*line, "env", *assignments({"PYTHONNOUSERSITE": "1"} | visible(launch)), *inner]

@@ -1,0 +1,183 @@
+"""What a node lacks is said before anything starts; with stand-ins for Docker and its image."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from er import build
+from er.study import preflight
+from tests.standins import dockerd
+
+PYTHON = """#!/bin/sh
+case "$2" in
+    *mpi4py*) echo "world of ${OMPI_COMM_WORLD_SIZE:-1}";;
+    *tensorrt_llm*) echo "[TensorRT-LLM] a warning"; echo "version 0.19.0";;
+esac
+"""
+MPIRUN = f"""#!{sys.executable}
+import os, subprocess, sys
+at = sys.argv.index("-n")
+count, command = int(sys.argv[at + 1]), sys.argv[at + 2 :]
+size = os.environ.get("WORLD", str(count))
+for rank in range(count):
+    subprocess.run(command, env=os.environ | {{"OMPI_COMM_WORLD_SIZE": size}}, check=True)
+"""
+GPU = "{index}, NVIDIA H100 80GB HBM3, 575.51.03, 81559, {used}"
+
+
+class Node:
+    """A node of eight GPUs on which all is well."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.image = folder, folder / "image"
+        self.used_mib = 4
+        self.gpus = 8
+        self.script = self.image / "python3"
+        self.program(self.script, PYTHON)
+        self.program(self.image / "mpirun", MPIRUN)
+        for name in ("tritonserver", "convert_checkpoint.py"):
+            self.program(self.image / name, "")
+        for name in ("preprocessing", "postprocessing"):
+            self.program(self.image / "models" / name / "1" / "model.py", "")
+        shape = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
+        (folder / "hf").mkdir()
+        (folder / "hf" / "config.json").write_text(json.dumps(shape | {"hidden_size": 4096}))
+        for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+            (folder / "hf" / name).write_text(name)
+
+    def program(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def check(self, *overrides: str) -> int:
+        rows = [GPU.format(index=index, used=self.used_mib) for index in range(self.gpus)]
+        told = "\n".join(rows)
+        self.program(self.folder / "nvidia-smi", f"#!/bin/sh\ncat <<'END'\n{told}\nEND\n")
+        return build.main(
+            [
+                "action=preflight",
+                "deployment=e",
+                f"cache_dir={self.folder / 'cache'}",
+                f"engine.checkpoint={self.folder / 'hf'}",
+                f"engine.tritonserver={self.image / 'tritonserver'}",
+                f"engine.convert_script={self.image / 'convert_checkpoint.py'}",
+                f"engine.model_code={self.image / 'models'}",
+                *overrides,
+            ]
+        )
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    folder = Path(tempfile.mkdtemp(prefix="er_preflight_"))
+    dockerd.IMAGE_ENVIRONMENT.clear()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    memory = type("Memory", (), {"available": 2e12})
+    monkeypatch.setattr(preflight.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 2e12}))
+    with dockerd.running(folder):
+        yield Node(folder)
+    shutil.rmtree(folder)
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="the stand-in for Docker is root's")
+
+
+@needs_root
+def test_a_node_on_which_all_holds(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    assert node.check() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:8] for line in lines] == ["ok      "] * len(preflight.CHECKS)
+    assert "8 x NVIDIA H100 80GB HBM3, 85.5 GB, driver 575.51.03" in "\n".join(lines)
+    assert list((node.folder / "cache").iterdir()) == []
+
+
+def idle(node: Node) -> None:
+    node.used_mib = 40_000
+
+
+def fewer(node: Node) -> None:
+    node.gpus = 4
+
+
+def older(node: Node) -> None:
+    node.script.write_text(PYTHON.replace("0.19.0", "0.18.0"))
+
+
+def apart(_: Node) -> None:
+    dockerd.IMAGE_ENVIRONMENT["WORLD"] = "1"
+
+
+def elsewhere(node: Node) -> None:
+    (node.image / "convert_checkpoint.py").unlink()
+
+
+def half(node: Node) -> None:
+    (node.folder / "hf" / "model.safetensors").unlink()
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("spoil", "name", "says"),
+    [
+        (idle, "GPUs", "other programs hold memory of GPU 0 (41.9 GB), 1"),
+        (fewer, "GPUs", "4 GPUs here, deployment needs 8"),
+        (older, "version", "the container has TensorRT-LLM 0.18.0, engine.version is 0.19.0"),
+        (apart, "MPI", "two ranks say ['world of 1', 'world of 1'], not twice a world of 2"),
+        (elsewhere, "paths", "convert_checkpoint.py: set engine.convert_script"),
+        (half, "checkpoint", "model.safetensors is missing"),
+    ],
+)
+def test_what_is_missing_is_said_and_the_rest_is_looked_at(
+    node: Node,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Node], None],
+    name: str,
+    says: str,
+) -> None:
+    spoil(node)
+    assert node.check() == 1
+    lines = capsys.readouterr().out.splitlines()
+    (missing,) = [line for line in lines if not line.startswith("ok ")]
+    assert missing.startswith(f"MISSING {name}: ")
+    assert says in missing
+    assert len(lines) == len(preflight.CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["engine.container.runtime=pyxis"], "would be fetched and converted at every start: run "),
+        (["engine.container.runtime=apptainer"], "run apptainer build triton.sif docker://nvcr.io"),
+        (["engine.container.runtime=pyxis"], "srun is missing"),
+        ([], "docker is missing"),
+    ],
+)
+def test_a_node_without_anything(
+    overrides: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    words = ["action=preflight", "deployment=d", f"cache_dir={tmp_path}", *overrides]
+    assert build.main(words) == 1
+    assert says in capsys.readouterr().out
+
+
+def test_a_busy_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        words = ["action=preflight", "deployment=d", f"cache_dir={tmp_path}"]
+        assert build.main([*words, f"server.http_port={port}"]) == 1
+    assert f"MISSING ports: server.http_port {port} cannot be opened" in capsys.readouterr().out
