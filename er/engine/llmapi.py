@@ -98,6 +98,7 @@ def models(config: Config) -> list[ServedModel]:
         "container_digest": container_digest(request.engine, Path(config.cache_dir)),
         "gpu": gpu,
         "largest_batch_at_512_tokens": str(request.memory.largest_batch),
+        "predicted_kv_pool_tokens": str(request.memory.kv_tokens),
     }
     return [
         ServedModel(name, "", request.engine.max_batch_size, parameters, READY_MAX_TOKENS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from er.config import Config
 from er.errors import ErError
-from er.load import counts, prompts, proof, server_side, users
+from er.load import counts, prompts, proof, server_side, server_watch, users
 from er.results.point import Point, measure
 from er.results.request import Endpoint, Prompt, Request
 from er.results.run_dir import RunDir
@@ -36,7 +36,7 @@ def measure_point(
     """
     run.set_aside(concurrency)
     counted = server_side.read(target.engines)
-    with run.request_log(concurrency) as log:
+    with run.request_log(concurrency) as log, server_watch.watching(target.engines) as watch:
 
         def keep(request: Request) -> None:
             log.add(request)
@@ -45,7 +45,7 @@ def measure_point(
         load = users.run_point(target.entry, batch, concurrency, config.load, keep)
     after = server_side.read(target.engines)
     evidence = proof.prove(load, concurrency)
-    known = asdict(evidence) | (after.since(counted) if after and counted else {})
+    known = asdict(evidence) | (after.since(counted) if after and counted else {}) | watch.known()
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
     doubts = proof.doubts(evidence, config.load)
     doubts += counts.doubts(load.requests, encoding, config.workload)

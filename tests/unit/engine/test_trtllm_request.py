@@ -112,8 +112,8 @@ def test_what_cannot_be_is_refused_by_name(overrides: list[str], says: str) -> N
 
 @pytest.mark.parametrize(
     ("deployment", "weights_gb", "kv_kib_per_token"),
-    # Weights: parameters x bytes, divided by the ranks, but for the input embedding of 2.1 GB, which
-    # every rank has whole. KV cache: 2 x layers x KV heads x 128 x 2
+    # Weights: parameters x bytes, divided by the ranks, but for the input embedding of 2.1 GB,
+    # which every rank has whole. KV cache: 2 x layers x KV heads x 128 x 2
     # bytes, 320 KiB a token for the 70B model and 128 KiB for the 8B model, divided by the ranks.
     [("a", 19.7, 80), ("b", 36.9, 80), ("c", 19.5, 40), ("d", 72.7, 320), ("e", 16.1, 128)],
 )

@@ -1,0 +1,185 @@
+"""What the servers say of themselves while a point runs: KV cache, batch, processes, GPUs.
+
+Nothing is asked of servers that do not tell (those without TensorRT-LLM's C++ backend), nor of a
+machine without `nvidia-smi`; then the values are left out.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psutil
+
+from er.results.request import Endpoint
+
+INTERVAL_S = 1.0
+TIMEOUT_S = 2.0
+STUB = "triton_python_backend_stub"
+# The backend's gauges, by the label that tells them apart. Source of the names:
+# custom_metrics_reporter.cc of triton-inference-server/tensorrtllm_backend at v0.19.0.
+GAUGE = re.compile(
+    r"^nv_trt_llm_(?:request|kv_cache_block|inflight_batcher)_metrics\{[^}]*"
+    r'(request_type|kv_cache_block_type|inflight_batcher_specific_metric)="(\w+)"[^}]*\} (\S+)$',
+    re.MULTILINE,
+)
+GPU_FIELDS = "memory.used,clocks.sm,utilization.gpu"
+MIB = 2**20
+
+Gauges = dict[str, float]
+
+
+@dataclass
+class Watch:
+    """Samples of one point."""
+
+    servers: list[list[Gauges]] = field(default_factory=list)  # one a server, at each time
+    gpus: list[list[float]] = field(default_factory=list)  # memory in MiB, MHz, % of one GPU each
+    stub_cpu_s: list[float] = field(default_factory=list)  # of each stub, over the point
+    span_s: float = 0.0
+
+    def known(self) -> dict[str, float]:
+        """The samples as evidence of the point; what nobody told is left out."""
+        return {**self._of_servers(), **self._of_stubs(), **self._of_gpus()}
+
+    def _of_servers(self) -> dict[str, float]:
+        if not self.servers:
+            return {}
+        active = [sum(gauges.get("active", 0.0) for gauges in at) for at in self.servers]
+        waiting = [sum(gauges.get("waiting", 0.0) for gauges in at) for at in self.servers]
+        paused = [sum(gauges.get("paused_requests", 0.0) for gauges in at) for at in self.servers]
+        pools = [
+            gauges["max"] * gauges["tokens_per"]
+            for gauges in self.servers[-1]
+            if {"max", "tokens_per"} <= set(gauges)
+        ]
+        used = [
+            gauges["used"] / gauges["max"]
+            for at in self.servers
+            for gauges in at
+            if gauges.get("max") and "used" in gauges
+        ]
+        told = {
+            "server_active_mean": sum(active) / len(active),
+            "server_active_max": max(active),
+            "server_waiting_mean": sum(waiting) / len(waiting),
+            "server_waiting_max": max(waiting),
+            "server_paused_max": max(paused),
+        }
+        if pools:
+            told["server_kv_pool_tokens"] = min(pools)  # of the engine with the least
+        if used:
+            told["server_kv_used_share_max"] = max(used)
+        return told
+
+    def _of_stubs(self) -> dict[str, float]:
+        if not self.stub_cpu_s or not self.span_s:
+            return {}
+        return {  # shares of one core: a Python model at 1.0 can do no more
+            "server_stub_cpu_share_max": max(self.stub_cpu_s) / self.span_s,
+            "server_stub_cpu_share_sum": sum(self.stub_cpu_s) / self.span_s,
+        }
+
+    def _of_gpus(self) -> dict[str, float]:
+        if not self.gpus:
+            return {}
+        memory_mib, clocks_mhz, busy_percent = zip(*self.gpus, strict=True)
+        return {
+            "gpu_memory_used_max_bytes": max(memory_mib) * MIB,
+            "gpu_clock_min_mhz": min(clocks_mhz),
+            "gpu_busy_mean": sum(busy_percent) / len(busy_percent) / 100,
+        }
+
+
+@contextmanager
+def watching(engines: Sequence[Endpoint]) -> Iterator[Watch]:
+    """Watch the servers of `engines`, and this machine, while the block lasts."""
+    watch = Watch()
+    urls = sorted({engine.metrics_url for engine in engines if engine.metrics_url})
+    stubs = stub_times_s() if urls else {}
+    stop = threading.Event()
+    sampler = threading.Thread(target=sample, args=[watch, urls, stop], daemon=True)
+    tells = any(gauges_of(url) for url in urls)
+    begin_s = time.monotonic()
+    with gpu_log(watch, on=tells):
+        if tells:
+            sampler.start()
+        try:
+            yield watch
+        finally:
+            stop.set()
+            if tells:
+                sampler.join()
+            watch.span_s = time.monotonic() - begin_s
+            after = stub_times_s() if stubs else {}
+            watch.stub_cpu_s = [after[pid] - stubs[pid] for pid in stubs if pid in after]
+
+
+def sample(watch: Watch, urls: Sequence[str], stop: threading.Event) -> None:
+    """Read the gauges of every server, again and again."""
+    while True:
+        at = [gauges for url in urls if (gauges := gauges_of(url))]
+        if at:
+            watch.servers.append(at)
+        if stop.wait(INTERVAL_S):
+            return
+
+
+def gauges_of(url: str) -> Gauges:
+    """What one server tells now; nothing where it does not."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            text = answer.read().decode()
+    except (OSError, ValueError):
+        return {}
+    return {name: float(value) for _, name, value in GAUGE.findall(text)}
+
+
+def stub_times_s() -> dict[int, float]:
+    """CPU seconds of every Python model's process on this machine, in a container or not."""
+    times_s = {}
+    for process in psutil.process_iter():
+        try:
+            if process.name()[:15] == STUB[:15]:  # the kernel keeps no more of a name
+                spent = process.cpu_times()
+                times_s[process.pid] = spent.user + spent.system
+        except psutil.Error:
+            continue
+    return times_s
+
+
+@contextmanager
+def gpu_log(watch: Watch, *, on: bool) -> Iterator[None]:
+    """Have nvidia-smi tell memory, clock and use of every GPU, each second."""
+    if not on or not shutil.which("nvidia-smi"):
+        yield
+        return
+    line = ["nvidia-smi", f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits"]
+    every = f"--loop-ms={int(INTERVAL_S * 1000)}"
+    with tempfile.TemporaryFile("w+") as told:  # a pipe would be full after some minutes
+        with subprocess.Popen([*line, every], stdout=told) as logger:
+            try:
+                yield
+            finally:
+                logger.terminate()
+        told.seek(0)
+        watch.gpus += rows_of(told.read())
+
+
+def rows_of(told: str) -> list[list[float]]:
+    """The rows that are whole: a GPU may not tell a value, and the last may be half a line."""
+    rows = []
+    for row in told.splitlines():
+        try:
+            values = [float(word) for word in row.split(",")]
+        except ValueError:
+            continue
+        if len(values) == len(GPU_FIELDS.split(",")):
+            rows.append(values)
+    return rows
