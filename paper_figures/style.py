@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from er.tracking.query import PublishedRun
 from paper_figures.looks import looks_of
@@ -124,13 +124,16 @@ def apart(ladder: Sequence[int]) -> list[int]:
 
 
 def log_values(axis: Axis) -> None:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each decade, or only at 1 of many."""
+    """A logarithmic axis with ticks at 1, 2 and 5 of each decade; at 1 of many, evenly in few."""
     axis.axes.set_yscale("log")
     low, high = axis.get_view_interval()
     few = high / low < 1000
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=20))
+    if high / low < 5:
+        axis.set_major_locator(MaxNLocator(5))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=20))
     axis.set_minor_locator(NullLocator() if few else LogLocator(subs=(2, 5), numticks=40))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axis.set_minor_formatter(NullFormatter())
 
 

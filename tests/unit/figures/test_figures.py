@@ -179,3 +179,18 @@ def test_the_figure_that_the_documentation_adds_is_drawn(published):
     [panel] = module["figure"]([published("deployment=a")]).axes
     assert panel.get_ylabel() == "Time to first token, p95 [ms]"
     assert list(panel.lines[0].get_xdata()) == [1]
+
+
+@pytest.mark.parametrize("high", [1.06, 1.5, 4, 20, 900, 1e5])
+def test_a_logarithmic_axis_always_has_ticks_to_read_it_by(high):
+    figure, [axes] = style.panels(1)
+    axes.plot([1, 2], [7, 7 * high])
+    style.log_values(axes.yaxis)
+    figure.draw_without_rendering()
+    low, top = axes.get_ylim()
+    labels = [
+        tick.label1.get_text()
+        for tick in axes.yaxis.get_major_ticks()
+        if low <= tick.get_loc() <= top
+    ]
+    assert 2 <= len(set(labels)) == len(labels) <= 10
