@@ -112,11 +112,17 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
     if request.quantization is Quantization.fp8 and not path.is_dir():
         raise ErError(
             f"checkpoint {path} is missing: quantise {request.engine.checkpoint} with NVIDIA's "
-            "Model Optimizer (examples/llm_ptq/scripts/huggingface_example.sh --quant fp8 "
-            "--export_fmt hf), and set engine.checkpoint_fp8 to the directory"
+            "Model Optimizer 0.46.0 (examples/hf_ptq/hf_ptq.py --pyt_ckpt_path CHECKPOINT "
+            "--qformat fp8 --kv_cache_qformat none --export_path DIRECTORY), and set "
+            "engine.checkpoint_fp8 to that directory"
         )
     found = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
-    told = algorithm(path / QUANTISED)
+    told, of_kv_cache = algorithms(path / QUANTISED)
+    if of_kv_cache:
+        raise ErError(
+            f"checkpoint {path} has its KV cache in {of_kv_cache} ({QUANTISED}), which is to have "
+            "16 bits: quantise it with --kv_cache_qformat none"
+        )
     wanted = "FP8" if request.quantization is Quantization.fp8 else ""
     if told != wanted:
         raise ErError(
@@ -131,12 +137,15 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
     return found
 
 
-def algorithm(file: Path) -> str:
-    """How the weights are quantised; empty when they are not. Raises ErError for a broken file."""
+def algorithms(file: Path) -> tuple[str, str]:
+    """How weights and KV cache are quantised; empty where they are not.
+
+    Raises ErError for a broken file.
+    """
     if not file.is_file():
-        return ""
+        return "", ""
     try:
         told: Mapping[str, Any] = json.loads(file.read_text())["quantization"]
-        return str(told["quant_algo"] or "")
+        return str(told["quant_algo"] or ""), str(told.get("kv_cache_quant_algo") or "")
     except (ValueError, LookupError, TypeError) as error:
         raise ErError(f"{file} cannot be read ({error.__class__.__name__})") from error

@@ -107,7 +107,7 @@ def watching(engines: Sequence[Endpoint]) -> Iterator[Watch]:
     sampler = threading.Thread(target=sample, args=[watch, urls, stop], daemon=True)
     tells = any(gauges_of(url) for url in urls)
     begin_s = time.monotonic()
-    with gpu_log(watch, on=tells):
+    with gpu_log(watch, on=bool(urls)):
         if tells:
             sampler.start()
         try:

@@ -2,13 +2,15 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from er import build
 from er.compose import plan
-from er.engine import kinds
+from er.engine import kinds, node
+from er.load import server_watch
 from er.load.users import run_point
 from er.results.request import Prompt
 from er.server import kinds as servers
@@ -26,21 +28,31 @@ FLOW = {"0.19.0": "trtllm", "1.2.1": "llmapi"}[VERSION]
 SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 64}
 PARAMETERS = {"parameters": 1_246_000, "embedding_parameters": 65_536}
 USERS = 4
+TOKENS = 32
+LEFT_BYTES = 100e6  # that the driver may take its time to give back
 
 
 @pytest.fixture(scope="module")
-def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("node")
     script = Path(__file__).parent / "tiny_llama.py"
     subprocess.run(["python3", script, folder / "hf"], check=True)
+    return folder / "hf"
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["tp1", "tp2"])
+def overrides(request: pytest.FixtureRequest, checkpoint: Path) -> list[str]:
+    if len(node.gpus()) < request.param:
+        pytest.skip(f"needs {request.param} GPUs")
     return [
         f"engine={FLOW}",
         "server=container",
         "engine.container.runtime=bare",
-        f"engine.checkpoint={folder / 'hf'}",
-        f"cache_dir={folder / 'cache'}",
+        f"engine.checkpoint={checkpoint}",
+        f"cache_dir={checkpoint.parent / 'cache'}",
         "deployment=e",
         "deployment.experts=1",
+        f"deployment.tp={request.param}",
         *(f"deployment.model.{name}={value}" for name, value in {**SHAPE, **PARAMETERS}.items()),
         "engine.max_batch_size=8",
         "engine.max_num_tokens=512",
@@ -51,21 +63,46 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
 
 
+def used_bytes() -> float:
+    return sum(gpu.used_bytes for gpu in node.gpus())
+
+
 def test_the_tables_are_those_of_the_installed_version(overrides: list[str]) -> None:
     assert build.main(["action=options", *overrides]) == 0
 
 
+def test_the_node_has_what_it_needs(overrides: list[str]) -> None:
+    assert build.main(["action=preflight", *overrides]) == 0
+
+
 def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
+    before_bytes = used_bytes()
     assert build.main(overrides) == 0
     [config] = plan(overrides)
-    prompts = [Prompt(text, "", len(text), 32) for text in ("Once upon a time", "What is 2 + 2?")]
+    texts = ("Once upon a time", "What is 2 + 2?")
+    forced = [Prompt(text, "", len(text), TOKENS) for text in texts]
+    free = [Prompt(text, "", len(text), TOKENS, stop_at_eos=True) for text in texts]
     with servers.serve(kinds.models(config), config, tmp_path) as (endpoint,):
-        load = run_point(endpoint, prompts, USERS, config.load, lambda _: None)
+        with server_watch.watching([endpoint]) as watch:
+            load = run_point(endpoint, forced, USERS, config.load, lambda _: None)
+            time.sleep(2 * server_watch.INTERVAL_S)
+        ended = run_point(endpoint, free, USERS, config.load, lambda _: None)
     assert {request.error for request in load.requests} == {""}
+    assert {request.output_tokens for request in load.requests} == {TOKENS}
     for request in load.requests:
-        assert 1 <= request.output_tokens <= 32
         assert len(request.text) <= request.output_tokens, "an event repeats earlier text"
-    assert json.loads((tmp_path / "engine.json").read_text())["largest_batch_at_512_tokens"]
+    assert {request.error for request in ended.requests} <= {"", "no tokens"}
+    assert all(request.output_tokens <= TOKENS for request in ended.requests)
+    engine = json.loads((tmp_path / "engine.json").read_text())
+    if FLOW == "trtllm":  # the LLM API's Triton model tells no such metrics
+        pool = watch.known()["server_kv_pool_tokens"]
+        print(f"KV pool: {pool:.0f} tokens, predicted {engine['predicted_kv_pool_tokens']}")
+        assert pool > USERS * TOKENS
+    assert watch.known()["gpu_memory_used_max_bytes"] > 0
+    deadline = time.monotonic() + 60
+    while used_bytes() > before_bytes + LEFT_BYTES:
+        assert time.monotonic() < deadline, "memory is left on a GPU"
+        time.sleep(1)
 
 
 def test_a_built_engine_is_reused(overrides: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,10 @@ def test_a_checkpoint_in_another_format_is_refused(node: list[str], tmp_path: Pa
     assert kinds.models(*plan(eight))
     with pytest.raises(ErError, match=r"is FP8 .*, the weights are to be fp16"):
         kinds.models(*plan(node))
+    both = {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}
+    file.write_text(json.dumps({"quantization": both}))
+    with pytest.raises(ErError, match=r"KV cache in FP8 .*--kv_cache_qformat none"):
+        kinds.models(*plan(eight))
     file.write_text("{")
     with pytest.raises(ErError, match=r"hf_quant_config\.json cannot be read"):
         kinds.models(*plan(eight))
