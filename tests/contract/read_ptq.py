@@ -1,4 +1,4 @@
-"""`python tests/contract/read_ptq.py CHECKOUT VERSION`: the options of Model Optimizer's FP8 recipe.
+"""`python tests/contract/read_ptq.py CHECKOUT VERSION`: what Model Optimizer's FP8 recipe takes.
 
 CHECKOUT is a git directory of NVIDIA/Model-Optimizer, VERSION one of its tags. Writes the names of
 the options of examples/hf_ptq/hf_ptq.py into ptq_VERSION.json beside this file. Run by hand; a test

@@ -1,4 +1,4 @@
-"""The commands for NVIDIA's tools that our documentation and messages give, beside the tools' options."""
+"""Commands for NVIDIA's tools in our documentation and messages, beside the tools' options."""
 
 import json
 import re
