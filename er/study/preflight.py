@@ -27,6 +27,12 @@ IDLE_BYTES = 2e9  # of a GPU's memory: more is another program's
 NOTHING_BUILT = "nothing is built"
 MPI_WORLD = "from mpi4py import MPI; print('world of', MPI.COMM_WORLD.size)"
 VERSION = "from importlib.metadata import version; print('version', version('tensorrt_llm'))"
+CONVERTERS = (  # of Triton's image, of TensorRT-LLM's release image, and of both from 0.20 on
+    "/app/examples/llama/convert_checkpoint.py",
+    "/app/tensorrt_llm/examples/llama/convert_checkpoint.py",
+    "/app/examples/models/core/llama/convert_checkpoint.py",
+    "/app/tensorrt_llm/examples/models/core/llama/convert_checkpoint.py",
+)
 MODELS = {TrtllmEngine: ("preprocessing", "postprocessing"), LlmapiEngine: ("tensorrt_llm",)}
 
 Request = EngineRequest | LlmapiRequest
@@ -152,13 +158,16 @@ def paths(request: Request) -> str:
     known = [engine.tritonserver]
     known += [f"{engine.model_code}/{name}/1/model.py" for name in MODELS[type(engine)]]
     known += [engine.convert_script] if isinstance(engine, TrtllmEngine) else []
-    script = 'for path in "$@"; do [ -e "$path" ] || echo "missing $path"; done'
-    said = inside(request, ["sh", "-c", script, "sh", *known])
-    missing = [line.removeprefix("missing ") for line in said if line.startswith("missing ")]
+    script = 'for path in "$@"; do [ ! -e "$path" ] || echo "there $path"; done'
+    said = inside(request, ["sh", "-c", script, "sh", *known, *CONVERTERS])
+    there = {line.removeprefix("there ") for line in said if line.startswith("there ")}
+    missing = [path for path in known if path not in there]
     if missing:
+        found = [path for path in CONVERTERS if path in there]
         raise ErError(
             f"the container has no {', '.join(missing)}: set engine.convert_script, "
             "engine.model_code or engine.tritonserver to where this image has it"
+            + (f" (a converter is at {found[0]})" if found else "")
         )
     return f"{len(known)} paths are in the container"
 

@@ -80,6 +80,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     dockerd.IMAGE_ENVIRONMENT.clear()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     memory = type("Memory", (), {"available": 2e12})
+    monkeypatch.setattr(preflight, "CONVERTERS", preflight.CONVERTERS)  # put back afterwards
     monkeypatch.setattr(preflight.psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 2e12}))
     with dockerd.running(folder):
@@ -119,6 +120,13 @@ def elsewhere(node: Node) -> None:
     (node.image / "convert_checkpoint.py").unlink()
 
 
+def another_image(node: Node) -> None:
+    elsewhere(node)
+    converter = node.image / "examples" / "convert_checkpoint.py"
+    node.program(converter, "")
+    preflight.CONVERTERS = (str(converter),)
+
+
 def half(node: Node) -> None:
     (node.folder / "hf" / "model.safetensors").unlink()
 
@@ -132,6 +140,7 @@ def half(node: Node) -> None:
         (older, "version", "the container has TensorRT-LLM 0.18.0, engine.version is 0.19.0"),
         (apart, "MPI", "two ranks say ['world of 1', 'world of 1'], not twice a world of 2"),
         (elsewhere, "paths", "convert_checkpoint.py: set engine.convert_script"),
+        (another_image, "paths", "(a converter is at /tmp/er_preflight_"),
         (half, "checkpoint", "model.safetensors is missing"),
     ],
 )
