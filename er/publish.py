@@ -1,4 +1,4 @@
-"""`python -m er.publish RUN_DIR...`: publish run directories that did not reach MLflow."""
+"""`python -m er.publish DIR...`: publish runs and routers that did not reach MLflow."""
 
 import sys
 from pathlib import Path
@@ -6,19 +6,36 @@ from pathlib import Path
 from er import cli
 from er.errors import ConfigError
 from er.results.run_dir import RunDir
-from er.tracking.mlflow_store import publish
+from er.tracking.experiment import describe_ui
+from er.tracking.publish import publish, store_of
+from er.tracking.router import RECORD, STUDY, publish_router
 
 
 def main() -> int:
-    """Publish each directory to the store its configuration names."""
+    """Publish the directories of runs (runs/STUDY/RUN) or of trained routers (runs/routers/ROUTER)
+    to the store that each names. One that is there already is brought up to date."""
     parser = cli.parser("er.publish", main.__doc__)
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="made by a run")
-    for path in parser.parse_args().run_dirs:
-        if not (path / "config.json").exists():
-            raise ConfigError(f"{path} is not a run directory (it has no config.json)")
-        run = RunDir(path)
-        uri = run.read("config.json")["tracking"]["uri"]
-        print(f"{path}: MLflow run {publish(run, uri)}")
+    parser.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="made by a run")
+    parser.add_argument("--uri", default="", help="another MLflow store than the one it names")
+    options = parser.parse_args()
+    for path in options.dirs:
+        if not any((path / name).exists() for name in ("config.json", RECORD)):
+            raise ConfigError(
+                f"{path} is no directory of a run or a router (no config.json, no {RECORD})"
+            )
+    pages: dict[tuple[str, str], None] = {}
+    for path in options.dirs:
+        if (path / RECORD).exists():
+            uri, run_id = publish_router(path, options.uri)
+            study = STUDY
+        else:
+            run = RunDir(path)
+            uri, study = options.uri or store_of(run), run.read("config.json")["study"]
+            run_id = publish(run, uri)
+        print(f"{path}: MLflow run {run_id}")
+        pages[uri, study] = None
+    for uri, study in pages:
+        print("\n".join(describe_ui(uri, study)))
     return 0
 
 

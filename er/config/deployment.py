@@ -24,6 +24,7 @@ class Model:
     heads: int
     kv_heads: int
     head_dim: int
+    title: str = ""  # as people write it; the name where it is empty
 
     def __post_init__(self) -> None:
         require_positive(self, "deployment.model", "parameters", "layers", "heads", "kv_heads")
@@ -37,7 +38,6 @@ class Deployment:
     """A row of Table I: which engines stand on which GPUs, and whether a router is before them."""
 
     id: str
-    description: str
     model: Model
     precision: Precision
     tp: int

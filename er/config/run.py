@@ -10,8 +10,10 @@ from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
 from er.config.gateway import Gateway
 from er.config.load import Arrivals, Load, LoadClient
-from er.config.routing import Corpus, Policy, Routing
+from er.config.plain import plain
+from er.config.routing import Corpus, Routing
 from er.config.serving import Server
+from er.config.title import title
 from er.config.workload import MultiTurnWorkload, Workload
 
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
@@ -97,16 +99,8 @@ class Config:
 
     @property
     def title(self) -> str:
-        """The deployment, with the baseline that routes its prompts, the experts that fail and who
-        ends the answers, where these are not as usual."""
-        title = self.deployment.description
-        if self.deployment.routed and self.routing.policy is not Policy.kmeans:
-            title += f", {self.routing.policy.value} routing"
-        for failure in self.clock.failures:
-            title += f", expert {failure.expert} fails at {failure.at_s:g} s"
-        if self.workload.stop_at_eos:
-            title += ", answers end by themselves"
-        return title
+        """The deployment as it is set; see er.config.title."""
+        return title(plain(self))
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")

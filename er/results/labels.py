@@ -3,6 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from er.config.title import title
+
+# Said by the title or beside it, or deciding nothing that is measured.
+UNSAID = (
+    *("deployment", "deployment.experts", "deployment.precision", "deployment.tp"),
+    *("clock", "clock.failures", "experiment", "figures", "hardware", "routing.policy", "seed"),
+    *("cache_dir", "load.concurrency", "resume", "runs_dir", "study"),
+)
+UNSAID_GROUPS = ("gateway", "hydra", "server", "tracking")
+
 
 def engines(config: dict[str, Any]) -> str:
     """The engines of a deployment as they are set, such as "8 x llama3_70b int8 TP=1", and who
@@ -17,6 +27,38 @@ def engines(config: dict[str, Any]) -> str:
         return several
     shares = " " + ":".join(f"{share:g}" for share in routing["shares"])
     return f"{several}, {routing['policy']}{shares.rstrip()}"
+
+
+def run_name(config: dict[str, Any], command: Sequence[str] = ()) -> str:
+    """What tells a run from others of its study: deployment, node type, seed where it is not 0,
+    clock, and the settings that `command`, an argument list, names."""
+    if "deployment" not in config:
+        return f"{config['target']['model']}: {config['target']['url']}"
+    parts = [f"{config['deployment']['id'].upper()}: {title(config)}", config["hardware"]["name"]]
+    if config["seed"]:
+        parts.append(f"seed {config['seed']}")
+    if config["clock"]["kind"] == "virtual":
+        parts.append("predicted")
+    elif config["engine"]["kind"] != "simulated":
+        parts.append(config["engine"]["kind"])
+    return ", ".join([*parts, *named_settings(config, command)])
+
+
+def named_settings(config: dict[str, Any], command: Sequence[str]) -> list[str]:
+    """The settings that overrides in `command` name, each with this run's own value, but those
+    that the title says or that decide nothing that is measured."""
+    flat = dict(flatten(config))
+    found = []
+    for argument in command:
+        key, equals, _ = argument.lstrip("+").partition("=")
+        if not equals or key in UNSAID:
+            continue
+        if key.partition(".")[0] in UNSAID_GROUPS:
+            continue
+        value = flat.get(key, flat.get(f"{key}.name", flat.get(f"{key}.kind")))
+        if value is not None:
+            found.append(f"{key}={value}")
+    return found
 
 
 def apart(configs: Sequence[dict[str, Any]]) -> list[str]:

@@ -223,4 +223,4 @@ def point_of(entry: dict[str, Any]) -> Point:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

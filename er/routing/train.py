@@ -5,6 +5,7 @@ router that these inputs have made before is not trained again.
 """
 
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,16 +14,15 @@ from pathlib import Path
 from er import cli, compose
 from er.config import Config
 from er.corpus import collection, jsonl
-from er.errors import ConfigError
+from er.errors import ConfigError, ErError
 from er.options import Command, parse_arguments
-from er.results.labels import flatten
 from er.routing import cached, pictures
 from er.routing.evaluate import report, shuffled
-from er.routing.measures import Evaluation, evaluate
+from er.routing.measures import evaluate
 from er.routing.router import load
-from er.tracking import mlflow_store
 
-EXPERIMENT = "routers"
+# In a process of its own: what trains knows nothing of MLflow.
+PUBLISH = (sys.executable, "-m", "er.publish")
 COMMAND = Command(
     "er.routing.train",
     "Train a router, measure it on held-out prompts, draw it and publish all that. The router is "
@@ -57,13 +57,13 @@ def main() -> None:
     folder = Path(job.runs_dir) / "routers" / path.stem
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_text(json.dumps(asdict(measured), indent=1))
-    drawn = pictures.draw(router, asked, measured, folder)
+    write_record(job, path, folder)
+    pictures.draw(router, asked, measured, folder)
     print(f"trained on {len(texts) - len(asked)} prompts of {job.corpus.name}; held out:")
     print("\n".join(report(measured)))
     print(f"\nrouter: {path}\npictures: {folder}")
-    if job.tracking.enabled:
-        publish(job, path, measured, [folder / "evaluation.json", *drawn])
-        print(f"published: experiment {EXPERIMENT} in {job.tracking.uri}")
+    if job.tracking.enabled and subprocess.run([*PUBLISH, str(folder)], check=False).returncode:
+        raise ErError("the router is trained, but not published")
 
 
 def overrides_with_default(overrides: Sequence[str]) -> tuple[str, ...]:
@@ -72,31 +72,20 @@ def overrides_with_default(overrides: Sequence[str]) -> tuple[str, ...]:
     return ("deployment=d", *([] if named else ["routing=balanced"]), *overrides)
 
 
-def publish(job: Config, router: Path, measured: Evaluation, files: Sequence[Path]) -> None:
-    """Record a trained router in MLflow.
-
-    Raises ErError when the store cannot be opened; the router stays in the cache.
-    """
-    metrics = {"load_max_over_mean": measured.peak}
-    if measured.agreement:
-        metrics |= asdict(measured.agreement)
+def write_record(job: Config, router: Path, folder: Path) -> None:
+    """What `er.publish` needs to know of a router beside its evaluation."""
     settings = {
         "seed": job.seed,
         "corpus": job.corpus.name,
         "routing": cached.training_of(job.routing),
     }
-    client = mlflow_store.open_store(job.tracking.uri)
-    known = client.get_experiment_by_name(EXPERIMENT)
-    artifacts = (Path(job.runs_dir) / "mlartifacts" / EXPERIMENT).absolute().as_uri()
-    experiment = known.experiment_id if known else client.create_experiment(EXPERIMENT, artifacts)
-    run_id = client.create_run(experiment, run_name=router.stem).info.run_id
-    for name, value in flatten(settings):
-        client.log_param(run_id, name, value)
-    for name, number in metrics.items():
-        client.log_metric(run_id, name, number)
-    for file in [router, *files]:
-        client.log_artifact(run_id, str(file))
-    client.set_terminated(run_id)
+    record = {
+        "router": str(router),
+        "runs_dir": job.runs_dir,
+        "settings": settings,
+        "tracking_uri": job.tracking.uri,
+    }
+    (folder / "router.json").write_text(json.dumps(record, indent=1))
 
 
 if __name__ == "__main__":

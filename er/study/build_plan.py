@@ -37,7 +37,7 @@ def request_of(config: Config) -> Request:
 def show(request: Request) -> None:
     """Say it; nothing is built or started."""
     deployment, memory = request.config.deployment, request.memory
-    print(f"deployment {deployment.id}: {deployment.description}")
+    print(f"deployment {deployment.id}: {request.config.title}")
     print(f"  engines     {deployment.experts} of {deployment.tp} rank(s), all alike")
     print(
         f"  GPU memory  {memory.weight_bytes / 1e9:.1f} GB of weights, "

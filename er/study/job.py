@@ -21,7 +21,8 @@ from er.results.run_dir import RunDir
 from er.server import kinds as servers
 from er.study import capacity, known, measured, predicted
 from er.study.progress import Progress
-from er.tracking import mlflow_store
+from er.tracking.publish import publish as publish_to_mlflow
+from er.tracking.store import open_store
 
 KEY_DIGITS = 12  # of a run's directory
 LADDERS: dict[ClockKind, Callable[[Config, RunDir, Progress], None]] = {
@@ -103,7 +104,7 @@ def corpus_digest(config: Config) -> str:
 def publish(run: RunDir, config: Config) -> None:
     """Take a run to MLflow, unless tracking is off."""
     if config.tracking.enabled:
-        mlflow_store.publish(run, config.tracking.uri)
+        publish_to_mlflow(run, config.tracking.uri)
 
 
 def tags(config: Config, sweep: str) -> dict[str, str]:
@@ -145,6 +146,6 @@ def check(jobs: Sequence[Config]) -> None:
         prompts.check(config.workload, config.load, Path(config.cache_dir))
         run_dir.require_writable(config.runs_dir)
     for uri in {job.tracking.uri for job in jobs if job.tracking.enabled}:
-        mlflow_store.open_store(uri)
+        open_store(uri)
     for job in {repr(job.corpus): job for job in jobs}.values():
         collection.load(job.corpus, Path(job.cache_dir))

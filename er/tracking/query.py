@@ -15,7 +15,7 @@ from pyarrow import parquet
 from er.errors import ErError
 from er.results.point import Point
 from er.results.run_dir import point_of
-from er.tracking.mlflow_store import open_store
+from er.tracking.store import open_store
 
 
 @dataclass(frozen=True)

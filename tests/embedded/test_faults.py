@@ -101,7 +101,7 @@ def test_hydra_shows_the_configuration_without_running_it(
     monkeypatch.setattr(sys, "argv", ["er.run", *FIG4_A, "--cfg", "job"])
     assert run.main() == 0
     shown = capsys.readouterr().out
-    assert "description: Llama 3 70B INT8, TP=4" in shown
+    assert "title: Llama 3 70B" in shown
     assert "checking" not in shown
 
 

@@ -33,7 +33,7 @@ def finished_run() -> Callable[..., RunDir]:
             "er.deployment": config.deployment.id,
             "er.engine_kind": "simulated",
             "er.study_key": study_key(config),
-            "er.title": config.deployment.description,
+            "er.title": config.title,
             "er.workload": "example",
         }
         key = run_key(config)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 from tiny_corpus import WORDS, sentence
 
 from er.compose import plan
@@ -52,9 +53,11 @@ def test_train_from_a_file_publishes_and_is_reproducible(
         f"cache_dir={tmp_path}/cache",
     ]
     assert run(monkeypatch, "train", *options) == 0
-    said = capsys.readouterr().out
-    assert "load, max over mean: " in said
-    assert "published: experiment routers" in said
+    assert "load, max over mean: " in capsys.readouterr().out
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    [published] = client.search_runs([client.get_experiment_by_name("routers").experiment_id])
+    assert published.info.status == "FINISHED"
+    assert published.data.params["routing.clusters"] == "3"
     (path,) = (tmp_path / "cache" / "routers").iterdir()
     made = path.read_bytes()
     path.unlink()

@@ -15,7 +15,7 @@ from er.results import labels, run_dir
 from er.results.run_dir import RunDir
 from er.study import capacity, predicted, summary
 from er.study.progress import Progress
-from er.tracking import mlflow_store
+from er.tracking.publish import publish
 from er.tracking.query import shown
 from paper_figures import capacity as picture
 
@@ -115,7 +115,7 @@ def test_the_table_tells_runs_apart(runs):
 def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     for run in runs:
-        mlflow_store.publish(run, uri)
+        publish(run, uri)
     published = shown(uri, "capacity")
     assert [run.deployment for run in published] == ["b", "e", "e"]
     assert published[1].capacity == runs[0].read("capacity.json")

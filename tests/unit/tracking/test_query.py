@@ -10,7 +10,8 @@ from er import compose
 from er.errors import ErError
 from er.results.run_dir import RunDir
 from er.tracking import query
-from er.tracking.mlflow_store import open_store, publish
+from er.tracking.publish import publish
+from er.tracking.store import open_store
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,19 @@
+"""What a run is called, from its configuration as JSON has it."""
+
+from typing import Any
+
+
+def title(config: dict[str, Any]) -> str:
+    """The deployment as it is set, such as "Expert Router, 8 x Llama 3 70B INT8, TP=1", with the
+    baseline that routes its prompts and the experts that fail where there are such."""
+    deployment = config["deployment"]
+    model = deployment["model"].get("title") or deployment["model"]["name"]
+    engines = f"{model} {deployment['precision'].upper()}, TP={deployment['tp']}"
+    parts = [engines]
+    if deployment["experts"] > 1:
+        parts = [f"Expert Router, {deployment['experts']} x {engines}"]
+        if config["routing"]["policy"] != "kmeans":
+            parts.append(f"{config['routing']['policy']} routing")
+    for failure in config["clock"]["failures"]:
+        parts.append(f"expert {failure['expert']} fails at {failure['at_s']:g} s")
+    return ", ".join(parts)

@@ -1,0 +1,77 @@
+"""A study's page in MLflow: an experiment set up to show runs, and its address."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from er.tracking.store import SQLITE, open_store
+
+# As MLflow's pages name them: without a kind an experiment opens on traces of GenAI applications.
+KIND = ("mlflow.experimentKind", "custom_model_development")
+VIEW = "er"  # the key of a shared view: /runs?viewStateShareKey=er
+COLUMNS = (
+    "params.`deployment.precision`",
+    "params.`deployment.tp`",
+    "params.`deployment.experts`",
+    "params.`hardware.name`",
+    "params.`clock.kind`",
+    "metrics.`latency/ttft_p50_s`",
+    "metrics.`latency/tpot_p50_s`",
+    "metrics.`throughput/tokens_per_s`",
+    "metrics.`capacity/users`",
+    "tags.`er.invalid_points`",
+    "attributes.`Dataset`",
+)
+VIEW_STATE = {"selectedColumns": COLUMNS}
+
+
+def experiment_for(client: MlflowClient, study: str, runs_dir: Path) -> str:
+    """The id of the study's experiment, which is made when there is none."""
+    known = client.get_experiment_by_name(study) or _made(client, study, runs_dir)
+    wanted = dict([KIND, (f"mlflow.sharedViewState.{VIEW}", json.dumps(VIEW_STATE))])
+    for name, value in wanted.items():
+        if known.tags.get(name) != value:
+            client.set_experiment_tag(known.experiment_id, name, value)
+    return str(known.experiment_id)
+
+
+def _made(client: MlflowClient, study: str, runs_dir: Path) -> Experiment:
+    artifacts = (runs_dir / "mlartifacts" / study).absolute()
+    try:
+        return client.get_experiment(client.create_experiment(study, artifacts.as_uri()))
+    except MlflowException:  # another process made it just now, unless something is really wrong
+        known = client.get_experiment_by_name(study)
+        if not known:
+            raise
+        return known
+
+
+def describe_ui(uri: str, study: str) -> list[str]:
+    """Lines that say how to look at a study's runs in MLflow, from any directory.
+
+    Raises ErError when the store cannot be opened.
+    """
+    known = open_store(uri).get_experiment_by_name(study)
+    page = f"/#/experiments/{known.experiment_id}/runs" if known else "/"
+    if uri.startswith("http"):
+        return _pages(uri.rstrip("/") + page)
+    if uri.startswith(SQLITE):
+        uri = SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
+    mlflow = Path(sys.executable).parent / "mlflow"
+    command = shlex.join([str(mlflow), "ui", "--backend-store-uri", uri])
+    lines = ["look at the runs in MLflow with", f"    {command}", "then open"]
+    return [*lines, *_pages(f"http://127.0.0.1:5000{page}")]
+
+
+def _pages(runs: str) -> list[str]:
+    """MLflow opens on GenAI applications unless the address says otherwise."""
+    runs = f"{runs}?workflowType=machine_learning"
+    return [
+        f"    charts: {runs}&compareRunsMode=CHART",
+        f"    table:  {runs}&viewStateShareKey={VIEW}",
+    ]

@@ -1,0 +1,78 @@
+"""The description of a run: what it is, how it was made, its points, and how to run it again."""
+
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+from er.results.point import Point
+
+TAG_LENGTH = 8000  # MLflow takes no more
+REASONS_SHOWN = 20
+COLUMNS = ("users", "TTFT p50 ms", "TTFT p95 ms", "TPOT p50 ms", "E2E p50 s", "tokens/s", "valid")
+
+
+def note(name: str, config: dict[str, Any], command: list[str], points: list[Point]) -> str:
+    """Markdown of 8,000 characters at most: the points in the middle give way first."""
+    head = [f"**{name}**", "", *_made_by(config), ""]
+    reasons = [f"- {p.concurrency} users: {reason}" for p in points for reason in p.invalid]
+    tail = ["", "Invalid points:", "", *reasons[:REASONS_SHOWN]] if reasons else []
+    if len(reasons) > REASONS_SHOWN:
+        tail.append(f"- {len(reasons) - REASONS_SHOWN} more in points.json")
+    if command:
+        tail += ["", "Run it again:", "", f"```\n{command_line(command)}\n```"]
+    rows = list(map(_row, points))
+    table = _table(rows)
+    while rows and len("\n".join([*head, *table, *tail])) > TAG_LENGTH:
+        rows.pop()
+        table = [*_table(rows), "", f"{len(points) - len(rows)} more points are in points.csv."]
+    return "\n".join([*head, *table, *tail])[:TAG_LENGTH]
+
+
+def command_line(command: list[str]) -> str:
+    """`sys.argv` of a command of er as it is typed."""
+    return shlex.join(["python", "-m", module_of(command[0]), *command[1:]])
+
+
+def module_of(program: str) -> str:
+    """The module that `python -m` started, from the path in `sys.argv`."""
+    parts = list(Path(program).with_suffix("").parts)
+    names = parts[parts.index("er") :] if "er" in parts[-3:] else parts[-1:]
+    while "er" in names[1:]:
+        names = names[names.index("er", 1) :]
+    return ".".join(name for name in names if name != "__main__")
+
+
+def csv(points: list[Point]) -> str:
+    """The same table for every point."""
+    return "\n".join(",".join(cells) for cells in [COLUMNS, *map(_row, points)]) + "\n"
+
+
+def _made_by(config: dict[str, Any]) -> list[str]:
+    clock, engine = config.get("clock", {}).get("kind", "real"), config.get("engine", {})
+    kind = engine.get("kind", "external")
+    how = "predicted on a virtual clock" if clock == "virtual" else "measured at the client"
+    hardware = config.get("hardware", {}).get("name", "")
+    lines = [
+        f"- engine: {kind}{' (no real model answered)' if kind == 'simulated' else ''}, {how}",
+        f"- workload: {config['workload']['description']}; load: {config['load']['name']}; "
+        f"seed {config['seed']}",
+    ]
+    return [*lines, f"- node type: {hardware}"] if hardware else lines
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [COLUMNS, tuple("---:" for _ in COLUMNS), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def _row(point: Point) -> tuple[str, ...]:
+    numbers = (
+        (point.ttft_s.p50 * 1e3, "{:.1f}"),
+        (point.ttft_s.p95 * 1e3, "{:.1f}"),
+        (point.tpot_s.p50 * 1e3, "{:.2f}"),
+        (point.e2e_s.p50, "{:.2f}"),
+        (point.tokens_per_s, "{:.0f}"),
+    )
+    shown = ["" if math.isnan(value) else form.format(value) for value, form in numbers]
+    return (str(point.concurrency), *shown, "no" if point.invalid else "yes")

@@ -1,0 +1,81 @@
+"""Opening an MLflow store: one line where that fails, and no two processes making it at once."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from er.errors import ErError
+
+SQLITE = "sqlite:///"
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+# A server that does not answer is named after seconds; MLflow's own seven retries take minutes.
+FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+ADVICE = "repair or move it, set tracking.uri=..., or run with tracking.enabled=false"
+# What these print of an error stands in the one line that we raise.
+CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.store.tracking")
+
+
+def open_store(uri: str) -> MlflowClient:
+    """A client of the store at `uri`, made and migrated when new.
+
+    Raises ErError when it cannot be opened.
+    """
+    os.environ.setdefault(*FEW_RETRIES)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        with _one_at_a_time(uri):
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except STORE_ERRORS as error:
+        raise ErError(
+            f"cannot open the MLflow store {uri}: {first_line(error)}: {ADVICE}"
+        ) from error
+    return client
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, without the pages that MLflow and SQLAlchemy add."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """While a new SQLite store gets its tables: several processes at once would break it."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    path = Path(uri.removeprefix(SQLITE))
+    _check_sqlite(path)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _check_sqlite(path: Path) -> None:
+    """MLflow retries an unusable file for a minute and then prints a page: look first."""
+    if {"?", "%"} & set(str(path)):
+        raise ErError(
+            f"the MLflow store {path} has ? or % in its path, which mean something else in an "
+            "address: set tracking.uri=... or runs_dir=..."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise ErError(f"cannot open the MLflow store {path}: {error.strerror}: {ADVICE}") from error
+    if head and head != b"SQLite format 3\0":
+        raise ErError(
+            f"the MLflow store {path} is not an SQLite database: move it away, "
+            "or set tracking.uri=..."
+        )

@@ -1,0 +1,188 @@
+"""A run directory and its MLflow run: what is the same, what is added, what cannot be published."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from example_requests import answered
+from mlflow.tracking import MlflowClient
+
+from er.compose import plan
+from er.config import Config
+from er.config.plain import plain
+from er.errors import ErError
+from er.results.labels import run_name
+from er.results.point import measure
+from er.results.run_dir import RunDir
+from er.tracking.experiment import describe_ui
+from er.tracking.publish import publish, store_of
+from er.tracking.store import open_store
+
+AWKWARD = 'it\'s "here" #1 & é $HOME'
+
+
+def add_point(run: RunDir, config: Config, users: int) -> None:
+    run.add_point(measure([answered(i, users) for i in range(24)], users, config.load))
+
+
+def test_times_source_note_and_workload_are_those_of_the_measurement(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run = finished_run(config)
+    command = ["/somewhere/er/run.py", "+experiment=fig4"]
+    facts = {"command": command, "git_commit": "c" * 40, "git_dirty": False}
+    run.write("provenance.json", facts)
+    times = {"started": "2026-01-02T03:04:05.000+00:00", "ended": "2026-01-02T03:05:05.250+00:00"}
+    run.write("run.json", run.read("run.json") | times)
+    published = open_store(config.tracking.uri).get_run(publish(run, config.tracking.uri))
+    assert published.info.start_time == datetime.fromisoformat(times["started"]).timestamp() * 1e3
+    assert published.info.end_time - published.info.start_time == 60_250
+    tags = published.data.tags
+    assert tags["mlflow.source.name"] == "er.run"
+    assert tags["mlflow.source.git.commit"] == "c" * 40
+    note = tags["mlflow.note.content"]
+    assert "simulated (no real model answered), measured at the client" in note
+    assert "python -m er.run +experiment=fig4" in note
+    assert "- 2 users: only 3 requests" in note
+    [sent] = published.inputs.dataset_inputs
+    assert sent.dataset.name == "mlperf_like of evals" or "laptop" in sent.dataset.name
+    assert [(tag.key, tag.value) for tag in sent.tags] == [("mlflow.data.context", "load")]
+
+
+def test_a_run_that_grew_stays_the_same_run(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run, uri = finished_run(config), config.tracking.uri
+    first = publish(run, uri)
+    add_point(run, config, 4)
+    assert publish(run, uri) == first
+    history = open_store(uri).get_metric_history(first, "latency/ttft_p50_s")
+    assert [metric.step for metric in history] == [1, 4]
+    assert open_store(uri).get_run(first).info.status == "FINISHED"
+
+
+def test_a_point_measured_anew_takes_the_place_of_the_old_one(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run, uri = finished_run(config), config.tracking.uri
+    first = publish(run, uri)
+    entries = run.read("points.json")
+    run.write("points.json", entries[:1])
+    add_point(run, config, 2)
+    second = publish(run, uri)
+    assert second != first
+    client = open_store(uri)
+    assert [m.step for m in client.get_metric_history(second, "latency/ttft_p50_s")] == [1, 2]
+    assert client.get_run(first).info.lifecycle_stage == "deleted"
+
+
+def test_an_awkward_path_is_published(
+    config: Config, finished_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
+    config.runs_dir = str(tmp_path / AWKWARD)
+    config.tracking.uri = f"sqlite:///{config.runs_dir}/mlflow.db"
+    run = finished_run(config)
+    first = publish(run, config.tracking.uri)
+    assert publish(run, config.tracking.uri) == first
+    assert (tmp_path / AWKWARD / "mlflow.db").exists()
+    assert (tmp_path / AWKWARD / "mlartifacts" / "ladder" / first / "artifacts").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == [AWKWARD]
+
+
+@pytest.mark.parametrize("name", ["what?", "%20"])
+def test_a_path_that_an_address_cannot_hold_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ErError, match=r"has \? or % in its path"):
+        open_store(f"sqlite:///{tmp_path / name}/mlflow.db")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_store_of_a_run_is_found_from_any_directory(
+    config: Config, finished_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
+    run = finished_run(config)
+    settings = run.read("config.json")
+    settings |= {"runs_dir": "runs"}
+    settings["tracking"]["uri"] = "sqlite:///runs/mlflow.db"
+    run.write("config.json", settings)
+    assert store_of(run) == f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+def test_first_runs_at_once_share_a_new_store(
+    config: Config, finished_run: Callable[..., RunDir], tmp_path: Path
+) -> None:
+    runs = [finished_run(config) for _ in range(2)]
+    command = [sys.executable, "-m", "er.publish"]
+    started = [
+        subprocess.Popen([*command, str(run.path)], stdout=subprocess.PIPE, text=True)
+        for run in runs
+    ]
+    said = [process.communicate()[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert all(f"sqlite:///{tmp_path}/runs/mlflow.db" in text for text in said)
+
+
+def test_a_locked_store_is_one_line_and_publishing_works_afterwards(
+    config: Config, finished_run: Callable[..., RunDir], capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, uri = finished_run(config), config.tracking.uri
+    open_store(uri)
+    lock = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(ErError, match="database is locked") as error:
+        publish(run, uri)
+    lock.close()
+    assert len(str(error.value).splitlines()) == 1
+    assert "Traceback" not in capfd.readouterr().err
+    assert open_store(uri).get_run(publish(run, uri)).info.status == "FINISHED"
+
+
+def test_the_pages_are_named_so_that_they_open_from_anywhere(config: Config) -> None:
+    client = open_store(config.tracking.uri)
+    made = client.create_experiment("ladder")
+    lines = describe_ui(config.tracking.uri, "ladder")
+    assert any(
+        f"/#/experiments/{made}/runs?workflowType=machine_learning&compareRunsMode=CHART" in line
+        for line in lines
+    )
+    assert any(Path(config.runs_dir, "mlflow.db").as_posix() in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "deployment.tp=8",
+        "hardware=h200_sxm",
+        "seed=1",
+        "engine.max_batch_size=8",
+        "workload=fixed",
+        "clock=virtual",
+        "load.think_time_s=1",
+    ],
+)
+def test_two_runs_that_differ_have_two_names(other: str) -> None:
+    names = []
+    for command in ([], [other]):
+        [config] = plan(["deployment=b", *command])
+        names.append(run_name(plain(config), ["er/run.py", *command]))
+    assert names[0] != names[1]
+    assert names[0] == "B: Llama 3 70B FP16, TP=4, h100_sxm"
+
+
+def test_every_artifact_is_json(config: Config, finished_run: Callable[..., RunDir]) -> None:
+    def refuse(text: str) -> None:
+        raise ValueError(text)
+
+    run = finished_run(config)
+    run_id = publish(run, config.tracking.uri)
+    client = MlflowClient(config.tracking.uri)
+    for file in client.list_artifacts(run_id):
+        if file.path.endswith(".json"):
+            path = client.download_artifacts(run_id, file.path)
+            json.loads(Path(path).read_text(), parse_constant=refuse)
+    shutil.rmtree(run.path)
