@@ -152,7 +152,7 @@ def test_the_exit_status_tells_whether_the_run_was_published(
 
 def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="runs_dir is .*file'"):
+    with pytest.raises(ConfigError, match=r"runs_dir is .*file'"):
         cli.request_of(
             parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}/file"])
         )
