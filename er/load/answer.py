@@ -1,21 +1,35 @@
 """What a server's answer means: tokens, or the cause of a failure in words to count by."""
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from er.results.request import Endpoint, Prompt, Request
+
+if TYPE_CHECKING:
+    from er.load.events import EventReader
 
 EXPERT_HEADER = "x-er-expert"
 EVENT_STREAM = "text/event-stream"
 OPENAI_END = b"[DONE]"
 NO_END = -1  # an end_id that no model has: its answer ends at max_tokens
 MESSAGE_AT_MOST = 200  # characters of a server's own words
+ANSWER_AT_MOST = 64 << 20  # bytes
+TOO_LONG = f"an answer of more than {ANSWER_AT_MOST >> 20} MiB"
+CUT = "the answer was cut off: fewer tokens than asked for, and no end"
+HALF = "the stream ended inside an event"
+# Generated tokens of chat completions that are no answer, as vLLM, SGLang and DeepSeek name them.
+THOUGHTS = ("reasoning", "reasoning_content", "tool_calls", "refusal")
 
 
 class BadAnswerError(Exception):
     """The server answered, and not with a stream of tokens; the text is the cause."""
+
+
+class CutError(BadAnswerError):
+    """What came is right, and not all of an answer."""
 
 
 def body(endpoint: Endpoint, prompt: Prompt) -> bytes:
@@ -40,66 +54,112 @@ def body(endpoint: Endpoint, prompt: Prompt) -> bytes:
     return json.dumps(asked).encode()
 
 
-def enter(events: Sequence[bytes], times_s: Sequence[float], request: Request) -> None:
+def enter(
+    events: Sequence[bytes], times_s: Sequence[float], request: Request, framed: bool = True
+) -> None:
     """Enter events and when they arrived: every event with a text is one token.
 
     Triton's text may be empty, where a token is part of a character. An empty last one is a token
     only where it is the last that was asked for: before, it tells that the model has ended, and
-    after, that the answer has. OpenAI's empty pieces only open or close a message.
+    after, that the answer has. OpenAI's empty pieces only open or close a message. What comes
+    after [DONE] is passed over.
+
+    An answer with fewer tokens than asked for is whole only if its end was told: by OpenAI's
+    [DONE] or finish_reason, in Triton's contract by the end of a body that is `framed`, by chunks
+    or a length. Otherwise a server that dies looks like one that is quick.
 
     Raises BadAnswerError, after what came before it was entered, at an event that is the server's
-    error or not of the contract, and when there is no token.
+    error or not of the contract, when there is no token, and when the answer was cut off.
     """
-    if events and events[-1] == OPENAI_END:
-        events, times_s = events[:-1], times_s[:-1]
-    enter_fields(_decoded(events), times_s, request)
+    end = next((at for at, event in enumerate(events) if event.strip() == OPENAI_END), None)
+    if end is not None:
+        events, times_s = events[:end], times_s[:end]
+    ended = enter_fields(_decoded(events), times_s, request)
+    told = end is not None or (framed if ended is None else ended)
+    if request.output_tokens < request.max_tokens and not told:
+        raise CutError(CUT)
 
 
-def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> None:
-    """Enter events whose fields are known. Raises as `enter`."""
+def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> bool | None:
+    """Enter events whose fields are known. Raises as `enter`.
+
+    Returns whether OpenAI's finish_reason was told; None in Triton's contract, which has none.
+    """
     texts: list[str] = []
+    finished: bool | None = None
     try:
         for fields, time_s in zip(events, times_s, strict=True):
             if not isinstance(fields, dict):
                 raise BadAnswerError(f"not an object in an event: {short(fields)}")
-            if fields.get("error"):
-                raise BadAnswerError(f"server error: {short(fields['error'])}")
+            if fields.get("error") or fields.get("object") == "error":
+                raise BadAnswerError(f"server error: {_words(fields)}")
             text = fields.get("text_output")
             if text is None and "choices" in fields:
-                text = _openai_text(fields["choices"])
+                text, thought, ends = _openai_piece(fields["choices"])
+                finished = bool(finished) or ends
+                if thought:
+                    request.reasoning_tokens += 1
+                    request.token_times_s.append(time_s)
+                    texts.append("")
             if text is not None:
+                request.first_answer_s = request.first_answer_s or time_s
                 request.token_times_s.append(time_s)
                 texts.append(str(text))
+            if isinstance(fields.get("usage"), dict):
+                request.usage_tokens = _count(fields["usage"].get("completion_tokens"))
             if "token_lateness" in fields:
                 late = fields["token_lateness"]
                 # Triton writes a list of one as a plain number.
                 request.token_lateness = late if isinstance(late, list) else [late]
-        if texts and not texts[-1] and len(texts) != request.max_tokens:
+        last_is_empty = bool(texts) and not texts[-1] and finished is None
+        if last_is_empty and len(texts) != request.max_tokens:
             texts.pop()
             request.token_times_s.pop()
     finally:
-        request.text = "".join(texts)
+        request.text = _encodable("".join(texts))
     if not texts:
-        raise BadAnswerError("no tokens")
+        raise CutError("no tokens")
+    return finished
 
 
-def _openai_text(choices: Any) -> str | None:
-    """The piece of text in an event of OpenAI's completions; None without one."""
+def _openai_piece(choices: Any) -> tuple[str | None, bool, bool]:
+    """Of an event of OpenAI's completions: the piece of answer, None without one; whether it is a
+    generated token of another kind (reasoning, a tool call, a refusal); whether it is the last."""
     try:
         choice = choices[0]
-        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
+        piece = choice["delta"] if "delta" in choice else {"content": choice.get("text")}
+        text = piece.get("content")
+        thought = any(piece.get(name) for name in THOUGHTS)
+        ends = bool(choice.get("finish_reason"))
     except (LookupError, TypeError, AttributeError):
-        return None
-    return str(text) if text else None
+        return None, False, False
+    return (str(text) if text else None), thought and not text, ends
 
 
-def refuse(status: int, content_type: str, start: bytes) -> None:
+def _count(value: Any) -> int:
+    """A count of tokens that a server tells; -1 where it is none."""
+    return value if isinstance(value, int) and 0 <= value < 1 << 31 else -1
+
+
+def refuse(status: int, headers: Mapping[str, str], start: bytes) -> None:
     """Raise BadAnswerError for an answer that is no event stream; `start` is what it says."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise BadAnswerError(f"content encoding {short(encoding)}, though identity was asked for")
     said = _said(start)
     if status != 200:
+        place = headers.get("location", "")
+        if 300 <= status < 400 and place:
+            said = f"moved to {short(place)}"
         raise BadAnswerError(f"HTTP {status}" + (f": {said}" if said else ""))
-    if content_type != EVENT_STREAM:
-        raise BadAnswerError(f"content type {content_type or 'missing'} is no event stream: {said}")
+    kind = content_type(headers)
+    if kind != EVENT_STREAM:
+        raise BadAnswerError(f"content type {kind or 'missing'} is no event stream: {said}")
+
+
+def content_type(headers: Mapping[str, str]) -> str:
+    """The type of a body, without parameters; empty where it is not told."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def expert(header: str) -> int:
@@ -110,7 +170,55 @@ def expert(header: str) -> int:
 def short(said: object) -> str:
     """A server's words, cut to one line."""
     text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    return " ".join(text.split())[:MESSAGE_AT_MOST]
+    return _encodable(" ".join(text[: 8 * MESSAGE_AT_MOST].split())[:MESSAGE_AT_MOST])
+
+
+def _encodable(text: str) -> str:
+    """Text without halves of surrogate pairs, which JSON can hold and no file."""
+    return text.encode(errors="replace").decode()
+
+
+def _words(fields: Any) -> str:
+    """What an error says, whatever its shape."""
+    for _ in range(3):
+        if not isinstance(fields, dict):
+            break
+        names = [name for name in ("error", "message", "detail") if fields.get(name)]
+        if not names:
+            break
+        fields = fields[names[0]]
+    return short(fields)
+
+
+def finish(
+    reader: "EventReader",
+    events: list[bytes],
+    times_s: list[float],
+    request: Request,
+    framed: bool,
+) -> None:
+    """Enter an event stream that has ended. Raises as `enter`, and for an event named `error`."""
+    rest = reader.close()
+    if any(event.strip() != OPENAI_END and not _is_json(event) for event in rest):
+        with suppress(CutError):
+            enter(events, times_s, request)
+        raise BadAnswerError(HALF)
+    last_s = times_s[-1] if times_s else request.end_s
+    try:
+        enter(events + rest, times_s + [last_s] * len(rest), request, framed)
+    except BadAnswerError:
+        if reader.error is None:
+            raise
+    if reader.error is not None:
+        raise BadAnswerError(f"server error: {_said(reader.error)}")
+
+
+def _is_json(event: bytes) -> bool:
+    try:
+        json.loads(event)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _decoded(events: Sequence[bytes]) -> Iterable[Any]:
@@ -119,7 +227,7 @@ def _decoded(events: Sequence[bytes]) -> Iterable[Any]:
         decoded: list[Any] = json.loads(b"[" + b",".join(events) + b"]")
         if len(decoded) == len(events):
             return decoded
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return map(_decode, events)
 
@@ -127,7 +235,7 @@ def _decoded(events: Sequence[bytes]) -> Iterable[Any]:
 def _decode(event: bytes) -> Any:
     try:
         return json.loads(event)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadAnswerError(f"not JSON in an event: {short(event)}") from error
 
 
@@ -135,8 +243,6 @@ def _said(start: bytes) -> str:
     """The server's own words in an error body, which may be an event."""
     try:
         fields = json.loads(start.strip().removeprefix(b"data:"))
-    except ValueError:
-        fields = None
-    if isinstance(fields, dict) and "error" in fields:
-        return short(fields["error"])
-    return short(start)
+    except (ValueError, RecursionError):
+        return short(start)
+    return _words(fields) if isinstance(fields, dict) else short(start)

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from urllib.parse import urljoin
@@ -14,11 +14,16 @@ import aiohttp
 from er.load import answer
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
+from er.load.http import BROKEN_CHUNKS
 from er.results.request import Endpoint, Prompt, Request
 
 HEALTH_PATH = "/v2/health/live"
 CONNECT_TIMEOUT_S = 5.0
-HEADERS = {"content-type": "application/json", "accept": answer.EVENT_STREAM}
+HEADERS = {
+    "content-type": "application/json",
+    "accept": answer.EVENT_STREAM,
+    "accept-encoding": "identity",
+}
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,9 @@ class Client:
         except (aiohttp.ClientError, OSError, BadAnswerError) as error:
             request.error = cause(error)
         request.end_s = request.end_s or time.monotonic()
-        try:
-            answer.enter(events, times_s, request)
-        except BadAnswerError as error:
-            request.error = request.error or str(error)
+        if request.error and not request.token_times_s:
+            with suppress(BadAnswerError):
+                answer.enter(events, times_s, request)
 
     async def _stream(
         self, url: str, body: bytes, request: Request, events: list[bytes], times_s: list[float]
@@ -85,22 +89,29 @@ class Client:
         kept: list[bool],
     ) -> None:
         async with self.session.post(
-            url, data=body, headers=HEADERS, trace_request_ctx=kept
+            url, data=body, headers=HEADERS, trace_request_ctx=kept, allow_redirects=False
         ) as response:
             request.status = response.status
             request.expert = answer.expert(response.headers.get(answer.EXPERT_HEADER, ""))
-            if response.status != 200 or response.content_type != answer.EVENT_STREAM:
+            kind = answer.content_type(response.headers)
+            plain = response.headers.get("content-encoding", "identity") == "identity"
+            if response.status != 200 or kind != answer.EVENT_STREAM or not plain:
                 start = await response.content.read(4096)
-                answer.refuse(response.status, response.content_type, start)
-            reader = EventReader()
+                answer.refuse(response.status, response.headers, start)
+            reader, size = EventReader(), 0
             async for chunk in response.content.iter_any():
                 now_s = time.monotonic()
+                size += len(chunk)
+                if size > answer.ANSWER_AT_MOST:
+                    raise BadAnswerError(answer.TOO_LONG)
                 for event in reader.feed(chunk):
                     events.append(event)
                     times_s.append(now_s)
             request.end_s = time.monotonic()
-            if reader.half:
-                raise BadAnswerError("the stream ended inside an event")
+            framed = not {"content-length", "transfer-encoding"}.isdisjoint(
+                name.lower() for name in response.headers
+            )
+            answer.finish(reader, events, times_s, request, framed)
 
 
 @asynccontextmanager
@@ -111,7 +122,7 @@ async def opened(timeout_s: float) -> AsyncIterator[Client]:
     kept = aiohttp.TraceConfig()
     kept.on_connection_reuseconn.append(_note_kept)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=no_timeouts, trace_configs=[kept]
+        connector=connector, timeout=no_timeouts, trace_configs=[kept], auto_decompress=False
     ) as session:
         yield Client(session, timeout_s)
 
@@ -135,6 +146,8 @@ def cause(error: Exception) -> str:
         return "connection reset"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "connection closed before an answer"
+    if isinstance(error, aiohttp.ClientResponseError) and "chunk" in error.message.lower():
+        return BROKEN_CHUNKS
     if isinstance(error, aiohttp.ClientPayloadError):
         return "connection broke inside the stream"
     return answer.short(f"{type(error).__name__}: {error}")

@@ -1,35 +1,87 @@
-"""Server-sent events, cut out of a stream of bytes that may break anywhere."""
+"""Server-sent events, cut out of a stream of bytes that may break anywhere.
+
+As the standard has them (html.spec.whatwg.org, 9.2.6): lines end with CR, LF or both, a byte order
+mark may come first, comments and unknown fields are passed over, an event without data is none.
+"""
+
+from er.load.answer import BadAnswerError
+
+EVENT_AT_MOST = 1 << 20  # bytes
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventReader:
     """Collects the data of events from chunks; an event ends with an empty line."""
 
     def __init__(self) -> None:
-        self._line = b""  # begun, not ended
+        self.error: bytes | None = None  # data of the first event that is named `error`
+        self._line = bytearray()  # begun, not ended
         self._data: list[bytes] = []
+        self._size = 0  # of the data
+        self._name = b""
+        self._after_cr = False  # a line feed that comes next belongs to it
+        self._first = True  # no line has ended yet
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The data of every event that `chunk` completes."""
-        if not self._line and not self._data and _one_event(chunk):
+        """The data of every event that `chunk` completes.
+
+        Raises BadAnswerError when an event is longer than EVENT_AT_MOST.
+        """
+        if not (self._line or self._data or self._name) and _one_event(chunk):
+            self._after_cr = self._first = False
             return [chunk[6:-2]]
-        *lines, self._line = (self._line + chunk).split(b"\n")
-        events = []
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = chunk.split(b"\n")
+        events: list[bytes] = []
         for line in lines:
-            text = line.removesuffix(b"\r")
-            if text.startswith(b"data:"):
-                self._data.append(text[5:].removeprefix(b" "))
-            elif not text and self._data:
-                events.append(b"\n".join(self._data))
-                self._data = []
+            self._line += line
+            self._end_line(events)
+        self._line += rest
+        if len(self._line) + self._size > EVENT_AT_MOST:
+            raise BadAnswerError(f"an event of more than {EVENT_AT_MOST >> 20} MiB")
         return events
 
-    @property
-    def half(self) -> bool:
-        """Whether an event has begun and not ended."""
-        return bool(self._data or self._line.strip())
+    def close(self) -> list[bytes]:
+        """The data of an event that the stream ends with: its empty line may be missing."""
+        events: list[bytes] = []
+        if self._line:
+            self._end_line(events)
+        self._end_line(events)
+        return events
+
+    def _end_line(self, events: list[bytes]) -> None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._first:
+            line = line.removeprefix(BYTE_ORDER_MARK)
+            self._first = False
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+            self._size += len(value)
+        elif field == b"event":
+            self._name = value
+        elif not line:
+            data = b"\n".join(self._data)
+            if self._name == b"error":
+                self.error = data if self.error is None else self.error
+            elif data:
+                events.append(data)
+            self._data, self._size, self._name = [], 0, b""
 
 
 def _one_event(chunk: bytes) -> bool:
     """Whether `chunk` is one event of one line from end to end, as servers send tokens."""
     end = len(chunk) - 2
-    return chunk.startswith(b"data: ") and chunk.find(b"\n") == end and chunk.endswith(b"\n\n")
+    return (
+        chunk.startswith(b"data: {")
+        and chunk.find(b"\n") == end
+        and chunk.endswith(b"}\n\n")
+        and b"\r" not in chunk
+    )

@@ -1,5 +1,6 @@
 """Just enough of HTTP/1.1 to ask for a stream of events and to read it as it comes."""
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -9,6 +10,9 @@ from er.load.events import EventReader
 from er.results.request import Endpoint, Prompt, Request
 
 HEAD_AT_MOST = 65536
+LINE_AT_MOST = 4096  # before and after a chunk
+BROKEN_CHUNKS = "broken chunks in the stream"
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|$)")
 REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
 
 
@@ -21,6 +25,7 @@ def ask(endpoint: Endpoint, prompt: Prompt) -> bytes:
         f"host: {url.netloc}",
         "content-type: application/json",
         f"accept: {answer.EVENT_STREAM}",
+        "accept-encoding: identity",
         f"content-length: {len(content)}",
     ]
     return "\r\n".join([*lines, "", ""]).encode() + content
@@ -51,6 +56,8 @@ class Chunks:
                 self._left -= len(piece)
                 continue
             end = data.find(b"\r\n", at)
+            if (end if end >= 0 else len(data)) - at > LINE_AT_MOST:
+                raise BadAnswerError(BROKEN_CHUNKS)
             if end < 0:
                 self._line = data[at:]
                 break
@@ -63,21 +70,20 @@ class Chunks:
         return b"".join(pieces)
 
     def _open(self, line: bytes) -> None:
-        try:
-            self._left = int(line.partition(b";")[0], 16)
-        except ValueError as error:
-            raise BadAnswerError("broken chunks in the stream") from error
+        size = CHUNK_SIZE.match(line)
+        if not size:
+            raise BadAnswerError(BROKEN_CHUNKS)
+        self._left = int(size[1], 16)
         self._last = self._left == 0
 
 
 def _one_chunk(data: bytes) -> bytes:
     """The payload where `data` is one chunk from end to end, as servers send tokens; else b""."""
     start = data.find(b"\r\n") + 2
-    try:
-        size = int(data[: start - 2], 16)
-    except ValueError:
+    size = CHUNK_SIZE.match(data[: start - 2])
+    if not size or start + int(size[1], 16) + 2 != len(data):
         return b""
-    return data[start:-2] if start + size + 2 == len(data) else b""
+    return data[start:-2] if data.endswith(b"\r\n") else b""
 
 
 @dataclass
@@ -98,6 +104,8 @@ class Answer:
         self._chunks: Chunks | None = None
         self._reader = EventReader()
         self._streams = False
+        self._framed = False  # the head tells where the body ends
+        self._size = 0
 
     @property
     def begun(self) -> bool:
@@ -106,14 +114,18 @@ class Answer:
 
     def feed(self, data: bytes, now_s: float) -> None:
         """Take in bytes that arrived at `now_s`. Raises BadAnswerError where it is not HTTP."""
-        if not self.status:
+        self._size += len(data)
+        if self._size > answer.ANSWER_AT_MOST:
+            raise BadAnswerError(answer.TOO_LONG)
+        while not self.status:
             data = self._read_head(data)
-            if not self.status:
+            if not self.status and not data:
                 return
         if self._chunks:
             data = self._chunks.feed(data)
             self.done = self._chunks.ended
         elif self._left >= 0:
+            data = data[: self._left]
             self._left -= len(data)
             self.done = self._left <= 0
         if not self._streams:
@@ -135,15 +147,13 @@ class Answer:
         """Enter what came. Raises BadAnswerError when it is no whole stream of tokens."""
         request.status = self.status
         request.expert = answer.expert(self.headers.get(answer.EXPERT_HEADER, ""))
-        if self.status:
-            answer.refuse(self.status, self._content_type, self._refusal)
-            answer.enter(self.events, self.times_s, request)
-        if self.done and self._reader.half:
-            raise BadAnswerError("the stream ended inside an event")
-
-    @property
-    def _content_type(self) -> str:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not self.status:
+            return
+        answer.refuse(self.status, self.headers, self._refusal)
+        if self.done:
+            answer.finish(self._reader, self.events, self.times_s, request, self._framed)
+        else:
+            answer.enter(self.events, self.times_s, request, framed=False)
 
     def _read_head(self, data: bytes) -> bytes:
         """Read the head once it is whole; returns the bytes beyond it."""
@@ -157,20 +167,39 @@ class Answer:
         version, _, code = first.partition(" ")
         if not version.startswith("HTTP/1.") or not code[:3].isdecimal():
             raise BadAnswerError(f"not HTTP: {answer.short(first)}")
-        pairs = (line.partition(":") for line in lines)
-        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        self._head = b""
+        if code.startswith("1") and code[:3] != "101":
+            return rest  # informational: the answer is still to come
+        self.headers = _headers(lines)
         self.status = int(code[:3])
-        self.keep_alive = self.headers.get("connection", "").lower() != "close"
+        connection = self.headers.get("connection", "").lower()
+        old = version == "HTTP/1.0"
+        self.keep_alive = connection == "keep-alive" if old else connection != "close"
+        if "transfer-encoding" in self.headers and "content-length" in self.headers:
+            raise BadAnswerError("not HTTP: both content-length and transfer-encoding")
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             self._chunks = Chunks()
         elif self.status == 204:
             self._left = 0
         elif "content-length" in self.headers:
             length = self.headers["content-length"]
-            if not length.isdecimal():
+            if not (length.isascii() and length.isdecimal() and len(length) < 16):
                 raise BadAnswerError(f"not HTTP: content-length {answer.short(length)}")
             self._left = int(length)
         else:
             self.keep_alive = False
-        self._streams = self.status == 200 and self._content_type == answer.EVENT_STREAM
+        self._framed = self._chunks is not None or self._left >= 0
+        self.done = self._left == 0
+        self._streams = self.status == 200 and (
+            answer.content_type(self.headers) == answer.EVENT_STREAM
+        )
         return rest
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    """Headers by name in small letters; of several with one name, the first."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers.setdefault(name.strip().lower(), value.strip())
+    return headers

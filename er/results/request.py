@@ -54,6 +54,9 @@ class Request:
     # empty when the engine does not tell.
     token_lateness: list[float] = field(default_factory=list)
     intended_s: float = 0.0  # when it should have been sent: later sends hide waiting
+    reasoning_tokens: int = 0  # of the tokens received, those that are no answer
+    first_answer_s: float = 0.0  # arrival of the first that is; 0 without
+    usage_tokens: int = -1  # as the server counts them; -1 where it does not tell
     cooldown: bool = False  # unmeasured: keeps its user in flight until the last measured one ends
 
     @property
