@@ -1,6 +1,7 @@
 """A connection to an expert: one request at a time, its answer passed on as it comes."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, cast
 
 from er.gateway.dialects.translate import ExpertError
@@ -20,7 +21,7 @@ class Connection(asyncio.Protocol):
     """Where client and expert speak the same dialect whole chunks pass untouched (SPLICE)."""
 
     __slots__ = (
-        "_answer", "_chunks", "_head", "_keep_alive", "_left", "_mode", "exchange",
+        "_answer", "_chunks", "_fd", "_head", "_keep_alive", "_left", "_mode", "exchange",
         "idle_since_s", "replica", "transport", "uses",
     )  # fmt: skip
 
@@ -39,16 +40,21 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The expert has accepted."""
         self.transport = cast(asyncio.Transport, transport)
+        self._fd = transport.get_extra_info("socket").fileno()
 
     def send(self, exchange: "Exchange", head: bytes, body: bytes) -> None:
         """Send one whole request."""
         self.exchange = exchange
         self.uses += 1
         self._mode, self._head = HEAD, b""
-        if len(body) < JOINED_BYTES:
-            self.transport.write(head + body)
-        else:
-            self.transport.write(head)
+        data = head + body if len(body) < JOINED_BYTES else head
+        try:  # at once, past the event loop's queue, where the socket takes everything
+            written = os.write(self._fd, data)
+        except OSError:
+            written = 0  # a broken connection is told by the event loop
+        if written < len(data):
+            self.transport.write(data[written:])
+        if len(body) >= JOINED_BYTES:
             self.transport.write(body)
 
     def give_back(self, now_s: float) -> None:
@@ -126,10 +132,10 @@ class Connection(asyncio.Protocol):
         data = self._head + data if self._head else data
         while True:
             end = data.find(b"\r\n\r\n") + 4
+            if (end if end >= 4 else len(data)) > exchange.server.limits.header_bytes:
+                raise BadHeadError("its head is too long")
             if end < 4:
                 self._head = data
-                if len(data) > exchange.server.limits.header_bytes:
-                    raise BadHeadError("its head is too long")
                 return b""
             head = answer_head(data[:end])
             data = data[end:]
@@ -156,7 +162,8 @@ class Connection(asyncio.Protocol):
     def _end(self, exchange: "Exchange", spliced: bytes = b"") -> None:
         """The answer is whole, with its last chunks where they are passed untouched."""
         self.exchange, self._mode = None, IDLE
-        if self._keep_alive and not self.replica.removed:
+        unsent = self.transport.get_write_buffer_size()  # of a body that was not read to its end
+        if self._keep_alive and not self.replica.removed and not unsent:
             self.idle_since_s = exchange.server.now_s
             self.replica.idle.append(self)
         else:

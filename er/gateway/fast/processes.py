@@ -1,6 +1,7 @@
 """One process, or several that share the port and count in common memory."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from er.gateway.fast.server import Server
 from er.gateway.plan import Plan
 
 COMMAND_BYTES = 65536
+GARBAGE_AFTER = 50_000  # objects more than freed: what a request makes is freed with it
 
 
 def prepare(planned: Plan) -> Callable[[], None]:
@@ -40,6 +42,7 @@ def prepare(planned: Plan) -> Callable[[], None]:
         built.router_file, built.keys = planned.router, known
         return built
 
+    gc.set_threshold(GARBAGE_AFTER, 50, 100)
     if settings.processes == 1:
         return lambda: uvloop.run(serve(build(), settings.host, settings.port, planned))
     return lambda: _run_several(settings, counts, build, planned)

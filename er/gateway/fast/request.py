@@ -97,6 +97,8 @@ class Request:
                 if value.strip().lower() != b"100-continue":
                     raise Refusal(417, "bad_request", "only 100-continue is expected", close=True)
                 self.expects_continue = True
+        if parser.should_upgrade():
+            raise _bad("the protocol cannot be changed")
         if version not in ("1.0", "1.1"):
             raise Refusal(505, "bad_request", "HTTP/1.0 and HTTP/1.1 are spoken here", close=True)
         if hosts > 1 or (not hosts and not self.old):

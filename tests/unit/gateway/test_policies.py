@@ -1,0 +1,392 @@
+"""Retries, breaker, queues, time limits, draining: what happens when things go wrong."""
+
+import asyncio
+import time
+
+import pytest
+
+from er.config import Policy
+from er.gateway import counts as slots
+from tests.unit.gateway.conftest import HOST, Expert, Gateway, Start, event
+from tests.unit.gateway.raw import (
+    BODY,
+    END,
+    HEAD,
+    RawExpert,
+    answering,
+    chunk,
+    post,
+    say,
+    status,
+)
+from tests.unit.gateway.test_relay import endless
+
+ONE = HEAD + chunk(event("one")) + END
+DEAD = f"http://{HOST}:1/generate_stream"  # nobody listens there
+
+
+async def metric(gateway: Gateway, start: str) -> float:
+    """The sum of the samples that begin so."""
+    lines = (await gateway.get("/metrics"))[1].splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start))
+
+
+async def queued(gateway: Gateway, requests: int) -> None:
+    """Return once so many wait for a place."""
+    for _ in range(500):
+        if await metric(gateway, "er_gateway_queued{") == requests:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"there are never {requests} waiting")
+
+
+async def test_a_connection_that_the_expert_closed_is_replaced(start: Start) -> None:
+    expert = answering(ONE, goes_on=False)  # says keep-alive, and closes
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url], retries=0)
+        for _ in range(50):
+            async with gateway.ask("court") as response:
+                assert response.status == 200
+                assert await response.read() == event("one")
+    assert len(expert.asked) == 50
+
+
+async def test_a_kept_connection_that_dies_under_a_request_is_replaced(start: Start) -> None:
+    asked = 0
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked % 2:
+            writer.write(ONE)
+            return True
+        writer.transport.abort()  # the second request of each connection is never answered
+        return False
+
+    async with RawExpert(answer).serving() as url:
+        gateway = await start(urls=[url, url], retries=0)
+        for _ in range(20):
+            async with gateway.ask("court") as response:
+                assert response.status == 200
+                assert await response.read() == event("one")
+    assert await metric(gateway, 'er_gateway_events_total{event="retries_connection"}') > 5
+
+
+async def test_a_redirect_is_the_clients_to_follow(start: Start) -> None:
+    answer = b"HTTP/1.1 303 See Other\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"
+    async with answering(answer).serving() as url:
+        gateway = await start(urls=[url, url])
+        got = await say(gateway.port, post())
+    assert status(got) == 303
+    assert b"location: /elsewhere\r\n" in got
+
+
+async def test_end_to_end_headers_pass_and_others_do_not(start: Start) -> None:
+    answer = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n"
+        b"retry-after: 7\r\nserver: secret/1.0\r\nconnection: keep-alive, x-hop\r\nx-hop: 1\r\n"
+        b"keep-alive: timeout=5\r\ntraceresponse: t\r\ncontent-length: 3\r\n\r\nabc"
+    )
+    expert = answering(answer)
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url])
+        own = (
+            "traceparent: 00-1", "authorization: Bearer secret", "connection: x-mine", "x-mine: 1",
+            "x-request-id: abc-1", "te: trailers", "x-er-explain: 1", "accept-encoding: br",
+        )  # fmt: skip
+        got = await say(gateway.port, post(BODY, *own))
+    for line in (b"content-encoding: gzip", b"retry-after: 7", b"traceresponse: t",
+                 b"x-request-id: abc-1"):  # fmt: skip
+        assert line + b"\r\n" in got
+    for word in (b"secret", b"x-hop", b"keep-alive"):
+        assert word not in got
+    asked = expert.asked[0].lower()
+    for line in (b"traceparent: 00-1", b"x-request-id: abc-1", b"accept-encoding: br"):
+        assert line + b"\r\n" in asked
+    for word in (b"secret", b"x-mine", b"te: ", b"x-er-"):
+        assert word not in asked
+
+
+async def test_authorization_is_passed_where_it_is_wanted(start: Start) -> None:
+    expert = answering(ONE)
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url], pass_authorization=True)
+        await say(gateway.port, post(BODY, "authorization: Bearer k"))
+    assert b"authorization: Bearer k\r\n" in expert.asked[0]
+
+
+async def test_a_dead_expert_gets_nothing_from_least_loaded(start: Start) -> None:
+    async with answering(ONE).serving() as url:
+        gateway = await start(urls=[DEAD, url], policy=Policy.least_loaded, breaker_failures=2)
+        for _ in range(50):
+            async with gateway.ask("court") as response:
+                assert response.status == 200
+                assert response.headers["x-er-expert"] == "1"
+        assert await metric(gateway, 'er_gateway_requests_total{expert="0"}') == 2
+        code, told = await gateway.get("/ready")
+        assert code == 503
+        assert '"problems": {"0": "cannot be reached' in told
+        assert DEAD.partition("//")[2][:9] not in told
+
+
+async def test_without_retries_a_dead_expert_is_told(start: Start) -> None:
+    gateway = await start(urls=[DEAD, DEAD], retries=0)
+    async with gateway.ask("court") as response:
+        assert response.status == 503
+        assert "127.0.0.1" not in await response.text()
+
+
+async def test_a_503_is_tried_elsewhere_and_a_400_is_not(start: Start) -> None:
+    busy = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
+    wrong = b"HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n"
+    for first, right in ((busy, 200), (wrong, 400)):
+        async with answering(first).serving() as url, answering(ONE).serving() as other:
+            gateway = await start(urls=[url, other], policy=Policy.round_robin)
+            assert status(await say(gateway.port, post())) == right
+
+
+async def test_the_breaker_opens_on_failures_and_closes_after_an_inference(start: Start) -> None:
+    expert = answering(b"HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n")
+    async with expert.serving() as url:
+        changes = {"retries": 0, "breaker_failures": 3, "breaker_open_s": 0.5}
+        gateway = await start(urls=[url], policy=Policy.round_robin, **changes)
+        codes = [status(await say(gateway.port, post())) for _ in range(5)]
+        assert codes == [500, 500, 500, 503, 503]
+
+        async def healthy(writer: asyncio.StreamWriter) -> bool:
+            writer.write(ONE)
+            return True
+
+        expert.answer = healthy
+        for _ in range(200):
+            if status(await say(gateway.port, post())) == 200:
+                break
+            await asyncio.sleep(0.02)
+        assert status(await say(gateway.port, post())) == 200
+
+
+async def test_what_clients_do_wrong_opens_no_breaker(start: Start) -> None:
+    async with answering(b"HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n").serving() as url:
+        gateway = await start(urls=[url, url], breaker_failures=2)
+        assert [status(await say(gateway.port, post())) for _ in range(10)] == [400] * 10
+
+
+async def test_a_request_waits_for_a_place(start: Start) -> None:
+    release = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        await release.wait()
+        writer.write(ONE)
+        return True
+
+    expert = RawExpert(answer)
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url], at_most=1, queue_at_most=1)
+        waiting = [asyncio.ensure_future(say(gateway.port, post())) for _ in range(2)]
+        await queued(gateway, 1)
+        refused = await say(gateway.port, post())
+        assert status(refused) == 429
+        assert b"retry-after: 1\r\n" in refused
+        assert len(expert.asked) == 1
+        release.set()
+        assert [status(answer) for answer in await asyncio.gather(*waiting)] == [200, 200]
+        assert await metric(gateway, "er_gateway_queued{") == 0
+
+
+async def test_who_leaves_the_queue_takes_no_place(start: Start) -> None:
+    gateway = await start(Expert(endless), at_most=1, queue_at_most=5)
+    async with gateway.ask("court") as one:
+        reader, writer = await asyncio.open_connection(HOST, gateway.port)
+        writer.write(post())
+        await queued(gateway, 1)
+        writer.close()
+        await queued(gateway, 0)
+        one.close()
+    await gateway.is_idle()
+    del reader
+
+
+async def test_waiting_has_an_end(start: Start) -> None:
+    gateway = await start(Expert(endless), at_most=1, queue_at_most=5, timeouts={"queue_s": 0.1})
+    async with gateway.ask("court") as one, gateway.ask("court") as two:
+        assert two.status == 429
+        assert two.headers["retry-after"] == "1"
+        one.close()
+
+
+async def test_a_full_expert_spills_where_the_margin_is_small(start: Start) -> None:
+    gateway = await start(Expert(endless), at_most=1, spill_margin=10.0)
+    async with gateway.ask("court") as one, gateway.ask("court") as two:
+        chosen = {one.headers["x-er-expert"], two.headers["x-er-expert"]}
+        assert chosen == {"0", "1"}
+        one.close()
+        two.close()
+
+
+async def test_replicas_share_a_clusters_prompts(start: Start) -> None:
+    gateway = await start(Expert(endless))
+    assert gateway.server
+    for cluster in (0, 1):
+        gateway.server.add_replica(cluster, gateway.server.clusters[cluster][0].url)
+    async with gateway.ask("court") as one, gateway.ask("court") as two:
+        loads = sorted(gateway.server.counts.row[slots.IN_FLIGHT + slot] for slot in range(4))
+        assert loads == [0, 0, 1, 1]
+        assert one.headers["x-er-expert"] == two.headers["x-er-expert"]
+        one.close()
+        two.close()
+
+
+@pytest.mark.parametrize(("sent", "limit"), [
+    (b"POST /v2 HTT", {"header_s": 0.1}),
+    (post()[:-3], {"body_s": 0.1}),
+])  # fmt: skip
+async def test_half_a_request_is_not_waited_for(
+    start: Start, sent: bytes, limit: dict[str, float]
+) -> None:
+    gateway = await start(urls=[DEAD, DEAD], timeouts=limit)
+    many = await asyncio.gather(*(say(gateway.port, sent) for _ in range(100)))
+    assert {status(answer) for answer in many} == {408}
+    assert await metric(gateway, 'er_gateway_errors_total{cause="slow_request"}') == 100
+    assert (await gateway.get("/health"))[0] == 200
+
+
+async def test_an_idle_connection_is_closed(start: Start) -> None:
+    gateway = await start(urls=[DEAD, DEAD], timeouts={"keepalive_s": 0.1})
+    reader, writer = await asyncio.open_connection(HOST, gateway.port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_first_byte_that_does_not_come_is_asked_for_elsewhere(start: Start) -> None:
+    async def silent(_: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(60)
+        return False
+
+    async with RawExpert(silent).serving() as url, answering(ONE).serving() as other:
+        limits = {"first_byte_s": 0.1}
+        gateway = await start(urls=[url, other], policy=Policy.round_robin, timeouts=limits)
+        assert status(await say(gateway.port, post())) == 200
+        alone = await start(urls=[url, url], timeouts=limits, retries=0)
+        assert status(await say(alone.port, post())) == 504
+
+
+@pytest.mark.parametrize("limit", ["idle_s", "total_s"])
+async def test_a_silent_stream_ends_with_an_error_event(start: Start, limit: str) -> None:
+    async def hesitant(writer: asyncio.StreamWriter) -> bool:
+        writer.write(HEAD + chunk(event("one")))
+        await asyncio.sleep(60)
+        return False
+
+    async with RawExpert(hesitant).serving() as url:
+        gateway = await start(urls=[url, url], timeouts={limit: 0.2})
+        got = await say(gateway.port, post())
+    assert got.count(event("one")) == 1
+    assert b'data: {"error": "expert' in got
+    assert got.endswith(END)
+
+
+async def test_a_client_that_does_not_read_holds_the_expert_back(start: Start) -> None:
+    sent = 0
+    piece = chunk(b"data: " + b"x" * 60_000 + b"\n\n")
+
+    async def flood(writer: asyncio.StreamWriter) -> bool:
+        nonlocal sent
+        writer.write(HEAD)
+        while sent < 100_000_000:
+            writer.write(piece)
+            await writer.drain()
+            sent += len(piece)
+        return False
+
+    expert = RawExpert(flood)
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url], timeouts={"client_stall_s": 1.0})
+        reader, writer = await asyncio.open_connection(HOST, gateway.port, limit=1024)
+        writer.write(post())
+        await asyncio.sleep(0.7)
+        held = sent
+        assert held < 20_000_000  # what kernels and buffers take
+        await asyncio.wait_for(expert.left.wait(), 10)  # the client is given up
+        assert sent < held + 2_000_000
+        writer.close()
+        del reader
+
+
+async def test_leaving_is_seen_at_once(start: Start) -> None:
+    expert = Expert(endless)
+    gateway = await start(expert)
+    reader, writer = await asyncio.open_connection(HOST, gateway.port)
+    writer.write(post())
+    await reader.readuntil(b"\n\n")
+    left_s = time.perf_counter()
+    writer.close()
+    await asyncio.wait_for(expert.cancelled.wait(), 5)
+    assert time.perf_counter() - left_s < 1.0  # milliseconds where the machine is free
+
+
+async def test_draining_lets_answers_end(start: Start) -> None:
+    may_end = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        writer.write(HEAD + chunk(event("one")))
+        await may_end.wait()
+        writer.write(chunk(event("two")) + END)
+        return True
+
+    async with RawExpert(answer).serving() as url:
+        gateway = await start(urls=[url, url])
+        assert gateway.server
+        async with gateway.ask("court") as response:
+            draining = asyncio.ensure_future(gateway.server.drain())
+            await asyncio.sleep(0.1)
+            assert not draining.done()
+            may_end.set()
+            assert await response.read() == event("one") + event("two")
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_draining_has_an_end_that_is_told(start: Start) -> None:
+    gateway = await start(Expert(endless), timeouts={"drain_s": 0.2})
+    assert gateway.server
+    async with gateway.ask("court") as response:
+        draining = asyncio.ensure_future(gateway.server.drain())
+        got = await response.read()
+    assert b'"error"' in got
+    await draining
+
+
+async def test_too_many_connections_are_refused(start: Start) -> None:
+    gateway = await start(urls=[DEAD, DEAD], limits={"connections": 3})
+    held = [await asyncio.open_connection(HOST, gateway.port) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    got = await say(gateway.port, b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n")
+    assert status(got) == 503
+    for _, writer in held:
+        writer.close()
+
+
+async def test_a_reason_is_told_where_it_is_asked_for(start: Start) -> None:
+    async with answering(ONE).serving() as url:
+        gateway = await start(urls=[url, url])
+        got = await say(gateway.port, post(b'{"text_input": "court butter"}', "x-er-explain: 1"))
+        assert b"x-er-reason: " in got
+        assert b"court=" in got
+        assert b"x-er-margin: " in got
+        assert b"x-er-router: 0123456789abcdef\r\n" in got
+        assert b"x-er-reason" not in await say(gateway.port, post())
+
+
+@pytest.mark.parametrize("text", ["court " * 170_000, "é court " * 120_000, "x" * 1_000_000])
+async def test_a_long_prompt_does_not_stop_the_others(start: Start, text: str) -> None:
+    async with answering(ONE).serving() as url:
+        gateway = await start(urls=[url, url])
+        longest_s = 0.0
+        asking = asyncio.ensure_future(
+            say(gateway.port, post(f'{{"text_input": "{text}"}}'.encode()))
+        )
+        while not asking.done():
+            before_s = time.thread_time()  # not what the machine gives to others
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.thread_time() - before_s)
+        assert status(await asking) == 200
+    assert longest_s < 0.02

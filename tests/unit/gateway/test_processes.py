@@ -1,0 +1,269 @@
+"""The gateway as real processes: signals, several of them, administration, keys, TLS."""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchmarks.gateway_peers import free_port
+from er import config
+from er.gateway.plan import Plan
+from er.routing.router import Router, save
+from tests.unit.gateway.conftest import HOST, event, settings
+from tests.unit.gateway.raw import END, HEAD, RawExpert, answering, chunk, post, say, status
+
+ONE = HEAD + chunk(event("one")) + END
+
+
+@contextmanager
+def running(
+    folder: Path,
+    urls: list[str],
+    policy: config.Policy = config.Policy.round_robin,
+    router: str = "",
+    env: dict[str, str] | None = None,
+    **changes: Any,
+) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """A gateway's port and process."""
+    port_file, plan_file = folder / "port", folder / "plan.json"
+    port_file.unlink(missing_ok=True)
+    experts = [[url] for url in urls]
+    Plan(settings(**changes), experts, policy, router, port_file=str(port_file)).write(plan_file)
+    command = [sys.executable, "-m", "er.gateway.process", str(plan_file)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, text=True, env=os.environ | (env or {})
+        )
+        try:
+            deadline_s = time.monotonic() + 60
+            while not (port_file.exists() and port_file.read_text()):
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline_s
+                time.sleep(0.02)
+            yield int(port_file.read_text()), process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def get(url: str, **headers: str) -> Any:
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def command(port: int, name: str, **fields: Any) -> Any:
+    body = json.dumps(fields).encode()
+    with urllib.request.urlopen(f"http://{HOST}:{port}/admin/{name}", body, timeout=30) as answer:
+        return json.load(answer)
+
+
+async def test_term_lets_answers_end_and_exits_with_0(tmp_path: Path) -> None:
+    may_end = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        writer.write(HEAD + chunk(event("one")))
+        await writer.drain()
+        await may_end.wait()
+        writer.write(chunk(event("two")) + END)
+        return True
+
+    async with RawExpert(answer).serving() as url:
+        with running(tmp_path, [url]) as (port, process):
+            asking = asyncio.ensure_future(say(port, post()))
+            await asyncio.sleep(0.3)
+            process.terminate()
+            await asyncio.sleep(0.3)
+            assert process.poll() is None
+            with pytest.raises(OSError):  # noqa: PT011 (whichever way it is refused)
+                await asyncio.open_connection(HOST, port)
+            may_end.set()
+            assert (await asking).count(b"data: ") == 2
+            assert await asyncio.to_thread(process.wait, 10) == 0
+
+
+async def test_hup_reads_the_router_again_and_a_bad_one_is_not_used(
+    router: Router, tmp_path: Path
+) -> None:
+    file = tmp_path / "router.npz"
+    save(router, file)
+    async with answering(ONE).serving() as url:
+        with running(tmp_path, [url, url], config.Policy.kmeans, str(file)) as (port, process):
+            before = (await say(port, post())).partition(b"x-er-router: ")[2][:16]
+            swapped = Router(
+                router.terms, router.idf, router.components, router.centres[::-1].copy(),
+                router.prices[::-1].copy(), router.sublinear_tf, {"other": True},
+            )  # fmt: skip
+            save(swapped, file)
+            process.send_signal(signal.SIGHUP)
+            for _ in range(400):
+                got = await say(port, post())
+                assert status(got) == 200
+                if before not in got:
+                    break
+                await asyncio.sleep(0.02)
+            after = got.partition(b"x-er-router: ")[2][:16]
+            assert after != before
+            assert b"x-er-expert: %d" % (1 - router.classify("court")) in got
+            file.write_bytes(b"no router")
+            process.send_signal(signal.SIGHUP)
+            await asyncio.sleep(1)
+            assert after in await say(port, post())
+    assert "kept the old router" in (tmp_path / "log").read_text()
+
+
+async def test_two_processes_count_together(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        await held.wait()
+        writer.write(ONE)
+        return True
+
+    async with RawExpert(answer).serving() as url:
+        urls = [url.replace("generate", f"generate{n}") for n in range(4)]
+        policy = config.Policy.least_loaded
+        with running(tmp_path, urls, policy, processes=2) as (port, process):
+            asking = [asyncio.ensure_future(say(port, post())) for _ in range(40)]
+            lines = {}
+            for _ in range(300):
+                metrics = (await say(port, b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n")).decode()
+                found = [m for m in metrics.splitlines() if m.startswith("er_gateway_in_flight{")]
+                lines = {m.split()[0]: float(m.split()[1]) for m in found}
+                if sum(lines.values()) == 40:
+                    break
+                await asyncio.sleep(0.02)
+            assert sum(lines.values()) == 40
+            assert max(lines.values()) - min(lines.values()) <= 2
+            held.set()
+            assert {status(got) for got in await asyncio.gather(*asking)} == {200}
+            children = psutil.Process(process.pid).children()
+            assert len(children) == 2
+            children[0].kill()  # another takes its place
+            for _ in range(300):
+                if len(psutil.Process(process.pid).children()) == 2:
+                    break
+                await asyncio.sleep(0.02)
+            codes = [status(await say(port, post())) for _ in range(10)]
+            assert codes.count(200) >= 9
+    assert process.returncode == 0
+    assert "another is started" in (tmp_path / "log").read_text()
+
+
+async def test_an_administrator_drains_adds_shadows_and_reloads(
+    router: Router, tmp_path: Path
+) -> None:
+    file, admin = tmp_path / "router.npz", free_port()
+    save(router, file)
+    one, other = answering(ONE), answering(ONE)
+    async with one.serving() as url, other.serving() as other_url:
+        with running(
+            tmp_path, [url, url], config.Policy.kmeans, str(file), admin_port=admin, processes=2
+        ) as (port, _):
+            assert status(await say(port, post(b"{}", path="/admin/drain"))) == 404
+            told = await asyncio.to_thread(get, f"http://{HOST}:{admin}/admin/experts")
+            assert [expert["usable"] for expert in told["experts"]] == [True, True]
+            chosen = router.classify("court")
+            run = asyncio.to_thread
+            await run(command, admin, "add", expert=chosen, url=other_url)
+            await run(command, admin, "drain", expert=chosen, url=url)
+            await asyncio.sleep(0.3)
+            for _ in range(20):
+                assert status(await say(port, post())) == 200
+            assert not one.asked
+            assert len(other.asked) == 20
+            await run(command, admin, "restore", url=url)
+            await run(command, admin, "remove", url=other_url)
+            await asyncio.sleep(0.3)
+            await say(port, post())
+            assert one.asked
+            told = await run(command, admin, "shadow", router=str(file))
+            assert told["shadow"] == told["router"]
+            await asyncio.sleep(1.5)
+            for _ in range(10):
+                await say(port, post())
+            metrics = await say(port, b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n")
+            assert b'er_gateway_events_total{event="shadow_same"} 10.0' in metrics
+            await run(command, admin, "reload")
+            for wrong in ({"expert": 9}, {"url": "http://nobody/v1"}, {}):
+                with pytest.raises(urllib.error.HTTPError) as refused:
+                    await run(lambda wrong=wrong: command(admin, "drain", **wrong))
+                assert refused.value.code == 400
+                refused.value.close()
+
+
+async def test_keys_are_needed_and_never_logged(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# clients\nann:very-secret-one\n")
+    env = {"ER_GATEWAY_API_KEYS": "bob:very-secret-two"}
+    expert = answering(ONE)
+    async with expert.serving() as url:
+        changes = {"api_keys_file": str(file), "access_log": True}
+        with running(tmp_path, [url], env=env, **changes) as (port, _):
+            for header, right in (
+                ("x: y", 401),
+                ("authorization: Bearer wrong", 401),
+                ("authorization: Bearer very-secret-one", 200),
+                ("authorization: bearer very-secret-two", 200),
+                ("x-api-key: very-secret-two", 200),
+                ("authorization: Bearer ", 401),
+            ):
+                got = await say(port, post(b'{"text_input": "court"}', header))
+                assert status(got) == right
+            await asyncio.sleep(0.6)
+    lines = (tmp_path / "log").read_text().splitlines()
+    log = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [entry["status"] for entry in log] == [401, 401, 200, 200, 200, 401]
+    assert [entry.get("user") for entry in log] == [None, None, "ann", "bob", "bob", None]
+    assert all(entry["id"] for entry in log)
+    assert "secret" not in "".join(lines)
+    assert all(b"secret" not in asked for asked in expert.asked)
+
+
+async def test_tls(tmp_path: Path) -> None:
+    made = [
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+        "/CN=localhost", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem",
+    ]  # fmt: skip
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
+    files = {"tls_certificate": str(tmp_path / "cert.pem"), "tls_key": str(tmp_path / "key.pem")}
+    context = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    async with answering(ONE).serving() as url:
+        with running(tmp_path, [url], **files) as (port, _):
+            reader, writer = await asyncio.open_connection(
+                HOST, port, ssl=context, server_hostname="localhost"
+            )
+            for _ in range(3):
+                writer.write(post())
+                assert (await reader.readuntil(END)).endswith(ONE.removeprefix(HEAD))
+            writer.write(post(b"{"))
+            assert b" 400 " in await reader.readline()
+            writer.close()
+            assert status(await say(port, post())) == 0  # plain HTTP is not answered
+    with (
+        pytest.raises(AssertionError, match="cannot be used"),
+        running(tmp_path, [url], tls_certificate="absent.pem", tls_key="absent.pem"),
+    ):
+        pass
+
+
+def test_too_few_descriptors_are_told_before_anything_starts(tmp_path: Path) -> None:
+    Plan(settings(), [["http://h/v1"]], config.Policy.random).write(tmp_path / "plan.json")
+    shell = f"ulimit -n 256; exec {sys.executable} -m er.gateway.process {tmp_path}/plan.json"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "4096 requests in flight need 8256 open files, the system allows 256" in line
