@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -49,6 +49,27 @@ def parser(name: str, description: str | None) -> Parser:
         formatter_class=Help,
         allow_abbrev=False,
     )
+
+
+def read_words(
+    arguments: Sequence[str], words: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Arguments without `=`, and the value of each of `words`, NAME=VALUE, or its default.
+
+    Raises ConfigError for any other name.
+    """
+    values, others = dict(words), []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument.startswith("-") or (equals and name not in words):
+            raise ConfigError(
+                f"{argument} is not known: give {', '.join(f'{word}=...' for word in words)}"
+            )
+        if equals:
+            values[name] = value
+        else:
+            others.append(argument)
+    return others, values
 
 
 def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left undone") -> int:

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from er import cli, compose
 from er.config import Config
-from er.errors import ConfigError, ErError
+from er.errors import ConfigError
 from er.options import CONF
+from er.results.marked import replace_between
 from er.simulation.memory import kv_blocks, weight_bytes
 from er.simulation.spec import spec_of
 
@@ -44,7 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = [cells(config) for config in configured()]
     if options.write:
-        write(options.write, markdown(rows))
+        replace_between(options.write, BEGIN, END, markdown(rows))
         print(f"Table I: {options.write}")
     elif options.markdown:
         print(markdown(rows))
@@ -103,16 +104,6 @@ def markdown(rows: list[list[str]]) -> str:
     """For a document."""
     lines = [HEADINGS, ["---"] * len(HEADINGS), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def write(file: Path, text: str) -> None:
-    """Put `text` between the marks of a file. Raises ErError where it has none."""
-    content = file.read_text()
-    before, begin, rest = content.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ErError(f"{file} has no place for Table I: add the lines {BEGIN} and {END}")
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from er import compose, table1
 from er.errors import ErError
+from er.results.marked import replace_between
 
 DOCS = Path(__file__).parents[2] / "docs/figures.md"
 
@@ -47,13 +48,14 @@ def test_what_has_no_label_is_the_projects_own() -> None:
 def test_the_documentation_holds_what_the_command_writes(tmp_path: Path) -> None:
     copy = tmp_path / "figures.md"
     copy.write_text(DOCS.read_text())
-    table1.write(copy, table1.markdown([table1.cells(config) for config in table1.configured()]))
+    rows = table1.markdown([table1.cells(config) for config in table1.configured()])
+    replace_between(copy, table1.BEGIN, table1.END, rows)
     assert copy.read_text() == DOCS.read_text()
     assert "| A | baseline | llama3_70b [paper] |" in DOCS.read_text()
 
 
 def test_a_file_without_a_place_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "x.md").write_text("text")
-    with pytest.raises(ErError, match="no place for Table I"):
-        table1.write(tmp_path / "x.md", "table")
+    with pytest.raises(ErError, match="has no place for it"):
+        replace_between(tmp_path / "x.md", table1.BEGIN, table1.END, "table")
     assert (tmp_path / "x.md").read_text() == "text"

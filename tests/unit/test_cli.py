@@ -64,6 +64,7 @@ def test_nothing_collects_what_is_loading() -> None:
 
 COMMANDS = [
     "er.build",
+    "er.claims",
     "er.load",
     "er.publish",
     "er.routing.classify",

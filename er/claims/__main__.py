@@ -1,0 +1,99 @@
+"""`python -m er.claims [NAME ...]`: the verdict on each claim of the paper."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from er import cli
+from er.claims import documents, statements
+from er.claims.statements import EXPERIMENTS, Claim
+from er.claims.verdicts import Verdict, decide
+from er.errors import ConfigError, ErError
+
+OVERVIEW = EXPERIMENTS.parent / "docs" / "paper.md"
+WORDS = {"study": "", "runs": "", "uri": "sqlite:///runs/mlflow.db", "write": "false"}
+HELP = """usage: python -m er.claims [NAME ...] [KEY=VALUE ...]
+
+Hold measured or predicted points against what the paper claims; claims are stated in
+experiments/NAME/claims.yaml.
+
+  NAME          claims about this figure only, such as fig4 (default: all)
+  study=NAME    whose runs decide (default: the study that each claim names, mostly ladder)
+  runs=ID,...   decide by exactly these MLflow runs; the first digits of an id are enough
+  write=true    write the verdicts into experiments/NAME/README.md, all of them into docs/paper.md
+  uri=URI       the MLflow store (default: sqlite:///runs/mlflow.db)"""
+
+
+def main() -> int:
+    """Decide and print; the exit code."""
+    return cli.run("er.claims", lambda: answer(sys.argv[1:]), "nothing is decided")
+
+
+def answer(arguments: Sequence[str]) -> int:
+    """Do what the command line asks. Raises ErError where nothing can be decided."""
+    if {"-h", "--help"} & set(arguments):
+        print(HELP)
+        print(f"\nExit codes: {cli.EXIT_CODES}")
+        return 0
+    names, words = cli.read_words(arguments, WORDS)
+    if words["write"] not in ("true", "false"):
+        raise ConfigError(f"write is {words['write']}: choose from true, false")
+    claims = [claim for name in names or statements.names() for claim in statements.read(name)]
+    runs = [run for run in words["runs"].split(",") if run]
+    verdicts = verdicts_on(claims, words["uri"], words["study"], runs)
+    log(verdicts, words["uri"])
+    out = Console(width=None if sys.stdout.isatty() else 120)
+    out.print(documents.table(verdicts))
+    out.print(documents.origin(verdicts), highlight=False)
+    if words["write"] == "true":
+        for path in documents.write(verdicts, EXPERIMENTS, None if names else OVERVIEW):
+            out.print(f"written: {path}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def verdicts_on(
+    claims: Sequence[Claim], uri: str, study: str = "", runs: Sequence[str] = ()
+) -> list[Verdict]:
+    """A verdict on each claim, by the runs of its study, of another one, or by exactly these runs.
+
+    Raises ErError where there is no run for any of them.
+    """
+    from er.tracking import query
+
+    if runs:
+        return decide(claims, query.pinned(uri, runs))
+    decided: dict[str, Verdict] = {}
+    unknown: list[ErError] = []
+    studies = dict.fromkeys(study or claim.study for claim in claims)
+    for name in studies:
+        about = [claim for claim in claims if (study or claim.study) == name]
+        try:
+            found = query.shown(uri, name)
+        except ErError as error:
+            unknown.append(error)
+            found = []
+        decided |= {_id(v.claim): v for v in decide(about, found)}
+    if len(unknown) == len(studies):
+        raise unknown[0]
+    return [decided[_id(claim)] for claim in claims]
+
+
+def log(verdicts: Sequence[Verdict], uri: str) -> None:
+    """Into MLflow, to each run that decided one."""
+    from er.tracking import claims
+
+    by_run: dict[str, list[dict[str, object]]] = {}
+    for verdict in verdicts:
+        for run in verdict.runs:
+            by_run.setdefault(run, []).append(verdict.as_json())
+    claims.log(uri, int(time.time() * 1000), by_run)
+
+
+def _id(claim: Claim) -> str:
+    return f"{claim.figure}/{claim.id}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

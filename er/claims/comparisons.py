@@ -1,0 +1,183 @@
+"""One value held against another, with how sure that is."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from statistics import NormalDist
+
+import numpy as np
+
+from er.claims.resamples import Resamples, Values, value
+from er.claims.statements import FEWER, Claim, Relation
+from er.results.point import Point
+from er.tracking.query import PublishedRun
+
+ERROR = 0.05  # of a claim as a whole
+
+
+class Outcome(Enum):
+    """Whether something holds."""
+
+    holds = "holds"
+    fails = "fails"
+    open = "open"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A ratio at one concurrency, and its confidence interval."""
+
+    concurrency: int
+    of: str
+    than: str  # empty: held against the factor itself
+    ratio: float
+    low: float
+    high: float
+    outcome: Outcome
+    paired: bool
+
+    @property
+    def described(self) -> str:
+        """In words, such as "A over D at 8 users: 0.54 (0.51 to 0.57)"."""
+        sides = f"{_name(self.of)} over {_name(self.than)}" if self.than else _name(self.of)
+        interval = f" ({self.low:.3g} to {self.high:.3g})"
+        return f"{sides} at {self.concurrency:,} user{'s' * (self.concurrency > 1)}: " + (
+            f"{self.ratio:.3g}{interval if self.low < self.high else ''}"
+        )
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A comparison that cannot be made."""
+
+    concurrency: int
+    deployment: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Side:
+    log: float
+    draws: Values  # deviations of the logarithm
+
+
+def compare(
+    claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples
+) -> tuple[list[Comparison], list[Missing]]:
+    """Every comparison that a claim makes, and those that lack a valid point.
+
+    Intervals hold together with 95% confidence: each is made 1 - 5%/n wide (Bonferroni).
+    """
+    every = [run for name in claim.deployments for run in runs.get(name, [])]
+    ladder = sorted({point.concurrency for run in every for point in run.points})
+    walked = [users for users in ladder if claim.at[0] <= users <= claim.at[1]]
+    pairs = [(of, than) for of in claim.of for than in claim.than or ("",)]
+    asked = [
+        (users, of, than)
+        for users in walked
+        for of, than in pairs
+        if not claim.relative_to or _base(claim, users, ladder)
+    ]
+    z = NormalDist().inv_cdf(1 - ERROR / 2 / max(1, len(asked)))
+    compared, missing = [], []
+    for users, of, than in asked:
+        left = _side(claim, runs[of], users, ladder, drawn, of)
+        right = _side(claim, runs[than], users, ladder, drawn, than) if than else _Side(0, 0 * _ONE)
+        if isinstance(left, Missing) or isinstance(right, Missing):
+            missing += [side for side in (left, right) if isinstance(side, Missing)]
+            continue
+        log, error = left.log - right.log, float(np.std(left.draws - right.draws))
+        low, ratio, high = (math.exp(log + sign * z * error) for sign in (-1, 0, 1))
+        outcome = judge(claim, low, high)
+        paired = drawn.paired.get(users, False)
+        compared.append(Comparison(users, of, than, ratio, low, high, outcome, paired))
+    return compared, list(dict.fromkeys(missing))
+
+
+_ONE = np.ones(1)
+
+
+def judge(claim: Claim, low: float, high: float) -> Outcome:
+    """Whether a ratio that lies between `low` and `high` is as claimed."""
+    factor = claim.factor
+    holds = {
+        Relation.below: high < factor,
+        Relation.above: low > factor,
+        Relation.within: low >= 1 / factor and high <= factor,
+    }
+    fails = {
+        Relation.below: low >= factor,
+        Relation.above: high <= factor,
+        Relation.within: high < 1 / factor or low > factor,
+    }
+    if holds[claim.is_]:
+        return Outcome.holds
+    return Outcome.fails if fails[claim.is_] else Outcome.open
+
+
+def _side(
+    claim: Claim,
+    runs: Sequence[PublishedRun],
+    users: int,
+    ladder: Sequence[int],
+    drawn: Resamples,
+    name: str,
+) -> _Side | Missing:
+    """The mean over repeats, and its draws: within a run, and between runs that were repeated."""
+    sides = []
+    for run in runs:
+        own = _absolute(claim, run, users, drawn, name)
+        if claim.relative_to and not isinstance(own, Missing):
+            base = _base(claim, users, ladder)
+            other = _absolute(claim, run, base, drawn, name)
+            if isinstance(other, Missing):
+                return other
+            own = _Side(own.log - other.log, own.draws - other.draws)
+        if isinstance(own, Missing):
+            return own
+        sides.append(own)
+    return pooled(sides, users)
+
+
+def pooled(sides: Sequence[_Side], seed: int) -> _Side:
+    """The mean of repeats; its draws have the spread between them beside that within."""
+    logs = np.array([side.log for side in sides])
+    draws = np.mean([side.draws for side in sides], axis=0)
+    if len(sides) > 1:
+        between = float(logs.std(ddof=1)) / math.sqrt(len(sides))
+        within = float(np.std(draws))
+        added = math.sqrt(max(0.0, between**2 - within**2))
+        draws = draws + np.random.default_rng(seed).normal(0, added, len(draws))
+    return _Side(float(logs.mean()), draws)
+
+
+def _base(claim: Claim, users: int, ladder: Sequence[int]) -> int:
+    """The concurrency that another is held against; 0: there is none."""
+    smaller = [other for other in ladder if other < users]
+    if claim.relative_to == FEWER:
+        return smaller[-1] if smaller else 0
+    base = int(claim.relative_to or 0)
+    return base if base < users else 0
+
+
+def _absolute(
+    claim: Claim, run: PublishedRun, users: int, drawn: Resamples, name: str
+) -> _Side | Missing:
+    found: list[Point] = [point for point in run.points if point.concurrency == users]
+    if not found:
+        return Missing(users, name, "not measured")
+    [point] = found
+    if point.invalid:
+        return Missing(users, name, f"invalid: {point.invalid[0]}")
+    amount = value(run, point, claim.quantity)
+    if not amount > 0:
+        return Missing(users, name, f"has no {claim.quantity}")
+    logs = drawn.logs(run, users, claim.quantity)
+    if logs is None:
+        return Missing(users, name, "its requests are not kept")
+    return _Side(math.log(amount), logs - logs.mean())
+
+
+def _name(deployment: str) -> str:
+    return deployment.upper() if len(deployment) == 1 else deployment

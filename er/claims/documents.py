@@ -1,0 +1,107 @@
+"""Verdicts as people read them: in a terminal, and as Markdown between marks of a document."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from er.claims.verdicts import Verdict
+from er.results.marked import replace_between
+
+ORIGINS = {
+    "virtual": "predicted on a virtual clock",
+    "real": "measured at the client",
+}
+LABELS = {"paper": "[paper]", "inferred": "[inferred]", "project": "[project]"}
+
+
+def table(verdicts: Sequence[Verdict]) -> Table:
+    """For a terminal."""
+    result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+    for heading, ratio in (("claim", 4), ("verdict", 2), ("effect and reason", 5)):
+        result.add_column(heading, overflow="fold", ratio=ratio)
+    for verdict in verdicts:
+        claim = verdict.claim
+        result.add_row(
+            f"{claim.figure} {claim.id}\n{claim.says} \\{LABELS[claim.label]}",
+            verdict.word,
+            explanation(verdict),
+        )
+        result.add_section()
+    return result
+
+
+def explanation(verdict: Verdict) -> str:
+    """Effect size with its interval, reason, and what would decide it."""
+    effect = verdict.effect
+    parts = [f"{effect.described}." if effect else "", f"{verdict.reason}."]
+    if verdict.would_decide:
+        parts.append(f"Would be decided by {verdict.would_decide}.")
+    return " ".join(filter(None, (part[:1].upper() + part[1:] for part in parts)))
+
+
+def origin(verdicts: Sequence[Verdict]) -> str:
+    """What decided these verdicts, in one sentence."""
+    decided = [verdict for verdict in verdicts if verdict.runs]
+    if not decided:
+        return "Decided by no run: none is there."
+    kinds = sorted({verdict.engine_kind for verdict in decided})
+    clocks = sorted({ORIGINS.get(verdict.clock, verdict.clock) for verdict in decided})
+    runs = dict.fromkeys(run for verdict in decided for run in verdict.runs)
+    repeats = max(verdict.repeats for verdict in decided)
+    several = f", up to {repeats} seeds each" if repeats > 1 else ""
+    return (
+        f"Decided by runs of {' and '.join(kinds)} engines, {' or '.join(clocks)}{several}: "
+        f"{', '.join(run[:8] for run in runs)}."
+    )
+
+
+def markdown(verdicts: Sequence[Verdict]) -> str:
+    """A table for a document, and what decided it."""
+    lines = [
+        "| claim | formula | verdict | least favourable comparison, and why |",
+        "|---|---|---|---|",
+    ]
+    for verdict in verdicts:
+        claim = verdict.claim
+        cells = (
+            f"**{claim.figure} {claim.id}** {claim.says} {LABELS[claim.label]}",
+            f"{claim.formula}. {claim.reading}",
+            f"**{verdict.word}**",
+            explanation(verdict),
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    intervals = (
+        "In brackets: intervals that hold together with 95% confidence for each claim, from a "
+        "bootstrap over requests, the same prompts for both sides."
+    )
+    return "\n".join([*lines, "", f"{origin(verdicts)} {intervals}"])
+
+
+def write(verdicts: Sequence[Verdict], experiments: Path, overview: Path | None) -> list[Path]:
+    """Put the verdicts into each experiment's README and all of them into `overview`, if any.
+
+    A document has a place for each origin: what was predicted does not overwrite what was measured.
+    """
+    written = []
+    for figure, of_figure in groupby(verdicts, key=lambda verdict: verdict.claim.figure):
+        readme = experiments / figure / "README.md"
+        if not readme.exists():
+            readme.write_text(f"# Claims about {figure}\n")
+        _write(readme, list(of_figure))
+        written.append(readme)
+    if overview:
+        _write(overview, verdicts)
+        written.append(overview)
+    return written
+
+
+def _write(file: Path, verdicts: Sequence[Verdict]) -> None:
+    decided = [verdict for verdict in verdicts if verdict.runs]
+    what = "predicted" if any(v.clock == "virtual" for v in decided) else "measured"
+    begin = f"<!-- {what}: written by python -m er.claims write=true -->"
+    title = f"## Held against the paper, {what}"
+    text = f"{title}\n\n{markdown(verdicts)}"
+    replace_between(file, begin, f"<!-- end of what was {what} -->", text, add=True)

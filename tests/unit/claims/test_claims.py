@@ -1,0 +1,208 @@
+"""Claims: read from YAML, decided from points, written into documents."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from example_requests import answered
+
+from er import compose
+from er.claims import documents, statements
+from er.claims.comparisons import Outcome
+from er.claims.statements import Claim, Relation
+from er.claims.verdicts import Verdict, decide
+from er.config.plain import plain
+from er.errors import ConfigError
+from er.results.keys import run_key
+from er.results.point import measure
+from er.results.run_dir import RunDir, opened
+from er.tracking.query import PublishedRun
+
+Make = Callable[..., PublishedRun]
+USERS = 4
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Make:
+    """Makes a run of a deployment whose requests of 4 users have these times to first token."""
+
+    def make(
+        deployment: str,
+        ttfts_s: Sequence[float],
+        clock: str = "real",
+        kind: str = "simulated",
+        seed: int = 0,
+        error: str = "",
+        inputs: int = 100,
+    ) -> PublishedRun:
+        config = compose.plan([f"deployment={deployment}", f"seed={seed}"])[0]
+        name = f"{deployment}-{seed}-{clock}-{kind}"
+        with opened(tmp_path / "runs", name, run_key(config), resume=False) as run:
+            requests = [
+                answered(i, USERS, ttft, input_tokens=inputs + i) for i, ttft in enumerate(ttfts_s)
+            ]
+            run.keep_requests(USERS, requests)
+            load = config.load
+            point = measure(requests, USERS, load)
+            point.invalid[:] = [error] if error else []  # one after the other is no closed loop
+            run.add_point(point)
+        return published(run, deployment, name, clock, kind, plain(config))
+
+    return make
+
+
+def published(
+    run: RunDir, deployment: str, name: str, clock: str, kind: str, config: dict[str, object]
+) -> PublishedRun:
+    return PublishedRun(
+        name, "ladder", deployment, name, kind, clock, "", "2026", run.points(), [], config, {},
+        run.path,
+    )  # fmt: skip
+
+
+def claim(is_: str = "below", factor: float = 1, at: tuple[int, int] = (1, 8)) -> Claim:
+    return Claim(
+        "x", "fig4", "A is faster than D.", "paper", "", "ttft_s.p50", ("a",), Relation(is_),
+        ("d",), factor, at,
+    )  # fmt: skip
+
+
+def spread(median: float, count: int = 40, width: float = 0.1, seed: int = 1) -> list[float]:
+    noise = np.random.default_rng(seed).normal(0, width, count)
+    return list(median * np.exp(noise - np.median(noise)))
+
+
+def verdict(*runs: PublishedRun, **changes: object) -> Verdict:
+    return decide([claim(**changes)], runs)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("clock", "kind", "words"),
+    [
+        ("real", "trtllm", ("reproduced", "not reproduced")),
+        ("real", "simulated", ("reproduced in simulation", "not reproduced in simulation")),
+        ("virtual", "simulated", ("predicted", "predicted not to hold")),
+    ],
+)
+def test_the_word_says_how_the_values_came_about(
+    made: Make, clock: str, kind: str, words: tuple[str, str]
+) -> None:
+    a = made("a", spread(0.1), clock, kind)
+    d = made("d", spread(0.2, seed=2), clock, kind)
+    assert verdict(a, d).word == words[0]
+    assert verdict(a, d, is_="above").word == words[1]
+
+
+def test_one_simulated_engine_makes_the_whole_a_simulation(made: Make) -> None:
+    both = made("a", spread(0.1), kind="trtllm"), made("d", spread(0.2))
+    assert verdict(*both).word == "reproduced in simulation"
+
+
+def test_the_effect_is_the_ratio_with_its_interval(made: Make) -> None:
+    effect = verdict(made("a", spread(0.1)), made("d", spread(0.2, seed=2))).effect
+    assert effect is not None
+    assert effect.ratio == pytest.approx(0.5, rel=1e-4)
+    assert 0.4 < effect.low < 0.5 < effect.high < 0.6
+    assert effect.described.startswith("A over D at 4 users: 0.5 (")
+
+
+def test_a_difference_within_the_spread_is_not_decidable(made: Make) -> None:
+    found = verdict(made("a", spread(0.100, width=0.5)), made("d", spread(0.101, 40, 0.5, seed=2)))
+    assert found.word == "not decidable"
+    assert "more requests" in found.would_decide
+
+
+def test_the_same_prompts_are_drawn_for_both(made: Make) -> None:
+    one = spread(0.1, width=0.5)
+    a, d = made("a", one), made("d", [1.02 * value for value in one])
+    assert verdict(a, d).outcome is Outcome.holds  # unpaired it would be far from decided
+    other = made("d", [1.02 * value for value in one], inputs=500)
+    apart = verdict(a, other)
+    assert apart.effect is not None
+    assert not apart.effect.paired
+    assert apart.outcome is Outcome.open
+
+
+@pytest.mark.parametrize(
+    ("ratio", "outcome"), [(1, "holds"), (1.4, "holds"), (2, "fails"), (0.5, "fails")]
+)
+def test_similar_is_within_a_factor_on_both_sides(made: Make, ratio: float, outcome: str) -> None:
+    a, d = made("a", spread(0.1 * ratio, width=0.02)), made("d", spread(0.1, width=0.02, seed=2))
+    assert verdict(a, d, is_="within", factor=1.5).outcome.value == outcome
+
+
+def test_an_invalid_point_decides_nothing(made: Make) -> None:
+    found = verdict(made("a", spread(0.1)), made("d", spread(0.2), error="the client was late"))
+    assert found.word == "not decidable"
+    assert "D at 4 users: invalid: the client was late" in found.reason
+    assert found.would_decide == "valid points at 4 users"
+
+
+def test_what_was_not_run_is_named(made: Make) -> None:
+    found = verdict(made("a", spread(0.1)))
+    assert (found.reason, found.would_decide) == ("no run of D", "runs of D")
+    outside = verdict(made("a", spread(0.1)), made("d", spread(0.2)), at=(10, 20))
+    assert outside.reason == "no point from 10 to 20 users"
+
+
+def test_repeats_widen_the_interval_by_what_lies_between_them(made: Make) -> None:
+    d = [made("d", spread(0.2, width=0.01, seed=9), seed=seed) for seed in range(3)]
+    alike = [made("a", spread(0.1, width=0.01, seed=s), seed=s) for s in range(3)]
+    apart = [made("a", spread(0.1 * (1 + 0.3 * s), width=0.01), seed=s, kind="x") for s in range(3)]
+    close, far = verdict(*alike, *d).effect, verdict(*apart, *d).effect
+    assert close is not None
+    assert far is not None
+    assert verdict(*alike, *d).repeats == 3
+    assert far.high / far.low > 1.2 > close.high / close.low
+
+
+def test_verdicts_replace_only_those_of_the_same_origin(made: Make, tmp_path: Path) -> None:
+    (tmp_path / "fig4").mkdir()
+    readme, overview = tmp_path / "fig4" / "README.md", tmp_path / "paper.md"
+    readme.write_text("# Figure 4\n\nBy hand.\n")
+    overview.write_text("# Paper\n")
+    for clock, ttft_s in (("real", 0.1), ("virtual", 0.1), ("virtual", 0.3)):
+        runs = made("a", spread(ttft_s), clock), made("d", spread(0.2, seed=2), clock)
+        documents.write([verdict(*runs)], tmp_path, overview)
+    for text in (readme.read_text(), overview.read_text()):
+        assert text.count("Held against the paper, predicted") == 1
+        assert "**reproduced in simulation**" in text
+        assert "**predicted not to hold**" in text
+        assert "**predicted** |" not in text
+    assert "By hand." in readme.read_text()
+
+
+def test_every_claim_of_the_repository_can_be_read() -> None:
+    every = [claim for name in statements.names() for claim in statements.read(name)]
+    assert {claim.figure for claim in every} >= {"fig4", "fig5", "fig6", "fig7"}
+    assert all(claim.says and claim.reading and claim.formula for claim in every)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("quantity: ttft", "quantity is ttft: one of ttft_s.p50"),
+        ("is: over", "'over' is not a valid Relation"),
+        ("at: [8, 1]", r"at is \[8, 1\]"),
+        ("factor: 0", "factor is 0"),
+        ("label: me", "label is me"),
+        ("colour: red", "has colour, which no claim has"),
+    ],
+)
+def test_a_claim_that_cannot_be_is_refused(tmp_path: Path, change: str, message: str) -> None:
+    values = {
+        "id": "x", "says": "s", "label": "paper", "reading": "r", "quantity": "ttft_s.p50",
+        "of": "[a]", "is": "below", "than": "[d]", "factor": "1", "at": "[1, 8]",
+    }  # fmt: skip
+    name, _, value = change.partition(": ")
+    lines = [f"   {key}: {text}" for key, text in {**values, name: value}.items()]
+    (tmp_path / "fig4").mkdir()
+    (tmp_path / "fig4" / "claims.yaml").write_text("claims:\n -\n" + "\n".join(lines))
+    with pytest.raises(ConfigError, match=message):
+        statements.read("fig4", tmp_path)
+
+
+def test_an_experiment_without_claims_is_named() -> None:
+    with pytest.raises(ConfigError, match="fig3 states no claims: choose from fig4"):
+        statements.read("fig3")
