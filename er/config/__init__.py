@@ -7,7 +7,14 @@ mandatory in YAML. `compose` in `er.compose` turns YAML into a `Config`.
 from er.config.capacity import Capacity
 from er.config.checks import require, require_port, require_positive
 from er.config.deployment import Deployment, Hardware, Model, Precision
-from er.config.engine import Engine, SchedulerPolicy, SimulatedEngine, SmolLM2Engine, require_kind
+from er.config.engine import (
+    Correction,
+    Engine,
+    SchedulerPolicy,
+    SimulatedEngine,
+    SmolLM2Engine,
+    require_kind,
+)
 from er.config.gateway import FastGateway, Gateway, GatewayLimits, GatewayTimeouts
 from er.config.load import Arrivals, Load, LoadClient
 from er.config.routing import Corpus, Policy, Routing
@@ -35,6 +42,7 @@ __all__ = [
     "ClockKind",
     "Config",
     "Corpus",
+    "Correction",
     "Deployment",
     "Engine",
     "Failure",

@@ -7,10 +7,11 @@ from er.config.checks import require, require_positive
 
 
 class Precision(Enum):
-    """Number format of the weights; activations stay in 16 bits."""
+    """Number format of the weights; INT8 leaves activations in 16 bits, FP8 does not."""
 
     fp16 = "fp16"
     int8 = "int8"
+    fp8 = "fp8"
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Hardware:
 
     name: str
     gpus: int
-    memory_bytes: int  # of one GPU, as the driver reports it
+    memory_bytes: int  # of one GPU, as a process finds it
     memory_bandwidth_bytes_per_s: float  # of one GPU
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from er.config.checks import require, require_positive
+from er.config.deployment import Precision
 
 
 @dataclass
@@ -34,6 +35,24 @@ class SchedulerPolicy(Enum):
 
 
 @dataclass
+class Correction:
+    """From kernel times to those of a server (er/simulation/cost.py)."""
+
+    memory_scale: float  # of kernels bound by memory
+    compute_scale: float  # of those bound by computing
+    communication_scale: float  # of all-reduces
+    host_step_s: float  # in each iteration
+    host_sequence_s: float  # in each iteration, for each request that decodes
+    host_request_s: float  # before a request can join a batch; the engine works on meanwhile
+
+    def __post_init__(self) -> None:
+        scales = ("memory_scale", "compute_scale", "communication_scale")
+        require_positive(self, "engine.correction", *scales)
+        for name in ("host_step_s", "host_sequence_s", "host_request_s"):
+            require(getattr(self, name) >= 0, f"engine.correction.{name} cannot be negative")
+
+
+@dataclass
 class SimulatedEngine(Engine):
     """A TensorRT-LLM engine played in real time from a table of step times."""
 
@@ -42,27 +61,22 @@ class SimulatedEngine(Engine):
     tokens_per_block: int
     kv_cache_free_gpu_mem_fraction: float
     activation_bytes: int  # per GPU, kept free of weights and KV cache
-    step_time_scale: float
-    host_overhead_s: float
+    correction: Correction
     chunked_context: bool = False  # prefill long prompts over several iterations
     scheduler_policy: SchedulerPolicy = SchedulerPolicy.guaranteed_no_evict
     kv_cache_reuse: bool = False  # of whole blocks that prompts have in common
+    kv_cache_precision: Precision = Precision.fp16
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_kind(self, "simulated")
-        require_positive(
-            self, "engine", "max_num_tokens", "max_seq_len", "tokens_per_block", "step_time_scale"
-        )
+        require_positive(self, "engine", "max_num_tokens", "max_seq_len", "tokens_per_block")
         fraction = self.kv_cache_free_gpu_mem_fraction
         require(
             0 < fraction <= 1,
             f"engine.kv_cache_free_gpu_mem_fraction is {fraction}: give a share in (0, 1]",
         )
-        require(
-            self.host_overhead_s >= 0 and self.activation_bytes >= 0,
-            "engine.host_overhead_s and engine.activation_bytes cannot be negative",
-        )
+        require(self.activation_bytes >= 0, "engine.activation_bytes cannot be negative")
         require(
             self.max_num_tokens >= self.max_batch_size,
             f"engine.max_num_tokens is {self.max_num_tokens}: max_batch_size {self.max_batch_size} "

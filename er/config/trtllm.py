@@ -5,7 +5,7 @@ from enum import Enum
 
 from er.config.checks import require, require_positive
 from er.config.deployment import Precision
-from er.config.engine import Engine, require_kind
+from er.config.engine import Correction, Engine, require_kind
 
 
 class Runtime(Enum):
@@ -65,8 +65,7 @@ class ContainerEngine(Engine):
     tokens_per_block: int
     kv_cache_free_gpu_mem_fraction: float
     activation_bytes: int  # per GPU, kept free of weights and KV cache
-    step_time_scale: float  # of the prediction beside the measured points, as in engine=simulated
-    host_overhead_s: float  # likewise
+    correction: Correction  # of the prediction beside the measured points, as in engine=simulated
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +77,6 @@ class ContainerEngine(Engine):
             "max_num_tokens",
             "tokens_per_block",
             "activation_bytes",
-            "step_time_scale",
         )
         fraction = self.kv_cache_free_gpu_mem_fraction
         require(
@@ -100,7 +98,6 @@ class ContainerEngine(Engine):
             self.tokens_per_block & (self.tokens_per_block - 1) == 0,
             f"engine.tokens_per_block is {self.tokens_per_block}: give a power of two",
         )
-        require(self.host_overhead_s >= 0, "engine.host_overhead_s cannot be negative")
 
 
 @dataclass
@@ -134,6 +131,7 @@ class LlmapiEngine(ContainerEngine):
 OF_DEPLOYMENT = {
     Precision.fp16: Quantization.fp16,
     Precision.int8: Quantization.int8_weight_only,
+    Precision.fp8: Quantization.fp8,
 }
 
 
@@ -143,5 +141,5 @@ def weights_of(engine: ContainerEngine, precision: Precision) -> Quantization:
         case Quantization.by_deployment:
             return OF_DEPLOYMENT[precision]
         case Quantization.fp8_for_int8:
-            return Quantization.fp8 if precision is Precision.int8 else Quantization.fp16
+            return Quantization.fp16 if precision is Precision.fp16 else Quantization.fp8
     return engine.quantization

@@ -19,7 +19,7 @@ import triton_python_backend_utils as pb_utils  # exists inside Triton only
 
 from er.corpus.tokenizer import llama3
 from er.simulation.batching import ALONE, Batch, RequestError, Sequence, limits_of
-from er.simulation.cost import step_cost
+from er.simulation.cost import NS_PER_S, step_cost
 from er.simulation.prefixes import Prefixes
 from er.simulation.spec import from_json
 
@@ -52,6 +52,7 @@ class TritonPythonModel:
         self.tokenizer = llama3(Path(parameters["cache_dir"]))
         spec = from_json(parameters["spec"])
         self.prefixes = Prefixes(spec.engine.tokens_per_block)
+        self.host_request_ns = round(spec.engine.correction.host_request_s * NS_PER_S)
         self.engine = Engine(Batch(step_cost(spec), limits_of(spec)))
         self.engine.thread.start()
 
@@ -75,7 +76,8 @@ class TritonPythonModel:
         reuses = self.engine.batch.limits.kv_cache_reuse
         prefix = self.prefixes.place(tokens) if reuses else (ALONE, 0)
         streamed = bool(value(request, "stream"))
-        return Stream(time.monotonic_ns(), len(tokens), int(max_tokens), *prefix, streamed, sender)
+        arrival_ns = time.monotonic_ns() + self.host_request_ns
+        return Stream(arrival_ns, len(tokens), int(max_tokens), *prefix, streamed, sender)
 
     def finalize(self) -> None:
         """Stop the clock."""

@@ -5,6 +5,7 @@ PROVENANCE = "provenance.json"
 RECORD = "run.json"
 POINTS = "points.json"
 PREDICTED = "predicted.json"
+STEP_TIMES = "step_times.json"  # of a prediction: where they come from
 KNEE = "knee.json"
 CAPACITY = "capacity.json"
 GATEWAY_COST = "gateway_cost.json"

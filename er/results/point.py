@@ -59,6 +59,9 @@ class Point:
     # the first send to the last end.
     in_flight: list[float] = field(default_factory=list)
     in_flight_bin_s: float = MISSING
+    # Of a predicted point only: the lowest and highest that the prediction may be, by quantity
+    # (`ttft_s.p50`, `tokens_per_s`...). What measured points have instead are their quantiles' own.
+    predicted_interval: dict[str, list[float]] = field(default_factory=dict)
     short_answers: int = 0  # with fewer tokens than asked for
     long_answers: int = 0
     window_from_s: float = MISSING  # since that first send: when the time of duration_s begins

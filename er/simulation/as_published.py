@@ -5,25 +5,32 @@ offline runs use 0.95 of the free memory, as their instructions say.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from er.config import Hardware, Model, Precision, SimulatedEngine
+from er.config import Correction, Hardware, Model, Precision
+from er.simulation.cost import NS_PER_S
 from er.simulation.deployment import VirtualDeployment
+from er.simulation.memory import kv_blocks
+from er.simulation.outcome import Outcome
 from er.simulation.published import (
     AT_ONCE,
-    INPUT_TOKENS,
-    OUTPUT_TOKENS,
+    SHAPES,
     SHARES,
-    VARIABLE,
     Offline,
     Serving,
 )
 from er.simulation.spec import EngineSpec
+from er.simulation.tables import Prompts, Sent, Times
 
 Ints = NDArray[np.int64]
 REQUESTS = 500  # of a serving run
+# [inferred] of shapes, at 8,192 tokens and 2,048 sequences: 0.8 to 1.0 GB of residuals and MLP, and
+# 1.05 GB of logits in 32 bits.
+ACTIVATION_BYTES = 2_000_000_000
+WITHOUT_SERVER = {"host_step_s": 0.0, "host_sequence_s": 0.0, "host_request_s": 0.0}
 SEEDS = range(5)  # the published arrivals and lengths are one unknown sample
 
 
@@ -34,43 +41,73 @@ class Study:
     base: EngineSpec
     models: dict[str, Model]
     hardware: dict[str, Hardware]
+    activation_bytes: int = ACTIVATION_BYTES
 
-    def deployment(self, row: Serving | Offline, engine: SimulatedEngine) -> VirtualDeployment:
-        """The engine that a row was measured on."""
+    def corrected(self, correction: Correction) -> "Study":
+        """The same with another correction."""
+        engine = replace(self.base.engine, correction=correction)
+        return replace(self, base=replace(self.base, engine=engine))
+
+    def deployment(self, row: Serving | Offline, **limits: Any) -> VirtualDeployment:
+        """The engine that a row was measured on; FP8 engines keep their KV cache in FP8. At maximum
+        throughput requests came from a program that drives the engine: no server takes time."""
+        correction, precision = self.base.engine.correction, Precision.fp16
+        if isinstance(row, Offline):
+            precision = Precision(row.precision)
+            correction = replace(correction, **WITHOUT_SERVER)
+        engine = replace(
+            self.base.engine,
+            activation_bytes=self.activation_bytes,
+            kv_cache_precision=precision,
+            correction=correction,
+            **limits,
+        )
         spec = replace(
             self.base,
             model=self.models[row.model],
-            precision=Precision.fp16,
+            precision=precision,
             tp=row.tp,
             hardware=self.hardware[row.hardware],
             engine=engine,
         )
-        return VirtualDeployment(spec, 1)
+        blocks = -(-sum(row.lengths) // engine.tokens_per_block)
+        room = kv_blocks(spec) // blocks  # requests at once
+        if row.lengths not in SHAPES and room < engine.max_batch_size:
+            engine = replace(engine, max_batch_size=max(room, 1))  # never more; less to tabulate
+        return VirtualDeployment(replace(spec, engine=engine), 1)
 
 
-def simulated_serving(row: Serving, study: Study) -> Serving:
+def simulated_serving(row: Serving, study: Study, max_num_tokens: int = 8192) -> Serving:
     """The row as simulated: means over several samples of arrivals, and of lengths that vary."""
-    varies = row.lengths == VARIABLE
-    engine = replace(
-        study.base.engine,
+    varies = row.lengths in SHAPES
+    deployment = study.deployment(
+        row,
         max_batch_size=REQUESTS if row.requests_per_s > 2 else 64,  # never reached
-        max_num_tokens=8192,
+        max_num_tokens=max_num_tokens,
         max_seq_len=2048 if varies else 1024,
     )
-    deployment = study.deployment(row, engine)
     points = []
     for seed in SEEDS if varies or row.requests_per_s < AT_ONCE else [0]:
         random = np.random.default_rng(seed)
-        tokens = lengths(row, random)
+        tokens = lengths(row, REQUESTS, random)
         loop = deployment.loop(REQUESTS, start_s=arrivals_s(row, random), once=True)
         prompts = deployment.prompts(*tokens, np.zeros(REQUESTS, np.int64))
-        points.append(deployment.play(prompts, loop).point(REQUESTS, routed=False))
+        outcome = deployment.play(prompts, loop)
+        points.append((outcome.point(REQUESTS, routed=False), over_the_run(outcome)))
     return replace(
         row,
-        ttft_ms=1e3 * float(np.mean([point.ttft_s.mean for point in points])),
-        itl_ms=1e3 * float(np.mean([point.itl_s.mean for point in points])),
-        tokens_per_s=float(np.mean([point.tokens_per_s for point in points])),
+        ttft_ms=1e3 * float(np.mean([point.ttft_s.mean for point, _ in points])),
+        itl_ms=1e3 * float(np.mean([point.itl_s.mean for point, _ in points])),
+        tokens_per_s=float(np.mean([rate for _, rate in points])),
     )
+
+
+def over_the_run(outcome: Outcome) -> float:
+    """Tokens per second as NVIDIA has them: those of all requests over the run's duration."""
+    output_tokens = outcome.prompts[outcome.sent[:, Sent.prompt], Prompts.output]
+    times = outcome.times
+    duration_ns = times[:, Times.end_ns].max() - times[:, Times.send_ns].min()
+    return float(output_tokens.sum() / (duration_ns / NS_PER_S))
 
 
 def arrivals_s(row: Serving, random: np.random.Generator) -> NDArray[np.float64]:
@@ -82,29 +119,28 @@ def arrivals_s(row: Serving, random: np.random.Generator) -> NDArray[np.float64]
     return start_s
 
 
-def lengths(row: Serving, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """Tokens in and out of each request; of those that vary, each 500th part of all once."""
-    if row.lengths != VARIABLE:
-        return np.full(REQUESTS, row.input_tokens), np.full(REQUESTS, row.output_tokens)
-    shares = (np.arange(REQUESTS) + 0.5) / REQUESTS
+def lengths(row: Serving | Offline, count: int, random: np.random.Generator) -> tuple[Ints, Ints]:
+    """Tokens in and out of each request; of those that vary, each part of all once."""
+    if row.lengths not in SHAPES:
+        return np.full(count, row.input_tokens), np.full(count, row.output_tokens)
+    shares = (np.arange(count) + 0.5) / count
     input_tokens, output_tokens = (
         np.rint(np.interp(random.permutation(shares), SHARES, tokens)).astype(np.int64)
-        for tokens in (INPUT_TOKENS, OUTPUT_TOKENS)
+        for tokens in SHAPES[row.lengths]
     )
     return input_tokens, output_tokens
 
 
-def simulated_offline(row: Offline, study: Study) -> Offline:
+def simulated_offline(row: Offline, study: Study, max_num_tokens: int = 8192) -> Offline:
     """The row as simulated."""
-    engine = replace(
-        study.base.engine,
-        max_batch_size=2048,
-        max_num_tokens=8192,
-        max_seq_len=row.input_tokens + row.output_tokens,
+    tokens = lengths(row, row.requests, np.random.default_rng(0))
+    deployment = study.deployment(
+        row,
+        max_batch_size=row.max_batch_size,
+        max_num_tokens=max_num_tokens,
+        max_seq_len=max(2048 if row.lengths in SHAPES else 0, row.input_tokens + row.output_tokens),
         kv_cache_free_gpu_mem_fraction=0.95,
     )
-    deployment = study.deployment(row, engine)
-    tokens = (np.full(row.requests, row.input_tokens), np.full(row.requests, row.output_tokens))
     prompts = deployment.prompts(*tokens, np.zeros(row.requests, np.int64))
     outcome = deployment.play(prompts, deployment.loop(row.requests, once=True))
-    return replace(row, tokens_per_s=outcome.point(row.requests, routed=False).tokens_per_s)
+    return replace(row, tokens_per_s=over_the_run(outcome))

@@ -1,126 +1,197 @@
-"""Fit the correction of kernel times: engine.step_time_scale and engine.host_overhead_s.
+"""Fit the correction from kernel times to those of a server: engine.correction.
 
-    python -m er.simulation.calibrate                          on the published rows marked for it
-    python -m er.simulation.calibrate run=DIRECTORY run=...    on measured runs, with their spread
+    python -m er.simulation.calibrate                          on the published runs
+    python -m er.simulation.calibrate run=DIRECTORY run=...    on measured runs
 
-The loss is the sum of squared logarithms of simulated over measured TTFT and ITL (TPOT in runs).
-Measured runs fit both. The two published rows cannot tell one from the other (with no overhead at
-all another scale fits as well), so they fit the scale alone, to the overhead that is configured.
+On the published runs it fits what `er.simulation.fit` lists on the half that is for fitting, and
+writes `data/correction.json`: each candidate, the chosen one without each node and model, and draws
+of it. On measured runs it fits the chosen parameters from where they stand, keeps every other point
+aside, and says how much better the prediction of those became.
 """
 
-import itertools
-import math
+import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy import optimize
 
 from er import cli
-from er.simulation.as_published import simulated_serving
-from er.simulation.published import serving
+from er.config import Correction
+from er.simulation import fit
+from er.simulation.fit import CANDIDATES, Floats
+from er.simulation.published import CHOSEN, FILE, FIT, Offline, Serving
 from er.simulation.recorded import QUANTITIES, RecordedPoint, recorded_points, spread
 from er.simulation.spec import EngineSpec
-from er.simulation.validate import published_study
+from er.simulation.validate import (
+    half_digits,
+    published_study,
+    quantities_of,
+    simulated,
+    sixteen_bit,
+)
 
-MS = 1e-3
-# Scale; host overhead in milliseconds.
-GRID = list(itertools.product((0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0), (0.0, 0.5, 1.0, 2.0)))
-SCALES = np.linspace(1.0, 1.5, 11)
-BOUNDS = ((0.1, 10.0), (0.0, 100.0))
-
-
-def corrected(spec: EngineSpec, scale: float, overhead_s: float) -> EngineSpec:
-    """The engine with another correction."""
-    engine = replace(spec.engine, step_time_scale=scale, host_overhead_s=overhead_s)
-    return replace(spec, engine=engine)
-
-
-def minimise(loss: Callable[[float, float], float]) -> tuple[float, float]:
-    """Least of `loss` over (scale, overhead in seconds): the simplex method from the best of a
-    coarse grid, since batches make the loss uneven; the overhead stays at or above 0."""
-    scale, overhead = min(GRID, key=lambda point: loss(point[0], point[1] * MS))
-    simplex = [(scale, overhead), (1.1 * scale, overhead), (scale, overhead + 0.3)]
-    found = optimize.minimize(
-        lambda x: loss(x[0], x[1] * MS),
-        (scale, overhead),
-        method="Nelder-Mead",
-        bounds=BOUNDS,
-        options={"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-9},
-    )
-    return float(found.x[0]), float(found.x[1]) * MS
+SEED = 20261125  # of the draws
+DRAWS = 16
+RESAMPLED = 200  # for the intervals of the parameters
+PRIOR_SHARE = 0.3
+TOGETHER = "memory, compute, host"  # the same with one scale for memory and all-reduces
+THREADS = 2
+Row = Serving | Offline
 
 
-def published_scale(overhead_s: float) -> float:
-    """The scale that fits the marked published rows with a given overhead, to two decimals.
-
-    The simulated arrivals and batches make the loss uneven by more than neighbouring scales differ,
-    so it is the vertex of a parabola through the losses of many, over the logarithm of the scale.
-    """
-    losses = [published_loss(float(scale), overhead_s) for scale in SCALES]
-    square, slope, _ = np.polyfit(np.log(SCALES), losses, 2)
-    return round(math.exp(-slope / (2 * square)), 2)
-
-
-def published_loss(scale: float, overhead_s: float) -> float:
-    """How far the marked published rows are from the simulation with this correction."""
+def fit_rows(rows: Sequence[Row], groups: fit.Groups) -> tuple[Correction, Floats, float]:
+    """The correction that fits these runs, what other draws of them would have given, and what
+    remains of the loss."""
     study = published_study()
-    study = replace(study, base=corrected(study.base, scale, overhead_s))
-    total = 0.0
-    for row in serving():
-        if row.fitted:
-            ours = simulated_serving(row, study)
-            total += math.log(ours.ttft_ms / row.ttft_ms) ** 2
-            total += math.log(ours.itl_ms / row.itl_ms) ** 2
-    return total
+    true = np.array([value for row in rows for value in quantities_of(row).values()])
+    half = np.array([value for row in rows for value in half_digits(row).values()])
+    weight = fit.weights(true, half)
+    runs = [run for run, row in enumerate(rows) for _ in quantities_of(row)]
+
+    def simulate(correction: Correction) -> Floats:
+        corrected = study.corrected(correction)
+        with ThreadPoolExecutor(THREADS) as pool:
+            played = pool.map(lambda row: quantities_of(simulated(row, corrected)), rows)
+        return np.array([value for found in played for value in found.values()])
+
+    correction, jacobian = fit.fitted(groups, simulate, true, weight)
+    residuals = np.log(simulate(correction) / true) * weight
+    values = fit.values_of(groups, correction)
+    return (
+        correction,
+        fit.resampled(values, jacobian, residuals, runs, SEED, 200),
+        fit.loss(residuals),
+    )
 
 
-def recorded_loss(points: Sequence[RecordedPoint], scale: float, overhead_s: float) -> float:
-    """How far measured points are from the simulation with this correction."""
-    total = 0.0
+def spread_between_engines(rows: Sequence[Row], correction: Correction) -> float:
+    """How much the times of one engine (node, model, TP) differ from those of the correction that
+    all share: standard deviation of the mean logarithms of simulated over published figures."""
+    study = published_study().corrected(correction)
+    off: dict[tuple[str, str, int], list[float]] = {}
+    for row in rows:
+        true, ours = quantities_of(row), quantities_of(simulated(row, study))
+        key = (row.hardware, row.model, row.tp)
+        slow = [np.log(ours[name] / true[name]) * (-1 if "per_s" in name else 1) for name in true]
+        off.setdefault(key, []).append(float(np.mean(slow)))
+    return float(np.std([np.mean(of_engine) for of_engine in off.values()], ddof=1))
+
+
+def fit_published(say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Everything that `data/correction.json` holds."""
+    rows = [row for row in sixteen_bit() if row.split == FIT]
+    candidates, spread_of, losses = {}, {}, {}
+    for name, groups in CANDIDATES.items():
+        correction, draws, losses[name] = fit_rows(rows, groups)
+        candidates[name], spread_of[name] = asdict(correction), draws
+        say(f"{name}, loss {losses[name]:.1f}: {overrides(correction)}")
+    groups = CANDIDATES[CHOSEN]
+    between = spread_between_engines(rows, Correction(**candidates[CHOSEN]))
+    random = np.random.default_rng(SEED)
+    kept = []
+    for values in spread_of[CHOSEN][:DRAWS]:
+        drawn, all_slower = fit.correction_of(groups, values), np.exp(random.normal(0, between))
+        kept.append({name: value * all_slower for name, value in asdict(drawn).items()})
+    low, high = np.quantile(spread_of[CHOSEN], (0.05, 0.95), axis=0)
+    left_out = {}
+    for column in ("hardware", "model"):
+        for value in dict.fromkeys(getattr(row, column) for row in rows):
+            others = [row for row in rows if getattr(row, column) != value]
+            # Engines on one GPU say nothing of all-reduces.
+            apart = CHOSEN if any(row.tp > 1 for row in others) else TOGETHER
+            left_out[value] = asdict(fit_rows(others, CANDIDATES[apart])[0])
+            say(f"without {value}: {overrides(Correction(**left_out[value]))}")
+    return {
+        "about": "engine.correction as python -m er.simulation.calibrate fitted it on "
+        "the published runs of the split `fit`; draws are bootstraps over those runs, each with "
+        "the spread between engines",
+        "seed": SEED,
+        "chosen": CHOSEN,
+        "losses": losses,
+        "candidates": candidates,
+        "interval_90": {
+            group[0]: [float(a) * fit.UNIT[group[0]], float(b) * fit.UNIT[group[0]]]
+            for group, a, b in zip(groups, low, high, strict=True)
+        },
+        "spread_between_engines": between,
+        "draws": kept,
+        "left_out": left_out,
+    }
+
+
+def errors_of(points: Sequence[RecordedPoint], correction: Correction) -> Floats:
+    """Relative errors of the medians of measured points, (points, quantities)."""
+    found = []
     for point in points:
-        ours = point.simulated(corrected(point.spec, scale, overhead_s))
-        total += sum(math.log(ours[name] / point.medians[name]) ** 2 for name in QUANTITIES)
-    return total
+        ours = point.simulated(with_correction(point, correction))
+        found.append([abs(ours[name] / point.medians[name] - 1) for name in QUANTITIES])
+    return np.array(found)
 
 
-def report(points: Sequence[RecordedPoint], scale: float, overhead_s: float) -> list[str]:
-    """Measured and simulated medians of every point, and how far repeats lie apart."""
-    lines = [
-        "| run | users | quantity | measured | simulated | ratio |",
-        "|---|---|---|---|---|---|",
-    ]
-    for point in points:
-        ours = point.simulated(corrected(point.spec, scale, overhead_s))
-        for name in QUANTITIES:
-            theirs = point.medians[name]
-            lines.append(
-                f"| {point.run} | {point.users} | {name} | {theirs:.4g} | {ours[name]:.4g} "
-                f"| {ours[name] / theirs:.2f} |"
-            )
+def with_correction(point: RecordedPoint, correction: Correction) -> EngineSpec:
+    """The point's engine with another correction."""
+    return replace(point.spec, engine=replace(point.spec.engine, correction=correction))
+
+
+def fit_recorded(points: Sequence[RecordedPoint]) -> Correction:
+    """The correction that fits measured points, from where it stands: a few points cannot move it
+    where they say nothing."""
+    groups = CANDIDATES[CHOSEN]
+    before = fit.values_of(groups, points[0].spec.engine.correction)
+    true = np.array([point.medians[name] for point in points for name in QUANTITIES])
+
+    def simulate(correction: Correction) -> Floats:
+        played = [point.simulated(with_correction(point, correction)) for point in points]
+        return np.array([ours[name] for ours in played for name in QUANTITIES])
+
+    weight = fit.weights(true, np.zeros_like(true))
+    return fit.fitted(groups, simulate, true, weight, (before, PRIOR_SHARE))[0]
+
+
+def report(points: Sequence[RecordedPoint]) -> list[str]:
+    """What a fit on every other point does for the others, and the fit on all of them."""
+    lines = []
+    fit_on, aside = points[::2], points[1::2]
+    if aside:
+        before = errors_of(aside, points[0].spec.engine.correction)
+        after = errors_of(aside, fit_recorded(fit_on))
+        lines.append(f"fitted on {len(fit_on)} points; of {len(aside)} kept aside, mean error:")
+        for at, name in enumerate(QUANTITIES):
+            lines.append(f"  {name}: {before[:, at].mean():.1%} before, {after[:, at].mean():.1%}")
+    else:
+        lines.append("one point only: none is kept aside, so nothing says how good the fit is")
     for name, share in spread(points).items():
         known = f"{share:.1%}" if share == share else "unknown: give several runs of one point"
-        lines.append(f"Largest spread of repeats, {name}: {known}")
-    return lines
+        lines.append(f"largest spread of repeats, {name}: {known}")
+    lines.append("fitted on all points:")
+    return [*lines, overrides(fit_recorded(points))]
+
+
+def overrides(correction: Correction) -> str:
+    """A correction as one gives it on a command line."""
+    return " ".join(
+        f"engine.correction.{name}={value:.6g}" for name, value in asdict(correction).items()
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Fit and print the correction."""
     parser = cli.parser("er.simulation.calibrate", __doc__.splitlines()[0])
-    about = "a measured run; where none is given, the published rows marked for it count"
+    about = "a measured run; where none is given, the published runs are fitted on"
     parser.add_argument("runs", nargs="*", metavar="run=DIRECTORY", help=about)
     paths = [Path(run.removeprefix("run=")) for run in parser.parse_args(arguments).runs]
     base = published_study().base
     points = [point for path in paths for point in recorded_points(path, base)]
     if points:
-        scale, overhead_s = minimise(lambda s, o: recorded_loss(points, s, o))
-        print("\n".join(report(points, scale, overhead_s)))
+        print("\n".join(report(points)))
     else:
-        overhead_s = base.engine.host_overhead_s
-        scale = published_scale(overhead_s)
-    print(f"engine.step_time_scale={scale:.3f} engine.host_overhead_s={overhead_s:.6f}")
+        found = fit_published()
+        FILE.write_text(json.dumps(found, indent=1) + "\n")
+        print(overrides(Correction(**found["candidates"][CHOSEN])))
 
 
 if __name__ == "__main__":

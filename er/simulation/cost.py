@@ -8,29 +8,35 @@ iteration:
     linear(B + P) + decode_attention(B, c) + launch + sum of prefill(b) - prefill(a)    with them
 
 - linear(T): matrix products, norms and all-reduces over T tokens; prompts and decoding requests
-  share them.
+  share them. The output head, over sequences, is taken at T for a step without prompts.
 - decode_attention(B, c): bound by reading the KV cache, above a floor; c is rounded down.
 - prefill(p): attention within a prompt, beyond the launch of one kernel for each layer. A chunk
   attends to all before it: it takes what it adds to the attention of the whole [inferred].
 
 All come from measured kernel times (`data/`, written by bake.py), linear between the sizes measured
-and continued beyond the last. Each is multiplied by engine.step_time_scale, and
-engine.host_overhead_s is added to every iteration: kernels alone leave out what the host does.
+and continued beyond the last. `engine.correction` turns them into times of a server: kernels bound
+by memory (matrix products up to the tokens at which computing takes as long as reading the weights,
+element-wise kernels, attention of decoding requests), those bound by computing (what more tokens
+add to matrix products, attention within prompts) and all-reduces each have a scale, and the host
+takes its time in every iteration: kernels alone leave that out.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from er.config import Precision
 from er.errors import ConfigError
-from er.simulation.memory import weight_bytes
-from er.simulation.spec import EngineSpec
+from er.simulation.memory import ACTIVATION_BYTES, weight_bytes
+from er.simulation.spec import Bound, EngineSpec
 
 NS_PER_S = 10**9
+MS_PER_S = 10**3
 NS_PER_MS = 10**6
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,34 +70,43 @@ class StepCost:
 def step_cost(spec: EngineSpec) -> StepCost:
     """Tables for one engine. Raises ConfigError when nothing sound was measured for it."""
     table = kernel_times(spec.hardware.name)
-    row = measured(table, spec)
-    check(row, spec)
-    engine = spec.engine
-
+    kernels = kernels_of(table, spec)
+    engine, correction = spec.engine, spec.engine.correction
     requests = np.arange(engine.max_batch_size + 1.0)
     contexts = np.arange(engine.max_seq_len + 1.0)
     tokens = np.arange(engine.max_num_tokens + 1.0)
-    prompts = np.arange(engine.max_seq_len + 1.0)
 
-    linear_ms = line(tokens, table["tokens"], row["linear"])
+    matrices_ms = line(tokens, table["tokens"], kernels.matrices)
+    bound_by_memory_ms = np.minimum(matrices_ms, matrices_ms[: kernels.ridge_tokens + 1].max())
+    memory_ms = bound_by_memory_ms + line(tokens, table["tokens"], kernels.elementwise)
+    memory_ms[: len(requests)] += line(requests, table["batches"], kernels.output_head)
+    memory_ms[len(requests) :] += kernels.output_head[0]
+    linear_ms = (
+        correction.memory_scale * memory_ms
+        + correction.compute_scale * (matrices_ms - bound_by_memory_ms)
+        + correction.communication_scale * line(tokens, table["tokens"], kernels.all_reduce)
+    )
     linear_ms[0] = 0.0
-    by_batch = np.array([line(contexts, table["contexts"], at) for at in row["decode_attention"]])
+    by_batch = np.array([line(contexts, table["contexts"], at) for at in kernels.decode])
     attention_ms = between_rows(requests, np.array(table["batches"], float), by_batch)
     attention_ms[0] = 0.0
-    prefill_ms = line(prompts, table["prompts"], row["prefill_attention"])
-    launch_ms = float(row["prefill_attention"][0])
+    prefill_ms = line(contexts, table["prompts"], kernels.prefill)
+    launch_ms = float(kernels.prefill[0])
 
-    linear_ns = nanoseconds(linear_ms * engine.step_time_scale)
-    decode_ns = nanoseconds(attention_ms * engine.step_time_scale)
-    decode_ns += linear_ns[: len(requests), None] + round(engine.host_overhead_s * NS_PER_S)
+    linear_ns = nanoseconds(linear_ms)
+    decode_ns = nanoseconds(correction.memory_scale * attention_ms)
+    host_s = correction.host_step_s + correction.host_sequence_s * requests
+    decode_ns += (linear_ns[: len(requests)] + nanoseconds(MS_PER_S * host_s))[:, None]
+    prefill_ns = nanoseconds(correction.compute_scale * np.maximum(prefill_ms - launch_ms, 0))
     return StepCost(
         linear_ns=linear_ns,
         decode_ns=decode_ns,
-        prefill_ns=nanoseconds(np.maximum(prefill_ms - launch_ms, 0.0) * engine.step_time_scale),
-        launch_ns=round(launch_ms * engine.step_time_scale * NS_PER_MS),
+        prefill_ns=prefill_ns,
+        launch_ns=round(correction.compute_scale * launch_ms * NS_PER_MS),
     )
 
 
+@cache
 def kernel_times(hardware: str) -> dict[str, Any]:
     """The table of a node type, in milliseconds. Raises ConfigError when there is none."""
     folder = resources.files("er.simulation") / "data"
@@ -106,35 +121,107 @@ def kernel_times(hardware: str) -> dict[str, Any]:
     return loaded
 
 
-def measured(table: dict[str, Any], spec: EngineSpec) -> dict[str, Any]:
-    """The row of `table` for one engine."""
-    rows: dict[str, dict[str, Any]] = table["rows"]
-    if spec.name not in rows:
+@dataclass(frozen=True)
+class Kernels:
+    """Kernel times of one engine in milliseconds, at the sizes that its table names."""
+
+    ridge_tokens: int  # up to which matrix products are bound by memory
+    matrices: list[float]  # by tokens
+    elementwise: list[float]  # by tokens
+    all_reduce: list[float]  # by tokens
+    output_head: list[float]  # by sequences
+    decode: list[list[float]]  # attention, by sequences and context
+    prefill: list[float]  # attention within a prompt, by its tokens
+
+
+def kernels_of(table: dict[str, Any], spec: EngineSpec) -> Kernels:
+    """The kernel times of one engine. Raises ConfigError when they are not known, not above zero,
+    or faster than memory can deliver the weights."""
+    matrices, layers, attention = (
+        measured(table[kind], name, spec)
+        for kind, name in (
+            ("matrices", spec.name),
+            ("layers", f"{spec.model.name}/tp{spec.tp}"),
+            ("attention", spec.attention_name),
+        )
+    )
+    ridge_tokens = table["ridge_tokens"][spec.precision.value]
+    matrices_ms = matrices["ms"]
+    if spec.bound is Bound.roofline:
+        fastest_ms = MS_PER_S * matrix_bytes(spec) / bandwidth_of(spec)
+        matrices_ms = [fastest_ms * max(1.0, tokens / ridge_tokens) for tokens in table["tokens"]]
+    if spec.bound is Bound.fp16:
+        name = replace(spec, precision=Precision.fp16).name
+        matrices_ms = measured(table["matrices"], name, spec)["ms"]
+    kernels = Kernels(
+        ridge_tokens=ridge_tokens,
+        matrices=matrices_ms,
+        elementwise=layers["elementwise"],
+        all_reduce=layers["all_reduce"],
+        output_head=layers["output_head"],
+        decode=attention["decode"],
+        prefill=attention["prefill"],
+    )
+    check(kernels, spec)
+    return kernels
+
+
+def origin_of(spec: EngineSpec) -> dict[str, Any]:
+    """Where the step times of an engine come from: how many of the sizes in its tables were
+    measured, lie between measured ones, or beyond them; and that in a few words."""
+    table = kernel_times(spec.hardware.name)
+    kinds = {
+        "matrices": table["matrices"][spec.name]["origin"],
+        "attention": table["attention"][spec.attention_name]["origin"],
+    }
+    words = [
+        f"{kind} "
+        + ", ".join(f"{count / sum(found.values()):.0%} {name}" for name, count in found.items())
+        for kind, found in kinds.items()
+    ]
+    if spec.precision is Precision.int8:
+        words.append("INT8 held against nothing, bounded by roofline and FP16")
+    return {"about": "; ".join(words), "source": table["source"], **kinds}
+
+
+def measured(rows: dict[str, dict[str, Any]], name: str, spec: EngineSpec) -> dict[str, Any]:
+    """The row of one engine."""
+    if name not in rows:
         raise ConfigError(
-            f"deployment: no kernel times of {spec.name} on {spec.hardware.name}: "
+            f"deployment: no kernel times of {name} on {spec.hardware.name}: "
             f"choose of {sorted(rows)}"
         )
-    return rows[spec.name]
+    return rows[name]
 
 
-def check(row: dict[str, Any], spec: EngineSpec) -> None:
+def check(kernels: Kernels, spec: EngineSpec) -> None:
     """Refuse times that are not above zero, or faster than memory can deliver the weights."""
-    times = np.concatenate([np.ravel(np.array(times, float)) for times in row.values()])
-    if not bool((times > 0).all()):  # also refuses NaN
+    where = f"er/simulation/data/{spec.hardware.name}.json: {spec.name}"
+    kinds = [kernels.matrices, kernels.elementwise, kernels.output_head, kernels.prefill]
+    times = np.concatenate([np.ravel(np.array(kind)) for kind in [*kinds, kernels.decode]])
+    if not bool((times > 0).all() and min(kernels.all_reduce) >= 0):  # also refuses NaN
         raise ConfigError(
-            f"er/simulation/data/{spec.hardware.name}.json: {spec.name} has a time that is not "
-            "above 0: bake the table again (er/simulation/bake.py)"
+            f"{where} has a time that is not above 0: bake the table again (er/simulation/bake.py)"
         )
-    bandwidth = spec.tp * spec.hardware.memory_bandwidth_bytes_per_s
-    # A step does not read the input embedding: half of the embedding parameters, in 16 bits.
-    read_bytes = weight_bytes(spec.model, spec.precision) - spec.model.embedding_parameters
-    roofline_ms = 1e3 * read_bytes / bandwidth
-    if row["linear"][0] < roofline_ms:
+    roofline_ms = MS_PER_S * matrix_bytes(spec) / bandwidth_of(spec)
+    step_ms = kernels.matrices[0]
+    if step_ms < roofline_ms:
         raise ConfigError(
-            f"er/simulation/data/{spec.hardware.name}.json: {spec.name} takes "
-            f"{row['linear'][0]:.2f} ms a step, less than the {roofline_ms:.2f} ms in which memory "
-            "delivers the weights: correct hardware.memory_bandwidth_bytes_per_s or the table"
+            f"{where} takes {step_ms:.2f} ms a step, less than the {roofline_ms:.2f} ms in which "
+            "memory delivers the weights: correct hardware.memory_bandwidth_bytes_per_s or the "
+            "table"
         )
+
+
+def matrix_bytes(spec: EngineSpec) -> int:
+    """Bytes of the weights that matrix products read, without those of the output head."""
+    head_and_embedding = ACTIVATION_BYTES * spec.model.embedding_parameters
+    return weight_bytes(spec.model, spec.precision) - head_and_embedding
+
+
+def bandwidth_of(spec: EngineSpec) -> float:
+    """Bytes per second of the memory of all GPUs of an engine."""
+    return spec.tp * spec.hardware.memory_bandwidth_bytes_per_s
 
 
 def line(at: Floats, x: list[float], y: list[float]) -> Floats:

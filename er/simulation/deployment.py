@@ -46,6 +46,7 @@ class VirtualDeployment:
         """Raises ConfigError when the model does not fit or nothing was measured for it."""
         self.engines = engines
         self.delays = delays
+        self.host_request_s = spec.engine.correction.host_request_s
         self.limits = limits_of(spec)
         cost = step_cost(spec)
         self.batch = Batch(cost, self.limits)
@@ -120,7 +121,11 @@ class VirtualDeployment:
             raise ConfigError("a start, think time or failure is negative: give 0 or more")
         gateway, request, reply = (
             round(delay * NS_PER_S)
-            for delay in (self.delays.gateway_s, self.delays.request_s, self.delays.reply_s)
+            for delay in (
+                self.delays.gateway_s,
+                self.delays.request_s + self.host_request_s,
+                self.delays.reply_s,
+            )
         )
         until = NEVER if math.isinf(until_s) else round(until_s * NS_PER_S)
         return Loop(

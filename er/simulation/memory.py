@@ -4,12 +4,12 @@ from er.config import Model, Precision
 from er.errors import ConfigError
 from er.simulation.spec import EngineSpec
 
-ACTIVATION_BYTES = 2  # activations, KV cache and embeddings stay in 16 bits
-WEIGHT_BYTES = {Precision.fp16: 2, Precision.int8: 1}
+ACTIVATION_BYTES = 2  # embeddings stay in 16 bits
+WEIGHT_BYTES = {Precision.fp16: 2, Precision.int8: 1, Precision.fp8: 1}
 
 
 def weight_bytes(model: Model, precision: Precision) -> int:
-    """Bytes of all weights; weight-only INT8 leaves embedding and output head in 16 bits."""
+    """Bytes of all weights; INT8 and FP8 leave embedding and output head in 16 bits."""
     quantised = model.parameters - model.embedding_parameters
     return WEIGHT_BYTES[precision] * quantised + ACTIVATION_BYTES * model.embedding_parameters
 
@@ -23,10 +23,10 @@ def gpu_weight_bytes(model: Model, precision: Precision, tp: int) -> int:
     return whole + -(-(weight_bytes(model, precision) - whole) // tp)
 
 
-def kv_bytes_per_token(model: Model, tp: int) -> int:
+def kv_bytes_per_token(model: Model, tp: int, precision: Precision = Precision.fp16) -> int:
     """Bytes of keys and values of one token on one GPU: heads are split, never shared below one."""
     heads = -(-model.kv_heads // tp)
-    return 2 * model.layers * heads * model.head_dim * ACTIVATION_BYTES
+    return 2 * model.layers * heads * model.head_dim * WEIGHT_BYTES[precision]
 
 
 def kv_blocks(spec: EngineSpec) -> int:
@@ -38,7 +38,8 @@ def kv_blocks(spec: EngineSpec) -> int:
     hardware, engine = spec.hardware, spec.engine
     weights = gpu_weight_bytes(spec.model, spec.precision, spec.tp)
     free = hardware.memory_bytes - weights - engine.activation_bytes
-    block_bytes = kv_bytes_per_token(spec.model, spec.tp) * engine.tokens_per_block
+    token_bytes = kv_bytes_per_token(spec.model, spec.tp, engine.kv_cache_precision)
+    block_bytes = token_bytes * engine.tokens_per_block
     blocks = int(max(free, 0) * engine.kv_cache_free_gpu_mem_fraction) // block_bytes
     if blocks < 1:
         raise ConfigError(

@@ -13,20 +13,68 @@ that Modular's benchmark prints for these 500 requests (201.8 and 213.0; 933 and
 shape from 100 other ShareGPT requests, in Llama 3's tokens, that LLMServingSim publishes.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 AT_ONCE = float("inf")
 VARIABLE = (202, 214)  # tokens in and out, on average
+FILE = Path(__file__).parent / "data" / "correction.json"  # that `er.simulation.calibrate` writes
+CHOSEN = "memory, compute, communication, host"  # of the candidates in fit.py
 FIT, HELD_OUT = "fit", "held_out"  # drawn by split.py with the seed in the files' first line
 # Fitted on these: light load, where little but the time of a step matters.
 FITTED_HARDWARE, FITTED_TOKENS, FITTED_REQUESTS_PER_S = "h100_sxm", (467, 256), 2
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 INPUT_TOKENS = (4, 4, 8, 13, 15, 17, 30, 68, 168, 263, 294, 396, 583, 772, 933, 933, 933)
 OUTPUT_TOKENS = (5, 22, 40, 81, 107, 114, 141, 179, 213, 257, 279, 324, 449, 565, 586, 604, 806)
+MLPERF = (218, 293)
+MLPERF_INPUT_TOKENS = (
+    72,
+    84,
+    89,
+    103,
+    109,
+    113,
+    123,
+    144,
+    176,
+    230,
+    252,
+    298,
+    518,
+    613,
+    700,
+    760,
+    987,
+)
+MLPERF_OUTPUT_TOKENS = (
+    8,
+    30,
+    52,
+    98,
+    121,
+    145,
+    193,
+    243,
+    298,
+    363,
+    406,
+    449,
+    599,
+    745,
+    910,
+    980,
+    1024,
+)
+SHAPES = {
+    VARIABLE: (INPUT_TOKENS, OUTPUT_TOKENS),
+    MLPERF: (MLPERF_INPUT_TOKENS, MLPERF_OUTPUT_TOKENS),
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +130,13 @@ class Offline:
     requests: int
     tokens_per_s: float
     split: str  # FIT or HELD_OUT
+    precision: str = "fp16"
+    max_batch_size: int = 2048
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens in and out; means where they vary."""
+        return self.input_tokens, self.output_tokens
 
     @property
     def name(self) -> str:
@@ -91,7 +146,8 @@ class Offline:
 
 def engine_name(row: Serving | Offline) -> str:
     """Model and node."""
-    return f"{row.hardware} {row.model} TP{row.tp}"
+    fp8 = " fp8" if isinstance(row, Offline) and row.precision == "fp8" else ""
+    return f"{row.hardware} {row.model} TP{row.tp}{fp8}"
 
 
 @cache
@@ -102,8 +158,21 @@ def serving() -> list[Serving]:
 
 @cache
 def offline() -> list[Offline]:
-    """Every published run at maximum throughput."""
+    """Every published run at maximum throughput in 16 bits."""
     return [Offline(*row) for row in table("published_offline.csv").itertuples(index=False)]
+
+
+@cache
+def fp8() -> list[Offline]:
+    """Those in FP8."""
+    return [Offline(*row) for row in table("published_fp8.csv").itertuples(index=False)]
+
+
+@cache
+def fits() -> dict[str, Any]:
+    """What `er.simulation.calibrate` found on the runs to fit on."""
+    found: dict[str, Any] = json.loads(FILE.read_text())
+    return found
 
 
 def table(name: str) -> pd.DataFrame:

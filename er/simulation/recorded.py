@@ -13,7 +13,7 @@ from er.config import Hardware, Model, Precision
 from er.errors import ErError
 from er.results.run_dir import RunDir
 from er.simulation.deployment import Delays, VirtualDeployment, delays_of
-from er.simulation.spec import EngineSpec
+from er.simulation.spec import EngineSpec, settings_of
 
 QUANTITIES = ("ttft_s", "tpot_s")
 
@@ -95,7 +95,7 @@ def spec_of_run(config: dict[str, Any], base: EngineSpec) -> EngineSpec:
         Precision(deployment["precision"]),
         deployment["tp"],
         Hardware(**config["hardware"]),
-        replace(base.engine, **told),
+        replace(base.engine, **settings_of(told)),
     )
 
 

@@ -1,10 +1,14 @@
 """One simulated engine: what its times and limits follow from."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
 
 from er.config import (
     Config,
+    Correction,
     Engine,
     Hardware,
     Model,
@@ -16,11 +20,20 @@ from er.config.trtllm import ContainerEngine, Quantization, weights_of
 from er.errors import ConfigError
 
 # bfloat16 takes the times of float16.
-MEASURED = (
-    Quantization.fp16,
-    Quantization.bf16,
-    Quantization.int8_weight_only,
-)
+MEASURED = {
+    Quantization.fp16: Precision.fp16,
+    Quantization.bf16: Precision.fp16,
+    Quantization.int8_weight_only: Precision.int8,
+    Quantization.fp8: Precision.fp8,
+}
+
+
+class Bound(Enum):
+    """Which times matrix products take: those of the table, or a bound of them."""
+
+    none = "none"
+    roofline = "roofline"  # as fast as memory and tensor cores allow
+    fp16 = "fp16"  # as slow as with weights in 16 bits
 
 
 @dataclass(frozen=True)
@@ -32,11 +45,17 @@ class EngineSpec:
     tp: int
     hardware: Hardware
     engine: SimulatedEngine
+    bound: Bound = Bound.none
 
     @property
     def name(self) -> str:
         """Which kernel times it needs, as the tables in `data/` call it."""
         return f"{self.model.name}/{self.precision.value}/tp{self.tp}"
+
+    @property
+    def attention_name(self) -> str:
+        """The same of attention, which depends on the precision of the KV cache."""
+        return f"{self.model.name}/{self.engine.kv_cache_precision.value}/tp{self.tp}"
 
 
 def spec_of(config: Config) -> EngineSpec:
@@ -45,19 +64,17 @@ def spec_of(config: Config) -> EngineSpec:
     Raises ConfigError when the engine can neither be simulated nor predicted.
     """
     deployment = config.deployment
-    engine = simulated(config.engine, deployment.precision)
-    return EngineSpec(
-        deployment.model, deployment.precision, deployment.tp, config.hardware, engine
-    )
+    engine, precision = simulated(config.engine, deployment.precision)
+    return EngineSpec(deployment.model, precision, deployment.tp, config.hardware, engine)
 
 
-def simulated(engine: Engine, precision: Precision) -> SimulatedEngine:
-    """The simulated engine with the limits of a real one.
+def simulated(engine: Engine, precision: Precision) -> tuple[SimulatedEngine, Precision]:
+    """The simulated engine with the limits of a real one, and the precision of its weights.
 
     Raises ConfigError when no step times were measured for its weights.
     """
     if isinstance(engine, SimulatedEngine):
-        return engine
+        return engine, precision
     if not isinstance(engine, ContainerEngine):
         raise ConfigError(f"no step times are known for engine.kind {engine.kind}")
     weights = weights_of(engine, precision)
@@ -65,7 +82,7 @@ def simulated(engine: Engine, precision: Precision) -> SimulatedEngine:
         raise ConfigError(
             f"no step times are known for engine.kind {engine.kind} with {weights.value} weights"
         )
-    return SimulatedEngine(
+    played = SimulatedEngine(
         kind="simulated",
         max_batch_size=engine.max_batch_size,
         max_num_tokens=engine.max_num_tokens,
@@ -73,9 +90,9 @@ def simulated(engine: Engine, precision: Precision) -> SimulatedEngine:
         tokens_per_block=engine.tokens_per_block,
         kv_cache_free_gpu_mem_fraction=engine.kv_cache_free_gpu_mem_fraction,
         activation_bytes=engine.activation_bytes,
-        step_time_scale=engine.step_time_scale,
-        host_overhead_s=engine.host_overhead_s,
+        correction=engine.correction,
     )
+    return played, MEASURED[weights]
 
 
 def to_json(spec: EngineSpec) -> str:
@@ -86,11 +103,21 @@ def to_json(spec: EngineSpec) -> str:
 def from_json(text: str) -> EngineSpec:
     """What `to_json` wrote."""
     given = json.loads(text)
-    given["engine"]["scheduler_policy"] = SchedulerPolicy(given["engine"]["scheduler_policy"])
     return EngineSpec(
         Model(**given["model"]),
         Precision(given["precision"]),
         given["tp"],
         Hardware(**given["hardware"]),
-        SimulatedEngine(**given["engine"]),
+        SimulatedEngine(**settings_of(given["engine"])),
+        Bound(given["bound"]),
     )
+
+
+def settings_of(engine: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a simulated engine from JSON, whole or in part."""
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "scheduler_policy": SchedulerPolicy,
+        "kv_cache_precision": Precision,
+        "correction": lambda values: Correction(**values),
+    }
+    return {name: kinds.get(name, lambda v: v)(value) for name, value in engine.items()}

@@ -1,15 +1,17 @@
 """How many users a deployment carries within limits on latency, and GPUs for more: predicted."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from er.config import Config
 from er.errors import ConfigError
 from er.load import batches, knee
 from er.results import names
 from er.results.point import MISSING, Point
+from er.results.request import Prompt
 from er.results.run_dir import RunDir
+from er.simulation.cost import origin_of
 from er.study.predicted import Study
 from er.study.progress import Progress
 
@@ -30,6 +32,9 @@ class Carried:
     tokens_per_s_per_gpu: float = MISSING
     ttft_p95_s: float = MISSING
     tpot_p95_s: float = MISSING
+    # As many users as it may carry: on the slowest and fastest engines the correction allows.
+    users_low: int = 0
+    users_high: int = 0
     # By number of users: GPUs of as many whole copies of the deployment, each with its own users.
     gpus_for: dict[str, int] = field(default_factory=dict)
 
@@ -47,6 +52,7 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
         run.write(names.CAPACITY, asdict(Carried(0, gpus, "", refusal=str(error))))
         progress.say(f"on {config.hardware.name}: cannot run")
         return
+    run.write(names.STEP_TIMES, origin_of(study.spec))
     prompts = batches.prompts_of(config, config.capacity.prompts, config.seed)
     tried: dict[int, Point] = {}
 
@@ -62,8 +68,18 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
     found = Carried(users, gpus, bounded_by)
     if users:
         found = carried(tried[users], gpus, bounded_by, config.capacity.gpus_for_users)
+    may_be = [users, *(users_on(other, prompts, config) for other in study.extremes)]
+    found = replace(found, users_low=min(may_be), users_high=max(may_be))
     run.write(names.CAPACITY, asdict(found))
-    progress.say(f"on {config.hardware.name}: {users} users ({bounded_by or 'no end found'})")
+    progress.say(
+        f"on {config.hardware.name}: {users} users, {found.users_low} to {found.users_high} "
+        f"({bounded_by or 'no end found'})"
+    )
+
+
+def users_on(study: Study, prompts: Sequence[Prompt], config: Config) -> int:
+    """The most users on other engines."""
+    return largest(lambda users: knee.beyond(study.play(prompts, users).point(), config.load))[0]
 
 
 def carried(point: Point, gpus: int, bounded_by: str, users: list[int]) -> Carried:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,23 @@ from er.results.point import MISSING, Point, doubts_of, little_ratio, measure
 from er.results.request import Prompt, Request
 from er.results.run_dir import RunDir
 from er.routing import policies, router
+from er.simulation import uncertainty
+from er.simulation.cost import origin_of
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import Outcome
 from er.simulation.prefixes import groups_of
+from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import LEAST_LOADED
 from er.simulation.users import NO_FLAGS
 from er.study import inputs
 from er.study.progress import Progress
 
 UNMEASURED_PER_USER = 4  # prompts to begin with, until the last measured request has ended
+# What of a predicted point has an interval.
+QUANTITIES = (
+    *("ttft_s.p50", "ttft_s.p95", "tpot_s.p50", "tpot_s.p95", "e2e_s.p50", "e2e_s.p95"),
+    *("tokens_per_s", "requests_per_s"),
+)
 Experts = NDArray[np.int64]
 Choose = Callable[[Sequence[Prompt]], Experts]  # the expert of each prompt, in order of sending
 
@@ -39,15 +49,18 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
     Raises ConfigError when the deployment does not fit or no step times are known for it.
     """
     study = Study(config)
+    run.write(names.STEP_TIMES, origin_of(study.spec))
 
     def point_at(concurrency: int) -> Point:
         known = run.valid_point(concurrency)
         if known:
             return known
         run.set_aside(concurrency)
-        played = study.play(batches.batch_of(config, concurrency), concurrency, record=True)
+        prompts = batches.batch_of(config, concurrency)
+        played = study.play(prompts, concurrency, record=True)
         run.keep_table(concurrency, played.requests())
-        point = played.point()
+        interval = study.interval(prompts, concurrency)
+        point = replace(played.point(), predicted_interval=interval)
         run.add_point(point)
         progress.point_done(point)
         return point
@@ -60,7 +73,12 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
 def points(config: Config, concurrencies: Sequence[int]) -> list[Point]:
     """Statistics of the predicted points alone."""
     study = Study(config)
-    return [study.play(batches.batch_of(config, many), many).point() for many in concurrencies]
+    found = []
+    for many in concurrencies:
+        prompts = batches.batch_of(config, many)
+        interval = study.interval(prompts, many)
+        found.append(replace(study.play(prompts, many).point(), predicted_interval=interval))
+    return found
 
 
 @dataclass(frozen=True)
@@ -107,9 +125,9 @@ class Study:
         """Raises ConfigError when the deployment does not fit or no step times are known."""
         clock = config.clock
         self.load = config.load
-        self.deployment: VirtualDeployment = deployment_of(
-            config, Delays(clock.gateway_s, clock.request_s, clock.reply_s)
-        )
+        self.delays = Delays(clock.gateway_s, clock.request_s, clock.reply_s)
+        self.deployment: VirtualDeployment = deployment_of(config, self.delays)
+        self.spec = spec_of(config)
         self.fail_s = {failure.expert: failure.at_s for failure in clock.failures}
         self.choose = chooser(config)
 
@@ -130,6 +148,24 @@ class Study:
             if load.duration_s:
                 wanted *= 2  # the loop's time was not over when its prompts were
             unmeasured *= 2
+
+    @cached_property
+    def extremes(self) -> "list[Study]":
+        """The same study on the fastest and slowest engines that the correction allows."""
+        return [self.on(spec) for spec in uncertainty.extremes(self.spec)]
+
+    def on(self, spec: EngineSpec) -> "Study":
+        """The same study on other engines."""
+        other = copy(self)
+        other.spec = spec
+        other.deployment = VirtualDeployment(spec, self.deployment.engines, self.deployment.delays)
+        return other
+
+    def interval(self, prompts: Sequence[Prompt], users: int) -> dict[str, list[float]]:
+        """The lowest and highest of each quantity on those engines."""
+        found = [study.play(prompts, users).point() for study in self.extremes]
+        values = {name: [attrgetter(name)(point) for point in found] for name in QUANTITIES}
+        return {name: [min(of), max(of)] for name, of in values.items()}
 
     def send(self, sent: Sequence[Prompt], users: int, record: bool, unmeasured: int = 0) -> Played:
         """Play what is sent, in order, warm-up first; the last ones are `unmeasured`."""

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from er.load import knee
-from er.results import labels
+from er.results import labels, names
 from er.results.point import Point
 from er.results.run_dir import RunDir
 
@@ -88,7 +88,7 @@ def _carried(found: dict[str, Any]) -> list[str]:
         return [str(found["gpus"]), why]
     return [
         str(found["gpus"]),
-        f"{found['users']:,}",
+        f"{found['users']:,}\n{found['users_low']:,} to {found['users_high']:,}",
         f"{found['users_per_gpu']:,.1f}",
         f"{found['tokens_per_s_per_gpu']:,.0f}",
         *[f"{gpus:,}" for gpus in found["gpus_for"].values()],
@@ -103,6 +103,8 @@ def legend(runs: Sequence[RunDir]) -> list[str]:
         title = run.read("run.json")["tags"]["er.title"]
         where = f"{labels.engines(config)} on {config['hardware']['name']}"
         lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
+        if (run.path / names.STEP_TIMES).exists():
+            lines.append(f"   step times: {run.read(names.STEP_TIMES)['about']}")
     return lines
 
 

@@ -10,7 +10,7 @@ from er.results.run_dir import opened
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "b4f3caa2b8debc86dc891ac0c2ce263a2bbf363faac04ece6ed8b4a9a3dba577"
+POINTS = "45d330dab526fe473bd6ffc4652073b818b18c854b86b54d294c3acd16c93f3e"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:

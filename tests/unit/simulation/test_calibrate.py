@@ -1,27 +1,29 @@
 """Fitting the correction on measured runs."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from er import cli
 from er.compose import plan
-from er.errors import ErError
+from er.config import Correction
 from er.results import run_dir
 from er.results.request import Prompt
-from er.simulation import calibrate
+from er.simulation import calibrate, fit
+from er.simulation.published import fits
 from er.simulation.recorded import recorded_points, spread
 from er.simulation.validate import published_study
 from er.study import predicted
 
-TRUE = {"step_time_scale": 1.5, "host_overhead_s": 0.0012}
+TRUE = {"memory_scale": 1.6, "communication_scale": 1.6, "host_step_s": 0.0012}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run whose engine was slower than the tables by a known correction."""
-    overrides = [f"engine.{name}={value}" for name, value in TRUE.items()]
+    overrides = [f"engine.correction.{name}={value}" for name, value in TRUE.items()]
     load = ["load.requests_at_least=40", "routing.policy=random"]
     small = ["engine.max_seq_len=1024", "engine.max_batch_size=32", "engine.max_num_tokens=2048"]
     [config] = plan(["deployment=e", *load, *overrides, *small])
@@ -31,7 +33,7 @@ def run(tmp_path_factory):
     random = np.random.default_rng(0)
     prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]
     study = predicted.Study(config)
-    for users in (1, 12):
+    for users in (1, 4, 12):
         made.keep_table(users, study.play(prompts, users, record=True).requests())
     return made
 
@@ -42,18 +44,32 @@ def points(run):
 
 
 def test_a_recorded_point_is_simulated_as_it_was_sent(points):
-    assert [point.users for point in points] == [1, 12]
+    assert [point.users for point in points] == [1, 4, 12]
     for point in points:
         assert point.simulated(point.spec) == pytest.approx(point.medians)
 
 
-def test_the_fit_gives_back_what_was_measured(points):
-    """Scale and overhead trade off against each other, so the times are held, not the pair."""
-    scale, overhead_s = calibrate.minimise(lambda s, o: calibrate.recorded_loss(points, s, o))
-    assert scale == pytest.approx(TRUE["step_time_scale"], rel=0.1)
-    for point in points:
-        fitted = point.simulated(calibrate.corrected(point.spec, scale, overhead_s))
-        assert fitted == pytest.approx(point.medians, rel=0.02)
+def from_the_default(points):
+    """The same points of an engine of whose correction nothing is known yet."""
+    default = published_study().base.engine.correction
+    return [replace(p, spec=calibrate.with_correction(p, default)) for p in points]
+
+
+def test_a_fit_on_some_points_predicts_those_kept_aside(points):
+    """Parameters trade off against each other, so the times are held, not the parameters."""
+    known, aside = from_the_default(points)[::2], from_the_default(points)[1::2]
+    before = calibrate.errors_of(aside, known[0].spec.engine.correction)
+    after = calibrate.errors_of(aside, calibrate.fit_recorded(known))
+    assert before.max() > 0.2
+    assert after.max() < 0.05
+
+
+def test_the_report_says_how_much_better_points_kept_aside_became(points):
+    lines = calibrate.report(from_the_default(points))
+    assert lines[0] == "fitted on 2 points; of 1 kept aside, mean error:"
+    assert all("before" in line for line in lines[1:3])
+    assert lines[-1].startswith("engine.correction.memory_scale=")
+    assert "none is kept aside" in calibrate.report(from_the_default(points)[:1])[0]
 
 
 def test_the_spread_of_repeats_is_told_when_there_are_any(points):
@@ -65,11 +81,45 @@ def test_the_spread_of_repeats_is_told_when_there_are_any(points):
     assert spread([*points, *slower]) == pytest.approx({"ttft_s": 0.1 / 1.05, "tpot_s": 0.1 / 1.05})
 
 
-def test_what_is_no_run_is_refused_by_name(tmp_path):
-    with pytest.raises(ErError, match=f"^run={tmp_path} cannot be read"):
-        calibrate.main([f"run={tmp_path}"])
+def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
+    assert cli.run("calibrate", lambda: calibrate.main([f"run={tmp_path}"])) == 1
+    assert f"run={tmp_path} cannot be read" in capsys.readouterr().err
 
 
-def test_the_configuration_holds_what_the_published_rows_give():
-    base = published_study().base
-    assert calibrate.published_scale(base.engine.host_overhead_s) == base.engine.step_time_scale
+TWO = (("memory_scale",), ("host_step_s",))
+
+
+def times(correction):
+    """Figures that depend on two parameters alone."""
+    steps = np.array([1.0, 3.0, 10.0])
+    return steps * correction.memory_scale + 1e3 * correction.host_step_s
+
+
+def test_a_fit_gives_back_what_made_the_figures_and_keeps_times_from_falling_below_zero():
+    true = times(Correction(1.4, 1, 1, 0.0007, 0, 0))
+    found, _ = fit.fitted(TWO, times, true, np.full(3, 20.0))
+    assert found.memory_scale == pytest.approx(1.4, rel=0.01)
+    assert found.host_step_s == pytest.approx(0.0007, rel=0.02)
+    below, _ = fit.fitted(TWO, times, np.array([0.5, 2.5, 9.5]), np.full(3, 20.0))
+    assert below.host_step_s == pytest.approx(0, abs=1e-6)
+
+
+def test_draws_spread_around_the_fit_as_the_runs_disagree():
+    true = times(Correction(1.4, 1, 1, 0.0007, 0, 0)) * np.array([1.05, 0.95, 1.05])
+    weight = np.full(3, 20.0)
+    found, jacobian = fit.fitted(TWO, times, true, weight)
+    residuals = np.log(times(found) / true) * weight
+    values = fit.values_of(TWO, found)
+    draws = fit.resampled(values, jacobian, residuals, [0, 1, 2], 0, 200)
+    assert draws.shape == (200, 2)
+    assert np.median(draws, axis=0) == pytest.approx(values, rel=0.2)
+    assert (draws.std(axis=0) > 0.01).all()
+    exact = fit.resampled(values, jacobian, np.zeros(3), [0, 1, 2], 0, 5)
+    assert exact == pytest.approx(np.tile(values, (5, 1)))
+
+
+def test_the_configuration_holds_the_chosen_fit():
+    kept = fits()
+    assert asdict(published_study().base.engine.correction) == pytest.approx(
+        kept["candidates"][kept["chosen"]], rel=1e-3
+    )

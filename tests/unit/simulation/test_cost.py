@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from er.config import Correction, Precision
 from er.errors import ConfigError
 from er.simulation import cost
-from er.simulation.cost import NS_PER_MS, check, kernel_times, measured, step_cost
-from er.simulation.memory import kv_blocks
+from er.simulation.cost import NS_PER_MS, check, kernel_times, kernels_of, step_cost
+from er.simulation.fit import SCALES
+from er.simulation.memory import gpu_weight_bytes, kv_blocks, weight_bytes
 
-ROWS = sorted(kernel_times("h100_sxm")["rows"])
+NONE = Correction(1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+ROWS = sorted(kernel_times("h100_sxm")["matrices"])
 
 # Whole steps in ms as the source itself sums them: decode of a batch at context 512, prefills.
 WHOLE_STEPS = {
@@ -38,6 +41,10 @@ def test_the_parts_add_up_to_the_sources_own_steps(spec_for, row):
 @pytest.mark.parametrize("hardware", ["h100_sxm", "h200_sxm", "a100_sxm"])
 @pytest.mark.parametrize("row", ROWS)
 def test_every_table_gives_sound_steps(spec_for, row, hardware):
+    if hardware == "a100_sxm" and "fp8" in row:
+        with pytest.raises(ConfigError, match="no kernel times of"):
+            step_cost(spec_for(row, hardware=hardware))
+        return
     step = step_cost(spec_for(row, hardware=hardware))
     assert (step.decode_ns[1:] > 0).all()
     assert step.decode_ns[0].max() == 0
@@ -70,13 +77,25 @@ def test_chunks_attend_as_the_whole_prompt_does(spec_for):
     assert chunks == whole + linear
 
 
-def test_scale_acts_on_every_part_and_host_overhead_once_a_step(spec_for):
-    raw = step_cost(spec_for("llama3_70b/fp16/tp4"))
-    corrected = step_cost(spec_for("llama3_70b/fp16/tp4", step_time_scale=2, host_overhead_s=1e-3))
-    assert corrected.decode(7, 900) == pytest.approx(2 * raw.decode(7, 900) + NS_PER_MS, abs=10)
-    mixed = [(3, 300, [(0, 128), (64, 104)]), (0, 0, [(0, 300)])]
-    for work in mixed:
-        assert corrected.mixed(*work) == pytest.approx(2 * raw.mixed(*work) + NS_PER_MS, abs=10)
+def test_each_scale_acts_on_its_kernels_and_the_host_once_a_step(spec_for):
+    name = "llama3_70b/fp16/tp4"
+    raw = step_cost(spec_for(name))
+    work = [(3, 300, [(0, 128), (64, 104)]), (0, 0, [(0, 300)]), (7, 900, [(0, 2000)])]
+
+    def of(**changed):
+        step = step_cost(spec_for(name, correction=replace(NONE, **changed)))
+        return np.array([step.decode(7, 900), *(step.mixed(*each) for each in work)])
+
+    plain = np.array([raw.decode(7, 900), *(raw.mixed(*each) for each in work)])
+    twice = {name: of(**{name: 2.0}) - plain for name in SCALES}
+    assert all((more >= 0).all() for more in twice.values())
+    assert sum(twice.values()) == pytest.approx(plain, abs=20)  # rounding
+    assert twice["compute_scale"][0] == 0  # seven tokens are bound by memory
+    assert twice["compute_scale"][3] > 0.5 * plain[3]  # two thousand by computing
+    assert of(host_step_s=1e-3) == pytest.approx(plain + NS_PER_MS, abs=2)
+    decoding = np.array([7, 3, 0, 7])
+    assert of(host_sequence_s=1e-5) == pytest.approx(plain + 10_000 * decoding, abs=2)
+    assert of(host_request_s=1.0).tolist() == plain.tolist()  # it waits before it joins
 
 
 def test_tables_continue_beyond_their_last_point():
@@ -86,12 +105,28 @@ def test_tables_continue_beyond_their_last_point():
     assert rows.ravel().tolist() == [1.0, 7.0, 15.0]
 
 
-def test_70b_int8_on_one_gpu_leaves_room_for_about_27_thousand_tokens(spec_for):
-    assert 26_500 < 64 * kv_blocks(spec_for("llama3_70b/int8/tp1")) < 27_500
+def test_70b_int8_on_one_gpu_leaves_room_for_about_24_thousand_tokens(spec_for):
+    assert 23_500 < 64 * kv_blocks(spec_for("llama3_70b/int8/tp1")) < 24_500
+
+
+def test_every_gpu_has_a_whole_input_embedding(spec_for):
+    model = spec_for("llama3_70b/fp16/tp4").model
+    one, four = (gpu_weight_bytes(model, Precision.fp16, tp) for tp in (1, 4))
+    assert one == weight_bytes(model, Precision.fp16)
+    assert four - one / 4 == pytest.approx(0.75 * model.embedding_parameters)
+
+
+def test_an_fp8_kv_cache_holds_twice_as_many_tokens(spec_for):
+    name = "llama3_70b/fp8/tp1"
+    full, half = (
+        kv_blocks(spec_for(name, kv_cache_precision=kind))
+        for kind in (Precision.fp16, Precision.fp8)
+    )
+    assert half in (2 * full, 2 * full + 1)
 
 
 def test_weights_that_do_not_fit_are_refused_with_the_arithmetic(spec_for):
-    with pytest.raises(ConfigError, match=r"141\.1 GB of weights .* of 85\.5 GB"):
+    with pytest.raises(ConfigError, match=r"141\.1 GB of weights .* of 84\.4 GB"):
         kv_blocks(spec_for("llama3_70b/fp16/tp1"))
 
 
@@ -105,10 +140,10 @@ def test_unknown_hardware_and_unmeasured_engines_are_refused_by_name(spec_for):
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan")])
 def test_a_table_with_an_impossible_time_is_refused(spec_for, bad):
     spec = spec_for("llama3_8b/fp16/tp1")
-    row = dict(measured(kernel_times("h100_sxm"), spec))
-    row["linear"] = [*row["linear"][:-1], bad]
+    kernels = kernels_of(kernel_times("h100_sxm"), spec)
+    broken = replace(kernels, matrices=[*kernels.matrices[:-1], bad])
     with pytest.raises(ConfigError, match="llama3_8b/fp16/tp1 has a time that is not above 0"):
-        check(row, spec)
+        check(broken, spec)
 
 
 def test_a_step_faster_than_memory_is_refused(spec_for):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def config(*overrides: str) -> Config:
     return only
 
 
-def predicted(chosen: Config, folder: Path) -> tuple[list[dict[str, float]], list[str]]:
+def predicted(chosen: Config, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     progress = Said()
     run = RunDir(folder)
     run.write("run.json", {})
@@ -51,10 +52,19 @@ def test_a_real_engine_is_predicted_as_the_simulated_one_with_its_limits(tmp_pat
     assert said == []
 
 
-@pytest.mark.parametrize("engine", ["trtllm_fp8", "llmapi_fp8"])
-def test_weights_without_step_times_are_not_predicted(engine: str, tmp_path: Path) -> None:
-    chosen = config(f"engine={engine}", "server=container", "deployment=d")
+def test_weights_without_step_times_are_not_predicted(tmp_path: Path) -> None:
+    chosen = config("engine=trtllm_int8_smoothquant", "server=container", "deployment=d")
     points, (said,) = predicted(chosen, tmp_path)
     assert points == []
     assert said.startswith("not predicted: no step times are known for engine.kind")
-    assert said.endswith("with fp8 weights")
+    assert said.endswith("with int8_smoothquant weights")
+
+
+@pytest.mark.parametrize("engine", ["trtllm_fp8", "llmapi_fp8"])
+def test_fp8_weights_are_predicted_with_their_own_step_times(engine: str, tmp_path: Path) -> None:
+    chosen = config(f"engine={engine}", "server=container", "deployment=d")
+    assert spec_of(chosen).name == "llama3_70b/fp8/tp1"
+    ((point,), said) = predicted(chosen, tmp_path)
+    assert said == []
+    low, high = point["predicted_interval"]["tpot_s.p50"]
+    assert 0 < low < point["tpot_s"]["p50"] < high
