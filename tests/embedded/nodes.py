@@ -12,8 +12,8 @@ def own_container(folder: Path) -> Path:
     """`folder`/tritonserver, which knows the stand-in for the C++ backend."""
     embedded.link_backend(folder / "linked")
     # A backend written in Python may not be a link out of its directory.
-    shutil.copytree(folder / "linked", folder / "backends")
-    shutil.copytree(STANDINS / "backend", folder / "backends" / "tensorrtllm")
+    shutil.copytree(folder / "linked", folder / "in_container")
+    shutil.copytree(STANDINS / "backend", folder / "in_container" / "tensorrtllm")
     tritonserver = folder / "tritonserver"
     variables = "\n".join(
         f"export {name}='{value}'"
@@ -22,7 +22,7 @@ def own_container(folder: Path) -> Path:
     )
     tritonserver.write_text(
         f"#!/bin/sh\n{variables}\n"
-        f'exec {embedded.tritonserver()} --backend-directory={folder / "backends"} "$@"\n'
+        f'exec {embedded.tritonserver()} --backend-directory={folder / "in_container"} "$@"\n'
     )
     tritonserver.chmod(0o755)
     return tritonserver
