@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -101,11 +102,15 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def describe_error(error: OSError) -> str:
-    """What the system refused, in one line."""
-    if error.errno in FULL:
+def describe_error(error: Exception) -> str:
+    """One line for what a user can mend, else where it came from."""
+    if isinstance(error, ErError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in FULL:
         return "the disk is full: make room and run again; what was written until then is kept"
-    return f"cannot use {error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}"
+    return f"a fault of er itself\n{''.join(traceback.format_exception(error))}"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from er import cli
 from er.errors import ConfigError
+from er.results import names
 from er.results.run_dir import RunDir
 from er.tracking.experiment import describe_ui
 from er.tracking.publish import publish, store_of
@@ -19,7 +20,7 @@ def main() -> int:
     parser.add_argument("--uri", default="", help="another MLflow store than the one it names")
     options = parser.parse_args()
     for path in options.dirs:
-        if not any((path / name).exists() for name in ("config.json", RECORD)):
+        if not any((path / name).exists() for name in (names.CONFIG, RECORD)):
             raise ConfigError(
                 f"{path} is no directory of a run or a router (no config.json, no {RECORD})"
             )
@@ -30,7 +31,7 @@ def main() -> int:
             study = STUDY
         else:
             run = RunDir(path)
-            uri, study = options.uri or store_of(run), run.read("config.json")["study"]
+            uri, study = options.uri or store_of(run), run.read(names.CONFIG)["study"]
             run_id = publish(run, uri)
         print(f"{path}: MLflow run {run_id}")
         pages[uri, study] = None

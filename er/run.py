@@ -3,14 +3,11 @@
 Exit codes: those of er.cli.
 """
 
-import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -19,12 +16,9 @@ from er.compose import Job
 from er.compose.launch import plugins_of
 from er.config import Config
 from er.config.runnable import require_runnable
-from er.errors import ConfigError, ErError
+from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
 from paper_figures import view
-
-if TYPE_CHECKING:
-    from er.results.run_dir import RunDir
 
 PLAIN_WIDTH = 100  # where there is no terminal to ask
 COMMAND = Command(
@@ -95,13 +89,13 @@ def require_figures(jobs: list[Config]) -> None:
 def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Console) -> int:
     """Let a launcher or a sweeper of Hydra run the jobs; show what came out."""
     with cli.loading():
-        from er.study import launched
+        from er.study import launched, summary
 
     configs = [job.config for job in jobs]
     folder = Path(configs[0].runs_dir) / "sweeps" / f"{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}"
     out.print(f"{' and '.join(plugins)} of Hydra: what they write is in {folder}", highlight=False)
     runs, failed = launched.run_by_hydra(asked, jobs, plugins, folder)
-    show(runs, out)
+    summary.show(runs, out)
     if runs:
         draw(configs, out)
     best = folder / "optimization_results.yaml"
@@ -114,7 +108,7 @@ def run_sweep(jobs: list[Config], out: Console, resume: bool) -> int:
     """Run every job; a failed one does not stop the others."""
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
     with cli.loading():  # mlflow, numba and more: not before the request is checked
-        from er.study import job
+        from er.study import job, summary
         from er.study.progress import Progress
 
         job.check(jobs)
@@ -127,43 +121,12 @@ def run_sweep(jobs: list[Config], out: Console, resume: bool) -> int:
                 sweep.run(config)
             except Exception as error:
                 failed.append(config)
-                cli.fail("er", f"{config.title}: {told(error)}", 1)
+                cli.fail("er", f"{config.title}: {cli.describe_error(error)}", 1)
     finally:
         sweep.progress.clear()
-        show(sweep.runs, out)
+        summary.show(sweep.runs, out)
     draw([config for config in jobs if config not in failed], out)
     return 1 if failed else 0
-
-
-def told(error: Exception) -> str:
-    """What to say of an error: one line for what a user can mend, else where it came from."""
-    if isinstance(error, ErError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full: make room and run again; what was written until then is kept"
-    return f"a fault of er itself\n{''.join(traceback.format_exception(error))}"
-
-
-def show(runs: "list[RunDir]", out: Console) -> None:
-    """The table, and every reason not to believe it."""
-    from er.study import summary
-
-    searched = [run for run in runs if (run.path / "capacity.json").exists()]
-    walked = [run for run in runs if run not in searched and run.points()]
-    lines: list[str] = []
-    if searched:
-        out.print(summary.capacities(searched))
-        lines += summary.limits_met(searched)
-    if walked:
-        out.print(summary.table(walked))
-        lines += [*summary.legend(walked), *summary.doubts(walked)]
-        lines += [*summary.knees(walked), *summary.gateway_costs(walked)]
-    for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
-    if not lines:
-        return
-    for run in runs:
-        out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
 
 
 def draw(jobs: Sequence[Config], out: Console) -> None:
@@ -177,10 +140,12 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
     for figure, uri, study, runs_dir in figures:
         for path in view.draw(figure, uri, study, Path(runs_dir) / "figures"):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
-    for uri in dict.fromkeys(config.tracking.uri for config in published):
-        out.print("look at the runs and their curves in MLflow with")
-        command = f"{Path(sys.executable).parent}/mlflow ui --backend-store-uri {uri}"
-        out.print(f"    {command}", highlight=False, soft_wrap=True)
+    for uri, study in dict.fromkeys((job.tracking.uri, job.study) for job in published):
+        with cli.loading():
+            from er.tracking.experiment import describe_ui
+
+        for line in describe_ui(uri, study):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import bdtr
 
 MISSING = float("nan")
 CONFIDENCE = 0.95
@@ -99,14 +100,11 @@ def _bounds(values: Sequence[float] | npt.NDArray[np.float64]) -> list[float]:
 def _ranks(count: int, share: float) -> tuple[int, int]:
     """Ranks, counted from 1, of the values that bound the quantile; 0, 0 where there are none.
 
-    The binomial distribution is summed over 8 standard deviations to both sides of its mean.
+    Looked for within 8 standard deviations to both sides of the mean.
     """
     mean, spread = count * share, 8 * math.sqrt(count * share * (1 - share)) + 8
     first, last = max(0, math.floor(mean - spread)), min(count, math.ceil(mean + spread))
-    below = np.arange(first + 1, last + 1)
-    growth = (count - below + 1) / below * share / (1 - share)
-    weights = np.exp(np.concatenate([[0.0], np.cumsum(np.log(growth))]))
-    until = np.cumsum(weights) / weights.sum()
+    until = bdtr(np.arange(first, last + 1), count, share)
     tail = (1 - CONFIDENCE) / 2
     low = first + int(np.searchsorted(until, tail))
     high = first + int(np.searchsorted(until, 1 - tail)) + 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from er.config import Config
 from er.config.trtllm import ContainerEngine
+from er.results import names
 from er.results.request import Endpoint, ServedModel
 from er.server import container, embedded, ports
 
@@ -30,9 +31,9 @@ def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[
     """
     for left in ("model_repository", "backends"):  # by an earlier command on the same run
         shutil.rmtree(run_dir / left, ignore_errors=True)
-    (run_dir / "engine.json").write_text(json.dumps(models[0].parameters, indent=1))
+    (run_dir / names.ENGINE).write_text(json.dumps(models[0].parameters, indent=1))
     with started(models, config, run_dir) as endpoints:
-        (run_dir / "endpoints.json").write_text(json.dumps(list(map(asdict, endpoints)), indent=1))
+        (run_dir / names.ENDPOINTS).write_text(json.dumps(list(map(asdict, endpoints)), indent=1))
         yield endpoints
 
 

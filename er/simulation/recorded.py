@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from er.config import Hardware, Model, Precision
 from er.errors import ErError
+from er.results import names
 from er.results.run_dir import RunDir
 from er.simulation.deployment import Delays, VirtualDeployment, delays_of
 from er.simulation.spec import EngineSpec, settings_of
@@ -52,7 +53,7 @@ def recorded_points(path: Path, base: EngineSpec) -> list[RecordedPoint]:
     """
     run = RunDir(path)
     try:
-        config, requests = run.read("config.json"), run.requests()
+        config, requests = run.read(names.CONFIG), run.requests()
         if requests.empty:
             raise ErError(f"run={path} holds no requests: give a run that measured a point")
         return [

@@ -10,6 +10,7 @@ from er.compose.launch import launch
 from er.config import ClockKind
 from er.errors import ConfigError, ErError
 from er.options import Arguments
+from er.results import names
 from er.results.run_dir import RunDir
 from er.study import job as study
 
@@ -57,8 +58,8 @@ def figure_of(run: RunDir, name: str) -> float:
     Without a name: the users that are carried, or tokens per second.
     Raises ConfigError when the run has no such figure.
     """
-    if (run.path / "capacity.json").exists():
-        figures = run.read("capacity.json")
+    if run.has(names.CAPACITY):
+        figures = run.read(names.CAPACITY)
         found = figures.get(name or "users")
     else:
         valid = [point for point in run.points() if not point.invalid]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from er.load import knee
@@ -23,9 +24,29 @@ HEADINGS = (
 )
 
 
+def show(runs: Sequence[RunDir], out: Console) -> None:
+    """Print the table, and every reason not to believe it."""
+    searched = [run for run in runs if run.has(names.CAPACITY)]
+    walked = [run for run in runs if run not in searched and run.points()]
+    lines: list[str] = []
+    if searched:
+        out.print(capacities(searched))
+        lines += limits_met(searched)
+    if walked:
+        out.print(table(walked))
+        lines += [*legend(walked), *doubts(walked)]
+        lines += [*knees(walked), *gateway_costs(walked)]
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not lines:
+        return
+    for run in runs:
+        out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
+
+
 def table(runs: Sequence[RunDir]) -> Table:
     """Deployment x concurrency, from the run directories."""
-    configs = [run.read("config.json") for run in runs]
+    configs = [run.read(names.CONFIG) for run in runs]
     engines = ", ".join(sorted({config["engine"]["kind"] for config in configs}))
     virtual = {config["clock"]["kind"] for config in configs} == {"virtual"}
     how = "Predicted on a virtual clock" if virtual else "Measured at the client"
@@ -48,7 +69,7 @@ def table(runs: Sequence[RunDir]) -> Table:
 
 def capacities(runs: Sequence[RunDir]) -> Table:
     """Deployment and node type, from the searches for the most users."""
-    configs = [run.read("config.json") for run in runs]
+    configs = [run.read(names.CONFIG) for run in runs]
     settings = labels.apart(configs)
     load, more = configs[0]["load"], configs[0]["capacity"]["gpus_for_users"]
     result = Table(
@@ -66,16 +87,16 @@ def capacities(runs: Sequence[RunDir]) -> Table:
         result.add_column(f"GPUs for\n{users:,}", justify="right", no_wrap=True)
     for run, config, apart in zip(runs, configs, settings, strict=True):
         name = f"{deployment_of(run)} {labels.engines(config)} {apart}"
-        result.add_row(name, config["hardware"]["name"], *_carried(run.read("capacity.json")))
+        result.add_row(name, config["hardware"]["name"], *_carried(run.read(names.CAPACITY)))
     return result
 
 
 def limits_met(runs: Sequence[RunDir]) -> list[str]:
     """One line for each search: what more users, or any, would break."""
-    configs = [run.read("config.json") for run in runs]
+    configs = [run.read(names.CONFIG) for run in runs]
     lines = []
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
-        found = run.read("capacity.json")
+        found = run.read(names.CAPACITY)
         reason = found["refusal"] or found["bounded_by"] or "no end found"
         where = " ".join(filter(None, [config["hardware"]["name"], apart]))
         lines.append(f"{deployment_of(run)} {labels.engines(config)} on {where}: {reason}")
@@ -97,10 +118,10 @@ def _carried(found: dict[str, Any]) -> list[str]:
 
 def legend(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment: what its name in the table stands for, overrides included."""
-    configs = [run.read("config.json") for run in runs]
+    configs = [run.read(names.CONFIG) for run in runs]
     lines = []
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
-        title = run.read("run.json")["tags"]["er.title"]
+        title = run.read(names.RECORD)["tags"]["er.title"]
         where = f"{labels.engines(config)} on {config['hardware']['name']}"
         lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
         if (run.path / names.STEP_TIMES).exists():
@@ -122,8 +143,8 @@ def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment behind the gateway."""
     lines = []
     for run in runs:
-        if (run.path / "gateway_cost.json").exists():
-            cost = run.read_numbers("gateway_cost.json")
+        if run.has(names.GATEWAY_COST):
+            cost = run.read_numbers(names.GATEWAY_COST)
             lines.append(
                 f"{deployment_of(run)}: the gateway adds "
                 f"{cost['ttft_difference_p50_s'] * 1e3:.1f} ms to the time to first token "
@@ -139,13 +160,13 @@ def knees(runs: Sequence[RunDir]) -> list[str]:
     return [
         f"{deployment_of(run)}: {knee.described(knee.Knee(**run.read('knee.json')))}"
         for run in runs
-        if (run.path / "knee.json").exists()
+        if run.has(names.KNEE)
     ]
 
 
 def deployment_of(run: RunDir) -> str:
     """Name of the run's deployment."""
-    return str(run.read("config.json")["deployment"]["id"]).upper()
+    return str(run.read(names.CONFIG)["deployment"]["id"]).upper()
 
 
 def _cells(point: Point) -> list[str]:

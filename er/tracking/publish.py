@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from er.errors import ErError
+from er.results import names
 from er.results.labels import flatten, run_name
 from er.results.run_dir import RunDir
 from er.tracking.dataset import workload_input
@@ -36,7 +37,7 @@ def publish(run: RunDir, uri: str) -> str:
     Raises ErError when the store cannot be written; the run directory stays complete.
     """
     client = open_store(uri)
-    config, record = run.read("config.json"), run.read("run.json")
+    config, record = run.read(names.CONFIG), run.read(names.RECORD)
     try:
         experiment_id = experiment_for(client, config["study"], run.path.absolute().parents[1])
         known = find(client, experiment_id, run.path)
@@ -60,7 +61,7 @@ def store_of(run: RunDir) -> str:
 
     A file among the runs is looked for beside the run: a relative path holds from any directory.
     """
-    config = run.read("config.json")
+    config = run.read(names.CONFIG)
     uri, runs_dir = str(config["tracking"]["uri"]), Path(config["runs_dir"])
     path = Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and path.is_relative_to(runs_dir):
@@ -81,7 +82,7 @@ def identity(folder: Path) -> str:
 
 def _content(run: RunDir) -> str:
     """What a published run was made from."""
-    files = [path for path in sorted(run.path.glob("*.json")) if path.name != "provenance.json"]
+    files = [path for path in sorted(run.path.glob("*.json")) if path.name != names.PROVENANCE]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -94,7 +95,7 @@ def _grows(known: Run, run: RunDir) -> bool:
     except (MlflowException, OSError):  # it had none
         return True
     had = json.loads(Path(file).read_text())
-    have = run.read("points.json") if (run.path / "points.json").exists() else []
+    have = run.read(names.POINTS) if run.has(names.POINTS) else []
     return all(point in have for point in had)
 
 
@@ -105,7 +106,7 @@ def _create(
     config: dict[str, Any],
     record: dict[str, Any],
 ) -> str:
-    provenance = run.read("provenance.json")
+    provenance = run.read(names.PROVENANCE)
     command = provenance.get("command", [])
     tags = {
         "mlflow.source.name": module_of(command[0]) if command else "er",
@@ -152,7 +153,7 @@ def _log(
         if (run.path / folder).is_dir():
             client.log_artifacts(run_id, str(run.path / folder), folder)
     name = client.get_run(run_id).info.run_name
-    command = run.read("provenance.json").get("command", [])
+    command = run.read(names.PROVENANCE).get("command", [])
     invalid = sum(1 for point in points if point.invalid)
     tags = {
         **record["tags"],
@@ -169,13 +170,13 @@ def _log(
 def _searched(run: RunDir, at_ms: int) -> list[Metric]:
     """What a search found, and what the gateway costs: one number for a run."""
     values: dict[str, float] = {}
-    if (run.path / "knee.json").exists():
-        values["capacity/knee_users"] = run.read("knee.json")["most_users"]
-    if (run.path / "capacity.json").exists():
-        found = run.read_numbers("capacity.json")
+    if run.has(names.KNEE):
+        values["capacity/knee_users"] = run.read(names.KNEE)["most_users"]
+    if run.has(names.CAPACITY):
+        found = run.read_numbers(names.CAPACITY)
         values |= {f"capacity/{name}": value for name, value in flatten(found)}
-    if (run.path / "gateway_cost.json").exists():
-        cost = run.read_numbers("gateway_cost.json")
+    if run.has(names.GATEWAY_COST):
+        cost = run.read_numbers(names.GATEWAY_COST)
         values["latency/gateway_p50_s"] = cost["ttft_difference_p50_s"]
     return [
         Metric(name, value, at_ms, 0)

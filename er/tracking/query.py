@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from pyarrow import parquet
 
 from er.errors import ErError
+from er.results import names
 from er.results.point import Point
 from er.results.run_dir import point_of
 from er.tracking.store import open_store
@@ -148,7 +149,7 @@ def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
-    config = _json(files / "config.json")
+    config = _json(files / names.CONFIG)
     return PublishedRun(
         run_id=run.info.run_id,
         study=config["study"],
@@ -157,11 +158,11 @@ def _read(run: Run) -> PublishedRun:
         engine_kind=tags["er.engine_kind"],
         clock=tags["er.clock"],
         workload=tags["er.workload"],
-        started=_json(files / "run.json")["started"],
-        points=[point_of(entry) for entry in _json(files / "points.json", [])],
-        predicted=[point_of(entry) for entry in _json(files / "predicted.json", [])],
+        started=_json(files / names.RECORD)["started"],
+        points=[point_of(entry) for entry in _json(files / names.POINTS, [])],
+        predicted=[point_of(entry) for entry in _json(files / names.PREDICTED, [])],
         config=config,
-        capacity=_json(files / "capacity.json", {}),
+        capacity=_json(files / names.CAPACITY, {}),
         files=files,
     )
 

@@ -29,7 +29,6 @@ ELSEWHERE = {
     "runs_dir": "elsewhere",
     "cache_dir": "elsewhere",
     "deployment.id": "mine",
-    "deployment.description": "mine",
     "workload.description": "mine",
     "corpus.name": "mine",
 }
@@ -135,9 +134,9 @@ def test_what_shows_results_is_not_among_what_measures(shows: str) -> None:
 
 
 def test_what_measures_is_there() -> None:
-    assert {"load/sockets.py", "gateway/relay.py", "study/measured.py"} <= names(code.MEASURES)
+    assert {"load/sockets.py", "gateway/serve.py", "study/measured.py"} <= names(code.MEASURES)
     assert {"simulation/windows.py", "study/predicted.py"} <= names(code.SIMULATES)
-    assert not {"gateway/relay.py", "study/measured.py"} & names(code.SIMULATES)
+    assert not {"gateway/serve.py", "study/measured.py"} & names(code.SIMULATES)
     assert all((code.PACKAGE / name).is_file() for name in code.APART)
 
 
