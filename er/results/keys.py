@@ -16,12 +16,21 @@ from er.results import code
 # By name: sections, and values of sections. Whatever is not named here decides.
 NAMES = {"study", "figures", "runs_dir", "cache_dir", "tracking"}
 VALUES = {
-    "deployment": {"id", "description", "labels"},
+    "deployment": {"id", "labels"},
     "load": {"name", "concurrency", "request_timeout_s"},
     "workload": {"name", "description"},
     "corpus": {"name"},
     "server": {"ready_timeout_s", "stop_timeout_s", "http_port", "grpc_port", "metrics_port"},
-    "gateway": {"port", "ready_timeout_s"},
+    "gateway": {
+        "host",
+        "port",
+        "admin_port",
+        "ready_timeout_s",
+        "timeouts",
+        "limits",
+        "experts",
+        "api_keys_file",
+    },
 }
 # Of a real clock: nothing of it has a part in a prediction.
 REAL_ONLY = {
