@@ -117,16 +117,16 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
             "engine.checkpoint_fp8 to that directory"
         )
     found = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
-    told, of_kv_cache = algorithms(path / QUANTISED)
+    of_weights, of_kv_cache = algorithms(path / QUANTISED)
     if of_kv_cache:
         raise ErError(
             f"checkpoint {path} has its KV cache in {of_kv_cache} ({QUANTISED}), which is to have "
             "16 bits: quantise it with --kv_cache_qformat none"
         )
     wanted = "FP8" if request.quantization is Quantization.fp8 else ""
-    if told != wanted:
+    if of_weights != wanted:
         raise ErError(
-            f"checkpoint {path} is {told or 'not quantised'} ({QUANTISED}), "
+            f"checkpoint {path} is {of_weights or 'not quantised'} ({QUANTISED}), "
             f"the weights are to be {request.quantization.value}: set "
             + (
                 "engine.checkpoint_fp8 to one that Model Optimizer quantised to FP8"
@@ -145,7 +145,7 @@ def algorithms(file: Path) -> tuple[str, str]:
     if not file.is_file():
         return "", ""
     try:
-        told: Mapping[str, Any] = json.loads(file.read_text())["quantization"]
-        return str(told["quant_algo"] or ""), str(told.get("kv_cache_quant_algo") or "")
+        facts: Mapping[str, Any] = json.loads(file.read_text())["quantization"]
+        return str(facts["quant_algo"] or ""), str(facts.get("kv_cache_quant_algo") or "")
     except (ValueError, LookupError, TypeError) as error:
         raise ErError(f"{file} cannot be read ({error.__class__.__name__})") from error

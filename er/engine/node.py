@@ -19,7 +19,7 @@ def require_tools(engine: ContainerEngine, program: str) -> None:
     runtime = engine.container.runtime
     needed = container.program(runtime) or program
     if not shutil.which(needed):
-        raise ErError(f"{needed} is missing: {mend(engine)}")
+        raise ErError(f"{needed} is missing: {how_to_get(engine)}")
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def gpus() -> list[Gpu]:
     fields = "index,name,driver_version,memory.total,memory.used"
     line = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise ErError("nvidia-smi finds no GPU here: run this on the GPU node") from error
-    rows = [[word.strip() for word in row.split(",")] for row in told.splitlines() if row]
+    rows = [[word.strip() for word in row.split(",")] for row in output.splitlines() if row]
     return [
         Gpu(int(index), name, driver, float(total_mib) * 2**20, float(used_mib) * 2**20)
         for index, name, driver, total_mib, used_mib in rows
@@ -58,7 +58,7 @@ def gpu_name(engine: ContainerEngine) -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ErError(f"nvidia-smi finds no GPU here: {mend(engine)}") from error
+        raise ErError(f"nvidia-smi finds no GPU here: {how_to_get(engine)}") from error
     return done.stdout.splitlines()[0].strip()
 
 
@@ -69,22 +69,22 @@ def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
 
     Raises ErError when Docker does not have the image: nothing is fetched silently.
     """
-    told = engine.container
-    if told.digest or told.runtime is Runtime.bare:
-        return told.digest
-    if Path(told.image).is_file():
-        file = Path(told.image).absolute()
+    chosen = engine.container
+    if chosen.digest or chosen.runtime is Runtime.bare:
+        return chosen.digest
+    if Path(chosen.image).is_file():
+        file = Path(chosen.image).absolute()
         return checkpoint.digest(file.parent, [file], cache_dir / checkpoint.KEPT)
-    if told.runtime is not Runtime.docker:
+    if chosen.runtime is not Runtime.docker:
         return ""
-    command = ["docker", "image", "inspect", "--format={{.Id}}", told.image]
+    command = ["docker", "image", "inspect", "--format={{.Id}}", chosen.image]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise ErError(f"docker does not have the image: run docker pull {told.image}")
+        raise ErError(f"docker does not have the image: run docker pull {chosen.image}")
     return done.stdout.strip()
 
 
-def mend(engine: ContainerEngine) -> str:
+def how_to_get(engine: ContainerEngine) -> str:
     """How to get TensorRT-LLM."""
     return (
         f"TensorRT-LLM {engine.version} runs on a GPU node in the container "

@@ -57,7 +57,7 @@ class Answer:
         """Generate and send; whatever happens, the stream is closed."""
         try:
             self.streamed = bool(value(request, "stream", False))
-            llama.handle_chat_completions(asked(request), self.take)
+            llama.handle_chat_completions(arguments_of(request), self.take)
             if self.error:
                 raise ValueError(self.error)
             if self.sender.is_cancelled():
@@ -100,7 +100,7 @@ def per_token(text: str, tokens: int) -> Iterator[str]:
         yield text
 
 
-def asked(request: Any) -> dict[str, Any]:
+def arguments_of(request: Any) -> dict[str, Any]:
     """The request in the words of llama.cpp, which adds the model's chat template.
 
     Raises ValueError when no token is asked for.

@@ -67,5 +67,5 @@ def check_value(place: str, option: Mapping[str, Any], text: str) -> None:
 
 def missing_from_help(version: str, tool: str, help_text: str) -> list[str]:
     """Options of the table that an installed tool's `--help` does not name."""
-    told = set(re.findall(r"(?<![\w-])--\w+", help_text))
-    return [name for name in tools(version)[tool] if name not in told]
+    named = set(re.findall(r"(?<![\w-])--\w+", help_text))
+    return [name for name in tools(version)[tool] if name not in named]

@@ -1,7 +1,7 @@
 """What the servers say of themselves while a point runs: KV cache, batch, processes, GPUs.
 
-Nothing is asked of servers that do not tell (those without TensorRT-LLM's C++ backend), nor of a
-machine without `nvidia-smi`; then the values are left out.
+Servers without TensorRT-LLM's C++ backend have no such metrics, and a machine may have no
+`nvidia-smi`: then the values are left out.
 """
 
 import re
@@ -45,7 +45,7 @@ class Watch:
     span_s: float = 0.0
 
     def known(self) -> dict[str, float]:
-        """The samples as evidence of the point; what nobody told is left out."""
+        """The samples as evidence of the point; what is not known is left out."""
         return {**self._of_servers(), **self._of_stubs(), **self._of_gpus()}
 
     def _of_servers(self) -> dict[str, float]:
@@ -65,7 +65,7 @@ class Watch:
             for gauges in at
             if gauges.get("max") and "used" in gauges
         ]
-        told = {
+        known = {
             "server_active_mean": sum(active) / len(active),
             "server_active_max": max(active),
             "server_waiting_mean": sum(waiting) / len(waiting),
@@ -73,10 +73,10 @@ class Watch:
             "server_paused_max": max(paused),
         }
         if pools:
-            told["server_kv_pool_tokens"] = min(pools)  # of the engine with the least
+            known["server_kv_pool_tokens"] = min(pools)  # of the engine with the least
         if used:
-            told["server_kv_used_share_max"] = max(used)
-        return told
+            known["server_kv_used_share_max"] = max(used)
+        return known
 
     def _of_stubs(self) -> dict[str, float]:
         if not self.stub_cpu_s or not self.span_s:
@@ -105,16 +105,16 @@ def watching(engines: Sequence[Endpoint]) -> Iterator[Watch]:
     stubs = stub_times_s() if urls else {}
     stop = threading.Event()
     sampler = threading.Thread(target=sample, args=[watch, urls, stop], daemon=True)
-    tells = any(gauges_of(url) for url in urls)
+    have_gauges = any(gauges_of(url) for url in urls)
     begin_s = time.monotonic()
     with gpu_log(watch, on=bool(urls)):
-        if tells:
+        if have_gauges:
             sampler.start()
         try:
             yield watch
         finally:
             stop.set()
-            if tells:
+            if have_gauges:
                 sampler.join()
             watch.span_s = time.monotonic() - begin_s
             after = stub_times_s() if stubs else {}
@@ -132,7 +132,7 @@ def sample(watch: Watch, urls: Sequence[str], stop: threading.Event) -> None:
 
 
 def gauges_of(url: str) -> Gauges:
-    """What one server tells now; nothing where it does not."""
+    """What one server shows now; nothing where it shows none."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
             text = answer.read().decode()
@@ -156,26 +156,26 @@ def stub_times_s() -> dict[int, float]:
 
 @contextmanager
 def gpu_log(watch: Watch, *, on: bool) -> Iterator[None]:
-    """Have nvidia-smi tell memory, clock and use of every GPU, each second."""
+    """Have nvidia-smi write memory, clock and use of every GPU, each second."""
     if not on or not shutil.which("nvidia-smi"):
         yield
         return
     line = ["nvidia-smi", f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits"]
     every = f"--loop-ms={int(INTERVAL_S * 1000)}"
-    with tempfile.TemporaryFile("w+") as told:  # a pipe would be full after some minutes
-        with subprocess.Popen([*line, every], stdout=told) as logger:
+    with tempfile.TemporaryFile("w+") as output:  # a pipe would be full after some minutes
+        with subprocess.Popen([*line, every], stdout=output) as logger:
             try:
                 yield
             finally:
                 logger.terminate()
-        told.seek(0)
-        watch.gpus += rows_of(told.read())
+        output.seek(0)
+        watch.gpus += rows_of(output.read())
 
 
-def rows_of(told: str) -> list[list[float]]:
-    """The rows that are whole: a GPU may not tell a value, and the last may be half a line."""
+def rows_of(output: str) -> list[list[float]]:
+    """The rows that are whole: a GPU may not have a value, and the last may be half a line."""
     rows = []
-    for row in told.splitlines():
+    for row in output.splitlines():
         try:
             values = [float(word) for word in row.split(",")]
         except ValueError:

@@ -41,7 +41,7 @@ def show(request: Request) -> None:
     print(f"  engines     {deployment.experts} of {deployment.tp} rank(s), all alike")
     print(
         f"  GPU memory  {memory.weight_bytes / 1e9:.1f} GB of weights, "
-        f"{memory.activation_bytes / 1e9:.1f} GB kept for activations and CUDA, "
+        f"{memory.activation_bytes / 1e9:.1f} GB kept for activations, "
         f"{memory.kv_tokens * memory.kv_bytes_per_token / 1e9:.1f} GB of KV cache "
         f"= {memory.kv_tokens} tokens = {memory.largest_batch} sequences of 512, "
         f"of {memory.gpu_bytes / 1e9:.1f} GB"

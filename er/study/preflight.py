@@ -61,8 +61,7 @@ def launcher(request: Request) -> str:
 
 def image(request: Request) -> str:
     """That the image is on this node, so that no start fetches or converts it."""
-    told, runtime = request.engine.container, request.engine.container.runtime
-    name = told.image
+    name, runtime = request.engine.container.image, request.engine.container.runtime
     if runtime is Runtime.bare:
         return "er runs inside it"
     if runtime is Runtime.docker:
@@ -91,8 +90,8 @@ def gpus(request: Request) -> str:
         raise ErError("the GPUs are of several kinds: choose a node of one")
     busy = [gpu for gpu in rows[:need] if gpu.used_bytes > IDLE_BYTES]
     if busy:
-        told = ", ".join(f"{gpu.index} ({gpu.used_bytes / 1e9:.1f} GB)" for gpu in busy)
-        raise ErError(f"other programs hold memory of GPU {told}: end them (nvidia-smi)")
+        names = ", ".join(f"{gpu.index} ({gpu.used_bytes / 1e9:.1f} GB)" for gpu in busy)
+        raise ErError(f"other programs hold memory of GPU {names}: end them (nvidia-smi)")
     first = rows[0]
     return f"{len(rows)} x {first.name}, {first.total_bytes / 1e9:.1f} GB, driver {first.driver}"
 
@@ -159,8 +158,8 @@ def paths(request: Request) -> str:
     known += [f"{engine.model_code}/{name}/1/model.py" for name in MODELS[type(engine)]]
     known += [engine.convert_script] if isinstance(engine, TrtllmEngine) else []
     script = 'for path in "$@"; do [ ! -e "$path" ] || echo "there $path"; done'
-    said = inside(request, ["sh", "-c", script, "sh", *known, *CONVERTERS])
-    there = {line.removeprefix("there ") for line in said if line.startswith("there ")}
+    lines = inside(request, ["sh", "-c", script, "sh", *known, *CONVERTERS])
+    there = {line.removeprefix("there ") for line in lines if line.startswith("there ")}
     missing = [path for path in known if path not in there]
     if missing:
         found = [path for path in CONVERTERS if path in there]
@@ -175,8 +174,10 @@ def paths(request: Request) -> str:
 def version(request: Request) -> str:
     """That of the tables against which commands and arguments were checked."""
     wanted = request.engine.version
-    said = inside(request, ["python3", "-c", VERSION])
-    found = next((line.split()[1] for line in said if line.startswith("version ")), "not told")
+    lines = inside(request, ["python3", "-c", VERSION])
+    found = next(
+        (line.split()[1] for line in lines if line.startswith("version ")), "of no known version"
+    )
     if found != wanted:
         raise ErError(f"the container has TensorRT-LLM {found}, engine.version is {wanted}")
     return f"TensorRT-LLM {found}"
@@ -184,11 +185,11 @@ def version(request: Request) -> str:
 
 def mpi(request: Request) -> str:
     """Two ranks must find each other: without PMI each would be a world of its own."""
-    said = inside(request, ["python3", "-c", MPI_WORLD], tasks=2, mpi=Mpi.ranks)
-    worlds = [line for line in said if line.startswith("world of")]
+    lines = inside(request, ["python3", "-c", MPI_WORLD], tasks=2, mpi=Mpi.ranks)
+    worlds = [line for line in lines if line.startswith("world of")]
     if worlds != ["world of 2"] * 2:
         raise ErError(
-            f"two ranks say {worlds or said[-1:]}, not twice a world of 2: under Slurm srun needs "
+            f"two ranks say {worlds or lines[-1:]}, not twice a world of 2: under Slurm srun needs "
             "PMIx (srun --mpi=list) and Enroot its hook 50-slurm-pmi.sh"
         )
     return "two ranks are one world"
@@ -248,13 +249,13 @@ def inside(
     finally:
         if end := container.end(runtime, launch):
             subprocess.run(end, capture_output=True, check=False)
-    said = done.stdout.strip().splitlines()
+    lines = done.stdout.strip().splitlines()
     if done.returncode:
         raise ErError(
             f"{command[0]} in the container ends with status {done.returncode}: "
-            + " | ".join(said[-3:])
+            + " | ".join(lines[-3:])
         )
-    return said
+    return lines
 
 
 def cache_dir(request: Request) -> Path:
