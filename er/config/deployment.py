@@ -31,7 +31,7 @@ class Model:
         require_positive(self, "deployment.model", "parameters", "layers", "heads", "kv_heads")
 
 
-ORIGINS = ("paper", "inferred", "unknown")
+ORIGINS = ("paper", "inferred", "project", "unknown")
 
 
 @dataclass
