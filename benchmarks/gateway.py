@@ -105,17 +105,16 @@ def measure(name: str, folder: Path, cache_dir: Path) -> Result:
     return result
 
 
-def body(path: str, tokens: int) -> dict[str, Any]:
+def body(own: Running, tokens: int) -> dict[str, Any]:
     """What a user sends."""
-    prompt = (
-        {"prompt": PROMPT, "model": "truth"} if path.startswith("/v1") else {"text_input": PROMPT}
-    )
+    openai = own.path.startswith("/v1")
+    prompt = {"prompt": PROMPT, "model": own.model} if openai else {"text_input": PROMPT}
     return prompt | {"max_tokens": tokens, "stream": True}
 
 
 def ask(folder: Path, own: Running, connections: int, each: int) -> dict[str, Any]:
     """Requests for one token, as fast as they are answered."""
-    users = Users(connections, each, body(own.path, 1))
+    users = Users(connections, each, body(own, 1))
     return gateway_client.result(
         gateway_client.start(folder, OTHER_CORE, own.port, own.path, users)
     )
@@ -123,7 +122,7 @@ def ask(folder: Path, own: Running, connections: int, each: int) -> dict[str, An
 
 def stream(folder: Path, own: Running, streams: int) -> tuple[dict[str, Any], float, float]:
     """Streams that begin together: what users report, CPU us per token, memory while they run."""
-    users = Users(streams, 1, body(own.path, STREAM_TOKENS))
+    users = Users(streams, 1, body(own, STREAM_TOKENS))
     process = gateway_client.start(folder, OTHER_CORE, own.port, own.path, users)
     begin_s, end_s = WINDOW_S
     time.sleep(begin_s)

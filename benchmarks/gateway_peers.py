@@ -75,6 +75,7 @@ class Running:
     port: int
     path: str
     process: psutil.Process
+    model: str = "truth"
 
     def family(self) -> list[psutil.Process]:
         """All its processes."""
@@ -161,7 +162,8 @@ def running(name: str, folder: Path, cache_dir: Path, backend: str) -> Iterator[
         try:
             wait_for(lambda: _listens(port), START_S, f"{name} does not listen: {log.name}")
             time.sleep(2.0)  # for health checks of its own
-            yield Running(port, path, psutil.Process(process.pid))
+            model = "unknown" if name == "smg" else "truth"  # what it takes the experts' to be
+            yield Running(port, path, psutil.Process(process.pid), model)
         finally:
             process.terminate()
             try:

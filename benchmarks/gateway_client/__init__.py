@@ -22,7 +22,7 @@ class Users:
 def start(
     folder: Path, prefix: Sequence[str], port: int, path: str, users: Users
 ) -> "subprocess.Popen[str]":
-    """Start them; `result` waits for what they report."""
+    """Start them, wait until they send; `result` waits for what they report."""
     program = folder / "gateway_client"
     if not program.exists():
         subprocess.run(["cc", "-O2", "-Wall", "-o", program, SOURCE], check=True)
@@ -30,7 +30,10 @@ def start(
     body.write_text(json.dumps(users.body))
     shape = (port, path, users.connections, users.requests_each, body)
     command = [*prefix, str(program), *map(str, shape)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
 
 
 def result(process: "subprocess.Popen[str]") -> dict[str, Any]:

@@ -3,7 +3,7 @@
  *   client PORT PATH CONNECTIONS REQUESTS_EACH BODY_FILE
  *
  * Connects first, then all connections send at once; each sends its next request when an answer
- * has ended. Prints one JSON object: quantiles of the time to the first event, how long until every
+ * has ended. Prints "begun" once all are connected, then one JSON object: quantiles of the time to the first event, how long until every
  * connection had its first one, requests and events per second, failures.
  */
 #define _GNU_SOURCE
@@ -130,6 +130,8 @@ int main(int count, char **arguments) {
         open_users++;
     }
     usleep(300000);
+    puts("begun");
+    fflush(stdout);
     begin_ns = now_ns();
     for (int i = 0; i < connections; i++)
         if (ask(fds[i])) leave(fds[i], 1);

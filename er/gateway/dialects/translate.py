@@ -89,7 +89,10 @@ class TritonFromOpenAI:
     action = "completions"
 
     def __init__(self, body: bytes, model: str, *, streams: bool) -> None:
-        asked = json.loads(body)
+        try:
+            asked = json.loads(body)
+        except (ValueError, RecursionError):
+            raise ValueError("the body is not JSON") from None
         self.streams = streams
         self._model = model
         self._events = Events()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
 CHOOSING, QUEUED, CONNECTING, WAITING, ANSWERING, ENDED = range(6)
+LARGE_BYTES, BRACKETS_AT_MOST = 2**18, 2**16  # reading more would delay the others
 RETRIED_STATUSES = (502, 503, 504)
 
 
@@ -58,8 +59,11 @@ class Exchange:
             self.user = keys.name_of(header(b"authorization"), header(b"x-api-key"))
             if not self.user:
                 raise Refusal(401, "unauthorized", "an API key is needed")
+        body = self._request.body
+        if len(body) > LARGE_BYTES and body.count(b"[") + body.count(b"{") > BRACKETS_AT_MOST:
+            raise Refusal(413, "too_large", "the body holds too many lists and objects")
         try:
-            text = self.route.prompt(self._request.body)
+            text = self.route.prompt(body)
         except ValueError as error:
             raise Refusal(400, "bad_request", str(error)) from None
         if len(text) > self.server.limits.prompt_bytes:
