@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 
 import aiohttp
+import psutil
 import pytest
 
 from er import config
@@ -93,3 +94,45 @@ async def test_a_client_that_leaves_frees_its_place_in_the_gateway(router, serve
                     return
             await asyncio.sleep(0.02)
     raise AssertionError("the request is still in flight")
+
+
+def test_ready_infers_and_openais_api_reaches_triton(served):
+    gateway, _ = served
+    origin = gateway.url.partition("/v2/")[0]
+    with urllib.request.urlopen(origin + "/ready", timeout=60) as response:
+        assert json.load(response) == {"experts": 2, "policy": "kmeans"}
+    body = {"messages": [{"role": "user", "content": LAW}], "max_tokens": 5, "stream": True}
+    request = json.dumps(body).encode()
+    with urllib.request.urlopen(origin + "/v1/chat/completions", request, timeout=60) as response:
+        events = response.read().decode().strip().split("\n\n")
+    assert events[-1] == "data: [DONE]"
+    pieces = [json.loads(event.removeprefix("data: "))["choices"][0] for event in events[:-1]]
+    assert sum("content" in piece["delta"] for piece in pieces) == 5
+    assert pieces[-1]["finish_reason"] == "length"
+
+
+def test_a_triton_that_is_killed_ends_its_streams_with_an_error_event(router, served):
+    """The last test here: nothing answers afterwards."""
+    gateway, _ = served
+    body = json.dumps({"text_input": LAW, "max_tokens": 1000, "stream": True}).encode()
+    with urllib.request.urlopen(gateway.url, body, timeout=60) as response:
+        assert response.readline().startswith(b"data: ")
+        servers = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if process.name() == "tritonserver"
+        ]
+        assert servers
+        for server in servers:
+            server.kill()
+        last = response.read().strip().split(b"\n\n")[-1]
+    chosen = router[0].classify(LAW)
+    assert json.loads(last.removeprefix(b"data: ")) == {
+        "error": f"expert {chosen} broke off its stream"
+    }
+    ready = gateway.url.partition("/v2/")[0] + "/ready"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(ready, timeout=60)
+    with refused.value as response:
+        assert response.code == 503
+        assert json.load(response)["problems"].keys() == {"0", "1"}

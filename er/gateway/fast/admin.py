@@ -45,7 +45,7 @@ def describe(server: "Server") -> dict[str, Any]:
                 "in_flight": server.counts.total(slots.IN_FLIGHT + replica.slot),
                 "failures_in_a_row": replica.failures,
             }
-            for replica in server.replicas
+            for replica in server.experts.replicas
             if not replica.removed
         ],
         "router": server.chooser.digest,
@@ -75,9 +75,9 @@ async def carry_out(server: "Server", command: dict[str, Any]) -> None:
     elif name == "add":
         cluster, url = command.get("expert"), command.get("url")
         require_address(url, "url")
-        if not isinstance(cluster, int) or not 0 <= cluster < len(server.clusters):
+        if not isinstance(cluster, int) or not 0 <= cluster < len(server.experts.clusters):
             raise ErError(f"expert is {cluster}: give its number")
-        server.add_replica(cluster, str(url))
+        server.experts.add_replica(cluster, str(url))
     else:
         found = _named(server, command)
         for replica in found:
@@ -86,7 +86,7 @@ async def carry_out(server: "Server", command: dict[str, Any]) -> None:
                 replica.close_idle()
             replica.drained = name == "drain"
             if name == "restore":
-                server.freed(replica)
+                server.experts.freed(replica)
 
 
 def _named(server: "Server", command: dict[str, Any]) -> "list[Replica]":
@@ -94,7 +94,7 @@ def _named(server: "Server", command: dict[str, Any]) -> "list[Replica]":
     cluster, url = command.get("expert"), command.get("url")
     found = [
         replica
-        for replica in server.replicas
+        for replica in server.experts.replicas
         if not replica.removed
         and (cluster is not None or url is not None)
         and cluster in (None, replica.cluster)
@@ -117,6 +117,6 @@ async def load(server: "Server", file: str) -> choosers.Chooser:
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     try:
-        return await asyncio.to_thread(choosers.trained, Path(file), len(server.clusters))
+        return await asyncio.to_thread(choosers.trained, Path(file), len(server.experts.clusters))
     finally:
         sys.setswitchinterval(before)

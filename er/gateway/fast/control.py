@@ -48,7 +48,7 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
     elif request.path == MODELS:
         answer(server, client, request, 200, models(server))
     elif request.path == METRICS:
-        text = metrics.exposition(server.counts, server.policy, server.replicas)
+        text = metrics.exposition(server.counts, server.policy, server.experts.replicas)
         reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, more(request)))
     else:
         server.spawn(ready(server, client, request))
@@ -78,7 +78,7 @@ async def administer(server: "Server", client: "Client", request: Request) -> No
 
 def models(server: "Server") -> dict[str, object]:
     """OpenAI's list of models: this gateway, and what its experts call theirs."""
-    names = dict.fromkeys(["ensemble", *(replica.model for replica in server.replicas)])
+    names = dict.fromkeys(["ensemble", *(replica.model for replica in server.experts.replicas)])
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": "er"} for name in names if name
     ]
@@ -87,15 +87,15 @@ def models(server: "Server") -> dict[str, object]:
 
 async def ready(server: "Server", client: "Client", request: Request) -> None:
     """200 when every expert answers an inference; else 503, with what is wrong."""
-    used = [replica for replica in server.replicas if not replica.removed]
+    used = [replica for replica in server.experts.replicas if not replica.removed]
     timeout_s = server.timeouts.probe_s
     found = await asyncio.gather(*(probe.infer(replica, timeout_s) for replica in used))
     problems: dict[str, str] = {}
-    for cluster in range(len(server.clusters)):
+    for cluster in range(len(server.experts.clusters)):
         wrong = [found[at] for at, replica in enumerate(used) if replica.cluster == cluster]
         if all(wrong):  # replicas stand in for each other
             problems[str(cluster)] = wrong[0] if wrong else "it has no address"
-    told: dict[str, object] = {"experts": len(server.clusters), "policy": server.policy}
+    told: dict[str, object] = {"experts": len(server.experts.clusters), "policy": server.policy}
     if server.draining:
         told["draining"] = True
     if problems:

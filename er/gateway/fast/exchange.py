@@ -27,9 +27,9 @@ class Exchange:
     """From the whole request to the end of its answer."""
 
     __slots__ = (
-        "_connection", "_gateway_ns", "_opening", "_request", "_started_ns", "_translation",
-        "answer", "choice", "client", "reason", "replica", "route", "seen_s", "server",
-        "started_s", "state", "status", "tried", "user",
+        "_connection", "_gateway_ns", "_opening", "_request", "_router_headers", "_started_ns",
+        "_translation", "answer", "choice", "client", "reason", "replica", "route", "seen_s",
+        "server", "started_s", "state", "status", "tried", "user",
     )  # fmt: skip
 
     def __init__(self, server: "Server", client: "Client", request: Request, route: "Route"):
@@ -41,6 +41,7 @@ class Exchange:
         self.choice: Choice = (0, NO_MARGIN, 0)
         self.replica: Replica | None = None
         self.tried: list[Replica] = []
+        self._router_headers = server.own_headers  # of the router that decides
         self._connection: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._translation: Translation | None = None
@@ -87,9 +88,13 @@ class Exchange:
         server.counts.observe(0, self._gateway_ns * 1e-9)
         server.counts.row[slots.DECISIONS + choice[0]] += 1
         try:
-            server.place(self)
+            server.experts.place(self)
         except Refusal as refusal:
             self.refuse(refusal)
+
+    def wait(self, now_s: float) -> None:
+        """There is no place at the expert yet."""
+        self.state, self.seen_s = QUEUED, now_s
 
     # Asking
 
@@ -155,7 +160,7 @@ class Exchange:
             self._failed(head.status, "bad_answer", f"answered HTTP {head.status}")
             return False
         if head.status >= 500:
-            server.failed(replica)
+            server.experts.failed(replica)
         else:
             replica.succeed()
         if self._translation and head.encoded:
@@ -176,7 +181,7 @@ class Exchange:
         """Header lines that tell what the gateway did."""
         margin = self.choice[1]
         lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\n" % (
-            self.server.own_headers,
+            self._router_headers,
             replica.cluster,
             self._gateway_ns // 1000,
         )
@@ -248,7 +253,9 @@ class Exchange:
         try:
             if not self._retries_left():
                 raise Refusal(status, cause, f"expert {cluster} {what}")
-            self.server.place_elsewhere(self, Refusal(status, cause, f"expert {cluster} {what}"))
+            self.server.experts.place_elsewhere(
+                self, Refusal(status, cause, f"expert {cluster} {what}")
+            )
         except Refusal as refusal:
             self.refuse(refusal)
 
@@ -269,14 +276,24 @@ class Exchange:
         self._leave(failed=False)
         self._close_books()
 
-    def stop(self) -> None:
-        """The gateway ends before the answer does."""
+    def cut_short(self, cause: str, what: str) -> None:
+        """The gateway ends an answer before the expert does."""
         self._drop()
-        self._break("draining", "was cut off: the gateway stops")
+        self._break(cause, what)
+
+    def give_up(self, status: int, cause: str, what: str) -> None:
+        """The gateway waits no longer for an answer that has not begun: elsewhere, or refuse."""
+        self._drop()
+        self._failed(status, cause, what)
+
+    def leave_queue(self) -> None:
+        """No place has become free in time."""
+        self._drop()
+        self.refuse(Refusal(429, "queue_timeout", "no expert became free", retry_s=1))
 
     def _drop(self) -> None:
         if self.state == QUEUED:
-            self.server.unqueue(self)
+            self.server.experts.unqueue(self)
         if self._opening:
             self._opening.cancel()
             self._opening = None
@@ -290,9 +307,9 @@ class Exchange:
         if replica is None:
             return self.choice[0]
         if failed:
-            self.server.failed(replica)
+            self.server.experts.failed(replica)
         self.server.counts.row[slots.IN_FLIGHT + replica.slot] -= 1
-        self.server.freed(replica)
+        self.server.experts.freed(replica)
         return replica.cluster
 
     def _finish(self, keep_alive: bool) -> None:
@@ -318,26 +335,3 @@ class Exchange:
         if self._connection:
             self.seen_s = self.server.now_s
             self._connection.transport.resume_reading()
-
-    def sweep(self, now_s: float) -> None:
-        """End what takes too long."""
-        timeouts, waited_s = self.server.timeouts, now_s - self.seen_s
-        if now_s - self.started_s > timeouts.total_s:
-            self._drop()
-            self._break("timeout", f"took longer than {timeouts.total_s:g} s")
-        elif self.state == QUEUED and waited_s > timeouts.queue_s:
-            self._drop()
-            self.refuse(Refusal(429, "queue_timeout", "no expert became free", retry_s=1))
-        elif self.state == CONNECTING and waited_s > timeouts.connect_s:
-            self._drop()
-            self._failed(504, "timeout", "cannot be reached in time")
-        elif self.state == WAITING and waited_s > timeouts.first_byte_s:
-            self._drop()
-            self._failed(504, "timeout", "did not answer in time")
-        elif (
-            self.state == ANSWERING
-            and waited_s > timeouts.idle_s
-            and not (self.client.stalled_since_s)
-        ):
-            self._drop()
-            self._break("timeout", f"was silent for {timeouts.idle_s:g} s")

@@ -16,7 +16,7 @@ from er.config import FastGateway
 from er.errors import ErError
 from er.gateway import choosers, keys
 from er.gateway.counts import Counts
-from er.gateway.fast import admin, server
+from er.gateway.fast import admin, listening
 from er.gateway.fast.server import Server
 from er.gateway.plan import Plan
 
@@ -31,8 +31,8 @@ def prepare(planned: Plan) -> Callable[[], None]:
     """
     settings = planned.gateway
     assert isinstance(settings, FastGateway)
-    server.raise_descriptor_limit(settings)
-    server.tls_context(settings)
+    listening.raise_descriptor_limit(settings)
+    listening.tls_context(settings)
     chooser = choosers.chooser(*planned.shape)
     counts = Counts(settings.processes)
     known = keys.read(settings.api_keys_file)
@@ -62,7 +62,7 @@ def _run_several(
         try:
             reserved.bind((settings.host, settings.port))
         except OSError as error:
-            raise server.port_error(settings.host, settings.port, error) from error
+            raise listening.port_error(settings.host, settings.port, error) from error
         port = reserved.getsockname()[1]
         pairs = [
             socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(counts.processes)
@@ -130,7 +130,7 @@ async def serve(
     if commands:
         commands.setblocking(False)
         loop.add_reader(commands, lambda: own.spawn(_obey(own, commands.recv(COMMAND_BYTES))))
-    async with server.listening(own, host, port) as opened:
+    async with listening.listening(own, host, port) as opened:
         if planned:
             announce(planned, opened)
         if told_end >= 0:

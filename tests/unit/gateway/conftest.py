@@ -17,8 +17,8 @@ from er import config
 from er.compose import plan
 from er.gateway import choosers, slices
 from er.gateway.choosers import Chooser, best_two
+from er.gateway.fast.listening import listening as listening_fast
 from er.gateway.fast.server import Server
-from er.gateway.fast.server import listening as listening_fast
 from er.gateway.paths import GENERATE_PATH
 from er.gateway.simple.app import application, listening
 from er.routing import clusters

@@ -78,7 +78,7 @@ class EchoExpert:
 
     def offer(self) -> None:
         """See that idle connections are there."""
-        for replica in self._server.replicas:
+        for replica in self._server.experts.replicas:
             while len(replica.idle) < 3:
                 connection = Connection(replica)
                 parts: list[bytes] = []

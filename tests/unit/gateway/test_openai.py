@@ -146,7 +146,7 @@ async def test_the_experts_own_model_name_is_used(start: Start) -> None:
     async with expert.serving() as url:
         gateway = await start(urls=[url.replace("/generate_stream", "/v1")] * 2)
         assert gateway.server
-        for replica in gateway.server.replicas:
+        for replica in gateway.server.experts.replicas:
             replica.model = "llama"
         body = json.dumps({"model": "er", "prompt": "court", "logit_bias": {"5": 1.5}}).encode()
         await say(gateway.port, post(body, path="/v1/completions"))

@@ -227,7 +227,7 @@ async def test_replicas_share_a_clusters_prompts(start: Start) -> None:
     gateway = await start(Expert(endless))
     assert gateway.server
     for cluster in (0, 1):
-        gateway.server.add_replica(cluster, gateway.server.clusters[cluster][0].url)
+        gateway.server.experts.add_replica(cluster, gateway.server.experts.clusters[cluster][0].url)
     async with gateway.ask("court") as one, gateway.ask("court") as two:
         loads = sorted(gateway.server.counts.row[slots.IN_FLIGHT + slot] for slot in range(4))
         assert loads == [0, 0, 1, 1]

@@ -1,0 +1,120 @@
+"""The experts: which replica takes a request, who waits for a place, who is tried in its stead."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from er.config import FastGateway
+from er.gateway import counts as slots
+from er.gateway.counts import Counts
+from er.gateway.fast.replica import Replica
+from er.gateway.fast.request import Refusal
+
+if TYPE_CHECKING:
+    from er.gateway.fast.exchange import Exchange
+
+
+class Experts:
+    """For each cluster the replicas that answer its prompts, and a queue."""
+
+    def __init__(
+        self, settings: FastGateway, counts: Counts, urls: Sequence[Sequence[str]]
+    ) -> None:
+        self._settings, self._counts = settings, counts
+        self.now_s = time.monotonic()  # as of the last sweep
+        self.clusters: list[list[Replica]] = [[] for _ in urls]
+        self.replicas: list[Replica] = []
+        for cluster, replicas in enumerate(urls):
+            for url in replicas:
+                self.add_replica(cluster, url)
+        self._queues: list[deque[Exchange]] = [deque() for _ in urls]
+
+    def add_replica(self, cluster: int, url: str) -> Replica:
+        """One more address for a cluster."""
+        replica = Replica(len(self.replicas), cluster, url)
+        self.replicas.append(replica)
+        self.clusters[cluster].append(replica)
+        return replica
+
+    def loads(self) -> list[float]:
+        """Requests in flight at each cluster over all processes; infinite where none is usable."""
+        return [
+            min((self._load(replica) for replica in replicas if replica.usable), default=1e9)
+            for replicas in self.clusters
+        ]
+
+    def _load(self, replica: Replica) -> float:
+        return self._counts.total(slots.IN_FLIGHT + replica.slot)
+
+    def place(self, exchange: "Exchange") -> None:
+        """Send a request to its expert, let it wait, or raise Refusal."""
+        cluster, margin, second = exchange.choice
+        replica = self._free(cluster)
+        if replica:
+            exchange.ask(replica)
+            return
+        if not any(replica.usable for replica in self.clusters[cluster]):
+            gone = Refusal(503, "unreachable", f"expert {cluster} cannot be reached", retry_s=1)
+            self.place_elsewhere(exchange, gone)
+            return
+        if margin < self._settings.spill_margin and (other := self._free(second)):
+            self._counts.event("spilled")
+            exchange.ask(other)
+            return
+        queue = self._queues[cluster]
+        if len(queue) >= self._settings.queue_at_most:
+            raise Refusal(
+                429, "overload", f"expert {cluster} has as many requests as it may", retry_s=1
+            )
+        exchange.wait(self.now_s)
+        queue.append(exchange)
+        self._counts.row[slots.QUEUED + cluster] = len(queue)
+
+    def place_elsewhere(self, exchange: "Exchange", refusal: Refusal) -> None:
+        """Send a request to another replica, the second best expert or the least loaded one.
+
+        Raises `refusal` when there is none, or when no retries are wanted.
+        """
+        if not self._settings.retries:
+            raise refusal
+        cluster, _, second = exchange.choice
+        others = sorted(range(len(self.clusters)), key=lambda other: self.loads()[other])
+        for candidate in dict.fromkeys((cluster, second, *others)):
+            replica = self._free(candidate, exchange.tried)
+            if replica:
+                self._counts.event("retries_elsewhere")
+                exchange.ask(replica)
+                return
+        raise refusal
+
+    def _free(self, cluster: int, tried: Sequence[Replica] = ()) -> Replica | None:
+        """The least loaded replica of a cluster that may take one more request."""
+        best, least = None, float(self._settings.in_flight_at_most)
+        for replica in self.clusters[cluster]:
+            if replica.usable and replica not in tried:
+                load = self._load(replica)
+                if load < least:
+                    best, least = replica, load
+        return best
+
+    def freed(self, replica: Replica) -> None:
+        """A place has become free: the first that waits for it takes it."""
+        queue = self._queues[replica.cluster]
+        while queue and self._free(replica.cluster):
+            waiting = queue.popleft()
+            self._counts.row[slots.QUEUED + replica.cluster] = len(queue)
+            self.place(waiting)
+
+    def unqueue(self, exchange: "Exchange") -> None:
+        """A request waits no longer."""
+        queue = self._queues[exchange.choice[0]]
+        if exchange in queue:
+            queue.remove(exchange)
+            self._counts.row[slots.QUEUED + exchange.choice[0]] = len(queue)
+
+    def failed(self, replica: Replica) -> None:
+        """An expert has not answered as it should."""
+        self._counts.row[slots.FAILURES + replica.slot] += 1
+        settings = self._settings
+        replica.fail(self.now_s, settings.breaker_failures, settings.breaker_open_s)
