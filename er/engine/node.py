@@ -80,7 +80,8 @@ def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
     command = ["docker", "image", "inspect", "--format={{.Id}}", chosen.image]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise ErError(f"docker does not have the image: run docker pull {chosen.image}")
+        why = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        raise ErError(f"docker does not have the image ({why}): run docker pull {chosen.image}")
     return done.stdout.strip()
 
 

@@ -40,6 +40,7 @@ Request = EngineRequest | LlmapiRequest
 
 def check(request: Request, say: Callable[[str], None]) -> bool:
     """Look at everything, whatever is missing, and say it; whether all holds."""
+    say(f"deployment {request.config.deployment.id} on this node:")
     fine = True
     for name, look in CHECKS.items():
         try:
@@ -249,7 +250,7 @@ def inside(
     finally:
         if end := container.end(runtime, launch):
             subprocess.run(end, capture_output=True, check=False)
-    lines = done.stdout.strip().splitlines()
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.returncode:
         raise ErError(
             f"{command[0]} in the container ends with status {done.returncode}: "

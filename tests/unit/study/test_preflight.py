@@ -43,7 +43,7 @@ class Node:
         self.program(self.image / "mpirun", MPIRUN)
         for name in ("tritonserver", "convert_checkpoint.py"):
             self.program(self.image / name, "")
-        for name in ("preprocessing", "postprocessing"):
+        for name in ("preprocessing", "postprocessing", "tensorrt_llm"):
             self.program(self.image / "models" / name / "1" / "model.py", "")
         shape = {"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}
         (folder / "hf").mkdir()
@@ -57,6 +57,7 @@ class Node:
         path.chmod(0o755)
 
     def check(self, *overrides: str) -> int:
+        """Of the engine flow, unless told otherwise; the exit code."""
         rows = [GPU.format(index=index, used=self.used_mib) for index in range(self.gpus)]
         told = "\n".join(rows)
         self.program(self.folder / "nvidia-smi", f"#!/bin/sh\ncat <<'END'\n{told}\nEND\n")
@@ -67,7 +68,11 @@ class Node:
                 f"cache_dir={self.folder / 'cache'}",
                 f"engine.checkpoint={self.folder / 'hf'}",
                 f"engine.tritonserver={self.image / 'tritonserver'}",
-                f"engine.convert_script={self.image / 'convert_checkpoint.py'}",
+                *(
+                    []
+                    if overrides
+                    else [f"engine.convert_script={self.image}/convert_checkpoint.py"]
+                ),
                 f"engine.model_code={self.image / 'models'}",
                 *overrides,
             ]
@@ -94,10 +99,18 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="the stand-in for Docke
 @needs_root
 def test_a_node_on_which_all_holds(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     assert node.check() == 0
-    lines = capsys.readouterr().out.splitlines()
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading == "deployment e on this node:"
     assert [line[:8] for line in lines] == ["ok      "] * len(preflight.CHECKS)
     assert "8 x NVIDIA H100 80GB HBM3, 85.5 GB, driver 575.51.03" in "\n".join(lines)
     assert list((node.folder / "cache").iterdir()) == []
+
+
+@needs_root
+def test_the_llm_api_needs_less(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    node.script.write_text(PYTHON.replace("0.19.0", "1.2.1"))
+    assert node.check("engine=llmapi") == 0
+    assert "ok      disk: nothing is built" in capsys.readouterr().out
 
 
 def idle(node: Node) -> None:
@@ -153,7 +166,7 @@ def test_what_is_missing_is_said_and_the_rest_is_looked_at(
 ) -> None:
     spoil(node)
     assert node.check() == 1
-    lines = capsys.readouterr().out.splitlines()
+    _, *lines = capsys.readouterr().out.splitlines()
     (missing,) = [line for line in lines if not line.startswith("ok ")]
     assert missing.startswith(f"MISSING {name}: ")
     assert says in missing
