@@ -30,7 +30,7 @@ def main() -> None:
         max_token_lateness=0.1,
         max_loop_lag_s=0.002,
         client=client,
-        workers=workers,
+        workers=str(workers),
     )
     endpoint = Endpoint(f"{origin}/v2/models/truth/generate_stream", "truth")
     prompts = [Prompt(f"{number} " + "word " * WORDS, "", WORDS, tokens) for number in range(100)]

@@ -1,6 +1,6 @@
 """The schema of `load`: how many users, and when they send."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from er.config.checks import require, require_positive
@@ -47,7 +47,9 @@ class Load:
     duration_s: float = 0.0  # no request begins after it; 0 where requests_per_user ends a point
     steady_state: bool = False  # leave out the transient that a point begins with
     client: LoadClient = LoadClient.aiohttp
-    workers: int = 1  # processes that share the users; of client sockets only
+    # Processes that share the users, of client sockets only; auto: as many as their number asks for
+    # and free cores allow.
+    workers: str = "auto"
     min_concurrency: float = 0.995  # in flight on average, as a share of the users asked for
     arrivals: Arrivals = Arrivals.closed_loop
     think_time_s: float = 0.0  # closed_loop: from the end of an answer to the next prompt
@@ -56,6 +58,11 @@ class Load:
     burstiness: float = 1.0  # open_loop: shape of gamma-distributed gaps; 1: Poisson, inf: constant
     burst_every_s: float = 10.0  # burst: from one to the next
     trace: str = ""  # trace: the file of times and token counts
+    trace_unit: str = ""  # of its times: s, ms, us or ns, where its columns do not tell
+    # Which column is which, where they are not known by their names: time, input_tokens,
+    # output_tokens.
+    trace_columns: dict[str, str] = field(default_factory=dict)
+    trace_rows: int = 0  # only so many of its first rows; 0 for all
     find_knee: bool = False  # bisect concurrency for the most users within the limits below
     ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
     tpot_at_most_s: float = 0.1
@@ -78,7 +85,6 @@ class Load:
             "request_timeout_s",
             "max_token_lateness",
             "max_loop_lag_s",
-            "workers",
             "user_rate_per_s",
             "burstiness",
             "burst_every_s",
@@ -99,7 +105,11 @@ class Load:
             f"load.min_concurrency is {self.min_concurrency}: give a share between 0 and 1",
         )
         require(
-            self.workers == 1 or self.client is LoadClient.sockets,
+            self.workers == "auto" or (self.workers.isdecimal() and int(self.workers) >= 1),
+            f"load.workers is {self.workers}: give auto, or a number of processes from 1 on",
+        )
+        require(
+            self.workers in ("1", "auto") or self.client is LoadClient.sockets,
             f"load.workers is {self.workers}: only load.client=sockets has more than one",
         )
         require(
@@ -115,6 +125,17 @@ class Load:
             f"load.arrivals is {self.arrivals.value} and load.trace is '{self.trace}': "
             "a trace is replayed with load=trace load.trace=FILE",
         )
+        known = {"time", "input_tokens", "output_tokens"}
+        require(
+            set(self.trace_columns) <= known,
+            f"load.trace_columns has {', '.join(sorted(set(self.trace_columns) - known))}: "
+            f"it takes {', '.join(sorted(known))}",
+        )
+        require(
+            self.trace_unit in ("", "s", "ms", "us", "ns"),
+            f"load.trace_unit is {self.trace_unit}: give s, ms, us or ns",
+        )
+        require(self.trace_rows >= 0, "load.trace_rows cannot be negative")
         if replayed:
             require(
                 not self.requests_per_user and not self.warmup_requests_per_user,

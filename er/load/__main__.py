@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from er import cli, compose
 from er.config import Config
 from er.errors import ConfigError
-from er.load import alone
+from er.load import alone, trace
 from er.load.users import require_speaks
 from er.options import Arguments, Command, Word, parse_arguments
 from er.results.request import Endpoint
@@ -35,6 +35,7 @@ COMMAND = Command(
             "http(s)://HOST:PORT/v2/models/NAME/generate_stream of Triton, its gRPC as "
             "grpc(s)://HOST:PORT/NAME, or OpenAI's /v1/completions and /v1/chat/completions",
         ),
+        Word("inspect", "", "a trace: say what it is, its rows, span, rate and lengths, and end"),
         Word("model", "model", "the model's name, for OpenAI's addresses"),
     ),
     groups=("corpus", "load", "tracking", "workload"),
@@ -52,6 +53,8 @@ def answer(arguments: Sequence[str]) -> int:
     if asked.for_hydra:
         compose.show(asked)
         return 0
+    if asked.words["inspect"]:
+        return inspect(replace(asked, overrides=("load=trace", *asked.overrides)))
     endpoint, config = request_of(asked)
     failed = False
     with alone.opened(endpoint, config) as run:
@@ -64,6 +67,16 @@ def answer(arguments: Sequence[str]) -> int:
         figures = Path(config.runs_dir) / "figures"
         failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
     return 1 if failed else 0
+
+
+def inspect(asked: Arguments) -> int:
+    """Say what a trace is. Raises ErError when it cannot be replayed."""
+    file = asked.words["inspect"]
+    quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    asked = replace(asked, overrides=(*asked.overrides, f"load.trace={quoted}"))
+    [job] = compose.jobs_for(asked)
+    print("\n".join(trace.described(trace.source_of(job.config.load))))
+    return 0
 
 
 def request_of(asked: Arguments) -> tuple[Endpoint, Config]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from er.config import Config
-from er.load import batches, knee, prompts
+from er.load import batches, knee, prompts, trace
 from er.load.point import Target, measure_point
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key
@@ -31,6 +31,9 @@ def drive(endpoint: Endpoint, config: Config, run: RunDir, say: Callable[[str], 
     """
     say(f"run directory: {run.path}")
     say("preparing prompts")
+    if config.load.trace:
+        for line in trace.described(trace.source_of(config.load)):
+            say(line)
     batches.texts_of(config)
     say(HEADING)
 

@@ -7,7 +7,6 @@ import math
 import random
 from collections.abc import Iterator
 from itertools import accumulate, count, islice, repeat, takewhile
-from pathlib import Path
 
 from er.config import Arrivals, Load
 from er.load import trace
@@ -43,7 +42,8 @@ def lengths_of(load: Load) -> list[tuple[int, int]] | None:
     """
     if load.arrivals is not Arrivals.trace:
         return None
-    lengths = [(row.input_tokens, row.output_tokens) for row in trace.read(Path(load.trace))]
+    rows = trace.read(trace.source_of(load)).arrivals
+    lengths = [(row.input_tokens, row.output_tokens) for row in rows]
     return lengths if lengths[0][0] else None
 
 
@@ -73,7 +73,8 @@ def _times(load: Load, users: int) -> Iterator[float]:
     if load.arrivals is Arrivals.burst:
         return (turn // users * load.burst_every_s for turn in count())
     if load.arrivals is Arrivals.trace:
-        return (row.time_s / users for row in trace.read(Path(load.trace)))
+        rows = trace.read(trace.source_of(load)).arrivals
+        return (row.time_s / users for row in rows)
     return (user / users * load.ramp_s for user in range(users))
 
 

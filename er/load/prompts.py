@@ -20,9 +20,10 @@ from er.config import (
     UniformWorkload,
     Workload,
 )
-from er.corpus import jsonl, tokenizer
+from er.corpus import tokenizer
 from er.corpus.tokenizer import Encoding
 from er.errors import ErError
+from er.load import prompt_files
 from er.load.arrivals import lengths_of
 from er.load.cutting import JOIN, beginnings, cut, in_common, take
 from er.load.lengths import draw
@@ -188,15 +189,16 @@ def _conversations(
 def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
     """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
     prompts = []
-    for place, value in jsonl.objects(Path(workload.path)):
-        line = jsonl.labelled(value, place)
-        max_tokens = value.get("max_tokens", workload.output_tokens)
+    for place, text, label, told, answer in prompt_files.texts(Path(workload.path)):
+        max_tokens = told
+        if told is None:
+            max_tokens = len(encoding.encode_ordinary(answer)) or workload.output_tokens
         if not isinstance(max_tokens, int) or max_tokens < 1:
             raise ErError(f"{place} has max_tokens {max_tokens}: give a whole number from 1 on")
-        input_tokens = len(encoding.encode_ordinary(line.text))
+        input_tokens = len(encoding.encode_ordinary(text))
         if not input_tokens:
             raise ErError(f"{place} has an empty text: remove the line")
-        prompts.append(Prompt(line.text, line.label or "", input_tokens, max_tokens))
+        prompts.append(Prompt(text, label or "", input_tokens, max_tokens))
     if not prompts:
         raise ErError(f'{workload.path} holds no prompts: give lines such as {{"text": "Why?"}}')
     return prompts

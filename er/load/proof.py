@@ -12,6 +12,7 @@ from er.results import window
 from er.results.request import Request
 
 NO_DATA = float("nan")
+TOGETHER_AT_MOST = 0.01  # of the tokens: fewer move no 99th percentile
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Proof:
     loop_lag_p99_s: float
     read_delay_p50_s: float  # from the kernel's receive stamp to the read
     read_delay_p99_s: float
+    together_share: float  # of the tokens, those that came in one piece with the one before
     cpu_share: float  # CPU seconds of the load generator for each second, of one core
     cpu_us_per_token: float
     processes: int
@@ -44,6 +46,7 @@ def prove(point: PointLoad, users: int) -> Proof:
         loop_lag_p99_s=lag_s(point.loop_lags_s, 0.99, point.processes * point.wall_s),
         read_delay_p50_s=_quantile(point.read_delays_s, 50),
         read_delay_p99_s=_quantile(point.read_delays_s, 99),
+        together_share=together_share(point.requests),
         cpu_share=point.cpu_s / point.wall_s if point.wall_s else NO_DATA,
         cpu_us_per_token=point.cpu_s / tokens * 1e6 if tokens else NO_DATA,
         processes=point.processes,
@@ -54,12 +57,16 @@ def prove(point: PointLoad, users: int) -> Proof:
 def doubts(proof: Proof, load: Load) -> list[str]:
     """Reasons, each with its mend, not to believe a point of this load generator.
 
-    Late reads are none: the stamps of what is read late are the kernel's, and what they delay, the
-    next requests, shows in the share of users in flight or in late sends.
+    A lag is one where it can have changed a number. Where the kernel stamps what arrives, that is
+    where late reads found several tokens together, which then have the stamp of the last; without
+    stamps it is every lag. What a lag delays, the next requests, shows in the share of users in
+    flight or in late sends.
     """
     found = []
-    delays = [("the load generator lagged", proof.loop_lag_p99_s)]
-    if not load.always_busy:  # in a closed loop the lag says it
+    delays = []
+    if math.isnan(proof.read_delay_p99_s) or proof.together_share > TOGETHER_AT_MOST:
+        delays.append(("the load generator lagged", proof.loop_lag_p99_s))
+    if not load.always_busy:  # else it shows in who is in flight
         delays.append(("requests left late", proof.send_delay_p99_s))
     for what, p99_s in delays:
         if p99_s > load.max_loop_lag_s:
@@ -79,6 +86,16 @@ def in_flight_share(requests: Sequence[Request], users: int) -> float:
     """Requests in flight on average, as a share of `users`, in the steady window; NaN without."""
     steady = window.of([request for request in requests if request.measured])
     return window.mean_in_flight(requests, steady) / users
+
+
+def together_share(requests: Sequence[Request]) -> float:
+    """Gaps between two tokens that are 0, as a share of all; NaN without any.
+
+    The reads of a client that is in time do not join what comes apart: then the server, or a proxy,
+    writes several tokens at once.
+    """
+    gaps = [np.diff(request.token_times_s) for request in requests if request.output_tokens > 1]
+    return float((np.concatenate(gaps) == 0).mean()) if gaps else NO_DATA
 
 
 def lag_s(stalls_s: Sequence[float], share: float, span_s: float) -> float:

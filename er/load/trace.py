@@ -1,24 +1,30 @@
 """Arrivals recorded elsewhere: a file of times and, where it has them, token counts.
 
-JSON Lines, or CSV with a line of names. Known are this project's own names (`time_s`,
-`input_tokens`, `output_tokens`), those of the Azure LLM inference traces (`TIMESTAMP`, a date;
-`ContextTokens`, `GeneratedTokens`; github.com/Azure/AzurePublicDataset) and those of Mooncake
-(`timestamp`, milliseconds; `input_length`, `output_length`; github.com/kvcache-ai/Mooncake).
+The kind of a trace is known by its columns, and with it the unit of its times; where two kinds
+have the same columns and other units, it must be said (`load.trace_unit`). Sources:
+github.com/Azure/AzurePublicDataset, kvcache-ai/Mooncake, alibaba-edu/qwen-bailian-usagetraces-anon,
+HPMLL/BurstGPT, vllm-project/guidellm.
 """
 
-import csv
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from er.corpus import jsonl
+from er.config import Load
 from er.errors import ErError
+from er.load.rows import Row, rows
+
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+DATE = "date"
+UNKNOWN = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One request of a trace."""
 
@@ -28,94 +34,195 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Names:
+class Kind:
     """What one kind of trace calls its columns, and how it writes a time."""
 
+    name: str
     time: str
     input_tokens: str
     output_tokens: str
-    seconds: Callable[[object], float]
+    unit: str  # of UNITS, or DATE; UNKNOWN where kinds with these columns differ
+    told_by: str = ""  # a column that only this kind has
 
 
-def _date_s(value: object) -> float:
-    """A date as seconds; without a zone it is UTC."""
-    date = datetime.fromisoformat(str(value))
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-
-
-def _number_s(value: object) -> float:
-    return float(str(value))
-
-
-def _milliseconds_s(value: object) -> float:
-    return float(str(value)) / 1e3
-
-
-KNOWN = (
-    Names("time_s", "input_tokens", "output_tokens", _number_s),
-    Names("TIMESTAMP", "ContextTokens", "GeneratedTokens", _date_s),
-    Names("timestamp", "input_length", "output_length", _milliseconds_s),
+KINDS = (
+    Kind("er", "time_s", "input_tokens", "output_tokens", "s"),
+    Kind("Azure", "TIMESTAMP", "ContextTokens", "GeneratedTokens", DATE),
+    Kind("Bailian", "timestamp", "input_length", "output_length", "s", "chat_id"),
+    Kind("Mooncake", "timestamp", "input_length", "output_length", "ms", "hash_ids"),
+    Kind("GuideLLM or aiperf", "timestamp", "input_length", "output_length", UNKNOWN),
+    Kind("BurstGPT", "Timestamp", "Request tokens", "Response tokens", "s"),
 )
 
-Row = tuple[str, Mapping[str, object]]  # place in the file, fields
+
+@dataclass(frozen=True)
+class Source:
+    """A file, and what the configuration says of it."""
+
+    path: Path
+    unit: str = ""
+    columns: tuple[tuple[str, str], ...] = ()  # ours, the file's
+    rows: int = 0  # of its beginning; 0 for all
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A trace as it is replayed."""
+
+    kind: str
+    arrivals: tuple[Arrival, ...]  # in order of time
+    without_tokens: int  # rows that were dropped since they have no tokens
+    unused: tuple[str, ...]  # columns
+
+
+def source_of(load: Load) -> Source:
+    """The trace of a load."""
+    columns = tuple(sorted(load.trace_columns.items()))
+    return Source(Path(load.trace), load.trace_unit, columns, load.trace_rows)
 
 
 @functools.lru_cache(maxsize=1)
-def read(path: Path) -> tuple[Arrival, ...]:
-    """All arrivals in order of time.
+def read(source: Source) -> Trace:
+    """All arrivals in order of time; where there are columns of tokens, rows without are dropped.
 
-    Raises ErError, naming file and line, when the file cannot be read, a line has no time, a count
-    is below 1, or some lines have token counts and others do not.
+    Raises ErError, naming file and line, when the file cannot be read, its columns or their unit
+    are not known, a line has no readable time, or all rows are dropped.
     """
-    rows = list(_rows(path))
-    if not rows:
+    path = source.path
+    found = rows(path)
+    first = next(found, None)
+    if first is None:
         raise ErError(f"{path} holds no arrivals: give JSON Lines, or CSV with a line of names")
-    names = _names(*rows[0])
-    arrivals = sorted((_arrival(*row, names) for row in rows), key=lambda arrival: arrival.time_s)
-    if any(not a.input_tokens for a in arrivals) and any(a.input_tokens for a in arrivals):
-        raise ErError(f"{path} has token counts on some lines only: give them on all or on none")
+    kind = kind_of(first, source)
+    seconds = unit_of(kind, first, source)
+    every = [first, *islice(found, source.rows - 1)] if source.rows else _chained(first, found)
+    counted = {kind.input_tokens, kind.output_tokens} & set(first[1])
+    arrivals, dropped = [], 0
+    for place, fields in every:
+        arrival = _arrival(place, fields, kind, seconds)
+        if counted and not arrival.input_tokens:
+            dropped += 1
+        else:
+            arrivals.append(arrival)
+    if not arrivals:
+        raise ErError(
+            f"{path} has no row with {kind.input_tokens} and {kind.output_tokens} of 1 or more: "
+            "give both, or remove the columns"
+        )
+    arrivals.sort(key=lambda arrival: arrival.time_s)
     first_s = arrivals[0].time_s
-    return tuple(replace(arrival, time_s=arrival.time_s - first_s) for arrival in arrivals)
+    used = {kind.time, kind.input_tokens, kind.output_tokens}
+    return Trace(
+        kind.name,
+        tuple(replace(arrival, time_s=arrival.time_s - first_s) for arrival in arrivals),
+        dropped,
+        tuple(name for name in first[1] if name not in used),
+    )
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    if path.suffix != ".csv":
-        yield from jsonl.objects(path)
-        return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for fields in reader:
-                yield f"{path}:{reader.line_num}", fields
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ErError(f"cannot read {path} ({error}): correct the path or the file") from error
+def described(source: Source) -> list[str]:
+    """What a trace is, and what of it is not used, in a few lines. Raises ErError as `read`."""
+    trace = read(source)
+    arrivals = trace.arrivals
+    span_s = arrivals[-1].time_s
+    rate = f", {len(arrivals) / span_s:.3g} requests/s" if span_s else ""
+    lines = [f"{source.path}: {trace.kind} trace, {len(arrivals)} rows over {span_s:.6g} s{rate}"]
+    if arrivals[0].input_tokens:
+        inputs = sorted(arrival.input_tokens for arrival in arrivals)
+        outputs = sorted(arrival.output_tokens for arrival in arrivals)
+        lines += [_lengths("input", inputs), _lengths("output", outputs)]
+    if trace.without_tokens:
+        lines.append(f"{trace.without_tokens} rows without tokens are left out")
+    if trace.unused:
+        lines.append(f"columns that are not used: {', '.join(trace.unused)}")
+    return lines
 
 
-def _names(place: str, first: Mapping[str, object]) -> Names:
-    for names in KNOWN:
-        if names.time in first:
-            return names
-    known = ", ".join(names.time for names in KNOWN)
-    raise ErError(f"{place} has no time: call it one of {known}")
+def kind_of(first: Row, source: Source) -> Kind:
+    """What the columns say. Raises ErError where they are not known."""
+    place, fields = first
+    own = dict(source.columns)
+    if own:
+        missing = [name for name in own.values() if name not in fields]
+        if missing or "time" not in own:
+            raise ErError(
+                f"{place} has no {', '.join(missing) or 'time'}: load.trace_columns takes "
+                f"time, input_tokens and output_tokens of {', '.join(fields)}"
+            )
+        inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
+        return Kind("own", own["time"], inputs, outputs, UNKNOWN)
+    for kind in KINDS:
+        if kind.time in fields and (kind.told_by or kind.time) in fields:
+            return kind
+    known = ", ".join(dict.fromkeys(kind.time for kind in KINDS))
+    raise ErError(
+        f"{place} has no time: call it one of {known}, or say which column is which: "
+        "'load.trace_columns={time: ..., input_tokens: ..., output_tokens: ...}'"
+    )
 
 
-def _arrival(place: str, fields: Mapping[str, object], names: Names) -> Arrival:
-    try:
-        time_s = names.seconds(fields[names.time])
-    except (KeyError, ValueError, OverflowError):
+def unit_of(kind: Kind, first: Row, source: Source) -> float:
+    """Seconds of one unit of the trace's times; NaN for dates. Raises ErError where it is not
+    known."""
+    unit = source.unit or kind.unit
+    if unit == UNKNOWN and _number(first[1][kind.time]) is None:
+        unit = DATE
+    if unit == DATE:
+        return math.nan
+    if unit not in UNITS:
+        raise ErError(
+            f"{first[0]}: the unit of {kind.time} is not known (Mooncake writes milliseconds, "
+            f"Bailian and GuideLLM seconds): say load.trace_unit={'|'.join(UNITS)}"
+        )
+    return UNITS[unit]
+
+
+def _chained(first: Row, others: Iterable[Row]) -> Iterable[Row]:
+    yield first
+    yield from others
+
+
+def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) -> Arrival:
+    """One row; without both counts, 0 and 0."""
+    value = fields.get(kind.time)
+    time_s = _date_s(value) if math.isnan(seconds) else (_number(value) or 0.0) * seconds
+    if not math.isnan(seconds) and _number(value) is None:
         time_s = math.nan
     if not math.isfinite(time_s):
-        raise ErError(f"{place} has no readable {names.time}: correct or remove the line")
-    counts = [fields.get(name) for name in (names.input_tokens, names.output_tokens)]
-    if counts == [None, None]:
-        return Arrival(time_s, 0, 0)
+        raise ErError(f"{place} has no readable {kind.time}: correct or remove the line")
+    counts = [_count(fields.get(name)) for name in (kind.input_tokens, kind.output_tokens)]
+    return Arrival(time_s, *counts) if min(counts) else Arrival(time_s, 0, 0)
+
+
+def _date_s(value: object) -> float:
+    """A date as seconds; without a zone it is UTC; NaN where it is none."""
     try:
-        input_tokens, output_tokens = (int(str(count)) for count in counts)
+        date = datetime.fromisoformat(str(value).strip())
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(str(value))
     except ValueError:
-        input_tokens = output_tokens = 0
-    if min(input_tokens, output_tokens) < 1:
-        raise ErError(
-            f"{place} has no {names.input_tokens} and {names.output_tokens} of 1 or more: "
-            "correct or remove the line"
-        )
-    return Arrival(time_s, input_tokens, output_tokens)
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _count(value: object) -> int:
+    """A count of tokens, `48.0` too; 0 where it is none of 1 or more."""
+    number = _number(value)
+    return int(number) if number and number >= 1 and number == int(number) else 0
+
+
+def _lengths(name: str, ordered: list[int]) -> str:
+    """Five quantiles of token counts."""
+    last = len(ordered) - 1
+    values = [ordered[round(share * last)] for share in (0, 0.25, 0.5, 0.95, 1)]
+    mean = sum(ordered) / len(ordered)
+    low, p25, p50, p95, high = values
+    return (
+        f"{name} tokens: mean {mean:.4g}; min {low}, p25 {p25}, median {p50}, p95 {p95}, max {high}"
+    )

@@ -48,7 +48,7 @@ def run_point(
     timeout_s = load.request_timeout_s
     require_speaks(endpoint, load.client)
     if load.client is LoadClient.sockets:
-        processes = min(load.workers, users)
+        processes = workers.processes_for(users, load.workers)
         plans = [Plan(prompts, users, load, at, processes) for at in range(processes)]
         for effort in workers.drive([Job(endpoint, plan, timeout_s) for plan in plans], keep):
             point.add(effort)

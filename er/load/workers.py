@@ -1,5 +1,7 @@
 """Worker processes that share the users of one point."""
 
+import math
+import os
 import pickle
 import queue
 import subprocess
@@ -9,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, cast
 
+import psutil
+
 from er.errors import ErError
 from er.load import worker
 from er.load.effort import Effort
@@ -16,9 +20,27 @@ from er.load.worker import Job
 from er.results.request import Request
 
 STOP_TIMEOUT_S = 5.0
+TOKENS_PER_USER_S = 30  # of one stream, roughly
+TOKENS_PER_S = 15_000  # that one process takes in at half of a core
+LOOK_S = 0.2  # for idle cores
 Message = tuple[int, Request | Effort | str | Exception]  # number of the worker, what it says
 # Not -m: a module run as __main__ pickles its classes under a name that is not theirs here.
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
+
+
+def processes_for(users: int, wanted: str) -> int:
+    """How many processes share so many users: as many as `wanted`, at most one for each user.
+
+    `auto` takes one for every TOKENS_PER_S that so many readers of streams may get, and no more
+    than there are idle cores: processes that wait for a core are late, whatever their number.
+    """
+    if wanted != "auto":
+        return min(int(wanted), users)
+    needed = math.ceil(users * TOKENS_PER_USER_S / TOKENS_PER_S)
+    if needed == 1:
+        return 1
+    idle = 1 - psutil.cpu_percent(LOOK_S) / 100
+    return max(1, min(needed, round(idle * len(os.sched_getaffinity(0)))))
 
 
 def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Effort]:

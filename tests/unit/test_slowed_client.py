@@ -85,8 +85,8 @@ def test_a_stopped_client_is_found_out_everywhere(published: Config) -> None:
     def steps(name: str) -> list[int]:
         return [metric.step for metric in store.get_metric_history(run.run_id, name)]
 
-    assert steps("ttft_p50_s") == [UNDISTURBED]
-    assert steps("invalid/ttft_p50_s") == [STOPPED]
+    assert steps("latency/ttft_p50_s") == [UNDISTURBED]
+    assert steps("validity/invalid_ttft_p50_s") == [STOPPED]
 
     figure = fig4.figure([run])
     [curve] = [line for line in figure.axes[0].lines if line.get_label().startswith("A:")]

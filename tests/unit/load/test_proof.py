@@ -58,6 +58,26 @@ def test_a_slow_client_is_named_with_its_mend() -> None:
     assert idle.endswith("set load.client=sockets, or use fewer users")
 
 
+def test_late_reads_that_changed_no_number_are_no_doubt() -> None:
+    late = array("d", [0.02] * 100)
+    point = PointLoad(late, late, requests=[span(0, 0, 1), span(0, 1, 2)])
+    apart = Request(1, 0, 0, False, "t", 1, 3, 0.0, [0.1, 0.2, 0.3], 0.3)
+    point.requests = [apart, replace(apart, send_s=0.3, token_times_s=[0.4, 0.5, 0.6], end_s=0.6)]
+    assert doubts(prove(point, 1), load()) == []
+    together = [replace(request, token_times_s=[0.2, 0.2, 0.3]) for request in point.requests]
+    evidence = prove(replace(point, requests=together), 1)
+    assert evidence.together_share == 0.5
+    [reason] = doubts(evidence, load())
+    assert reason.startswith("the load generator lagged: 20.0 ms")
+
+
+def test_several_tokens_in_one_piece_are_the_servers_where_reads_were_in_time() -> None:
+    point = PointLoad(array("d", [0.0001]), array("d", [0.0001] * 9))
+    point.requests = [Request(1, 0, 0, False, "t", 1, 3, 0.0, [0.1, 0.1, 0.3], 0.3)]
+    assert prove(point, 1).together_share == 0.5
+    assert doubts(prove(point, 1), load()) == []
+
+
 def test_a_point_without_requests_is_left_to_others() -> None:
     assert doubts(prove(PointLoad(), 3), load()) == []
 
@@ -92,4 +112,4 @@ def test_a_stall_of_the_sockets_is_named_with_its_mend() -> None:
     point = PointLoad(array("d", [0.5]), wall_s=8)
     (doubt,) = doubts(prove(point, 1), load(client=LoadClient.sockets))
     assert doubt.startswith("the load generator lagged")
-    assert "load.workers (now 1), free cores or another node" in doubt
+    assert "load.workers (now auto), free cores or another node" in doubt

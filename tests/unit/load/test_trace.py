@@ -1,52 +1,115 @@
-"""Traces of the known kinds become the same plain arrivals; bad lines are named."""
+"""Traces as people have them become the same plain arrivals; what cannot be told is refused."""
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from er.errors import ErError
 from er.load import trace
-from er.load.trace import Arrival
+from er.load.trace import Arrival, Source
 
-OWN = (
-    "own.jsonl",
-    '{"time_s": 5, "input_tokens": 655, "output_tokens": 52}\n\n'
+# Real rows, shortened: kind, unit of time in seconds, content; each holds 655/52 and then 70/1
+# tokens, 2.5 s apart.
+KNOWN = {
+    "er": '{"time_s": 5, "input_tokens": 655, "output_tokens": 52}\n\n'
     '{"time_s": 7.5, "input_tokens": 70, "output_tokens": 1}\n',
-)
-AZURE = (
-    "azure.csv",
-    "TIMESTAMP,ContextTokens,GeneratedTokens\n"
-    "2023-11-16 18:17:03.9799600,655,52\n2023-11-16 18:17:06.4799600,70,1\n",
-)
-AZURE_OF_2024 = (
-    "azure2024.csv",
-    "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+    "Azure": "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+    "2023-11-16 18:17:03.9799600,655,52\r\n2023-11-16 18:17:06.4799600,70,1",
+    "Azure 2024": "TIMESTAMP,ContextTokens,GeneratedTokens\n"
     "2024-05-10 23:59:59+00:00,655,52\n2024-05-11 00:00:01.500000+00:00,70,1\n",
-)
-MOONCAKE = (
-    "mooncake.jsonl",
-    '{"timestamp": 3052, "input_length": 655, "output_length": 52, "hash_ids": [0, 1]}\n'
+    "Azure LMM": "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens\n"
+    "2025-01-01 00:00:00,1,655,52\n2025-01-01 00:00:02.5,0,70,1\n",
+    "Mooncake": '{"timestamp": 3052, "input_length": 655, "output_length": 52, "hash_ids": [0]}\n'
     '{"timestamp": 5552, "input_length": 70, "output_length": 1, "hash_ids": [0]}\n',
-)
+    "Bailian": '{"chat_id": 159, "parent_chat_id": -1, "timestamp": 61.114, "input_length": 655, '
+    '"output_length": 52, "type": "text", "turn": 1, "hash_ids": [1]}\n'
+    '{"chat_id": 160, "parent_chat_id": -1, "timestamp": 63.614, "input_length": 70, '
+    '"output_length": 1, "type": "text", "turn": 1, "hash_ids": [1]}\n',
+    "BurstGPT": "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    "5,ChatGPT,655,52,707,Conversation log\n6,ChatGPT,18,0,18,Conversation log\n"
+    "7.5,GPT-4,70,1,71,API log\n",
+    "BurstGPT 3": "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,"
+    "Total tokens,Log Type\n5,a,1.0,ChatGPT,655,52,707,x\n7.5,b,1.0,GPT-4,70,1,71,x\n",
+    "spaces in the heading": "TIMESTAMP, ContextTokens, GeneratedTokens\n"
+    "2023-11-16 18:17:03, 655, 52\n2023-11-16 18:17:05.5, 70, 1\n",
+    "semicolons, decimals": "time_s;input_tokens;output_tokens\n5;655.0;52.0\n7.5;70.0;1.0\n",
+}
 
 
-def written(tmp_path: Path, name: str, content: str) -> Path:
+def written(tmp_path: Path, name: str, content: str) -> Source:
     path = tmp_path / name
-    path.write_text(content)
-    return path
+    path.write_text(content, newline="")
+    return Source(path)
 
 
-@pytest.mark.parametrize("file", [OWN, AZURE, AZURE_OF_2024, MOONCAKE], ids=lambda file: file[0])
-def test_every_known_kind_is_read(tmp_path: Path, file: tuple[str, str]) -> None:
-    first, second = trace.read(written(tmp_path, *file))
+def require_both(source: Source) -> None:
+    first, second = trace.read(source).arrivals
     assert first == Arrival(0.0, 655, 52)
     assert (second.input_tokens, second.output_tokens) == (70, 1)
     assert second.time_s == pytest.approx(2.5, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("file", ["a.jsonl", "a.CSV", "a"])
+def test_every_known_kind_is_read_whatever_its_name(tmp_path: Path, name: str, file: str) -> None:
+    require_both(written(tmp_path, file, KNOWN[name]))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_compressed_files_and_byte_order_marks_are_read(
+    tmp_path: Path, name: str, mark: bytes
+) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(mark + KNOWN[name].encode()))
+    require_both(Source(path))
+
+
+GUIDELLM = (
+    '{"timestamp": 1234500.5, "input_length": 655, "output_length": 52}\n'
+    '{"timestamp": 1234503, "input_length": 70, "output_length": 1}\n'
+)
+
+
+def test_a_unit_is_never_guessed(tmp_path: Path) -> None:
+    source = written(tmp_path, "a.jsonl", GUIDELLM)
+    with pytest.raises(
+        ErError, match=r"the unit of timestamp is not known .*load\.trace_unit=s\|ms"
+    ):
+        trace.read(source)
+    require_both(Source(source.path, "s"))
+    assert trace.read(Source(source.path, "ms")).arrivals[1].time_s == pytest.approx(0.0025)
+
+
+def test_columns_can_be_named(tmp_path: Path) -> None:
+    source = written(tmp_path, "a.csv", "when,in,out\n5,655,52\n7.5,70,1\n")
+    with pytest.raises(
+        ErError, match=r"a\.csv:2 has no time: call it one of .*load\.trace_columns"
+    ):
+        trace.read(source)
+    columns = (("input_tokens", "in"), ("output_tokens", "out"), ("time", "when"))
+    require_both(Source(source.path, "s", columns))
+    with pytest.raises(ErError, match=r"has no whenever: load\.trace_columns takes"):
+        trace.read(Source(source.path, "s", (("time", "whenever"),)))
+
+
+def test_rows_without_tokens_and_unused_columns_are_told(tmp_path: Path) -> None:
+    told = trace.described(written(tmp_path, "a.csv", KNOWN["BurstGPT"]))
+    assert told[0].endswith("a.csv: BurstGPT trace, 2 rows over 2.5 s, 0.8 requests/s")
+    assert "1 rows without tokens are left out" in told
+    assert told[-1] == "columns that are not used: Model, Total tokens, Log Type"
+    assert told[1].startswith("input tokens: mean 362.5; min 70")
+
+
+def test_the_first_rows_of_a_file_do(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "time_s\n" + "1\n2\nnot read\n").path
+    assert len(trace.read(Source(path, rows=2)).arrivals) == 2
+
+
 def test_a_trace_can_be_out_of_order_and_without_counts(tmp_path: Path) -> None:
-    path = written(tmp_path, "times.csv", "time_s\n30\n10\n20\n")
-    assert trace.read(path) == tuple(Arrival(time_s, 0, 0) for time_s in (0.0, 10.0, 20.0))
+    source = written(tmp_path, "times.csv", "time_s\n30\n10\n20\n")
+    assert trace.read(source).arrivals == tuple(Arrival(at_s, 0, 0) for at_s in (0.0, 10.0, 20.0))
 
 
 @pytest.mark.parametrize(
@@ -59,13 +122,8 @@ def test_a_trace_can_be_out_of_order_and_without_counts(tmp_path: Path) -> None:
         ("a.jsonl", '{"time_s": NaN}', r"a\.jsonl:1 has no readable time_s"),
         ("a.jsonl", '{"time_s": 3}\n[4]', r"a\.jsonl:2 is not a JSON object"),
         ("a.csv", "TIMESTAMP\n2023-11-16\n18:17\n", r"a\.csv:3 has no readable TIMESTAMP"),
-        ("a.csv", "time_s,input_tokens\n3,7\n", r"a\.csv:2 has no input_tokens and output_tokens"),
-        ("a.csv", "time_s,input_tokens,output_tokens\n3,7,0\n", r"a\.csv:2 has no .* 1 or more"),
-        (
-            "a.jsonl",
-            '{"time_s": 1}\n{"time_s": 3, "input_tokens": 1, "output_tokens": 1}',
-            "on some lines only",
-        ),
+        ("a.csv", "time_s,input_tokens\n3,7\n", "no row with input_tokens and output_tokens"),
+        ("a.csv", "time_s,input_tokens,output_tokens\n3,7,0\n", "no row with .* of 1 or more"),
     ],
 )
 def test_a_bad_trace_is_refused(tmp_path: Path, name: str, content: str, says: str) -> None:
@@ -76,4 +134,4 @@ def test_a_bad_trace_is_refused(tmp_path: Path, name: str, content: str, says: s
 def test_a_missing_trace_is_named(tmp_path: Path) -> None:
     for name in ("absent.csv", "absent.jsonl"):
         with pytest.raises(ErError, match=rf"cannot read .*{name}"):
-            trace.read(tmp_path / name)
+            trace.read(Source(tmp_path / name))

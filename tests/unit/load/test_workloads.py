@@ -139,7 +139,7 @@ def test_prompts_of_a_file_are_sent_as_they_are(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("", "holds no prompts"),
-        ('{"text": "a"}\n{"txt": "b"}', r"mine\.jsonl:2 is not an object with a string"),
+        ('{"text": "a"}\n{"txt": "b"}', r"mine\.jsonl:2 has no prompt: give a string"),
         ('{"text": ""}', r"mine\.jsonl:1 has an empty text"),
         ('{"text": "a", "max_tokens": 0}', r"mine\.jsonl:1 has max_tokens 0"),
         ('{"text": "a", "max_tokens": "many"}', r"mine\.jsonl:1 has max_tokens many"),

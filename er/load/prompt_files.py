@@ -1,0 +1,80 @@
+"""Prompts from the files people have: the text and the answer's length, by the names of their keys.
+
+Known are er's own (`text`), vLLM's custom data set and GuideLLM's (`prompt`), genai-perf's
+(`text_input`), aiperf's (`texts`, `turns`, `payloads`), OpenAI's chats and batches (`messages`,
+`body`) and ShareGPT's conversations.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from er.errors import ErError
+from er.load.cutting import JOIN
+from er.load.rows import rows
+
+LENGTHS = ("max_tokens", "max_completion_tokens", "output_tokens", "output_length",
+           "output_tokens_count")  # fmt: skip
+Text = tuple[str, str, str | None, Any, str]  # place, text, label, length or None, answer
+
+
+def texts(path: Path) -> Iterator[Text]:
+    """Of each prompt its place, text, label, length asked for (None: not told) and recorded answer.
+
+    Raises ErError, naming the line, where there is no text.
+    """
+    for place, fields in rows(path):
+        for entry in _entries(fields):
+            text, answer = _text_of(entry)
+            if text is None:
+                raise ErError(
+                    f'{place} has no prompt: give a string "text" (or "prompt", "text_input", '
+                    '"messages", "conversations")'
+                )
+            label = entry.get("label")
+            length = next((entry[name] for name in LENGTHS if name in entry), None)
+            yield place, _encodable(text), None if label is None else str(label), length, answer
+
+
+def _entries(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The prompts that one row holds."""
+    if isinstance(fields.get("data"), list):
+        for entry in fields["data"]:
+            yield from _entries(entry if isinstance(entry, dict) else {})
+    elif isinstance(fields.get("payloads"), list):
+        yield from (entry for entry in fields["payloads"] if isinstance(entry, dict))
+    elif isinstance(fields.get("turns"), list):
+        yield from (turn if isinstance(turn, dict) else {"text": turn} for turn in fields["turns"])
+    elif isinstance(fields.get("body"), dict):
+        yield fields["body"]
+    else:
+        yield fields
+
+
+def _text_of(entry: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The text of a prompt, None without one, and the answer that was recorded to it."""
+    for name in ("text", "prompt", "text_input"):
+        if isinstance(entry.get(name), str):
+            return entry[name], ""
+    if isinstance(entry.get("texts"), list):
+        return JOIN.join(map(str, entry["texts"])), ""
+    if isinstance(entry.get("messages"), list):
+        said = [_content(message) for message in entry["messages"]]
+        return (JOIN.join(filter(None, said)) or None), ""
+    talk = entry.get("conversations")
+    if isinstance(talk, list) and talk and all(isinstance(turn, dict) for turn in talk):
+        values = [str(turn.get("value", "")) for turn in talk]
+        return values[0], values[1] if len(values) > 1 else ""
+    return None, ""
+
+
+def _content(message: Any) -> str:
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        return JOIN.join(str(part["text"]) for part in content if "text" in part)
+    return content if isinstance(content, str) else ""
+
+
+def _encodable(text: str) -> str:
+    """Text without halves of surrogate pairs, which JSON can hold and nothing can send."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,101 @@
+"""Rows of the files people have: JSON Lines, a JSON array, or CSV, compressed or not.
+
+What a file is follows from its first bytes, not from its name. Rows are read one after the other:
+the first of a large file cost no more than they do.
+"""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from er.errors import ErError
+
+GZIP = b"\x1f\x8b"
+Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The place and the fields of each row that is not blank.
+
+    Raises ErError, naming file and line, when it cannot be read or a row is no object.
+    """
+    try:
+        with _text(path) as file:
+            start = _start_of(file)
+            if start == "[":
+                yield from _array(file, path)
+            elif start in ("{", ""):
+                yield from _lines(file, path)
+            else:
+                yield from _csv(file, path)
+    except UnicodeDecodeError as error:
+        raise ErError(f"{path} is not UTF-8: give it in UTF-8") from error
+    except (OSError, EOFError, csv.Error) as error:
+        said = getattr(error, "strerror", None) or error
+        raise ErError(f"cannot read {path} ({said}): correct the path or the file") from error
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[IO[str]]:
+    with path.open("rb") as raw:
+        compressed = raw.read(2) == GZIP
+    opened = gzip.open if compressed else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        yield file
+
+
+def _start_of(file: IO[str]) -> str:
+    """The first character that is not blank; the file is then at its beginning again."""
+    character = " "
+    while character and character.isspace():
+        character = file.read(1)
+    file.seek(0)
+    return character
+
+
+def _lines(file: IO[str], path: Path) -> Iterator[Row]:
+    for number, line in enumerate(file, 1):
+        if number == 1 and _json(line) is None:  # one object, spread over lines
+            file.seek(0)
+            value = _json(file.read())
+            yield f"{path}:1", _object(value, f"{path}:1")
+            return
+        if line.strip():
+            yield f"{path}:{number}", _object(_json(line), f"{path}:{number}")
+
+
+def _array(file: IO[str], path: Path) -> Iterator[Row]:
+    values = _json(file.read())
+    if not isinstance(values, list):
+        values = [values]
+    for number, value in enumerate(values, 1):
+        place = f"{path}, entry {number},"
+        yield place, _object(value, place)
+
+
+def _csv(file: IO[str], path: Path) -> Iterator[Row]:
+    """Rows by the names in the first line, which tells the delimiter too."""
+    heading = file.readline()
+    delimiter = max(",;\t", key=heading.count)
+    names = [name.strip() for name in next(csv.reader([heading], delimiter=delimiter))]
+    reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+    for values in reader:
+        if any(value.strip() for value in values):
+            yield f"{path}:{reader.line_num + 1}", dict(zip(names, values, strict=False))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ErError(f"{place} is not a JSON object: correct the line")
+    return value
