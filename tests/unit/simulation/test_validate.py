@@ -17,7 +17,7 @@ def comparisons():
 @pytest.mark.parametrize(
     ("group", "quantity", "rows", "mean", "largest"),
     [
-        ("serving", "itl_ms", 36, 0.07, 0.25),
+        ("serving", "itl_ms", 36, 0.105, 0.33),  # most where a queue answers 16 tokens each
         ("serving", "ttft_ms", 36, 0.07, 0.35),
         ("serving", "tokens_per_s", 36, 0.035, 0.15),
         ("maximum throughput", "tokens_per_s", 32, 0.08, 0.25),

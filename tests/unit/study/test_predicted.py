@@ -92,7 +92,9 @@ def test_users_of_a_closed_loop_wait_for_their_answers_and_think(config, prompts
 @pytest.mark.parametrize("load", [{}, LOADS["poisson"]], ids=["closed loop", "poisson"])
 def test_a_point_is_what_measuring_its_records_gives(config, prompts, users, load):
     no_delays = replace(config.clock, gateway_s=0.0, request_s=0.0, reply_s=0.0)
-    config = replace(config, clock=no_delays, load=replace(config.load, **load))
+    at_once = replace(config.engine.correction, host_request_s=0.0)
+    engine = replace(config.engine, correction=at_once)
+    config = replace(config, clock=no_delays, engine=engine, load=replace(config.load, **load))
     fast = played(config, prompts, users, record=False).point()
     records = played(config, prompts, users).requests().to_pylist()
     slow = measure(list(map(as_request, records)), users, config.load)
