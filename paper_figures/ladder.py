@@ -57,6 +57,19 @@ def medians_and_boxes(
     return style.finish(figure, title, runs, note=note)
 
 
+def ttft_and_throughput(runs: Sequence[PublishedRun], title: str, note: str = "") -> Figure:
+    """Medians over concurrency on the left, output of the deployments on the right."""
+    figure, (left, right) = style.panels(1, 1)
+    ttft = latency("Time to first token", "ttft_s", "ms")
+    curves(left, runs, ttft)
+    left.set(title="Time to first token, median", ylabel=ttft.axis)
+    curves(right, runs, Quantity("", lambda _, point: point.tokens_per_s))
+    right.set(title="Output of the deployment", ylabel="Throughput [tokens/s]")
+    for axes in (left, right):
+        style.log_values(axes.yaxis)
+    return style.finish(figure, title, runs, note=note)
+
+
 def curves(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
     """A curve through each run's valid points; its invalid ones hollow, its prediction thin."""
     for run, look in zip(runs, looks_of(runs), strict=True):

@@ -84,6 +84,9 @@ def settings_apart(runs: Sequence[PublishedRun]) -> list[dict[str, str]]:
                 for other in (same if name.startswith("deployment.") else flat)
             )
         }
+        if "gateway.kind" in differing:  # from which its service time follows
+            differing.pop("clock.gateway_s", None)
+            differing.pop("gateway.service_s", None)
         differing = without_parts(differing)
         twins = sum(settings == mine for settings in same)
         found.append(differing | ({"run": run.run_id[:8]} if twins > 1 else {}))

@@ -108,17 +108,18 @@ def panels(*ratios: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
 def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
     """A horizontal axis of users in flight, with a tick at each point of a geometric ladder."""
     axes.set_xscale("log", base=2)
-    ticks = apart(ladder)
+    beside = 1 if narrow() else len(axes.figure.axes)
+    ticks = apart(ladder, TICK * max(1, beside / 2))
     axes.set_xticks(ticks, [f"{n / 1000:g}k" if n >= 1000 else str(n) for n in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("Concurrency [users in flight]")
 
 
-def apart(ladder: Sequence[int]) -> list[int]:
-    """The last concurrency, and those before it whose ticks would cover no other's."""
+def apart(ladder: Sequence[int], least: float = TICK) -> list[int]:
+    """The last concurrency, and those before it whose ticks are `least` of the axis apart."""
     ticks: list[int] = []
     for users in reversed(ladder):
-        if not ticks or math.log(ticks[0] / users) > TICK * math.log(ladder[-1] / ladder[0]):
+        if not ticks or math.log(ticks[0] / users) > least * math.log(ladder[-1] / ladder[0]):
             ticks.insert(0, users)
     return ticks
 

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
+from er.compose.experiments import collected, folders, is_collection, one_experiment_each
 from er.compose.job import Job
 from er.compose.messages import checked
 from er.compose.schema import register_schema, to_config
@@ -49,7 +50,9 @@ def jobs_of(
         given = parser.parse_overrides(list(overrides))
         refuse_hydra_settings(given)
         refuse_several_options(given, loader.list_groups(""))
-        studies = one_experiment_each(given, parser) if multirun else [given]
+        given = collected(given, parser, folders(config_dir))
+        several = multirun or is_collection(given)
+        studies = one_experiment_each(given, parser) if several else [given]
         return [job for study in studies for job in _jobs(study, multirun, config_name, parser)]
 
 
@@ -82,17 +85,6 @@ def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -
     except (AttributeError, AssertionError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"cannot apply {' '.join(overrides)}: {reason}") from error
-
-
-def one_experiment_each(given: list[Override], parser: OverridesParser) -> list[list[Override]]:
-    """The overrides once for each experiment that they name: each has a sweep of its own."""
-    for place, override in enumerate(given):
-        if override.key_or_group == "experiment" and override.is_sweep_override():
-            key = override.get_key_element()
-            names = [f"{key}={name}" for name in override.sweep_string_iterator()]
-            before, after = given[:place], given[place + 1 :]
-            return [[*before, one, *after] for one in parser.parse_overrides(names)]
-    return [given]
 
 
 def combinations(given: Sequence[Override]) -> list[list[str]]:

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from er.compose.experiments import collected, folders, one_experiment_each
 from er.compose.job import Job
 from er.compose.jobs import BASIC
 from er.compose.messages import checked
@@ -29,7 +30,9 @@ def plugins_of(asked: Arguments) -> list[str]:
     """
     register_schema()
     with checked(), hydra_with(asked.config_dir) as loader:
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides([*asked.overrides])
+        parser = OverridesParser.create(config_loader=loader)
+        given = parser.parse_overrides([*asked.overrides])
+        parsed = one_experiment_each(collected(given, parser, folders(asked.config_dir)), parser)[0]
         single = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
         chosen = compose(asked.config_name, overrides=single, return_hydra_config=True).hydra
     targets = (chosen.launcher._target_, chosen.sweeper._target_)

@@ -20,6 +20,7 @@ class Gateway:
     port: int  # 0: any free port
     ready_timeout_s: float
     in_flight_at_most: int  # requests, at one expert (fast) or at all together (the other kinds)
+    service_s: float  # of one request, for predictions; on a virtual clock it is all a gateway is
     # Of `python -m er.gateway` alone; a study knows its own. For each cluster an address, or the
     # list of addresses of its replicas.
     experts: list[Any]

@@ -26,6 +26,7 @@ VALUES = {
         "port",
         "admin_port",
         "ready_timeout_s",
+        "service_s",
         "timeouts",
         "limits",
         "experts",

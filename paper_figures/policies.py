@@ -1,0 +1,47 @@
+"""Who routes: tails of the time to first token, requests within limits, load of the experts.
+
+`python -m paper_figures.policies` draws it again from the runs that MLflow holds.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from er.results.point import Point
+from er.tracking.query import PublishedRun
+from paper_figures import command, ladder, style
+
+STUDY = "policies"
+
+
+def figure(runs: Sequence[PublishedRun]) -> Figure:
+    """Three panels over concurrency."""
+    drawn, (tail, kept, load) = style.panels(1, 1, 1)
+    p95 = ladder.Quantity("", lambda _, point: point.ttft_s.p95 * 1e3)
+    ladder.curves(tail, runs, p95)
+    tail.set(title="Time to first token", ylabel="95th percentile [ms]")
+    style.log_values(tail.yaxis)
+    ladder.curves(kept, runs, ladder.Quantity("", lambda _, point: point.goodput * 100))
+    kept.set(title="Requests within limits", ylabel="Share [%]", ylim=(0, 105))
+    ladder.curves(load, runs, ladder.Quantity("", busiest))
+    load.set(title="Requests of the busiest expert", ylabel="Over the mean", ylim=(0.9, None))
+    return style.finish(
+        drawn, "Routing by what a prompt says, and without reading it", runs, note=limits(runs)
+    )
+
+
+def busiest(run: PublishedRun, point: Point) -> float:
+    """Requests of the expert that had most, over the mean of all experts."""
+    experts = int(run.config["deployment"]["experts"])
+    return max(point.experts.values()) * experts / sum(point.experts.values())
+
+
+def limits(runs: Sequence[PublishedRun]) -> str:
+    """The limits that goodput is a share of."""
+    load = runs[0].config["load"]
+    return f"Limits: TTFT {load['ttft_at_most_s']:g} s, TPOT {load['tpot_at_most_s']:g} s."
+
+
+if __name__ == "__main__":
+    sys.exit(command.main("policies"))
