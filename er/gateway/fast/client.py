@@ -22,9 +22,9 @@ class Client(asyncio.Protocol):
     """Reads requests with llhttp's strict rules, and writes straight to its socket."""
 
     __slots__ = (
-        "_buffer_paused", "_closing", "_direct", "_fd", "_lingered", "_parser", "_reading_paused",
-        "_request", "_server", "_size", "_waiting", "admin", "exchange", "head_bytes", "peer",
-        "phase", "since_s", "stalled_since_s", "transport",
+        "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_parser",
+        "_reading_paused", "_request", "_server", "_waiting", "admin", "exchange", "head_bytes",
+        "peer", "phase", "since_s", "stalled_since_s", "transport",
     )  # fmt: skip
 
     def __init__(self, server: "Server", *, admin: bool) -> None:
@@ -33,10 +33,10 @@ class Client(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._waiting: list[Request] = []  # pipelined
-        self._closing = False
+        self._closing = self._answering = self._input_ended = False
         self._reading_paused = False
         self._direct = admin or not server.tls
-        self._lingered = self._size = self.head_bytes = 0
+        self._lingered = self.head_bytes = 0
         self.phase = IDLE
         self.since_s = server.now_s
         self.stalled_since_s = 0.0  # 0: the client reads
@@ -87,24 +87,20 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
-        if self._closing:
+        if self._closing or self._input_ended:
             self._linger(len(data))
             return
         if self.phase <= HEAD:
             end = data.find(b"\r\n\r\n")
             self.head_bytes += end if end >= 0 else len(data)
             if self.head_bytes > self._server.limits.header_bytes:
-                self.refuse(Refusal(431, "too_large", "the head is too long", close=True))
+                self._refuse_input(Refusal(431, "too_large", "the head is too long", close=True))
                 return
         try:
             self._parser.feed_data(data)
-        except Refusal as refusal:  # httptools passes it on as the context of its own error
-            self.refuse(refusal)
-        except httptools.HttpParserUpgrade:
-            self.refuse(Refusal(400, "bad_request", "the protocol cannot be changed", close=True))
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            self.refuse(
+            cause = error.__context__  # what one of the methods below has raised
+            self._refuse_input(
                 cause
                 if isinstance(cause, Refusal)
                 else Refusal(400, "bad_request", f"this is not HTTP/1.1: {error}", close=True)
@@ -139,7 +135,7 @@ class Client(asyncio.Protocol):
             raise Refusal(413, "too_large", f"a body has {limit} bytes at most", close=True)
         if request.length > 0:
             self._reserve(request, request.length)
-        if request.expects_continue and not self.exchange:
+        if request.expects_continue and not self._answering:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, piece: bytes) -> None:
@@ -160,13 +156,13 @@ class Client(asyncio.Protocol):
         assert request
         if self._closing:
             self._release_body(request)
-        elif self.exchange:
+        elif self._answering:
             self._waiting.append(request)
         else:
             self._begin(request)
 
     def _begin(self, request: Request) -> None:
-        self.phase = BUSY
+        self.phase, self._answering = BUSY, True
         self._server.handle(self, request)
 
     def _reserve(self, request: Request, size: int) -> None:
@@ -206,7 +202,7 @@ class Client(asyncio.Protocol):
 
     def finish(self, keep_alive: bool) -> None:
         """An answer has ended: close, or go on to the next request."""
-        self.exchange = None
+        self.exchange, self._answering = None, False
         if not keep_alive or self._closing or self._server.draining:
             self.close()
             return
@@ -214,9 +210,11 @@ class Client(asyncio.Protocol):
         if self._waiting:
             # Not from within the call that ended the last one: they may be many.
             asyncio.get_running_loop().call_soon(self._next)
+        elif self._input_ended:
+            self.close()
 
     def _next(self) -> None:
-        if self.exchange or self._closing:
+        if self._answering or self._closing:
             return
         if self._waiting:
             self._begin(self._waiting.pop(0))
@@ -224,13 +222,18 @@ class Client(asyncio.Protocol):
             self._reading_paused = False
             self.transport.resume_reading()
 
+    def _refuse_input(self, refusal: Refusal) -> None:
+        """Refuse what is being read; an answer under way to an earlier request goes first."""
+        if self._answering:
+            self._server.counts.fail(refusal.cause)
+            self.phase, self._input_ended = BUSY, True
+        else:
+            self.refuse(refusal)
+
     def refuse(self, refusal: Refusal) -> None:
         """A counted error answer; the connection closes where the request was not read whole."""
         self._server.counts.fail(refusal.cause)
         if self.transport.is_closing():
-            return
-        if self.exchange:  # of a pipelined request: the answer under way goes first
-            self._closing = True
             return
         close = refusal.close or self._closing or self._server.draining
         self.send(refusal.answer(close))
@@ -271,7 +274,9 @@ class Client(asyncio.Protocol):
         elif (self.phase == HEAD and waited_s > timeouts.header_s) or (
             self.phase == BODY and waited_s > timeouts.body_s
         ):
-            self.refuse(Refusal(408, "slow_request", "the request came too slowly", close=True))
+            self._refuse_input(
+                Refusal(408, "slow_request", "the request came too slowly", close=True)
+            )
 
 
 def protocol(server: "Server", *, admin: bool = False) -> Any:

@@ -146,6 +146,24 @@ async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
     assert got.endswith(b'{"status": "ok"}')
 
 
+async def test_answers_that_take_long_keep_their_order(start: Start) -> None:
+    import asyncio
+
+    async with answering(ONE).serving() as url:
+        gateway = await start(urls=[url, url])
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        gets = [
+            b"GET /ready HTTP/1.1\r\nhost: h\r\n\r\n",
+            b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n",
+        ]
+        writer.write(b"".join(gets) + post() + b"no HTTP\r\n\r\n")
+        got = await asyncio.wait_for(reader.read(-1), 10)
+        writer.close()
+    ready, health, one = got.index(b"experts"), got.index(b"status"), got.index(event("one"))
+    assert ready < health < one
+    assert got.endswith(END)
+
+
 async def test_http_1_0_gets_no_chunks(start: Start) -> None:
     async with answering(ONE).serving() as url:
         gateway = await start(urls=[url, url])

@@ -174,3 +174,13 @@ async def test_translated_events_may_be_cut_anywhere(
         got = await say(gateway.port, post(b'{"prompt": "court"}', path="/v1/completions"))
     assert status(got) == 200
     assert json.loads(got.partition(b"\r\n\r\n")[2])["choices"][0]["text"] == "Jawohl"
+
+
+async def test_a_deep_body_is_refused_in_every_dialect(start: Start) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    for path, field in (("/v1/completions", b"prompt"), ("/v1/chat/completions", b"messages")):
+        for body in (b'{"' + field + b'": ' + deep + b"}", b'{"x": ' + deep + b"}"):
+            gateway = await start(urls=["http://127.0.0.1:1/v1", "http://127.0.0.1:1/generate"])
+            got = await say(gateway.port, post(body, path=path))
+            assert status(got) == 400
+            assert b"invalid_request_error" in got
