@@ -94,6 +94,23 @@ def request_of(asked: Arguments) -> tuple[Endpoint, Config]:
 def _endpoint(target: str, model: str) -> Endpoint:
     """The server that is meant. Raises ConfigError when that cannot be told."""
     url = urlsplit(target)
+    try:
+        url.port  # noqa: B018
+    except ValueError as error:
+        raise ConfigError(f"target={target}: {error}: give http://host:port/...") from error
+    if url.username is not None:
+        raise ConfigError(
+            "target holds a name or a password, and is kept with the run: leave it out, and set "
+            "the key as ER_API_KEY in the environment"
+        )
+    path = url.path.rstrip("/")
+    if url.scheme in ("http", "https") and (path == "" or path.endswith("/v1")):
+        base = f"{url.scheme}://{url.netloc}{path or '/v1'}"
+        raise ConfigError(
+            f"target={target} is a base address: say {base}/chat/completions or {base}/completions"
+        )
+    if url.hostname and url.scheme in ("http", "https") and url.path != path:
+        return _endpoint(target.replace(url.path, path), model)
     if url.hostname and url.scheme in ("http", "https"):
         return Endpoint(target, model)
     if url.hostname and url.scheme in ("grpc", "grpcs") and url.path.strip("/"):

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from er.load import answer
+from er.load import answer, credentials
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.load.http import BROKEN_CHUNKS
@@ -53,7 +53,7 @@ class Client:
         request.send_s = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout_s):
-                await self._stream(endpoint.url, body, request, events, times_s)
+                await self._stream(endpoint, body, request, events, times_s)
         except TimeoutError:
             request.error = f"timeout after {self.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, BadAnswerError) as error:
@@ -64,7 +64,12 @@ class Client:
                 answer.enter(events, times_s, request)
 
     async def _stream(
-        self, url: str, body: bytes, request: Request, events: list[bytes], times_s: list[float]
+        self,
+        endpoint: Endpoint,
+        body: bytes,
+        request: Request,
+        events: list[bytes],
+        times_s: list[float],
     ) -> None:
         """Ask, and note what comes.
 
@@ -74,14 +79,14 @@ class Client:
         while True:
             kept: list[bool] = []
             try:
-                return await self._ask(url, body, request, events, times_s, kept)
+                return await self._ask(endpoint, body, request, events, times_s, kept)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if request.status or not kept:
                     raise
 
     async def _ask(
         self,
-        url: str,
+        endpoint: Endpoint,
         body: bytes,
         request: Request,
         events: list[bytes],
@@ -89,7 +94,11 @@ class Client:
         kept: list[bool],
     ) -> None:
         async with self.session.post(
-            url, data=body, headers=HEADERS, trace_request_ctx=kept, allow_redirects=False
+            endpoint.url,
+            data=body,
+            headers=HEADERS | credentials.headers(endpoint),
+            trace_request_ctx=kept,
+            allow_redirects=False,
         ) as response:
             request.status = response.status
             request.expert = answer.expert(response.headers.get(answer.EXPERT_HEADER, ""))

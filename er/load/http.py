@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from er.load import answer
+from er.load import answer, credentials
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.results.request import Endpoint, Prompt, Request
@@ -26,6 +26,7 @@ def ask(endpoint: Endpoint, prompt: Prompt) -> bytes:
         "content-type: application/json",
         f"accept: {answer.EVENT_STREAM}",
         "accept-encoding: identity",
+        *[f"{name}: {value}" for name, value in credentials.headers(endpoint).items()],
         f"content-length: {len(content)}",
     ]
     return "\r\n".join([*lines, "", ""]).encode() + content

@@ -43,6 +43,7 @@ class Server:
     in_flight: int = 0
     most_in_flight: int = 0
     connections: int = 0
+    heads: list[bytes] = field(default_factory=list)  # of POSTs
 
 
 Serve = Callable[[Answer], Server]
@@ -65,6 +66,7 @@ async def serving(answer: Answer) -> AsyncIterator[Server]:
                 if head.startswith(b"GET"):
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                     continue
+                server.heads.append(head)
                 asked = json.loads(await reader.readexactly(_length(head)))
                 server.asked.append(asked)
                 server.in_flight += 1
