@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from er.compose.messages import checked
-from er.compose.schema import ENGINES, GATEWAYS, WORKLOADS, to_config
+from er.compose.schema import CLUSTERS, ENGINES, GATEWAYS, WORKLOADS, to_config
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ConfigError
@@ -38,6 +38,7 @@ def read_job(path: Path) -> Job:
         schema.engine = OmegaConf.structured(ENGINES[config["engine"]["kind"]])
         schema.gateway = OmegaConf.structured(GATEWAYS[config["gateway"]["kind"]])
         schema.workload = OmegaConf.structured(WORKLOADS[config["workload"]["kind"]])
+        schema.cluster = OmegaConf.structured(CLUSTERS[config["cluster"]["kind"]])
     except OSError as error:
         raise ConfigError(f"job={path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -4,7 +4,16 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from er.compose.messages import checked, unknown_key
-from er.config import Config, FastGateway, Gateway, SimulatedEngine, SmolLM2Engine, workload
+from er.config import (
+    Config,
+    FastGateway,
+    Gateway,
+    LaptopCluster,
+    SimulatedEngine,
+    SlurmCluster,
+    SmolLM2Engine,
+    workload,
+)
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.errors import ConfigError
 
@@ -25,6 +34,8 @@ WORKLOADS = {
     "multi_turn": workload.MultiTurnWorkload,
 }
 
+CLUSTERS = {"laptop": LaptopCluster, "slurm": SlurmCluster}
+
 
 def register_schema() -> None:
     """Make the classes of `er.config` known to Hydra."""
@@ -36,6 +47,8 @@ def register_schema() -> None:
         store.store(group="gateway", name=f"base_{kind}", node=node)
     for kind, node in WORKLOADS.items():
         store.store(group="workload", name=f"base_{kind}", node=node)
+    for kind, node in CLUSTERS.items():
+        store.store(group="cluster", name=f"base_{kind}", node=node)
 
 
 def to_config(composed: DictConfig) -> Config:

@@ -6,6 +6,7 @@ mandatory in YAML. `compose` in `er.compose` turns YAML into a `Config`.
 
 from er.config.capacity import Capacity
 from er.config.checks import require, require_port, require_positive
+from er.config.cluster import Cluster, GpusBy, LaptopCluster, SlurmCluster
 from er.config.deployment import Deployment, Hardware, Model, Precision
 from er.config.engine import (
     Correction,
@@ -40,6 +41,7 @@ __all__ = [
     "Capacity",
     "Clock",
     "ClockKind",
+    "Cluster",
     "Config",
     "Corpus",
     "Correction",
@@ -51,8 +53,10 @@ __all__ = [
     "Gateway",
     "GatewayLimits",
     "GatewayTimeouts",
+    "GpusBy",
     "Hardware",
     "JsonlWorkload",
+    "LaptopCluster",
     "Lengths",
     "Load",
     "LoadClient",
@@ -68,6 +72,7 @@ __all__ = [
     "Server",
     "SharedPrefixWorkload",
     "SimulatedEngine",
+    "SlurmCluster",
     "SmolLM2Engine",
     "Table",
     "TableWorkload",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from er.config.capacity import Capacity
 from er.config.checks import require
+from er.config.cluster import Cluster
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
 from er.config.gateway import Gateway
@@ -95,6 +96,7 @@ class Config:
     workload: Workload
     load: Load
     tracking: Tracking
+    cluster: Cluster
     capacity: Capacity | None = None
 
     @property

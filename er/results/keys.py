@@ -14,7 +14,7 @@ from er.config.plain import plain
 from er.results import code
 
 # By name: sections, and values of sections. Whatever is not named here decides.
-NAMES = {"study", "figures", "runs_dir", "cache_dir", "tracking"}
+NAMES = {"study", "figures", "runs_dir", "cache_dir", "tracking", "cluster"}
 VALUES = {
     "deployment": {"id", "labels"},
     "load": {"name", "concurrency", "request_timeout_s"},
