@@ -1,6 +1,6 @@
 """How every command ends: one line about what ended it, and an exit code.
 
-0 done, 1 something failed, 2 the request cannot be run, 130 Ctrl-C, 141 nobody reads on, 143 TERM.
+0 done, 1 failed, 2 cannot be run, 75 no time left, 130 Ctrl-C, 141 nobody reads on, 143 TERM.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from er.errors import ConfigError, ErError
+from er.errors import ConfigError, ErError, OutOfTimeError
 
 EXIT_CODES = __doc__.splitlines()[-1]
+OUT_OF_TIME, TERMINATED = 75, 143
 
 
 class Terminated(BaseException):
@@ -82,7 +83,7 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
     try:
         return _run(work)
     except ErError as error:
-        return fail(name, error, 2 if isinstance(error, ConfigError) else 1)
+        return fail(name, error, exit_code(error))
     except BrokenPipeError:
         if not _nobody_reads():
             raise
@@ -94,9 +95,16 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
     except KeyboardInterrupt:
         return fail(name, f"interrupted: {kept}", 130)
     except Terminated:
-        return fail(name, f"terminated: {kept}", 143)
+        return fail(name, f"terminated: {kept}", TERMINATED)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def exit_code(error: Exception) -> int:
+    """Of a command that this error ended."""
+    if isinstance(error, OutOfTimeError):
+        return OUT_OF_TIME
+    return 2 if isinstance(error, ConfigError) else 1
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -151,4 +159,6 @@ def _nobody_reads() -> bool:
 
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+    # Batch systems send it to every process, and a script passes it on: one is enough to unwind.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated

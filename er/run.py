@@ -5,9 +5,10 @@ Exit codes: those of er.cli.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -18,7 +19,11 @@ from er.config import Config
 from er.config.runnable import require_runnable
 from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
+from er.results.files import write_whole
 from paper_figures import view
+
+if TYPE_CHECKING:
+    from er.study.job import Sweep
 
 PLAIN_WIDTH = 100  # where there is no terminal to ask
 COMMAND = Command(
@@ -29,10 +34,12 @@ COMMAND = Command(
     python -m er.run -m 'deployment=a,e' 'seed=0,1'      a run for each combination of the values
     python -m er.run +experiment=fig4 --cfg job          every key with its value; starts nothing
     python -m er.run +experiment=mine --config-dir DIR   your own: DIR/experiment/mine.yaml
+    python -m er.run +experiment=fig4 cluster=slurm      submit a batch job for each deployment
     """,
     (
         Word("resume", "true", "take from disk the valid points that are there", ("true", "false")),
-        Word("job", "", "run the one job of this file, in place of overrides"),
+        Word("job", "", "run the one job of this file here, in place of overrides"),
+        Word("dry", "false", "with cluster=slurm: only print the scripts", ("true", "false")),
         Word(
             "objective",
             "",
@@ -63,10 +70,17 @@ def answer(arguments: list[str]) -> int:
     for config in jobs:
         require_runnable(config)
     out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    plugins = [] if asked.words["job"] else plugins_of(asked)
+    if asked.words["job"]:
+        return run_job(composed[0], Path(asked.words["job"]), out, asked.words["resume"] == "true")
+    if any(config.cluster.kind != "laptop" for config in jobs):
+        return submit(composed, out, asked.words)
+    plugins = plugins_of(asked)
     if plugins:
         return run_plugins(asked, composed, plugins, out)
-    return run_sweep(jobs, out, asked.words["resume"] == "true")
+    with cli.loading():  # mlflow, numba and more: not before the request is checked
+        from er.study.job import Sweep
+        from er.study.progress import Progress
+    return run_sweep(jobs, out, Sweep(Progress(jobs, out), asked.words["resume"] == "true"))
 
 
 def jobs_of(asked: Arguments) -> list[Job]:
@@ -104,29 +118,73 @@ def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Cons
     return 1 if failed else 0
 
 
-def run_sweep(jobs: list[Config], out: Console, resume: bool) -> int:
+def submit(jobs: list[Job], out: Console, words: Mapping[str, str]) -> int:
+    """Hand every job to Slurm, and return while they wait or run."""
+    if words["dry"] == "true":
+        from er.cluster import slurm
+
+        print("\n".join(slurm.scripts(jobs)))
+        return 0
+    with cli.loading():
+        from er.study import job
+
+        job.check_inputs([job.config for job in jobs])
+        from er.cluster import slurm
+    attempts = slurm.submit(jobs, lambda line: print(line, flush=True), words["resume"] == "true")
+    study = attempts[0].intent.study
+    out.print(f"look at them with  python -m er.status {study}", highlight=False)
+    out.print(f"and at the end     python -m er.collect {study}", highlight=False)
+    return 0
+
+
+def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
+    """Run the job of a file; beside the file, run_dir.txt says where its run directory is.
+
+    It fails, too, when none of its points may be believed.
+    """
+    with cli.loading():
+        from er.cluster import allocation
+        from er.study.job import Sweep
+        from er.study.progress import Progress
+        from er.study.time_left import TimeLeft
+
+    progress = Progress([job.config], out, time_left=TimeLeft(allocation.until_s(job.config)))
+    sweep = Sweep(progress, resume or allocation.restarted())
+    sweep.id = job.sweep or sweep.id
+    note = file.with_name("run_dir.txt")
+    sweep.on_open = lambda run: write_whole(note, str(run.path.absolute()).encode())
+    code = run_sweep([job.config], out, sweep)
+    believed = [point for run in sweep.runs for point in run.points() if not point.invalid]
+    if not code and not job.config.capacity and not believed:
+        return cli.fail("er", f"{job.config.title}: no point may be believed", 1)
+    return code
+
+
+def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
     """Run every job; a failed one does not stop the others."""
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
-    with cli.loading():  # mlflow, numba and more: not before the request is checked
+    with cli.loading():
         from er.study import job, summary
-        from er.study.progress import Progress
 
         job.check(jobs)
-    sweep = job.Sweep(Progress(jobs, out), resume)
-    failed = []
+    failed: dict[str, int] = {}
+    done = []
 
     try:
         for config in jobs:
             try:
                 sweep.run(config)
+                done.append(config)
             except Exception as error:
-                failed.append(config)
-                cli.fail("er", f"{config.title}: {cli.describe_error(error)}", 1)
+                code = cli.fail(
+                    "er", f"{config.title}: {cli.describe_error(error)}", cli.exit_code(error)
+                )
+                failed[config.title] = code if code == cli.OUT_OF_TIME else 1
     finally:
         sweep.progress.clear()
         summary.show(sweep.runs, out)
-    draw([config for config in jobs if config not in failed], out)
-    return 1 if failed else 0
+    draw(done, out)
+    return max(failed.values(), default=0)
 
 
 def draw(jobs: Sequence[Config], out: Console) -> None:

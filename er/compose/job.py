@@ -19,10 +19,12 @@ class Job:
 
     overrides: tuple[str, ...]
     config: Config
+    sweep: str = ""  # what the runs of one command share; empty: this job is alone
 
     def write(self, path: Path) -> None:
         """Write it to a file, from which another machine can run it."""
         values = {"overrides": list(self.overrides), "config": plain(self.config)}
+        values |= {"sweep": self.sweep}
         path.write_text(json.dumps(values, indent=2) + "\n")
 
 
@@ -34,6 +36,7 @@ def read_job(path: Path) -> Job:
     try:
         values = json.loads(path.read_text())
         overrides, config = values["overrides"], values["config"]
+        sweep = str(values.get("sweep", ""))
         schema = OmegaConf.structured(Config)
         schema.engine = OmegaConf.structured(ENGINES[config["engine"]["kind"]])
         schema.gateway = OmegaConf.structured(GATEWAYS[config["gateway"]["kind"]])
@@ -46,4 +49,4 @@ def read_job(path: Path) -> Job:
     with checked():
         composed = OmegaConf.merge(schema, config)
     assert isinstance(composed, DictConfig)
-    return Job(tuple(overrides), to_config(composed))
+    return Job(tuple(overrides), to_config(composed), sweep)

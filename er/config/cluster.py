@@ -9,7 +9,8 @@ from er.config.checks import require, require_positive
 # Options that er itself gives: a second one would win over it, and er would lose the job.
 OWN_OPTIONS = (
     "job-name", "comment", "output", "error", "open-mode", "chdir", "signal", "time", "parsable",
-    "array", "dependency", "nodes", "ntasks", "wrap", "requeue", "no-requeue", "kill-on-invalid-dep",
+    "array", "dependency", "nodes", "ntasks", "wrap", "requeue", "no-requeue",
+    "kill-on-invalid-dep",
 )  # fmt: skip
 
 

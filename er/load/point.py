@@ -36,13 +36,21 @@ def measure_point(
     """
     run.set_aside(concurrency)
     counted = server_side.read(target.engines)
-    with run.request_log(concurrency) as log, server_watch.watching(target.engines) as watch:
+    requests: list[Request] = []
 
-        def keep(request: Request) -> None:
-            log.add(request)
-            on_request(request)
+    def keep(request: Request) -> None:
+        log.add(request)
+        requests.append(request)
+        on_request(request)
 
-        load = users.run_point(target.entry, batch, concurrency, config.load, keep)
+    try:
+        with run.request_log(concurrency) as log, server_watch.watching(target.engines) as watch:
+            load = users.run_point(target.entry, batch, concurrency, config.load, keep)
+    except BaseException as error:
+        if requests and not isinstance(error, Exception):
+            partial = f"interrupted after {len(requests)} requests"
+            run.add_point(measure(requests, concurrency, config.load, [partial]))
+        raise
     after = server_side.read(target.engines)
     evidence = proof.prove(load, concurrency)
     known = asdict(evidence) | (after.since(counted) if after and counted else {}) | watch.known()

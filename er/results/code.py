@@ -71,6 +71,14 @@ def digest(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def digest_of_bytes(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents as they are."""
+    total = hashlib.sha256()
+    for path in files:
+        total.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
 def without_comments(source: str) -> str:
     """Python source as its syntax tree has it, without docstrings."""
     tree = ast.parse(source)

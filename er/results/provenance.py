@@ -1,6 +1,7 @@
 """What a run was made with: code, packages, host and command."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[2]
+FROZEN = "frozen.json"  # beside the code of a job that was handed to a cluster
 PACKAGES = (
     "er",
     "aiohttp",
@@ -32,8 +34,7 @@ def collect() -> dict[str, Any]:
     """Facts of this process and host, as plain values; empty where a host does not tell."""
     return {
         "command": sys.argv,
-        "git_commit": _said("git", "-C", str(ROOT), "rev-parse", "HEAD"),
-        "git_dirty": bool(_said("git", "-C", str(ROOT), "status", "--porcelain")),
+        **version_of_code(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "host": platform.node(),
@@ -44,6 +45,16 @@ def collect() -> dict[str, Any]:
         "gpus": _said(
             "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"
         ).splitlines(),
+    }
+
+
+def version_of_code() -> dict[str, Any]:
+    """The commit that runs; of a copy that was made for a job, as it was noted then."""
+    if (ROOT / FROZEN).exists():
+        return dict(json.loads((ROOT / FROZEN).read_text()))
+    return {
+        "git_commit": _said("git", "-C", str(ROOT), "rev-parse", "HEAD"),
+        "git_dirty": bool(_said("git", "-C", str(ROOT), "status", "--porcelain")),
     }
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from er.compose import Job
 from er.config import ClockKind, Config
+from er.config.run import IN_CONTAINER
 from er.config.trtllm import OF_DEPLOYMENT, ContainerEngine, weights_of
 from er.corpus import collection
 from er.engine import kinds
@@ -39,6 +40,7 @@ class Sweep:
     resume: bool = True  # take from disk the valid points that are there
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     runs: list[RunDir] = field(default_factory=list)
+    on_open: Callable[[RunDir], None] = lambda _: None  # told where a job's run directory is
 
     def run(self, config: Config) -> None:
         """Measure or predict what is missing of one deployment, and publish its run.
@@ -46,11 +48,12 @@ class Sweep:
         Raises ErError when something failed; what was measured until then is on disk and published.
         """
         self.progress.start_job()
-        key = run_key(config, engine_digest(config), corpus_digest(config))
+        key = key_of(config)
         name = f"{config.deployment.id}-{key[:KEY_DIGITS]}"
         folder = Path(config.runs_dir) / config.study
         with run_dir.opened(folder, name, key, self.resume) as run:
             self.runs.append(run)
+            self.on_open(run)
             self.progress.take(known.points(config, run), run.path)
             if known.complete(config, run):
                 run.relabel(tags(config, self.id))
@@ -83,6 +86,11 @@ def run(job: Job, resume: bool = True) -> RunDir:
     sweep = Sweep(Progress([job.config], Console(soft_wrap=True)), resume)
     sweep.run(job.config)
     return sweep.runs[0]
+
+
+def key_of(config: Config) -> str:
+    """Of the run that the job adds to. Raises ErError when its engine is not there."""
+    return run_key(config, engine_digest(config), corpus_digest(config))
 
 
 def engine_digest(config: Config) -> str:
@@ -138,11 +146,20 @@ def made_by(config: Config) -> str:
 def check(jobs: Sequence[Config]) -> None:
     """Raise ErError for whatever would make one of the jobs fail, before any is started."""
     for config in jobs:
-        if not config.capacity:  # where that it does not fit is an answer
+        if config.engine.kind in IN_CONTAINER:
             kinds.models(config)
         if config.clock.kind is ClockKind.real:
             servers.check(config)
             gateway.require_free(config.gateway.port)
+    check_inputs(jobs)
+
+
+def check_inputs(jobs: Sequence[Config]) -> None:
+    """The part of `check` that holds wherever the jobs run: corpora are fetched, stores opened."""
+    for config in jobs:
+        in_container = config.engine.kind in IN_CONTAINER  # of which only a GPU node has all
+        if not in_container and not config.capacity:  # where that it does not fit is an answer
+            kinds.models(config)
         prompts.check(config.workload, config.load, Path(config.cache_dir))
         run_dir.require_writable(config.runs_dir)
     for uri in {job.tracking.uri for job in jobs if job.tracking.enabled}:

@@ -98,6 +98,7 @@ class Bench:
         known = self._run.valid_point(concurrency)
         if known:
             return known
+        self._progress.time_left.begin_point(concurrency)
         batch = batches.batch_of(self._config, concurrency)
         serving = self.serving()
         measured = 0

@@ -55,6 +55,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         known = run.valid_point(concurrency)
         if known:
             return known
+        progress.time_left.begin_point(concurrency)
         run.set_aside(concurrency)
         prompts = batches.batch_of(config, concurrency)
         played = study.play(prompts, concurrency, record=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from er.config import ClockKind, Config
 from er.load.arrivals import requests_of
 from er.results.point import Point
+from er.study.time_left import TimeLeft
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Progress:
     starts_s: list[float] = field(default_factory=list)
     shown_s: float = 0.0
     taken: float = 0.0  # of the total, what was measured before
+    time_left: TimeLeft = field(default_factory=TimeLeft)
 
     @property
     def total(self) -> float:

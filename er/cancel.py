@@ -1,0 +1,22 @@
+"""`python -m er.cancel STUDY`: cancel the jobs of a study; what they measured is kept."""
+
+import sys
+from pathlib import Path
+
+from er import cli
+from er.cluster import folder, slurm
+
+
+def main() -> int:
+    """Cancel, by their ids, the jobs of a study that are queued or running."""
+    parser = cli.parser("er.cancel", main.__doc__)
+    parser.add_argument("study", help="its name")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
+    options = parser.parse_args()
+    if not slurm.cancel(folder.study_of(options.runs_dir, options.study), print):
+        print(f"no job of {options.study} is queued or running")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run("er.cancel", main, "look with er.status at what was cancelled"))

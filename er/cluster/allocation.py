@@ -1,0 +1,36 @@
+"""The allocation that this process runs in, if any."""
+
+import os
+from datetime import datetime
+
+from er.cluster.calls import call
+from er.config import Config, SlurmCluster
+
+
+def until_s(config: Config) -> float:
+    """The Unix time by which a job must have ended its last point; infinite where nothing ends it.
+
+    Raises ErError when Slurm does not tell.
+    """
+    job_id = os.environ.get("SLURM_JOB_ID")
+    if not job_id or not isinstance(config.cluster, SlurmCluster):
+        return float("inf")
+    return end_s(job_id, config.cluster) - config.cluster.stop_before_s
+
+
+def end_s(job_id: str, cluster: SlurmCluster) -> float:
+    """The Unix time at which Slurm ends a job: newer versions say it in the environment."""
+    told = os.environ.get("SLURM_JOB_END_TIME", "")
+    if told.isdigit():
+        return float(told)
+    command = ["squeue", "--noheader", f"--jobs={job_id}", "--format=%e"]
+    text = call(command, cluster.answer_timeout_s).strip()
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:  # a job without a limit has no end
+        return float("inf")
+
+
+def restarted() -> bool:
+    """Whether Slurm has begun this job anew, after preemption or the failure of a node."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0

@@ -1,0 +1,59 @@
+"""Calls of Slurm's programs: each with a time limit, and with a message where it fails."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from er.errors import ErError
+
+SILENT = ("timed out", "Unexpected message received", "Zero Bytes were transmitted")
+
+
+class NoAnswerError(ErError):
+    """Slurm did not answer: whether it did what was asked for is not known."""
+
+
+def call(command: Sequence[str], timeout_s: float) -> str:
+    """What a program of Slurm prints.
+
+    Raises NoAnswerError when it gives no answer in time, ErError when it is missing or refuses.
+    """
+    if not shutil.which(command[0]):
+        raise ErError(
+            f"{command[0]} is not on the path: run er on a login node, or choose cluster=laptop"
+        )
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            env=environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NoAnswerError(
+            f"{command[0]} gives no answer within {timeout_s:g} s: look at Slurm's controller with "
+            "scontrol ping, or raise cluster.answer_timeout_s"
+        ) from error
+    if done.returncode == 0:
+        return done.stdout
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    reason = lines[-1] if lines else f"exit status {done.returncode}, without a word"
+    if any(words in done.stderr for words in SILENT):
+        raise NoAnswerError(f"{command[0]} has no answer from Slurm's controller: {reason}")
+    raise ErError(f"{command[0]} refuses: {reason}")
+
+
+def environment() -> dict[str, str]:
+    """The environment without what an allocation that er runs in says of itself.
+
+    It would become a default of every option that sbatch is not given.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("SLURM_") or name == "SLURM_CONF"
+    }

@@ -1,0 +1,212 @@
+"""The folder of a job that was handed to a cluster: what was asked for, and what came of it.
+
+runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt is 002
+  job.json        the job itself (er.compose.Job)
+  script.sh       what was handed to sbatch
+  intent.json     written before sbatch is called: the unique name by which Slurm knows it
+  receipt.json    written after: Slurm's job id
+  withdrawn       there when the answer was lost and Slurm does not know the job: it does nothing
+  slurm.log       what it printed
+  run_dir.txt     its run directory, once that is open
+  exit_code       how it ended, by itself
+  ended.json      how it ended, by Slurm, where that was seen
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from er.config import Config
+from er.config.plain import plain
+from er.errors import ErError
+from er.results.files import write_whole
+from er.results.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from er.compose import Job
+
+JOBS = "jobs"
+KEY_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What is known of a submission before it is made."""
+
+    name: str  # no other job has it: as a comment and as a name it finds a job whose id was lost
+    deployment: str
+    title: str
+    ladder: list[int]
+    study: str
+    figures: list[str]
+    publish: bool
+    tracking_uri: str
+    answer_timeout_s: float
+    when: str
+    after: str = ""  # id of the job that builds its engine
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One submission of a job."""
+
+    path: Path
+
+    @property
+    def intent(self) -> Intent:
+        """What was to be submitted."""
+        return Intent(**self._read("intent.json"))
+
+    @property
+    def job_id(self) -> str:
+        """Slurm's; empty where its answer was lost."""
+        return str(self._read("receipt.json")["job_id"]) if self._has("receipt.json") else ""
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was given up."""
+        return self._has("withdrawn")
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the job itself; None while it runs, or where it ended without a word."""
+        text = self._text("exit_code")
+        return int(text) if text.isdigit() else None
+
+    @property
+    def ended(self) -> dict[str, str]:
+        """What Slurm said of its end; empty where that was not seen."""
+        return dict(self._read("ended.json")) if self._has("ended.json") else {}
+
+    @property
+    def run(self) -> RunDir | None:
+        """Its run directory; None until it is open."""
+        name = self._text("run_dir.txt")
+        return RunDir(Path(name)) if name else None
+
+    @property
+    def log(self) -> Path:
+        """What it printed."""
+        return self.path / "slurm.log"
+
+    def write(self, name: str, value: object) -> None:
+        """Write a JSON file of it, whole or not at all."""
+        write_whole(self.path / name, (json.dumps(value, indent=2) + "\n").encode())
+
+    def note_receipt(self, job_id: str) -> None:
+        """Slurm took it."""
+        self.write("receipt.json", {"job_id": job_id, "when": now()})
+
+    def withdraw(self, reason: str) -> None:
+        """Give it up; should Slurm run it after all, it does nothing."""
+        self.write("withdrawn", {"reason": reason, "when": now()})
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def _read(self, name: str) -> Any:
+        return json.loads((self.path / name).read_text())
+
+    def _text(self, name: str) -> str:
+        return (self.path / name).read_text().strip() if self._has(name) else ""
+
+
+def key_of(config: Config) -> str:
+    """What tells a job from others of its study: all that was asked for, but where it runs."""
+    values = {name: value for name, value in plain(config).items() if name != "cluster"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def place_of(config: Config) -> Path:
+    """The folder of all attempts at a job."""
+    name = f"{config.deployment.id}-{key_of(config)[:KEY_DIGITS]}"
+    return jobs_dir(config) / name
+
+
+def jobs_dir(config: Config) -> Path:
+    """The folder of all jobs of a study."""
+    return (Path(config.runs_dir) / config.study / JOBS).absolute()
+
+
+def attempts(place: Path) -> list[Attempt]:
+    """All submissions of a job, in order; one without an intent never came to be."""
+    return [Attempt(path.parent) for path in sorted(place.glob("*/intent.json"))]
+
+
+def newest(place: Path) -> Attempt | None:
+    """The newest submission of a job that was not given up."""
+    found = [attempt for attempt in attempts(place) if not attempt.withdrawn]
+    return found[-1] if found else None
+
+
+def newest_of_study(folder: Path) -> Iterator[Attempt]:
+    """The newest submission of every job of a study, whose directory is `folder`."""
+    for place in sorted((folder / JOBS).glob("*-*")):
+        attempt = newest(place)
+        if attempt:
+            yield attempt
+
+
+def prepare(job: "Job") -> tuple[Attempt, Intent]:
+    """Make the folder of a new submission, with the job as it is to be run there.
+
+    Nothing on a node publishes: `er.collect` does, one writer for all.
+    """
+    config = job.config
+    place = place_of(config)
+    number = len(list(place.iterdir())) + 1 if place.exists() else 1
+    path = place / f"{number:03d}"
+    path.mkdir(parents=True)
+    untracked = replace(config, tracking=replace(config.tracking, enabled=False))
+    replace(job, config=untracked).write(path / "job.json")
+    intent = Intent(
+        name=f"er-{config.study}-{config.deployment.id}-{uuid.uuid4().hex[:12]}",
+        deployment=config.deployment.id,
+        title=config.title,
+        ladder=list(config.load.concurrency),
+        study=config.study,
+        figures=list(config.figures),
+        publish=config.tracking.enabled,
+        tracking_uri=config.tracking.uri,
+        answer_timeout_s=getattr(config.cluster, "answer_timeout_s", 30.0),
+        when=now(),
+    )
+    return Attempt(path), intent
+
+
+def note_intent(attempt: Attempt, intent: Intent) -> None:
+    """From now on the job may be Slurm's."""
+    attempt.write("intent.json", asdict(intent))
+
+
+def studies(runs_dir: Path) -> list[Path]:
+    """The directories of studies that have jobs, the one submitted last first."""
+    found = [path.parent for path in runs_dir.glob(f"*/{JOBS}")]
+    return sorted(found, key=lambda path: (path / JOBS).stat().st_mtime, reverse=True)
+
+
+def study_of(runs_dir: Path, name: str) -> Path:
+    """The directory of a study with jobs; without a name, of the one submitted last.
+
+    Raises ErError when there is none.
+    """
+    known = studies(runs_dir)
+    if name:
+        known = [path for path in known if path.name == name]
+    if not known:
+        which = f"study {name}" if name else "study"
+        raise ErError(
+            f"no {which} in {runs_dir} was handed to a cluster: python -m er.run ... cluster=slurm "
+            "does, --runs-dir says where"
+        )
+    return known[0]
+
+
+def now() -> str:
+    """The time, as it is written."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,59 @@
+"""Slurm's queue, as far as it is ours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from er.cluster.calls import call
+
+ALIVE = {
+    "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING",
+    "STAGE_OUT", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESIZING", "SPECIAL_EXIT",
+}  # fmt: skip
+WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
+FIELDS = "%i|%T|%R|%N|%L|%k"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job of the queue; ended ones stay for a while (Slurm's MinJobAge)."""
+
+    job_id: str
+    state: str
+    reason: str
+    node: str
+    left: str
+    comment: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still run."""
+        return self.state in ALIVE
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not begun, or has to begin again."""
+        return self.state in WAITS
+
+
+def read(timeout_s: float) -> list[Entry]:
+    """All jobs of this user that Slurm still knows.
+
+    Raises ErError when Slurm does not answer.
+    """
+    command = ["squeue", "--me", "--noheader", "--states=all", f"--format={FIELDS}"]
+    rows = [line.split("|", 5) for line in call(command, timeout_s).splitlines()]
+    return [Entry(*row) for row in rows if len(row) == 6]
+
+
+def find(queue: list[Entry], name: str) -> Entry | None:
+    """The job of a submission, by its unique comment."""
+    return _first(queue, lambda entry: entry.comment == name)
+
+
+def by_id(queue: list[Entry], job_id: str, name: str) -> Entry | None:
+    """The job with this id, if it is ours: a site may count anew."""
+    return _first(queue, lambda entry: entry.job_id == job_id and entry.comment == name)
+
+
+def _first(queue: list[Entry], fits: Callable[[Entry], bool]) -> Entry | None:
+    return next((entry for entry in queue if fits(entry)), None)

@@ -1,0 +1,86 @@
+"""The batch script of a job: slurm/job.sh with its places filled in."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from er.config import Config, GpusBy, SlurmCluster
+from er.config.run import IN_CONTAINER
+
+TEMPLATE = Path(__file__).parents[1] / "slurm" / "job.sh"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are, as absolute paths that the nodes see too."""
+
+    attempt: Path
+    python: Path
+    code: Path
+    working_dir: Path  # relative paths of the configuration are seen from here
+
+
+def render(
+    config: Config, name: str, places: Places, command: Sequence[str], after: str = ""
+) -> str:
+    """The script that runs `python COMMAND`, as sbatch takes it.
+
+    `name` is unique; `after` is the id of a job that must end well first.
+    """
+    assert isinstance(config.cluster, SlurmCluster)
+    lines = [f"#SBATCH {option}" for option in options(config, name, places, after)]
+    values = {
+        "SBATCH": "\n".join(lines),
+        "FOLDER": shlex.quote(str(places.attempt)),
+        "PYTHON": shlex.quote(str(places.python)),
+        "SETUP": "\n".join(config.cluster.setup),
+        "CODE": shlex.quote(str(places.code)),
+        "COMMAND": shlex.join(command),
+    }
+    return re.sub(r"@([A-Z]+)@", lambda place: values[place[1]], TEMPLATE.read_text())
+
+
+def options(config: Config, name: str, places: Places, after: str = "") -> list[str]:
+    """What sbatch is asked for."""
+    cluster = config.cluster
+    assert isinstance(cluster, SlurmCluster)
+    asked = [
+        f"--job-name={name}",
+        f"--comment={name}",
+        f"--chdir={places.working_dir}",
+        f"--output={places.attempt}/slurm.log",
+        "--open-mode=append",
+        "--nodes=1",
+        "--ntasks=1",
+        f"--time={cluster.time_limit_min}",
+        f"--signal=B:TERM@{cluster.stop_before_s}",
+        "--requeue" if cluster.requeue else "--no-requeue",
+    ]
+    asked += [f"--partition={cluster.partition}"] if cluster.partition else []
+    asked += [f"--account={cluster.account}"] if cluster.account else []
+    asked += [f"--qos={cluster.qos}"] if cluster.qos else []
+    asked += ["--exclusive"] if cluster.exclusive else []
+    asked += [f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []
+    asked += [f"--mem={cluster.memory}"] if cluster.memory else []
+    asked += gpus(config, cluster)
+    asked += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []
+    return [*asked, *cluster.sbatch]
+
+
+def gpus_needed(config: Config) -> int:
+    """Of a job: simulated engines and predictions need none."""
+    return config.deployment.gpus if config.engine.kind in IN_CONTAINER else 0
+
+
+def gpus(config: Config, cluster: SlurmCluster) -> list[str]:
+    """How they are asked for here."""
+    count = gpus_needed(config)
+    kind = f"{cluster.gpu_type}:" if cluster.gpu_type else ""
+    match cluster.gpus_by:
+        case GpusBy.gpus_per_node if count:
+            return [f"--gpus-per-node={kind}{count}"]
+        case GpusBy.gres if count:
+            return [f"--gres=gpu:{kind}{count}"]
+    return []

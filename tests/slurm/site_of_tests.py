@@ -1,0 +1,209 @@
+"""A real Slurm on this machine: munge, a controller and four nodes with eight fake GPUs each."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scancel", "scontrol")
+NODES = ("n1", "n2", "n3", "n4")
+SETTINGS = """
+ClusterName=er
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+CredType=cred/munge
+AuthInfo=socket={folder}/munge/sock
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
+DefMemPerCPU=1000
+ReturnToService=2
+SlurmdParameters=config_overrides
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+MinJobAge=3600
+KillWait=20
+SlurmctldTimeout=10
+SlurmdTimeout=10
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+MailProg=/bin/true
+"""
+PARTITIONS = """
+PartitionName=low Nodes=n[1-4] Default=YES PriorityTier=1 PreemptMode=REQUEUE MaxTime=1-00:00:00
+PartitionName=high Nodes=n[1-4] PriorityTier=10 PreemptMode=OFF
+"""
+
+
+@dataclass
+class Site:
+    """The Slurm of the tests."""
+
+    folder: Path
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which Slurm's programs find it."""
+        return {"SLURM_CONF": str(self.folder / "slurm.conf")}
+
+    def call(self, *command: str) -> str:
+        """What a program of Slurm prints."""
+        done = subprocess.run(
+            command,
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        return done.stdout
+
+    def states(self) -> dict[str, str]:
+        """Of every job, by its id."""
+        rows = self.call("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
+        return dict(row.split() for row in rows)
+
+    def wait(self, job_id: str, *states: str, limit_s: float = 60) -> str:
+        """The state of a job, once it is one of these."""
+        deadline_s = time.monotonic() + limit_s
+        while (state := self.states().get(job_id, "unknown")) not in states:
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"job {job_id} is {state}, not {states}")
+            time.sleep(0.2)
+        return state
+
+    def start(self, name: str, command: list[str]) -> None:
+        """Start one of its daemons."""
+        log = (self.folder / f"{name}.out").open("wb")
+        with log:
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | self.environment
+            )
+
+    def start_controller(self, *options: str) -> None:
+        """Start it; without options it goes on from its saved state."""
+        self.start("slurmctld", ["slurmctld", "-D", *options])
+        self.until_ready()
+
+    def until_ready(self) -> None:
+        """Return when the controller answers and all nodes are idle or at work."""
+        deadline_s = time.monotonic() + 30
+        while time.monotonic() < deadline_s:
+            done = subprocess.run(
+                ["sinfo", "--noheader", "--Node", "--partition=low", "--format=%T"],
+                env=os.environ | self.environment,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+            known = [line for line in done.stdout.split() if line in ("idle", "mixed", "allocated")]
+            if len(known) == len(NODES):
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.folder / "slurmctld.log").read_text()[-2000:] + done.stderr)
+
+    def stop(self, name: str) -> None:
+        """End one of its daemons, and return when it has ended."""
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Site]:
+    """A Slurm in a folder of its own, of which nothing is left afterwards."""
+    site = Site(folder)
+    write(site)
+    with ExitStack() as stack:
+        stack.callback(end_steps, folder)
+        try:
+            start_munge(site)
+            site.start("slurmctld", ["slurmctld", "-D", "-c"])
+            for node in NODES:
+                site.start(node, ["slurmd", "-D", "-N", node])
+            site.until_ready()
+            yield site
+        finally:
+            for name in reversed(list(site.processes)):
+                site.stop(name)
+
+
+def write(site: Site) -> None:
+    """Its configuration."""
+    folder = site.folder
+    for name in ("state", "spool", "munge", "dev", *(f"spool/{node}" for node in NODES)):
+        (folder / name).mkdir(parents=True)
+    port, *node_ports = free_ports(1 + len(NODES))
+    user = psutil.Process().username()
+    lines = [SETTINGS.format(port=port, user=user, folder=folder)]
+    lines += [
+        f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={node_port} CPUs=64 "
+        "Sockets=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=512000 Gres=gpu:h100:8"
+        for node, node_port in zip(NODES, node_ports, strict=True)
+    ]
+    (folder / "slurm.conf").write_text("\n".join([*lines, PARTITIONS]))
+    for number in range(8):  # with a device each, CUDA_VISIBLE_DEVICES is set as on a real node
+        (folder / "dev" / f"nvidia{number}").symlink_to("/dev/null")
+    gpus = f"AutoDetect=off\nName=gpu Type=h100 File={folder}/dev/nvidia[0-7]\n"
+    (folder / "gres.conf").write_text(gpus)
+
+
+def start_munge(site: Site) -> None:
+    """Who is who."""
+    folder = site.folder / "munge"
+    key = folder / "key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o600)
+    names = {"socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+    options = [f"--{option}={folder / name}" for option, name in names.items()]
+    site.start("munged", ["munged", "-F", "--force", f"--key-file={key}", *options])
+    deadline_s = time.monotonic() + 10
+    while not (folder / "sock").exists():
+        assert time.monotonic() < deadline_s, (site.folder / "munged.out").read_text()
+        time.sleep(0.02)
+
+
+def end_steps(folder: Path) -> None:
+    """End what daemons leave: slurmstepd and job scripts that name the folder, by their ids."""
+    for process in psutil.process_iter():
+        try:
+            named = str(folder) in " ".join([*process.cmdline(), *process.environ().values()])
+        except psutil.Error:
+            continue
+        if named and process.pid != os.getpid():
+            process.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports that nobody has."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

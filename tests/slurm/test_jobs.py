@@ -1,0 +1,254 @@
+"""Submit and walk away, on a real Slurm; the deployments are predicted on a virtual clock."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import FAST, LONG, User, until
+
+from er import cancel, collect, status
+from er.cluster import folder
+from er.cluster.base import State, Status
+from er.errors import ConfigError, ErError
+
+
+def command(monkeypatch: pytest.MonkeyPatch, main: object, *arguments: str) -> int:
+    """A command that takes its words from the command line."""
+    monkeypatch.setattr("sys.argv", ["er", *arguments])
+    return main()  # type: ignore[operator,no-any-return]
+
+
+def test_submit_status_collect_and_the_figure(
+    user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fig4 = ["+experiment=fig4", "deployment=a,e", *FAST]
+
+    assert user.run(*fig4) == 0
+    assert capsys.readouterr().out.count("submitted ") == 2
+    for one in user.statuses("ladder"):
+        user.site.wait(one.job_id, "COMPLETED")
+    assert command(monkeypatch, status.main) == 0
+    assert capsys.readouterr().out.count("finished") == 2
+    assert command(monkeypatch, collect.main, "ladder") == 0
+
+    assert "published" in capsys.readouterr().out
+    assert Path("runs/figures/fig4-predicted.png").exists()
+    submitted = list(Path("runs/ladder/jobs").glob("*/*/intent.json"))
+
+    assert user.run(*fig4) == 0
+    assert "nothing new is submitted" in capsys.readouterr().out
+    assert list(Path("runs/ladder/jobs").glob("*/*/intent.json")) == submitted
+
+
+def test_the_same_command_while_a_job_is_queued(
+    user: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = [*FAST, "cluster.sbatch=[--hold]"]
+    user.run(*held)
+    [first] = user.statuses()
+    capsys.readouterr()
+
+    assert user.run(*held) == 0
+
+    assert f"queued as job {first.job_id}" in capsys.readouterr().out
+    assert user.statuses() == [first]
+    assert (first.state, first.detail) == (State.queued, "JobHeldUser")
+
+
+def test_a_cancelled_job_keeps_its_points_and_goes_on(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.run(*LONG)
+    measured = user.wait_for_points()
+    [one] = user.statuses()
+
+    assert command(monkeypatch, cancel.main, "single") == 0
+    user.site.wait(one.job_id, "CANCELLED")
+    [stopped] = user.statuses()
+    kept = len(measured.points())
+
+    assert (stopped.state, stopped.detail) == (State.stopped, "cancelled")
+    assert measured.status() == "interrupted"
+    assert 1 <= kept < 60
+
+    user.run(*LONG)
+    [again] = user.statuses()
+    assert again.job_id != one.job_id
+    until(lambda: log_with("taken from", again), "resumption")
+
+
+def log_with(words: str, one: Status) -> str | None:
+    """The log of a job, once it says this."""
+    text = one.log.read_text() if one.log and one.log.exists() else ""
+    return text if words in text else None
+
+
+def test_a_requeued_job_measures_only_what_is_missing(user: User) -> None:
+    user.run(*LONG)
+    user.wait_for_points()
+    [one] = user.statuses()
+
+    user.site.call("scontrol", "requeue", one.job_id)
+    user.site.wait(one.job_id, "PENDING")
+    user.site.call("scontrol", "update", f"jobid={one.job_id}", "starttime=now")
+
+    assert "restarts: 1" in until(lambda: log_with("taken from", one), "resumption")
+    [running] = user.statuses()
+    assert (running.job_id, running.state) == (one.job_id, State.running)
+
+
+def test_no_point_is_begun_that_would_not_end_in_time(user: User) -> None:
+    user.run(*LONG, "cluster.time_limit_min=1", "cluster.stop_before_s=48")
+    [one] = user.statuses()
+
+    user.site.wait(one.job_id, "FAILED")
+
+    [stopped] = user.statuses()
+    assert stopped.state is State.out_of_time
+    assert stopped.run
+    assert 0 < len(stopped.run.points()) < 60
+    assert not any(point.invalid for point in stopped.run.points())
+
+
+def test_a_job_that_dies_does_not_stop_the_others(
+    user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user.run(*LONG, "deployment=a")
+    user.run(*FAST, "deployment=e")
+    long = next(one for one in user.statuses() if one.deployment == "a")
+    until(lambda: pid_of("a-"), "process").kill()
+
+    for one in user.statuses():
+        user.site.wait(one.job_id, "FAILED" if one == long else "COMPLETED")
+    found = {one.deployment: one for one in user.statuses()}
+
+    assert found["e"].state is State.finished
+    assert (found["a"].state, found["a"].detail) == (State.failed, "exit code 137")
+    capsys.readouterr()
+    assert command(monkeypatch, collect.main) == 1
+    assert "failed (exit code 137)" in capsys.readouterr().out
+
+
+def pid_of(place: str) -> psutil.Process | None:
+    """The process of er in a job."""
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+        except psutil.Error:
+            continue
+        jobs = f"job={Path.cwd()}/runs/single/jobs/{place}"
+        if "er.run" in line and any(word.startswith(jobs) for word in line):
+            return process
+    return None
+
+
+def test_studies_do_not_touch_each_other(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    for study in ("one", "two"):
+        user.run(*FAST, f"study={study}", "cluster.sbatch=[--hold]")
+    [two] = user.statuses("two")
+
+    command(monkeypatch, cancel.main, "one")
+
+    [one] = user.statuses("one")
+    assert one.state is State.cancelled
+    assert user.statuses("two") == [two]
+
+
+def test_a_controller_that_is_down_is_named_and_nothing_is_submitted(user: User) -> None:
+    user.site.stop("slurmctld")
+    try:
+        with pytest.raises(ErError, match=r"sinfo .*(controller|answer)"):
+            user.run(*FAST, "cluster.answer_timeout_s=2")
+    finally:
+        user.site.start_controller()
+
+    assert not Path("runs/single/jobs").exists()
+
+
+def test_a_lost_answer_is_found_and_nothing_is_sent_twice(
+    user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lose_answers(tmp_path / "bin", monkeypatch)
+    before = set(user.site.states())
+
+    user.run(*FAST, "cluster.sbatch=[--hold]", "cluster.answer_timeout_s=3")
+
+    [one] = user.statuses()
+    assert set(user.site.states()) - before == {one.job_id}
+
+
+def test_an_answer_that_nobody_can_give_is_looked_for_later(
+    user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held = [*FAST, "cluster.sbatch=[--hold]"]
+    lose_answers(tmp_path / "bin", monkeypatch)
+    before = set(user.site.states())
+    with monkeypatch.context() as silent:
+        silent.setattr("er.cluster.slurm.look_for", lambda *_: "")
+        with pytest.raises(ErError, match="is not known: the same command looks for it"):
+            user.run(*held, "cluster.answer_timeout_s=3")
+
+    user.run(*held)
+
+    [one] = user.statuses()
+    assert set(user.site.states()) - before == {one.job_id}
+
+
+def lose_answers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An sbatch whose answer does not come, though Slurm has the job."""
+    place.mkdir()
+    script = place / "sbatch"
+    script.write_text(
+        '#!/bin/sh\n/usr/bin/sbatch "$@" || exit\n[ "$1" = --test-only ] || { exec sleep 30; }\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin:/usr/sbin")
+
+
+def test_a_submission_that_never_was_is_made_anew(user: User) -> None:
+    held = [*FAST, "cluster.sbatch=[--hold]"]
+    user.run(*held)
+    [one] = user.statuses()
+    user.site.call("scancel", one.job_id)
+    [attempt] = folder.newest_of_study(Path("runs/single"))
+    (attempt.path / "receipt.json").unlink()
+    attempt.write("intent.json", {**vars(attempt.intent), "name": "er-nobody-has-this-name"})
+
+    user.run(*held)
+
+    assert attempt.withdrawn
+    [again] = user.statuses()
+    assert (again.state, again.job_id != one.job_id) == (State.queued, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["cluster.time_limit_min=2000"], "low allows 1440"),
+        (["cluster.partition=nowhere"], "nowhere"),
+        (["cluster.account=a b"], "cluster.account is 'a b'"),
+        (["cluster.sbatch=[--job-name=x]"], "er gives --job-name itself"),
+        (["cluster.sbatch=[--no-such-option]"], "sbatch refuses"),
+        (["cluster.exclusive=false"], "cluster.cpus is 0"),
+    ],
+)
+def test_what_a_site_does_not_have_is_refused(
+    user: User, overrides: list[str], message: str
+) -> None:
+    with pytest.raises((ConfigError, ErError), match=message):
+        user.run(*FAST, *overrides)
+
+    assert not list(Path("runs").glob("single/jobs/*/*/intent.json"))
+
+
+def test_an_allocation_around_it_changes_nothing(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SLURM_CPUS_PER_TASK": "65",
+        "SLURM_JOB_ID": "1",
+        "SLURM_NNODES": "9",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert user.run(*FAST, "cluster.sbatch=[--hold]") == 0
