@@ -29,6 +29,8 @@ class TritonApart(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
+        if file.startswith("tests/slurm/"):  # one Slurm for all of them
+            return "slurm"
         return "embedded" if file.startswith("tests/embedded/") else file
 
 

@@ -19,11 +19,11 @@ class Partition:
 
 
 def require_room(config: Config) -> None:
-    """Raise ConfigError for more time or more GPUs than any partition that is asked for has."""
+    """Raise ConfigError for more time or more GPUs than the partition has."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
     chosen = [f"--partition={cluster.partition}"] if cluster.partition else []
-    command = ["sinfo", "--noheader", *chosen, "--format=%R|%l|%G"]
+    command = ["sinfo", "--noheader", *chosen, "--format=%P|%l|%G"]
     found = partitions(call(command, cluster.answer_timeout_s))
     if not found:
         raise ConfigError(f"cluster.partition is {cluster.partition}: sinfo knows no such one")
@@ -44,7 +44,11 @@ def require_room(config: Config) -> None:
 def partitions(text: str) -> list[Partition]:
     """From lines of name, time limit and generic resources, as sinfo writes them."""
     rows = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
-    return [Partition(name, minutes(limit), gpus(gres)) for name, limit, gres in rows]
+    usual = [row for row in rows if row[0].endswith("*")]  # of several, Slurm marks its default
+    return [
+        Partition(name.rstrip("*"), minutes(limit), gpus(gres))
+        for name, limit, gres in usual or rows
+    ]
 
 
 def minutes(limit: str) -> float:

@@ -5,11 +5,13 @@ one tritonserver for each rank of one MPI world, of which the first answers. LLM
 tritonserver, whose model starts the ranks itself, or, under Slurm, takes the other tasks for them.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
+from er.errors import ErError
 from er.process.launch import Launch, Mpi, unique
 from er.server.ports import Ports
 
@@ -29,11 +31,30 @@ class Place:
 
 
 def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]:
-    """Engines side by side on one node, each on `tp` GPUs of its own."""
+    """Engines side by side on one node, each on `tp` GPUs of its own.
+
+    Raises ErError when fewer GPUs are visible here.
+    """
+    gpus = visible_gpus(tp * len(names))
     return [
-        Place(name, tuple(range(index * tp, (index + 1) * tp)), ports[index])
+        Place(name, tuple(gpus[index * tp : (index + 1) * tp]), ports[index])
         for index, name in enumerate(names)
     ]
+
+
+def visible_gpus(count: int) -> list[int]:
+    """The first GPUs that CUDA_VISIBLE_DEVICES names, as Slurm sets it; where it is not set, the
+    first of the node."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    numbers = [name.strip() for name in shown.split(",") if name.strip()]
+    if not numbers:
+        return list(range(count))
+    if len(numbers) < count or not all(number.isdigit() for number in numbers):
+        raise ErError(
+            f"CUDA_VISIBLE_DEVICES is {shown}: the deployment needs {count} GPUs, by number: ask "
+            "for as many, or unset it"
+        )
+    return [int(number) for number in numbers[:count]]
 
 
 def launch(

@@ -227,8 +227,8 @@ def test_a_submission_that_never_was_is_made_anew(user: User) -> None:
         (["cluster.time_limit_min=2000"], "low allows 1440"),
         (["cluster.partition=nowhere"], "nowhere"),
         (["cluster.account=a b"], "cluster.account is 'a b'"),
-        (["cluster.sbatch=[--job-name=x]"], "er gives --job-name itself"),
-        (["cluster.sbatch=[--no-such-option]"], "sbatch refuses"),
+        (["cluster.sbatch=['--job-name=x']"], "er gives --job-name itself"),
+        (["cluster.sbatch=['--no-such-option=1']"], "sbatch refuses"),
         (["cluster.exclusive=false"], "cluster.cpus is 0"),
     ],
 )
