@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import FAST, LONG, User, until
+from slurm_user import FAST, LONG, User, until
 
 from er import cancel, collect, status
 from er.cluster import folder

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import until
 from site_of_tests import Site
+from slurm_user import until
 
 from er import compose
 from er.cluster.script import Places, render
