@@ -29,13 +29,11 @@ def drawn(spec: EngineSpec) -> Iterator[EngineSpec]:
             for name in own
         }
         yield replace(spec, engine=replace(spec.engine, correction=Correction(**values)))
-    if spec.precision is Precision.int8:
-        yield replace(spec, bound=Bound.roofline)
-        yield replace(spec, bound=Bound.fp16)
 
 
 def extremes(spec: EngineSpec) -> list[EngineSpec]:
-    """Those of `drawn` that decode and that prefill fastest and slowest, each once."""
+    """Those of `drawn` that decode and that prefill fastest and slowest, each once, and INT8 at its
+    bounds."""
     engines = list(drawn(spec))
     found = []
     for time_of in (decode_ns, prefill_ns):
@@ -44,6 +42,8 @@ def extremes(spec: EngineSpec) -> list[EngineSpec]:
             engine = engines[times.index(pick(times))]
             if engine not in found:
                 found.append(engine)
+    if spec.precision is Precision.int8:
+        found += [replace(spec, bound=bound) for bound in (Bound.roofline, Bound.fp16)]
     return found
 
 

@@ -10,7 +10,7 @@ from er.results.run_dir import opened
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "45d330dab526fe473bd6ffc4652073b818b18c854b86b54d294c3acd16c93f3e"
+POINTS = "7ab7baedfe84aaf470d824edb38a8ad4919ff85979e9ed37317e56d36adea1e1"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:
