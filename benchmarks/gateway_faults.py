@@ -83,8 +83,9 @@ class Expert:
                 watching = asyncio.ensure_future(reader.read(1))
                 done, _ = await asyncio.wait({working, watching}, return_when="FIRST_COMPLETED")
                 if watching in done:
-                    working.cancel()
                     self.left_s = time.perf_counter()
+                    working.cancel()
+                    await asyncio.gather(working, watching, return_exceptions=True)
                     return
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
