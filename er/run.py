@@ -5,6 +5,7 @@ Exit codes: those of er.cli.
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -198,12 +199,29 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
     for figure, uri, study, runs_dir in figures:
         for path in view.draw(figure, uri, study, Path(runs_dir) / "figures"):
             out.print(f"figure: {path}", highlight=False, soft_wrap=True)
+    drawn = dict.fromkeys((c.tracking.uri, c.study, c.runs_dir) for c in published if c.figures)
+    for uri, study, runs_dir in drawn:
+        report(uri, study, Path(runs_dir) / "figures", out)
     for uri, study in dict.fromkeys((job.tracking.uri, job.study) for job in published):
         with cli.loading():
             from er.tracking.experiment import describe_ui
 
         for line in describe_ui(uri, study):
             out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def report(uri: str, study: str, folder: Path, out: Console) -> None:
+    """Hold a study about which claims are stated against the paper, and name its report."""
+    from er.claims import statements
+    from er.report import files
+
+    if study not in {claim.study for claim in statements.every()}:
+        return
+    path, verdicts = files.write(study, uri, folder)
+    words = Counter(verdict.word for verdict in verdicts)
+    found = ", ".join(f"{count} {word}" for word, count in words.most_common())
+    out.print(f"the paper's {len(verdicts)} claims: {found}", highlight=False, soft_wrap=True)
+    out.print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -63,11 +63,12 @@ class _Side:
 
 
 def compare(
-    claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples
+    claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples | None
 ) -> tuple[list[Comparison], list[Missing]]:
     """Every comparison that a claim makes, and those that lack a valid point.
 
-    Intervals hold together with 95% confidence: each is made 1 - 5%/n wide (Bonferroni).
+    Without draws a ratio stands for itself. Intervals hold together with 95%
+    confidence: each is made 1 - 5%/n wide (Bonferroni).
     """
     every = [run for name in claim.deployments for run in runs.get(name, [])]
     ladder = sorted({point.concurrency for run in every for point in run.points})
@@ -90,7 +91,7 @@ def compare(
         log, error = left.log - right.log, float(np.std(left.draws - right.draws))
         low, ratio, high = (math.exp(log + sign * z * error) for sign in (-1, 0, 1))
         outcome = judge(claim, low, high)
-        paired = drawn.paired.get(users, False)
+        paired = drawn is not None and drawn.paired.get(users, False)
         compared.append(Comparison(users, of, than, ratio, low, high, outcome, paired))
     return compared, list(dict.fromkeys(missing))
 
@@ -121,7 +122,7 @@ def _side(
     runs: Sequence[PublishedRun],
     users: int,
     ladder: Sequence[int],
-    drawn: Resamples,
+    drawn: Resamples | None,
     name: str,
 ) -> _Side | Missing:
     """The mean over repeats, and its draws: within a run, and between runs that were repeated."""
@@ -162,7 +163,7 @@ def _base(claim: Claim, users: int, ladder: Sequence[int]) -> int:
 
 
 def _absolute(
-    claim: Claim, run: PublishedRun, users: int, drawn: Resamples, name: str
+    claim: Claim, run: PublishedRun, users: int, drawn: Resamples | None, name: str
 ) -> _Side | Missing:
     found: list[Point] = [point for point in run.points if point.concurrency == users]
     if not found:
@@ -173,6 +174,8 @@ def _absolute(
     amount = value(run, point, claim.quantity)
     if not amount > 0:
         return Missing(users, name, f"has no {claim.quantity}")
+    if drawn is None:
+        return _Side(math.log(amount), 0 * _ONE)
     logs = drawn.logs(run, users, claim.quantity)
     if logs is None:
         return Missing(users, name, "its requests are not kept")

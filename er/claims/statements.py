@@ -83,6 +83,12 @@ def names(folder: Path = EXPERIMENTS) -> list[str]:
     return found
 
 
+def every(folder: Path = EXPERIMENTS) -> list[Claim]:
+    """All claims, in order of their figures; none where no checkout states them."""
+    found = sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))
+    return [claim for name in found for claim in read(name, folder)]
+
+
 def read(name: str, folder: Path = EXPERIMENTS) -> list[Claim]:
     """The claims of an experiment. Raises ConfigError for a file that does not state them."""
     path = folder / name / FILE

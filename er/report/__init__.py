@@ -1,1 +1,4 @@
-"""One HTML file of a study."""
+"""One HTML file that shows a study: verdicts, charts, tables, provenance. It needs no network.
+
+`charts.py` makes Vega-Lite specifications, `page.py` fills `data/report.html`.
+"""

@@ -65,8 +65,10 @@ def test_nothing_collects_what_is_loading() -> None:
 COMMANDS = [
     "er.build",
     "er.claims",
+    "er.claims.sensitivity",
     "er.load",
     "er.publish",
+    "er.report",
     "er.routing.classify",
     "er.routing.evaluate",
     "er.routing.recalibrate",

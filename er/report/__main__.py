@@ -1,0 +1,43 @@
+"""`python -m er.report STUDY`: one HTML file with all that a study shows."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from er import cli
+from er.errors import ConfigError
+from er.report import files
+
+WORDS = {"uri": "sqlite:///runs/mlflow.db", "runs": "", "out": "runs/figures"}
+HELP = """usage: python -m er.report STUDY [KEY=VALUE ...]
+
+Write one HTML file about a study: verdicts, figures with hover, Table I, sensitivity, provenance.
+It needs no network.
+
+  STUDY         whose runs it shows (default: ladder)
+  runs=ID,...   exactly these MLflow runs; the first digits of an id are enough
+  out=FOLDER    where it goes (default: runs/figures), and where er.claims.sensitivity has written
+  uri=URI       the MLflow store (default: sqlite:///runs/mlflow.db)"""
+
+
+def main() -> int:
+    """Write it; the exit code."""
+    return cli.run("er.report", lambda: answer(sys.argv[1:]), "nothing is written")
+
+
+def answer(arguments: Sequence[str]) -> int:
+    """Do what the command line asks. Raises ErError where the study has no runs."""
+    if {"-h", "--help"} & set(arguments):
+        print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
+        return 0
+    names, words = cli.read_words(arguments, WORDS)
+    if len(names) > 1:
+        raise ConfigError(f"give one study, not {' '.join(names)}")
+    runs = [run for run in words["runs"].split(",") if run]
+    path, _ = files.write((names or ["ladder"])[0], words["uri"], Path(words["out"]), runs)
+    print(f"report: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The page, from a study's runs and verdicts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from er.claims import documents
+from er.claims.sensitivity import Sensitivity
+from er.claims.verdicts import Verdict
+from er.report.charts import charts
+from er.results import labels
+from er.tracking.query import PublishedRun
+from paper_figures import style
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows."""
+
+    study: str
+    runs: Sequence[PublishedRun]
+    verdicts: Sequence[Verdict]
+    table1: tuple[Sequence[str], Sequence[Sequence[str]]]  # headings, rows
+    sensitivity: Sensitivity | None
+
+
+def render(report: Report) -> str:
+    """The HTML file, whole."""
+    environment = Environment(
+        loader=PackageLoader("er.report", "data"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawn = charts(report.runs)
+    return environment.get_template("report.html").render(
+        report=report,
+        origin=style.origin(report.runs),
+        footer=style.footer(report.runs),
+        explain=documents.explanation,
+        labels=documents.LABELS,
+        decided_by=documents.origin(report.verdicts) if report.verdicts else "",
+        charts=drawn,
+        engines=labels.engines,
+        provenance=[_provenance(run) for run in report.runs],
+        commands=list(dict.fromkeys(map(_command, report.runs))),
+        specs=_script_of({chart.id: chart.spec for chart in drawn}),
+        vega=_without_end(vl_convert.javascript_bundle(EMBED)),
+    )
+
+
+EMBED = """
+const specs = JSON.parse(document.getElementById("specs").textContent);
+const drawn = Object.entries(specs).map(([id, spec]) =>
+  vegaEmbed("#" + id, spec, {actions: false, renderer: "svg", tooltip: {theme: "custom"}}));
+Promise.all(drawn).then(() => { document.body.dataset.drawn = drawn.length; });
+"""
+
+
+def _provenance(run: PublishedRun) -> dict[str, Any]:
+    path: Path = run.files / "provenance.json"
+    values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return {
+        name: str(value) for name, value in values.items() if not isinstance(value, dict | list)
+    }
+
+
+def _command(run: PublishedRun) -> str:
+    """The command line that measured a run, as a person types it."""
+    path = run.files / "provenance.json"
+    words = json.loads(path.read_text()).get("command", []) if path.exists() else []
+    return " ".join(["python -m er.run", *words[1:]])
+
+
+def _script_of(value: object) -> str:
+    """JSON that ends no script element."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+
+
+def _without_end(script: str) -> str:
+    return script.replace("</script", "<\\/script")

@@ -1,0 +1,84 @@
+"""The report: one file, without a network, drawn in a real browser."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from er.claims import statements
+from er.claims.verdicts import decide
+from er.report import page
+from er.report.charts import charts
+from er.tracking.query import PublishedRun
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def report(published: Callable[..., PublishedRun]) -> page.Report:
+    runs = [published(f"deployment={name}") for name in "abcde"]
+    claims = [claim for claim in statements.every() if claim.study == "ladder"]
+    return page.Report("ladder", runs, decide(claims, runs), (["", "what"], [["A", "<b>"]]), None)
+
+
+class Page(html.parser.HTMLParser):
+    """Ids and links of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "src"):
+                self.links.append(value or "")
+
+
+def test_links_resolve_inside_the_file_and_text_is_escaped(report: page.Report) -> None:
+    text = page.render(report)
+    found = Page(text)
+    assert len(found.ids) == len(set(found.ids))
+    for link in found.links:
+        assert link.startswith("data:") or (link[0] == "#" and link[1:] in found.ids)
+    assert "<td>&lt;b&gt;</td>" in text
+    assert text.index("verdicts-title") < text.index("figures-title")
+    assert all(verdict.claim.says.replace("'", "&#39;") in text for verdict in report.verdicts)
+    assert "Simulated engines, measured at the client." in text
+
+
+def test_a_chart_has_every_point_and_says_which_are_invalid(report: page.Report) -> None:
+    for chart in charts(report.runs):
+        assert len(chart.rows) == sum(len(run.points) for run in report.runs)
+        assert {row["valid"] for row in chart.rows} == {"valid", "invalid"}
+        assert json.dumps(chart.spec, allow_nan=False)
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs chromium")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
+    report: page.Report, tmp_path: Path, width: int
+) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page.render(report))
+    assert BROWSER
+    done = subprocess.run(
+        [
+            BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
+            f"--window-size={width},2000", "--virtual-time-budget=10000",
+            "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'browser'}", f"file://{file}",
+        ],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert re.findall(r".*CONSOLE.*", done.stderr) == []
+    count = len(charts(report.runs))
+    assert f'data-drawn="{count}"' in done.stdout
+    assert len(re.findall(r'<svg[^>]*class="marks"', done.stdout)) == count
