@@ -64,8 +64,10 @@ def test_nothing_collects_what_is_loading() -> None:
 
 COMMANDS = [
     "er.build",
+    "er.bundle",
     "er.claims",
     "er.claims.sensitivity",
+    "er.diff",
     "er.load",
     "er.publish",
     "er.report",

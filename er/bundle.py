@@ -1,0 +1,85 @@
+"""`python -m er.bundle export STUDY FILE` and `import FILE`: a study that travels."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from er import cli
+from er.errors import ConfigError
+from er.results import archive
+from er.results.run_dir import RunDir
+
+REQUESTS_AT_MOST = 5_000_000  # bytes that are taken along unasked
+WORDS = {
+    "uri": "sqlite:///runs/mlflow.db",
+    "runs": "",
+    "runs_dir": "runs",
+    "requests": "auto",
+}
+HELP = """usage: python -m er.bundle export STUDY FILE.zip [KEY=VALUE ...]
+       python -m er.bundle import FILE.zip [KEY=VALUE ...]
+
+Carry the runs of a study to another machine: configurations, points, requests, provenance. There
+its figures are drawn and its verdicts decided again.
+
+  runs=ID,...     export exactly these MLflow runs (default: those that a figure of STUDY shows)
+  requests=WHAT   true, false, or auto: unless they exceed 5 MB (default: auto); without them no
+                  interval can be computed, so claims are not decidable
+  runs_dir=DIR    where an import puts the runs (default: runs)
+  uri=URI         the MLflow store (default: sqlite:///runs/mlflow.db)"""
+
+
+def main() -> int:
+    """Export or import; the exit code."""
+    return cli.run("er.bundle", lambda: answer(sys.argv[1:]), "nothing is half written")
+
+
+def answer(arguments: Sequence[str]) -> int:
+    """Do what the command line asks. Raises ErError for what cannot be read."""
+    if {"-h", "--help"} & set(arguments):
+        print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
+        return 0
+    others, words = cli.read_words(arguments, WORDS)
+    if words["requests"] not in ("true", "false", "auto"):
+        raise ConfigError(f"requests is {words['requests']}: choose from true, false, auto")
+    match others:
+        case ["export", study, file]:
+            export_study(study, Path(file), words)
+        case ["import", file]:
+            import_file(Path(file), words)
+        case _:
+            raise ConfigError("give export STUDY FILE.zip, or import FILE.zip; see --help")
+    return 0
+
+
+def export_study(study: str, file: Path, words: dict[str, str]) -> None:
+    """Write the runs that a figure of the study shows."""
+    from er.tracking import query
+
+    ids = [run for run in words["runs"].split(",") if run]
+    runs = query.pinned(words["uri"], ids) if ids else query.shown(words["uri"], study)
+    folders = {}
+    for run in runs:
+        key = RunDir(run.files).read("run.json")["key"]
+        folders[f"{run.deployment}-{key[:12]}"] = run.files
+    size = sum(p.stat().st_size for run in runs for p in (run.files / "requests").glob("*"))
+    wanted = words["requests"]
+    requests = wanted == "true" or (wanted == "auto" and size <= REQUESTS_AT_MOST)
+    total = archive.write(file, study, folders, requests=requests)
+    print(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
+    if not requests:
+        print(f"without the requests, {size / 1e6:.1f} MB: requests=true takes them along")
+
+
+def import_file(file: Path, words: dict[str, str]) -> None:
+    """Put the runs of a bundle on disk and into MLflow."""
+    from er.tracking.publish import publish
+
+    study, folders = archive.read(file, Path(words["runs_dir"]))
+    for folder in folders:
+        print(f"run directory: {folder}, MLflow run {publish(RunDir(folder), words['uri'])}")
+    print(f"look at it with python -m er.report {study} uri={words['uri']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
