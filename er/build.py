@@ -1,4 +1,4 @@
-"""`python -m er.build deployment=a`: build the engines of deployments, or look after the cache.
+"""`python -m er.build deployment=a`: build the engines of deployments, or manage their cache.
 
 Exit codes: those of er.cli.
 """
@@ -28,8 +28,8 @@ ACTIONS = {
 }
 COMMAND = Command(
     "er.build",
-    "Build the engines of deployments, or look after the cache of them. Overrides are those of "
-    "er.run; engine=trtllm and server=container go unsaid.",
+    "Build the engines of deployments, or manage the cache of them. Overrides are those of "
+    "er.run; engine=trtllm and server=container are the defaults.",
     """
     python -m er.build action=preflight deployment=a
     python -m er.build deployment=a dry=true
@@ -48,53 +48,53 @@ print(json.dumps({name: list(getattr(llm_args, name).model_fields) for name in s
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; the exit code."""
-    kept = "the tools are stopped, nothing half-built is kept"
-    return cli.run("er.build", lambda: answer(arguments), kept)
+    """Run the command line; return the exit code."""
+    interrupt_message = "the tools are stopped, nothing half-built is kept"
+    return cli.run("er.build", lambda: run_command(arguments), interrupt_message)
 
 
-def answer(arguments: Sequence[str]) -> int:
-    """Do it. Raises ErError when it cannot be done."""
-    asked = parse_arguments(COMMAND, arguments)
-    asked = replace(asked, overrides=(*missing(asked.overrides), *asked.overrides))
-    if asked.for_hydra:
-        compose.show(asked)
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the chosen action; return the exit code. Raises ErError when it cannot be done."""
+    parsed = parse_arguments(COMMAND, arguments)
+    parsed = replace(parsed, overrides=(*default_overrides(parsed.overrides), *parsed.overrides))
+    if parsed.for_hydra:
+        compose.show(parsed)
         return 0
-    jobs = [job.config for job in compose.jobs_for(asked)]
-    action = asked.words["action"]
+    jobs = [job.config for job in compose.jobs_for(parsed)]
+    action = parsed.words["action"]
     if action == "options":
         return compare_options(jobs[0].engine)
     if action == "preflight":
-        held = [preflight.check(build_plan.request_of(config), say) for config in jobs]
-        return 0 if all(held) else 1
+        checks = [preflight.check(build_plan.request_of(config), print_line) for config in jobs]
+        return 0 if all(checks) else 1
     if action == "build":
-        work(jobs, asked.words["dry"] == "true")
+        build_engines(jobs, parsed.words["dry"] == "true")
     else:
-        look_after(jobs[0], action)
+        manage_cache(jobs[0], action)
     return 0
 
 
-def work(jobs: Sequence[Config], dry: bool) -> None:
-    """Build what is missing, or say what would be done, once all of it is known to be possible."""
+def build_engines(jobs: Sequence[Config], dry: bool) -> None:
+    """Build what is missing, or show what would be done, after checking that all of it can be."""
     for request in [build_plan.request_of(config) for config in jobs]:
         if dry:
             build_plan.show(request)
         elif isinstance(request, LlmapiRequest):
             model, *_ = llmapi.models(request.config)
-            say(f"nothing to build: engine=llmapi serves {request.checkpoint} as it is")
-            say(f"checkpoint sha256 {model.parameters['checkpoint_sha256']}")
+            print_line(f"nothing to build: engine=llmapi serves {request.checkpoint} as it is")
+            print_line(f"checkpoint sha256 {model.parameters['checkpoint_sha256']}")
         else:
-            trtllm_build.build(request, say)
+            trtllm_build.build(request, print_line)
 
 
-def missing(overrides: Sequence[str]) -> list[str]:
-    """The choices that go without saying, unless they were made."""
+def default_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides that this command adds for groups that the user did not choose."""
     chosen = [override.partition("=")[0] for override in overrides]
-    usual = {"engine": "trtllm", "server": "container"}
-    return [f"{group}={name}" for group, name in usual.items() if group not in chosen]
+    defaults = {"engine": "trtllm", "server": "container"}
+    return [f"{group}={name}" for group, name in defaults.items() if group not in chosen]
 
 
-def look_after(config: Config, action: str) -> None:
+def manage_cache(config: Config, action: str) -> None:
     """List the cache's engines, or remove what cannot be used."""
     root = Path(config.cache_dir) / "engines"
     if action == "prune":
@@ -108,9 +108,9 @@ def look_after(config: Config, action: str) -> None:
 def compare_options(engine: Engine) -> int:
     """Inside the container: compare the tables with the installed tools; 1 when one is wrong."""
     if isinstance(engine, LlmapiEngine):
-        known = llmapi_arguments.classes(engine.version)
-        told = json.loads(output_of(["python3", "-c", LLM_FIELDS, *known]).splitlines()[-1])
-        missing = {name: sorted(set(known[name]) - set(told[name])) for name in known}
+        expected = llmapi_arguments.classes(engine.version)
+        installed = json.loads(output_of(["python3", "-c", LLM_FIELDS, *expected]).splitlines()[-1])
+        missing = {name: sorted(set(expected[name]) - set(installed[name])) for name in expected}
     elif isinstance(engine, TrtllmEngine):
         programs = {
             "convert_checkpoint.py": ["python3", engine.convert_script],
@@ -136,12 +136,12 @@ def output_of(command: list[str]) -> str:
     except OSError as error:
         raise ErError(f"{command[0]} cannot be run here: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or ["it says nothing"]
-        raise ErError(f"{' '.join(command[:2])} fails here: {said[-1]}") from error
+        error_lines = error.stderr.strip().splitlines() or ["it says nothing"]
+        raise ErError(f"{' '.join(command[:2])} fails here: {error_lines[-1]}") from error
 
 
-def say(line: str) -> None:
-    """Tell it at once, also into a pipe."""
+def print_line(line: str) -> None:
+    """Print a line without buffering, also into a pipe."""
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What can be said on a command line that takes Hydra's overrides, and the help that lists it."""
+"""What a command line with Hydra's overrides accepts, and the help text that lists it."""
 
 import argparse
 import re
@@ -37,7 +37,7 @@ class Command:
     about: str
     examples: str
     words: tuple[Word, ...] = ()
-    groups: tuple[str, ...] = ()  # of `conf/`, that matter to it; none: all
+    groups: tuple[str, ...] = ()  # of `conf/` that matter to the command; empty: all
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,11 @@ def _folder(name: str | None) -> Path | None:
 
 def _group(folders: Sequence[Path], default: str) -> list[str]:
     options = sorted((path for folder in folders for path in folder.glob("*.yaml")), key=_stem)
-    wide = max((len(path.stem) for path in options), default=0)
+    name_width = max((len(path.stem) for path in options), default=0)
     lines = [f"{folders[0].name}="] if options else []
     for path in options:
         mark = "*" if path.stem == default else " "
-        start = f"  {mark} {path.stem.ljust(wide)}  "
+        start = f"  {mark} {path.stem.ljust(name_width)}  "
         sentence = first_sentence(path.read_text())
         lines += textwrap.wrap(
             sentence, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)

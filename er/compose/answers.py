@@ -10,11 +10,11 @@ from er.compose.schema import register_schema
 from er.options import CONF, Arguments
 
 
-def show(asked: Arguments) -> None:
+def show(arguments: Arguments) -> None:
     """Let Hydra answer. Raises ConfigError when it cannot."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us instead of being printed over a page
     register_schema()
-    folder = [f"--config-dir={asked.config_dir}"] if asked.config_dir else []
-    sys.argv[1:] = [*asked.for_hydra, *folder, *asked.overrides]
+    folder = [f"--config-dir={arguments.config_dir}"] if arguments.config_dir else []
+    sys.argv[1:] = [*arguments.for_hydra, *folder, *arguments.overrides]
     with checked():
-        hydra.main(str(CONF), asked.config_name, "1.3")(lambda _: None)()
+        hydra.main(str(CONF), arguments.config_name, "1.3")(lambda _: None)()

@@ -19,12 +19,12 @@ def collected(
 
     A collection is a file of the group experiment that has `experiments: [NAME, ...]` alone.
     """
-    found = []
+    expanded = []
     for override in given:
         names = _names_in(override, folders)
-        one = f"{override.get_key_element()}={','.join(names)}"
-        found += parser.parse_overrides([one]) if names else [override]
-    return found
+        text = f"{override.get_key_element()}={','.join(names)}"
+        expanded += parser.parse_overrides([text]) if names else [override]
+    return expanded
 
 
 def folders(config_dir: Path | None) -> list[Path]:

@@ -29,9 +29,11 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
     return [job.config for job in jobs_of(overrides, multirun)]
 
 
-def jobs_for(asked: Arguments) -> list[Job]:
+def jobs_for(arguments: Arguments) -> list[Job]:
     """Every job that a command line asks for; see `jobs_of`."""
-    return jobs_of(asked.overrides, asked.multirun, asked.config_dir, asked.config_name)
+    return jobs_of(
+        arguments.overrides, arguments.multirun, arguments.config_dir, arguments.config_name
+    )
 
 
 def jobs_of(
@@ -79,7 +81,7 @@ def _jobs(
 
 
 def composed(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
-    """What Hydra makes of the overrides. Raises ConfigError where they trip it over itself."""
+    """What Hydra makes of the overrides. Raises ConfigError where Hydra fails on them."""
     try:
         return compose(config_name, overrides=overrides, return_hydra_config=with_hydra)
     except (AttributeError, AssertionError, TypeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Jobs that a launcher or a sweeper of Hydra runs, in place of er one after the other."""
+"""Run jobs by a launcher or a sweeper of Hydra, instead of one after the other."""
 
 import functools
 import sys
@@ -20,26 +20,28 @@ from er.compose.search_path import hydra_with
 from er.errors import ErError
 from er.options import Arguments
 
-NONE_RAN = "No trials are completed"  # as Optuna has it
+NONE_RAN = "No trials are completed"  # Optuna's message
 
 
-def plugins_of(asked: Arguments) -> list[str]:
+def plugins_of(arguments: Arguments) -> list[str]:
     """The launcher and the sweeper that are asked for, where they are not Hydra's basic ones.
 
     Raises ConfigError when one is not installed.
     """
     register_schema()
-    with checked(), hydra_with(asked.config_dir) as loader:
+    with checked(), hydra_with(arguments.config_dir) as loader:
         parser = OverridesParser.create(config_loader=loader)
-        given = parser.parse_overrides([*asked.overrides])
-        parsed = one_experiment_each(collected(given, parser, folders(asked.config_dir)), parser)[0]
+        given = parser.parse_overrides([*arguments.overrides])
+        parsed = one_experiment_each(
+            collected(given, parser, folders(arguments.config_dir)), parser
+        )[0]
         single = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
-        chosen = compose(asked.config_name, overrides=single, return_hydra_config=True).hydra
+        chosen = compose(arguments.config_name, overrides=single, return_hydra_config=True).hydra
     targets = (chosen.launcher._target_, chosen.sweeper._target_)
     return [target.rpartition(".")[2] for target in targets if not target.startswith(BASIC)]
 
 
-def launch(asked: Arguments, work: Callable[[Job], float], folder: Path) -> None:
+def launch(arguments: Arguments, work: Callable[[Job], float], folder: Path) -> None:
     """Let Hydra run `work` on every job, perhaps in other processes: it must be picklable.
 
     `folder` is for what the plugins write. What a sweeper optimises is what `work` gives.
@@ -47,13 +49,13 @@ def launch(asked: Arguments, work: Callable[[Job], float], folder: Path) -> None
     """
     register_schema()
     own = [f"hydra.sweep.dir='{folder}'", "hydra.sweep.subdir=jobs/${hydra.job.num}"]
-    overrides = [*asked.overrides, "hydra.mode=MULTIRUN", *own]
-    with hydra_with(asked.config_dir):
+    overrides = [*arguments.overrides, "hydra.mode=MULTIRUN", *own]
+    with hydra_with(arguments.config_dir):
         hydra = GlobalHydra.instance().hydra
         assert hydra
-        task = functools.partial(_task, work, asked.overrides)
+        task = functools.partial(_task, work, arguments.overrides)
         try:
-            hydra.multirun(asked.config_name, task, overrides)
+            hydra.multirun(arguments.config_name, task, overrides)
         except ValueError as error:
             if NONE_RAN in str(error):
                 raise ErError("none of the combinations tried could be run") from error
@@ -61,7 +63,7 @@ def launch(asked: Arguments, work: Callable[[Job], float], folder: Path) -> None
 
 
 def _task(work: Callable[[Job], float], given: tuple[str, ...], composed: DictConfig) -> float:
-    """One job, in whatever process it runs; what is wrong with it is said there."""
+    """One job, in the process that the launcher chose; its errors are printed there."""
     overrides = tuple(HydraConfig.get().overrides.task)
     try:
         return work(Job(overrides, to_config(composed)))

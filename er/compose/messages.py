@@ -1,4 +1,4 @@
-"""What Hydra and omegaconf complain about, in one line of the user's own words."""
+"""Turn the errors of Hydra and omegaconf into one line in the terms of the command line."""
 
 import difflib
 import re
@@ -25,7 +25,7 @@ LISTS = {
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Turn what Hydra and omegaconf complain about into ConfigError."""
+    """Turn errors of Hydra and omegaconf into ConfigError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -33,7 +33,7 @@ def checked() -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """What Hydra or omegaconf said over several lines, in one."""
+    """The message of Hydra or omegaconf, which has several lines, in one."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override} (expected key=value): {text.splitlines()[0]}"
@@ -45,11 +45,11 @@ def one_line(error: BaseException) -> str:
         fields = getattr(cause.object_type, "__dataclass_fields__", {})
         return unknown_key(cause.full_key, [f"{place}.{name}".lstrip(".") for name in fields])
     if isinstance(cause, OmegaConfBaseException):
-        said = cause.msg.splitlines()[0] if cause.msg else ""
-        if "ListConfig" in said:
+        reason = cause.msg.splitlines()[0] if cause.msg else ""
+        if "ListConfig" in reason:
             key = text.removeprefix("Error merging override ").partition("=")[0]
-            said = f"give a list such as {LISTS.get(key, '[...]')}"
-        return f"{text.removeprefix('Error merging override ')}: {said}"
+            reason = f"give a list such as {LISTS.get(key, '[...]')}"
+        return f"{text.removeprefix('Error merging override ')}: {reason}"
     plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
         return f"hydra/{plugin[1]}={plugin[2]} is not installed: pip install 'er[joblib,optuna]'"
@@ -63,6 +63,6 @@ def one_line(error: BaseException) -> str:
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """The message for a key that the schema does not have, with the nearest that it has."""
     known = list(known)
-    near = difflib.get_close_matches(key, known, n=1)
-    mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-    return f"{key} is not a known key: {mend}"
+    closest = difflib.get_close_matches(key, known, n=1)
+    suggestion = f"did you mean {closest[0]}?" if closest else f"choose from {', '.join(known)}"
+    return f"{key} is not a known key: {suggestion}"

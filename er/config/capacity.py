@@ -10,7 +10,7 @@ class Capacity:
     """A search for the most users within load.ttft_at_most_s and load.tpot_at_most_s."""
 
     prompts: int  # that the users take turns with
-    gpus_for_users: list[int]  # GPUs are told for so many
+    gpus_for_users: list[int]  # numbers of users for which the GPUs needed are reported
 
     def __post_init__(self) -> None:
         require_positive(self, "capacity", "prompts")

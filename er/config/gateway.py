@@ -20,7 +20,9 @@ class Gateway:
     port: int  # 0: any free port
     ready_timeout_s: float
     in_flight_at_most: int  # requests, at one expert (fast) or at all together (the other kinds)
-    service_s: float  # of one request, for predictions; on a virtual clock it is all a gateway is
+    service_s: (
+        float  # of one request, for predictions; all that a virtual clock models of a gateway
+    )
     # Of `python -m er.gateway` alone; a study knows its own. For each cluster an address, or the
     # list of addresses of its replicas.
     experts: list[Any]
@@ -78,7 +80,7 @@ class FastGateway(Gateway):
     """A gateway that relays on bare protocols."""
 
     processes: int  # that share the port
-    queue_at_most: int  # requests that wait for a place at one expert; more are refused with 429
+    queue_at_most: int  # requests waiting for a place at one expert; more are refused with 429
     retries: int  # on another expert or replica, before the first byte of an answer
     spill_margin: float  # below this margin a full expert's prompts go to the second best; 0: never
     breaker_failures: int  # in a row, after which an expert gets no more requests
@@ -86,7 +88,7 @@ class FastGateway(Gateway):
     coalesce_s: float  # how long tokens may wait to be sent together; 0: not at all
     coalesce_streams: int  # from how many answers at once
     pass_authorization: bool  # a client's Authorization header to the expert
-    api_keys_file: str  # a line NAME:KEY for each client; empty: whoever comes
+    api_keys_file: str  # a line NAME:KEY for each client; empty: no key needed
     tls_certificate: str  # file; empty: plain HTTP
     tls_key: str  # file
     admin_port: int  # 0: no administration

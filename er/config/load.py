@@ -7,7 +7,7 @@ from er.config.checks import require, require_positive
 
 
 class LoadClient(Enum):
-    """What carries requests: aiohttp, plain sockets in processes of their own, or Triton's gRPC."""
+    """What sends requests: aiohttp, plain sockets in processes of their own, or Triton's gRPC."""
 
     aiohttp = "aiohttp"
     sockets = "sockets"
@@ -38,7 +38,7 @@ class Load:
     name: str
     concurrency: list[int]
     requests_per_user: int  # 0 where duration_s ends a point
-    requests_at_least: int  # per point, whatever the number of users
+    requests_at_least: int  # per point, for any number of users
     warmup_requests_per_user: int
     request_timeout_s: float
     gateway_probes: int  # pairs of requests, direct and through the gateway
@@ -64,7 +64,7 @@ class Load:
     trace_columns: dict[str, str] = field(default_factory=dict)
     trace_rows: int = 0  # only so many of its first rows; 0 for all
     find_knee: bool = False  # bisect concurrency for the most users within the limits below
-    ttft_at_most_s: float = 1.0  # what users put up with: goodput counts what keeps both limits
+    ttft_at_most_s: float = 1.0  # what users accept: goodput counts what keeps both limits
     tpot_at_most_s: float = 0.1
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Load:
         )
 
     def _check_end(self) -> None:
-        """What ends a point must be said once."""
+        """Exactly one setting may end a point."""
         replayed = self.arrivals is Arrivals.trace
         require(
             replayed == bool(self.trace),

@@ -58,7 +58,7 @@ class Routing:
     max_df: float  # and in at most this share of them
     starts: int  # fits, of which the tightest is kept
     keep_prices: bool  # balance the load at routing time too, not only while fitting
-    policy: Policy = Policy.kmeans  # the others need none of the above
+    policy: Policy = Policy.kmeans  # the other policies ignore the settings above
     shares: list[float] = field(default_factory=list)  # policy=random: weights; empty: equal
 
     def __post_init__(self) -> None:

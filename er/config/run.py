@@ -29,7 +29,7 @@ class ClockKind(Enum):
 
 @dataclass
 class Failure:
-    """An expert that ends for good, so long after the start of every point."""
+    """An expert that fails for good, `at_s` seconds after the start of every point."""
 
     expert: int
     at_s: float
@@ -80,7 +80,7 @@ class Tracking:
 class Config:
     """One run: one deployment, walked up one concurrency ladder."""
 
-    study: str  # whose runs are held against each other: an experiment in MLflow, a folder of runs
+    study: str  # runs of one study are compared: an experiment in MLflow, a folder of runs
     figures: list[str]  # modules of paper_figures that draw the study
     seed: int
     runs_dir: str

@@ -1,4 +1,4 @@
-"""What must hold where er starts or predicts the deployment itself, and not only sends load."""
+"""Rules for when er starts or predicts the deployment itself, not only sends load."""
 
 from er.config.checks import require
 from er.config.routing import Policy

@@ -18,7 +18,7 @@ class Runtime(Enum):
 
 
 class Quantization(Enum):
-    """What becomes of the weights, and of the activations, when a checkpoint is converted."""
+    """How weights and activations are quantised when a checkpoint is converted."""
 
     fp16 = "fp16"
     bf16 = "bf16"
@@ -102,7 +102,7 @@ class ContainerEngine(Engine):
 
 @dataclass
 class TrtllmEngine(ContainerEngine):
-    """The engine flow: an engine is built of the checkpoint, then served."""
+    """The engine flow: an engine is built from the checkpoint, then served."""
 
     calibration: str  # directory of the data set that SmoothQuant calibrates on
     convert_script: str  # inside the container
@@ -136,7 +136,7 @@ OF_DEPLOYMENT = {
 
 
 def weights_of(engine: ContainerEngine, precision: Precision) -> Quantization:
-    """What becomes of the weights in a deployment of `precision`."""
+    """How the weights of a deployment of `precision` are quantised."""
     match engine.quantization:
         case Quantization.by_deployment:
             return OF_DEPLOYMENT[precision]
