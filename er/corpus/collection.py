@@ -42,17 +42,17 @@ class Text:
 def load(corpus: config.Corpus, cache_dir: Path) -> list[Text]:
     """The prompts of a corpus, in a fixed order, from the cache where possible.
 
-    Raises ErError when they cannot be had or the cached copy is damaged, ConfigError when the
+    Raises ErError when they cannot be loaded or the cached copy is damaged, ConfigError when the
     package does not hold a file of `corpus.topics`.
     """
     if corpus.path:
         labelled = jsonl.read(Path(corpus.path))
-        return chosen(corpus, [(prompt.label or "", [prompt.text]) for prompt in labelled])
+        return select_texts(corpus, [(prompt.label or "", [prompt.text]) for prompt in labelled])
     path = cache_path(corpus, cache_dir)
     if path.exists():
         return read_cache(path)
     sources = read_dataset(corpus) if corpus.dataset else read_package(corpus, cache_dir)
-    texts = chosen(corpus, sources)
+    texts = select_texts(corpus, sources)
     write_cache(path, texts)
     return texts
 
@@ -62,12 +62,12 @@ def digest(texts: list[Text]) -> str:
     return hashlib.sha256(as_lines(texts)).hexdigest()
 
 
-def chosen(corpus: config.Corpus, sources: Iterable[tuple[str, list[str]]]) -> list[Text]:
+def select_texts(corpus: config.Corpus, sources: Iterable[tuple[str, list[str]]]) -> list[Text]:
     """De-duplicate, cap and split the prompts of each source: (topic, prompts)."""
     seen: set[str] = set()
     texts = []
-    for topic, found in sources:
-        fresh = sorted(unseen(found, seen), key=lambda text: fraction(text, "cap"))
+    for topic, candidates in sources:
+        fresh = sorted(unseen(candidates, seen), key=lambda text: fraction(text, "cap"))
         for text in fresh[: corpus.per_file_at_most]:
             held_out = fraction(text, "split") < corpus.test_share
             texts.append(Text(text, topic, "test" if held_out else "train"))
@@ -105,10 +105,10 @@ def read_dataset(corpus: config.Corpus) -> Iterator[tuple[str, list[str]]]:
             topic = str(row[corpus.topic_column]) if corpus.topic_column else ""
             yield topic, [str(row[corpus.text_column])]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "is the internet reachable? " if isinstance(error, ConnectionError) else ""
         raise ErError(
-            f"cannot read {corpus.dataset} from Hugging Face: {said} "
+            f"cannot read {corpus.dataset} from Hugging Face: {reason} "
             f"({hint}corpus=evals needs neither internet nor account)"
         ) from error
 
@@ -159,11 +159,11 @@ def fraction(text: str, purpose: str) -> float:
 
 
 def without_templates(texts: list[str]) -> list[str]:
-    """Take away the words that most of the texts begin with, then those most end with."""
+    """Remove the words that most of the texts begin with, then those that most end with."""
     shared = common_start([text.split() for text in texts])
-    begun = [after(text, shared) for text in texts]
-    shared = common_start([text.split()[::-1] for text in begun])
-    return [after(text[::-1], [word[::-1] for word in shared])[::-1] for text in begun]
+    trimmed = [after(text, shared) for text in texts]
+    shared = common_start([text.split()[::-1] for text in trimmed])
+    return [after(text[::-1], [word[::-1] for word in shared])[::-1] for text in trimmed]
 
 
 def common_start(texts: list[list[str]]) -> list[str]:
@@ -181,8 +181,8 @@ def common_start(texts: list[list[str]]) -> list[str]:
 
 def after(text: str, start: list[str]) -> str:
     """The text behind the words of `start`, or all of it where it begins otherwise."""
-    found = re.match(r"\s*" + r"\s+".join(map(re.escape, start)) + r"(?!\S)\s*", text)
-    return text[found.end() :] if start and found else text
+    match = re.match(r"\s*" + r"\s+".join(map(re.escape, start)) + r"(?!\S)\s*", text)
+    return text[match.end() :] if start and match else text
 
 
 def cache_path(corpus: config.Corpus, cache_dir: Path) -> Path:
@@ -207,12 +207,12 @@ def read_cache(path: Path) -> list[Text]:
     try:
         expected, _, lines = gzip.decompress(path.read_bytes()).partition(b"\n")
     except (OSError, EOFError, zlib.error) as error:
-        raise damaged(path) from error
+        raise damage_error(path) from error
     if hashlib.sha256(lines).hexdigest().encode() != expected:
-        raise damaged(path)
+        raise damage_error(path)
     return [Text(**json.loads(line)) for line in lines.splitlines()]
 
 
-def damaged(path: Path) -> ErError:
+def damage_error(path: Path) -> ErError:
     """The error for a cached corpus that fails its digest."""
     return ErError(f"the cached corpus {path} is damaged: delete it and run again")

@@ -22,13 +22,13 @@ def read(path: Path) -> list[Labelled]:
 
     Raises ErError, naming file and line, when it cannot be read or a line is not such an object.
     """
-    prompts = [labelled(value, place) for place, value in objects(path)]
+    prompts = [parse_prompt(value, place) for place, value in read_objects(path)]
     if not prompts:
         raise ErError(f'{path} holds no prompts: give lines such as {{"text": "What is a tort?"}}')
     return prompts
 
 
-def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The place and the object of each line that is not blank.
 
     Raises ErError, naming file and line, when it cannot be read or a line is no object.
@@ -41,10 +41,10 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise ErError(f"{path} is not UTF-8: give a JSON Lines file in UTF-8") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield f"{path}:{number}", _object(line, f"{path}:{number}")
+            yield f"{path}:{number}", _parse_object(line, f"{path}:{number}")
 
 
-def labelled(value: dict[str, Any], place: str) -> Labelled:
+def parse_prompt(value: dict[str, Any], place: str) -> Labelled:
     """One prompt. Raises ErError naming the place."""
     text = value.get("text")
     if not isinstance(text, str):
@@ -53,7 +53,7 @@ def labelled(value: dict[str, Any], place: str) -> Labelled:
     return Labelled(text, None if label is None else str(label))
 
 
-def _object(line: str, place: str) -> dict[str, Any]:
+def _parse_object(line: str, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError:

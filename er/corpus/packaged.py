@@ -72,12 +72,12 @@ def download(package: Package, folder: Path) -> Path:
         "--disable-pip-version-check",
     ]
     command += ["--only-binary=:all:", "--dest", str(folder), f"{package.name}=={package.version}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        said = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    if completed.returncode or len(wheels) != 1:
+        reason = (completed.stderr.strip().splitlines() or ["no output"])[-1]
         raise ErError(
-            f"cannot download {package.name} {package.version} with pip: {said} "
+            f"cannot download {package.name} {package.version} with pip: {reason} "
             "(is a package index reachable?)"
         )
     return wheels[0]

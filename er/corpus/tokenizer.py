@@ -26,7 +26,7 @@ LLAMA3_SPLIT = (
 
 
 class Encoding(Hashable, Protocol):
-    """What is asked of a tokenizer; `tiktoken.Encoding` is one."""
+    """What er calls on a tokenizer; `tiktoken.Encoding` has it."""
 
     def encode_ordinary(self, text: str) -> list[int]:
         """The tokens of a text, in which nothing is special."""
@@ -42,7 +42,7 @@ class Encoding(Hashable, Protocol):
 def llama3(cache_dir: Path) -> tiktoken.Encoding:
     """The Llama 3 tokenizer, without its special tokens: text stays text.
 
-    Raises ErError when the package that holds the vocabulary cannot be had.
+    Raises ErError when the package that holds the vocabulary cannot be fetched.
     """
     with opened(LLAMA3_PACKAGE, cache_dir) as archive:
         lines = archive.read(LLAMA3_VOCABULARY).splitlines()

@@ -31,16 +31,16 @@ class Child:
         """Exit status (128 + N after signal N) once nothing of its group is left, else None."""
         return self.guard.poll()
 
-    def last_words(self) -> str:
-        """The last lines of the log, joined: those that speak of errors, if any do."""
-        return last_words(self.log_path)
+    def last_log_lines(self) -> str:
+        """The last lines of the log, joined: those that mention errors, if any do."""
+        return last_log_lines(self.log_path)
 
     def require_alive(self) -> None:
         """Raise ErError with the log's last lines when the command has ended."""
         status = self.poll()
         if status is not None:
             raise ErError(
-                f"{self.name} stopped by itself with exit status {status}: {self.last_words()} "
+                f"{self.name} stopped by itself with exit status {status}: {self.last_log_lines()} "
                 f"(log: {self.log_path})"
             )
 
@@ -60,13 +60,13 @@ def running(
 
     When the block ends, and also when this process is killed, the whole group gets SIGTERM, then
     SIGKILL after `stop_timeout_s`, and files of /dev/shm that begin with `shm_prefix` are removed.
-    `end` is a command for what others started at its wish, run before the SIGKILL.
+    `end` is a command that stops what other daemons started for it, run before the SIGKILL.
     Raises ErError when the command cannot be started.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         guarded = [str(stop_timeout_s), shm_prefix, json.dumps(list(end)), *command]
-        keeper = subprocess.Popen(
+        guard_process = subprocess.Popen(
             [sys.executable, "-I", "-S", guard.__file__, *guarded],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -74,35 +74,35 @@ def running(
             env=env,
             start_new_session=True,
         )
-    assert keeper.stdin is not None
-    assert keeper.stdout is not None
+    assert guard_process.stdin is not None
+    assert guard_process.stdout is not None
     pid = b""
     try:
-        with keeper.stdout:
-            pid = keeper.stdout.readline()
+        with guard_process.stdout:
+            pid = guard_process.stdout.readline()
         if not pid:
-            raise ErError(f"{name} was not started: {last_words(log_path)} (log: {log_path})")
-        yield Child(name, int(pid), log_path, keeper)
+            raise ErError(f"{name} was not started: {last_log_lines(log_path)} (log: {log_path})")
+        yield Child(name, int(pid), log_path, guard_process)
     finally:
-        keeper.stdin.close()
-        stop(keeper, stop_timeout_s)
-        if keeper.returncode < 0 and pid:  # the guard itself was killed: do its work
+        guard_process.stdin.close()
+        stop(guard_process, stop_timeout_s)
+        if guard_process.returncode < 0 and pid:  # the guard itself was killed: do its work
             guard.run_end(list(end))
             guard.signal_group(int(pid), signal.SIGKILL)
             guard.remove_shared_memory(shm_prefix)
 
 
-def stop(keeper: "subprocess.Popen[bytes]", stop_timeout_s: float) -> None:
+def stop(guard_process: "subprocess.Popen[bytes]", stop_timeout_s: float) -> None:
     """Wait until the guard has stopped its group."""
     try:
-        keeper.wait(stop_timeout_s + KILL_ALLOWANCE_S)
+        guard_process.wait(stop_timeout_s + KILL_ALLOWANCE_S)
     except subprocess.TimeoutExpired:
-        keeper.kill()
-        keeper.wait()
+        guard_process.kill()
+        guard_process.wait()
 
 
-def last_words(path: Path) -> str:
-    """The last lines of a log on one line: those that speak of errors, else the last ones."""
+def last_log_lines(path: Path) -> str:
+    """The last lines of a log on one line: those that mention errors, else the last ones."""
     with path.open(errors="replace") as file:
         lines = deque((line.strip() for line in file if line.strip()), maxlen=200)
     errors = [line for line in lines if re.search("error|fail|cannot", line, re.IGNORECASE)]

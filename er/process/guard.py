@@ -2,7 +2,7 @@
 
 Run as `python -I -S guard.py GRACE_S SHM_PREFIX END COMMAND...` by `er.process`, so that it imports
 the standard library alone. END, a JSON list, is a command that is run when the grace is over, for
-what a container's daemon or Slurm started at the command's wish; empty for none. Standard input is
+what a container's daemon or Slurm started for the command; empty for none. Standard input is
 a pipe whose other end the owner holds: when the owner closes it, or dies, even by SIGKILL, the
 command's process group is stopped. The first line of standard output is the command's process id.
 The exit status is the command's.
@@ -88,7 +88,7 @@ def end_group(child: "subprocess.Popen[bytes]", grace_s: float, end: list[str]) 
 
 
 def run_end(end: list[str]) -> None:
-    """Run the command that ends what is not in the group; that it finds nothing is no fault."""
+    """Run the command that ends what is not in the group; finding nothing is no error."""
     if not end:
         return
     try:

@@ -24,7 +24,7 @@ class Watched(Protocol):
     def log_path(self) -> Path:
         """Where its output goes."""
 
-    def last_words(self) -> str:
+    def last_log_lines(self) -> str:
         """The last lines of its log, on one line."""
 
     def require_alive(self) -> None:
@@ -42,8 +42,9 @@ def wait_until(ready: Callable[[], bool], child: Watched, timeout_s: float, what
         child.require_alive()
         if time.monotonic() > deadline:
             raise ErError(
-                f"{child.name}: waited {timeout_s:g} s for {what} in vain: {child.last_words()} "
-                f"(log: {child.log_path}; raise ready_timeout_s if the machine is slow)"
+                f"{child.name}: waited {timeout_s:g} s for {what} in vain: "
+                f"{child.last_log_lines()} (log: {child.log_path}; "
+                "raise ready_timeout_s if the machine is slow)"
             )
         time.sleep(POLL_INTERVAL_S)
     # Another process may have answered on the port of one that has just died.

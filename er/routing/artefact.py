@@ -33,7 +33,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def digest(arrays: Arrays, metadata: dict[str, Any]) -> str:
-    """SHA-256 of the content, in hexadecimal digits, whatever the packing of the file."""
+    """SHA-256 of the content, in hexadecimal digits, however the file is compressed."""
     hashed = hashlib.sha256(json.dumps([FORMAT, metadata], sort_keys=True).encode())
     for name in NAMES:
         array = np.ascontiguousarray(arrays[name])

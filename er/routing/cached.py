@@ -13,26 +13,26 @@ from er.corpus import collection
 from er.routing import artefact
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
-BASELINES = ("policy", "shares")  # of who routes in its place: a router does not depend on them
+BASELINES = ("policy", "shares")  # settings that do not change a trained router
 CODE = ("balance.py", "clusters.py", "features.py")  # what a trained router depends on
 
 
 def router_for(
-    routing: config.Routing, of: config.Corpus, experts: int, seed: int, cache_dir: Path
+    routing: config.Routing, corpus: config.Corpus, experts: int, seed: int, cache_dir: Path
 ) -> Path:
     """Path of the router that these inputs determine; trained when the cache does not have it.
 
     Raises ConfigError when `routing` is for another number of experts, ErError when the corpus
-    cannot be had or the cached router is damaged.
+    cannot be loaded or the cached router is damaged.
     """
     require(
         routing.clusters == experts,
         f"routing.clusters is {routing.clusters}, but there are {experts} experts: leave it out",
     )
-    texts = collection.load(of, cache_dir)
+    texts = collection.load(corpus, cache_dir)
     metadata: dict[str, Any] = {
         "routing": training_of(routing),
-        "corpus": {"name": of.name, "digest": collection.digest(texts)},
+        "corpus": {"name": corpus.name, "digest": collection.digest(texts)},
         "seed": seed,
         "code": code_digest(),
         "libraries": {library: version(library) for library in LIBRARIES},
@@ -40,7 +40,7 @@ def router_for(
     key = hashlib.sha256(
         json.dumps([artefact.FORMAT, metadata], sort_keys=True).encode()
     ).hexdigest()
-    path = cache_dir / "routers" / f"{routing.name}-{of.name}-{experts}-{key[:16]}.npz"
+    path = cache_dir / "routers" / f"{routing.name}-{corpus.name}-{experts}-{key[:16]}.npz"
     if path.exists():
         artefact.read(path)
         return path

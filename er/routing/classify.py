@@ -21,20 +21,20 @@ def main() -> None:
     print("\n".join(report(router, explain(router, text))))
 
 
-def report(router: Router, why: Explanation) -> list[str]:
+def report(router: Router, explanation: Explanation) -> list[str]:
     """A decision as lines of text."""
-    lines = [f"expert {why.expert}", "", "expert     score     price    weight"]
-    for expert, score in enumerate(why.scores):
-        mark = " <" if expert == why.expert else ""
-        price, weight = router.prices[expert], why.weights[expert]
+    lines = [f"expert {explanation.expert}", "", "expert     score     price    weight"]
+    for expert, score in enumerate(explanation.scores):
+        mark = " <" if expert == explanation.expert else ""
+        price, weight = router.prices[expert], explanation.weights[expert]
         lines.append(f"{expert:6d} {score:9.4f} {price:9.4f} {weight:9.4f}{mark}")
-    lines += ["", f"margin over expert {why.runner_up}: {why.margin:.4f}, made of"]
-    shown = why.terms[:TERMS_SHOWN]
+    lines += ["", f"margin over expert {explanation.runner_up}: {explanation.margin:.4f}, made of"]
+    shown = explanation.terms[:TERMS_SHOWN]
     lines += [f"{part:+10.4f}  {term}" for term, part in shown]
-    if len(why.terms) > TERMS_SHOWN:
-        rest = sum(part for _, part in why.terms[TERMS_SHOWN:])
-        lines.append(f"{rest:+10.4f}  {len(why.terms) - TERMS_SHOWN} more terms")
-    lines.append(f"{why.offset:+10.4f}  whatever the prompt (centres and prices)")
+    if len(explanation.terms) > TERMS_SHOWN:
+        rest = sum(part for _, part in explanation.terms[TERMS_SHOWN:])
+        lines.append(f"{rest:+10.4f}  {len(explanation.terms) - TERMS_SHOWN} more terms")
+    lines.append(f"{explanation.offset:+10.4f}  whatever the prompt (centres and prices)")
     return lines
 
 

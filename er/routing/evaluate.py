@@ -20,7 +20,7 @@ from er.routing.router import Router, load
 
 
 def main() -> None:
-    """Measure, print, and write the report when it is asked for."""
+    """Measure, print, and write the report if --report is given."""
     about = "Load, agreement with labels, stability and top terms of a router."
     parser = cli.parser("er.routing.evaluate", about)
     parser.add_argument("router", type=Path, metavar="ROUTER", help="file of a trained router")
@@ -39,28 +39,30 @@ def main() -> None:
             jsonl.Labelled(text.text, text.topic) for text in texts if text.split == "test"
         )
         others = other_seeds(router, texts, options.seeds)
-    asked = [prompt.text for prompt in prompts]
+    prompt_texts = [prompt.text for prompt in prompts]
     labels = [prompt.label for prompt in prompts if prompt.label is not None]
-    measured = evaluate(router, asked, labels if len(labels) == len(asked) else None, others)
-    print("\n".join(report(measured)))
+    evaluation = evaluate(
+        router, prompt_texts, labels if len(labels) == len(prompt_texts) else None, others
+    )
+    print("\n".join(report(evaluation)))
     if options.report:
         from er.routing import pictures
 
         options.report.mkdir(parents=True, exist_ok=True)
-        (options.report / "evaluation.json").write_text(json.dumps(asdict(measured), indent=1))
-        for path in pictures.draw(router, asked, measured, options.report):
+        (options.report / "evaluation.json").write_text(json.dumps(asdict(evaluation), indent=1))
+        for path in pictures.draw(router, prompt_texts, evaluation, options.report):
             print(f"picture: {path}")
 
 
 def shuffled(prompts: Iterable[jsonl.Labelled]) -> list[jsonl.Labelled]:
-    """In an order of their own: load over time would else follow the order of the topics."""
-    mixed = list(prompts)
-    random.Random(0).shuffle(mixed)
-    return mixed
+    """In random order: load over time would otherwise follow the order of the topics."""
+    order = list(prompts)
+    random.Random(0).shuffle(order)
+    return order
 
 
 def own_corpus(router: Router, cache_dir: Path) -> list[collection.Text]:
-    """The corpus that a router was trained on. Raises ErError when it is not at hand any more."""
+    """The corpus that a router was trained on. Raises ErError when it is no longer available."""
     trained = router.metadata.get("corpus", {})
     if "name" not in trained:
         raise ErError("the router does not say what it was trained on: give --corpus FILE.jsonl")
@@ -82,25 +84,27 @@ def other_seeds(router: Router, texts: Sequence[collection.Text], count: int) ->
     return [clusters.fit(trained_on, routing, seed + 1 + other, {}) for other in range(count)]
 
 
-def report(measured: Evaluation) -> list[str]:
+def report(evaluation: Evaluation) -> list[str]:
     """An evaluation as lines of text."""
     lines = [
-        f"{measured.prompts} prompts, {len(measured.load)} experts",
-        f"load, max over mean: {measured.peak:.2f}; "
-        f"in {len(measured.peaks_over_time)} windows over time: "
-        f"{min(measured.peaks_over_time):.2f} to {max(measured.peaks_over_time):.2f}",
+        f"{evaluation.prompts} prompts, {len(evaluation.load)} experts",
+        f"load, max over mean: {evaluation.peak:.2f}; "
+        f"in {len(evaluation.peaks_over_time)} windows over time: "
+        f"{min(evaluation.peaks_over_time):.2f} to {max(evaluation.peaks_over_time):.2f}",
     ]
-    if measured.agreement:
-        found = measured.agreement
+    if evaluation.agreement:
+        agreement = evaluation.agreement
         lines.append(
-            f"agreement with labels: NMI {found.nmi:.3f}, purity {found.purity:.3f}, "
-            f"adjusted Rand index {found.ari:.3f}"
+            f"agreement with labels: NMI {agreement.nmi:.3f}, purity {agreement.purity:.3f}, "
+            f"adjusted Rand index {agreement.ari:.3f}"
         )
-    if measured.stability:
-        values = ", ".join(f"{value:.2f}" for value in measured.stability)
+    if evaluation.stability:
+        values = ", ".join(f"{value:.2f}" for value in evaluation.stability)
         lines.append(f"stability, adjusted Rand index against other seeds: {values}")
     lines += ["", "expert  prompts  top terms"]
-    for expert, (load_of, terms) in enumerate(zip(measured.load, measured.top_terms, strict=True)):
+    for expert, (load_of, terms) in enumerate(
+        zip(evaluation.load, evaluation.top_terms, strict=True)
+    ):
         lines.append(f"{expert:6d} {load_of:8d}  {', '.join(terms)}")
     return lines
 

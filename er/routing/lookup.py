@@ -56,8 +56,8 @@ class Lookup:
 
     def _count(self, text: str) -> NDArray[np.int32]:
         """Count the terms of a text into `_counts`; the rows that were touched."""
-        found = self._count_ascii(text) if text.isascii() else self._count_any(text)
-        return self._touched[:found]
+        touched_count = self._count_ascii(text) if text.isascii() else self._count_any(text)
+        return self._touched[:touched_count]
 
     def _count_ascii(self, text: str) -> int:
         return kernel.count_terms(
@@ -72,11 +72,11 @@ class Lookup:
         )
 
     def _count_any(self, text: str) -> int:
-        found = 0
+        touched_count = 0
         for word, count in Counter(WORD.findall(text.lower())).items():
             row = self._row.get(word)
             if row is not None:
-                self._touched[found] = row
+                self._touched[touched_count] = row
                 self._counts[row] = count
-                found += 1
-        return found
+                touched_count += 1
+        return touched_count

@@ -1,4 +1,4 @@
-"""Baselines of experiments: who answers a prompt when nobody reads it."""
+"""Baselines of experiments: who answers a prompt that is not read."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Choose = Callable[[str, Sequence[int]], int]
 def baseline(policy: Policy, experts: int, seed: int, shares: Sequence[float] = ()) -> Choose:
     """A choice among experts that does not read the prompt.
 
-    `seed` and `shares`, weights of the experts, equal when empty, are of `random` alone.
+    Only `random` uses `seed` and `shares` (weights of the experts; empty: equal).
 
     Raises ValueError for kmeans, which is no baseline.
     """

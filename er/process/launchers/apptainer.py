@@ -1,6 +1,6 @@
 """A container of Apptainer, without the user's home: its Python packages would shadow the image's.
 
-A `.sif` file is used as it is; a registry's name is converted anew at every start.
+A `.sif` file is used as it is; a registry's name is converted again at every start.
 """
 
 from er.process.launch import Launch, assignments, folders, mpirun, visible

@@ -26,5 +26,5 @@ def render(launch: Launch) -> list[str]:
 
 
 def end(launch: Launch) -> list[str]:
-    """Whoever kills Docker's client leaves its container, and that the GPU's memory."""
+    """Killing only Docker's client would leave the container, which holds the GPU's memory."""
     return ["docker", "kill", launch.name]

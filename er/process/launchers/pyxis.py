@@ -13,7 +13,7 @@ PROGRAM = "srun"
 def render(launch: Launch) -> list[str]:
     """`srun`. GPUs are given by their numbers, among all that the job has.
 
-    Since Slurm 22.05 a step has one CPU a task unless told, and telling it makes the step exact;
+    Since Slurm 22.05 a step has one CPU a task by default, and a number makes the step exact;
     without `--mem` the first step would take all memory of the job.
     """
     line = ["srun", f"--job-name={launch.name}", "--overlap", "--nodes=1"]
