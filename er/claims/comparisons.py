@@ -170,7 +170,7 @@ def _absolute(
         return Missing(users, name, "not measured")
     [point] = found
     if point.invalid:
-        return Missing(users, name, f"invalid: {point.invalid[0]}")
+        return Missing(users, name, f"invalid ({point.invalid[0].partition(':')[0]})")
     amount = value(run, point, claim.quantity)
     if not amount > 0:
         return Missing(users, name, f"has no {claim.quantity}")

@@ -130,7 +130,12 @@ def reason_of(claim: Claim, compared: Sequence[Comparison], missing: Sequence[Mi
     parts = []
     if compared:
         holding = [c for c in compared if c.outcome is Outcome.holds]
-        parts.append(f"{len(holding)} of {len(compared)} comparisons hold")
+        users = sorted({c.concurrency for c in compared})
+        span = f"{users[0]:,} to {users[-1]:,}" if len(users) > 1 else f"{users[0]:,}"
+        parts.append(
+            f"{len(holding)} of {len(compared)} comparisons hold, at {span} of "
+            f"{claim.at[0]:,} to {claim.at[1]:,} users"
+        )
         for outcome, verb in ((Outcome.fails, "fails"), (Outcome.open, "is open")):
             users = sorted({c.concurrency for c in compared if c.outcome is outcome})
             if users:

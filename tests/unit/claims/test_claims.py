@@ -133,9 +133,11 @@ def test_similar_is_within_a_factor_on_both_sides(made: Make, ratio: float, outc
 
 
 def test_an_invalid_point_decides_nothing(made: Make) -> None:
-    found = verdict(made("a", spread(0.1)), made("d", spread(0.2), error="the client was late"))
+    found = verdict(
+        made("a", spread(0.1)), made("d", spread(0.2), error="the client was late: rest")
+    )
     assert found.word == "not decidable"
-    assert "D at 4 users: invalid: the client was late" in found.reason
+    assert "D at 4 users: invalid (the client was late)" in found.reason
     assert found.would_decide == "valid points at 4 users"
 
 
