@@ -4,10 +4,13 @@ UV_VERSION = 0.13.9
 UV = .tools/bin/uv
 BIN = .venv/bin
 
-.PHONY: setup demo test check ui figures lock
+.PHONY: setup demo slurm-demo test check ui figures lock
 setup: .venv/.ready
 demo: setup
 	$(BIN)/python -m er.run +experiment=fig4
+# A real Slurm on this machine: needs slurmctld, slurmd, slurm-client and munge of the distribution.
+slurm-demo: setup
+	$(BIN)/python tests/slurm/demo.py
 test: .venv/.ready-dev
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 check: .venv/.ready-dev

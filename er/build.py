@@ -6,17 +6,18 @@ Exit codes: those of er.cli.
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from er import cli, compose
+from er.compose import Job
 from er.config import Config, Engine
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
-from er.options import Command, Word, parse_arguments
+from er.options import Arguments, Command, Word, parse_arguments
 from er.study import build_plan, preflight
 
 ACTIONS = {
@@ -36,6 +37,7 @@ COMMAND = Command(
     python -m er.build -m 'deployment=a,b,c,d,e'
     """,
     words=(
+        Word("job", "", "of the one job of this file, in place of overrides"),
         Word("dry", "false", "only show commands, key, disk and GPU memory", ("true", "false")),
         Word("action", "build", "; ".join(f"{k}: {v}" for k, v in ACTIONS.items()), tuple(ACTIONS)),
     ),
@@ -56,14 +58,20 @@ def main(arguments: Sequence[str]) -> int:
 def run_command(arguments: Sequence[str]) -> int:
     """Run the chosen action; return the exit code. Raises ErError when it cannot be done."""
     parsed = parse_arguments(COMMAND, arguments)
-    parsed = replace(parsed, overrides=(*default_overrides(parsed.overrides), *parsed.overrides))
     if parsed.for_hydra:
-        compose.show(parsed)
+        compose.show(with_defaults(parsed))
         return 0
-    jobs = [job.config for job in compose.jobs_for(parsed)]
+    file = parsed.words["job"]
+    if file and parsed.overrides:
+        raise ConfigError(f"{parsed.overrides[0]} changes nothing: job={file} says all of it")
+    composed = [compose.read_job(Path(file))] if file else compose.jobs_for(with_defaults(parsed))
+    jobs = [job.config for job in composed]
     action = parsed.words["action"]
     if action == "options":
         return compare_options(jobs[0].engine)
+    if not file and action in ("build", "preflight") and jobs[0].cluster.kind == "slurm":
+        submit(composed, parsed.words)
+        return 0
     if action == "preflight":
         checks = [preflight.check(build_plan.request_of(config), print_line) for config in jobs]
         return 0 if all(checks) else 1
@@ -87,11 +95,24 @@ def build_engines(jobs: Sequence[Config], dry: bool) -> None:
             trtllm_build.build(request, print_line)
 
 
-def default_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides that this command adds for groups that the user did not choose."""
-    chosen = [override.partition("=")[0] for override in overrides]
+def submit(jobs: Sequence[Job], words: Mapping[str, str]) -> None:
+    """Hand the work to Slurm, and return while it waits or runs."""
+    from er.cluster.submit import submit_commands
+
+    if words["dry"] == "true":
+        raise ConfigError("dry=true shows commands here: leave out cluster=slurm")
+    for job in jobs:
+        build_plan.request_of(job.config)
+    title = "engine of" if words["action"] == "build" else "preflight for"
+    submit_commands(jobs, [f"action={words['action']}"], title, print_line)
+
+
+def with_defaults(parsed: Arguments) -> Arguments:
+    """With the overrides that this command adds for groups that the user did not choose."""
+    chosen = [override.partition("=")[0] for override in parsed.overrides]
     defaults = {"engine": "trtllm", "server": "container"}
-    return [f"{group}={name}" for group, name in defaults.items() if group not in chosen]
+    added = [f"{group}={name}" for group, name in defaults.items() if group not in chosen]
+    return replace(parsed, overrides=(*added, *parsed.overrides))
 
 
 def manage_cache(config: Config, action: str) -> None:

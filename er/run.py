@@ -121,18 +121,18 @@ def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Cons
 
 def submit(jobs: list[Job], out: Console, words: Mapping[str, str]) -> int:
     """Hand every job to Slurm, and return while they wait or run."""
-    if words["dry"] == "true":
-        from er.cluster import slurm
+    from er.cluster.submit import scripts
+    from er.cluster.submit import submit as submit_to_slurm
 
-        print("\n".join(slurm.scripts(jobs)))
+    if words["dry"] == "true":
+        print("\n".join(scripts(jobs)))
         return 0
     with cli.loading():
-        from er.study import job
+        from er.study.job import check_inputs
 
-        job.check_inputs([job.config for job in jobs])
-        from er.cluster import slurm
-    attempts = slurm.submit(jobs, lambda line: print(line, flush=True), words["resume"] == "true")
-    study = attempts[0].intent.study
+        check_inputs([job.config for job in jobs])
+    submit_to_slurm(jobs, lambda line: print(line, flush=True), words["resume"] == "true")
+    study = jobs[0].config.study
     out.print(f"look at them with  python -m er.status {study}", highlight=False)
     out.print(f"and at the end     python -m er.collect {study}", highlight=False)
     return 0

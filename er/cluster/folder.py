@@ -4,6 +4,7 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
   job.json        the job itself (er.compose.Job)
   script.sh       what was handed to sbatch
   intent.json     written before sbatch is called: the unique name by which Slurm knows it
+  after.json      the submission that has to end well first
   receipt.json    written after: Slurm's job id
   withdrawn       there when the answer was lost and Slurm does not know the job: it does nothing
   slurm.log       what it printed
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from er.cluster import builds
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ErError
@@ -48,7 +50,6 @@ class Intent:
     tracking_uri: str
     answer_timeout_s: float
     when: str
-    after: str = ""  # id of the job that builds its engine
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ class Attempt:
     def ended(self) -> dict[str, str]:
         """What Slurm said of its end; empty where that was not seen."""
         return dict(self._read("ended.json")) if self._has("ended.json") else {}
+
+    @property
+    def after(self) -> "Attempt | None":
+        """The job that has to end well before it, such as the build of its engine."""
+        return Attempt(Path(self._read("after.json"))) if self._has("after.json") else None
 
     @property
     def run(self) -> RunDir | None:
@@ -128,6 +134,11 @@ def place_of(config: Config) -> Path:
     return jobs_dir(config) / name
 
 
+def place_of_build(config: Config) -> Path:
+    """The folder of all attempts at building its engine."""
+    return jobs_dir(config) / f"build-{builds.key_of(config)[:KEY_DIGITS]}"
+
+
 def jobs_dir(config: Config) -> Path:
     """The folder of all jobs of a study."""
     return (Path(config.runs_dir) / config.study / JOBS).absolute()
@@ -152,13 +163,12 @@ def newest_of_study(folder: Path) -> Iterator[Attempt]:
             yield attempt
 
 
-def prepare(job: "Job") -> tuple[Attempt, Intent]:
-    """Make the folder of a new submission, with the job as it is to be run there.
+def prepare(job: "Job", place: Path, title: str) -> tuple[Attempt, Intent]:
+    """Make the folder of a new submission at `place`, with the job as it is to be run there.
 
     Nothing on a node publishes: `er.collect` does, one writer for all.
     """
     config = job.config
-    place = place_of(config)
     number = len(list(place.iterdir())) + 1 if place.exists() else 1
     path = place / f"{number:03d}"
     path.mkdir(parents=True)
@@ -167,7 +177,7 @@ def prepare(job: "Job") -> tuple[Attempt, Intent]:
     intent = Intent(
         name=f"er-{config.study}-{config.deployment.id}-{uuid.uuid4().hex[:12]}",
         deployment=config.deployment.id,
-        title=config.title,
+        title=title,
         ladder=list(config.load.concurrency),
         study=config.study,
         figures=list(config.figures),

@@ -22,15 +22,10 @@ class Places:
     working_dir: Path  # relative paths of the configuration are seen from here
 
 
-def render(
-    config: Config, name: str, places: Places, command: Sequence[str], after: str = ""
-) -> str:
-    """The script that runs `python COMMAND`, as sbatch takes it.
-
-    `name` is unique; `after` is the id of a job that must end well first.
-    """
+def render(config: Config, name: str, places: Places, command: Sequence[str]) -> str:
+    """The script that runs `python COMMAND`, as sbatch takes it; `name` is unique."""
     assert isinstance(config.cluster, SlurmCluster)
-    lines = [f"#SBATCH {option}" for option in options(config, name, places, after)]
+    lines = [f"#SBATCH {option}" for option in options(config, name, places)]
     values = {
         "SBATCH": "\n".join(lines),
         "FOLDER": shlex.quote(str(places.attempt)),
@@ -42,7 +37,7 @@ def render(
     return re.sub(r"@([A-Z]+)@", lambda place: values[place[1]], TEMPLATE.read_text())
 
 
-def options(config: Config, name: str, places: Places, after: str = "") -> list[str]:
+def options(config: Config, name: str, places: Places) -> list[str]:
     """What sbatch is asked for."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
@@ -65,7 +60,6 @@ def options(config: Config, name: str, places: Places, after: str = "") -> list[
     asked += [f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []
     asked += [f"--mem={cluster.memory}"] if cluster.memory else []
     asked += gpus(config, cluster)
-    asked += [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"] if after else []
     return [*asked, *cluster.sbatch]
 
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from slurm_user import FAST, LONG, User, until
 
-from er import cancel, collect, status
+from er import build, cancel, collect, status
 from er.cluster import folder
 from er.cluster.base import State, Status
 from er.errors import ConfigError, ErError
@@ -142,6 +142,34 @@ def pid_of(place: str) -> psutil.Process | None:
     return None
 
 
+def test_the_preflight_of_a_node_runs_as_a_job(
+    user: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [f"cache_dir={user.cache_dir}", "cluster=slurm"]
+
+    assert build.answer(["action=preflight", "deployment=a", *places]) == 0
+
+    [one] = user.statuses()
+    assert f"job {one.job_id}" in capsys.readouterr().out
+    user.site.wait(one.job_id, "FAILED")  # this node has no GPU
+    [ended] = user.statuses()
+    assert ended.log
+    assert "MISSING GPUs" in ended.log.read_text()
+
+
+def test_without_its_engine_a_deployment_is_not_measured(user: User) -> None:
+    user.run("engine=trtllm", "server=container", "load.concurrency=[1]")
+
+    build, measuring = sorted(user.statuses(), key=lambda one: int(one.job_id))
+    user.site.wait(measuring.job_id, "CANCELLED")
+
+    found = {one.job_id: one for one in user.statuses()}
+    assert found[build.job_id].state is State.failed
+    assert "engine of" in found[build.job_id].title
+    after = found[measuring.job_id]
+    assert (after.state, after.detail) == (State.cancelled, "its engine was not built")
+
+
 def test_studies_do_not_touch_each_other(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     for study in ("one", "two"):
         user.run(*FAST, f"study={study}", "cluster.sbatch=[--hold]")
@@ -184,7 +212,7 @@ def test_an_answer_that_nobody_can_give_is_looked_for_later(
     lose_answers(tmp_path / "bin", monkeypatch)
     before = set(user.site.states())
     with monkeypatch.context() as silent:
-        silent.setattr("er.cluster.slurm.look_for", lambda *_: "")
+        silent.setattr("er.cluster.submit.look_for", lambda *_: "")
         with pytest.raises(ErError, match="is not known: the same command looks for it"):
             user.run(*held, "cluster.answer_timeout_s=3")
 
