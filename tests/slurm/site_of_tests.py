@@ -124,6 +124,19 @@ class Site:
             time.sleep(0.1)
         raise AssertionError((self.folder / "slurmctld.log").read_text()[-2000:] + done.stderr)
 
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon, and return when the node takes jobs."""
+        self.start(node, ["slurmd", "-D", "-N", node])
+        self.call("scontrol", "update", f"nodename={node}", "state=resume")
+        self.until_ready()
+
+    def kill_node(self, node: str, jobs_of: str) -> None:
+        """End a node without a word, and the processes of the jobs that name a folder."""
+        process = self.processes.pop(node)
+        process.kill()
+        process.wait()
+        end_all(jobs_of)
+
     def stop(self, name: str) -> None:
         """End one of its daemons, and return when it has ended."""
         process = self.processes.pop(name)
@@ -141,7 +154,7 @@ def running(folder: Path) -> Iterator[Site]:
     site = Site(folder)
     write(site)
     with ExitStack() as stack:
-        stack.callback(end_steps, folder)
+        stack.callback(end_all, str(folder))
         try:
             start_munge(site)
             site.start("slurmctld", ["slurmctld", "-D", "-c"])
@@ -189,14 +202,14 @@ def start_munge(site: Site) -> None:
         time.sleep(0.02)
 
 
-def end_steps(folder: Path) -> None:
-    """End what daemons leave: slurmstepd and job scripts that name the folder, by their ids."""
+def end_all(named: str) -> None:
+    """End what daemons leave: slurmstepd and job scripts that name a folder, by their ids."""
     for process in psutil.process_iter():
         try:
-            named = str(folder) in " ".join([*process.cmdline(), *process.environ().values()])
+            words = " ".join([*process.cmdline(), *process.environ().values()])
         except psutil.Error:
             continue
-        if named and process.pid != os.getpid():
+        if named in words and process.pid != os.getpid():
             process.kill()
 
 

@@ -110,6 +110,55 @@ def test_no_point_is_begun_that_would_not_end_in_time(user: User) -> None:
     assert not any(point.invalid for point in stopped.run.points())
 
 
+def test_preempted_it_goes_on_later(user: User, tmp_path: Path) -> None:
+    user.run(*LONG)
+    user.wait_for_points()
+    [one] = user.statuses()
+    urgent = tmp_path / "urgent.sh"
+    urgent.write_text("#!/bin/sh\nsleep 1\n")
+
+    options = ["--partition=high", "--exclusive", "--nodes=4", "--output=/dev/null"]
+    job_id = user.site.call("sbatch", "--parsable", *options, str(urgent)).strip()
+    user.site.wait(job_id, "COMPLETED")
+    [waits] = user.statuses()
+    user.site.call("scontrol", "update", f"jobid={one.job_id}", "starttime=now")
+
+    assert (waits.job_id, waits.state) == (one.job_id, State.queued)
+    assert "restarts: 1" in until(lambda: log_with("taken from", one), "resumption")
+
+
+def test_term_before_the_limit_keeps_what_was_measured(user: User) -> None:
+    """Slurm looks at limits twice a minute or so; here the signal of the limit is sent by hand."""
+    user.run(*LONG)
+    measured = user.wait_for_points()
+    [one] = user.statuses()
+
+    user.site.call("scancel", "--batch", "--signal=TERM", one.job_id)
+    user.site.wait(one.job_id, "FAILED")
+
+    [stopped] = user.statuses()
+    assert stopped.state is State.stopped
+    assert measured.status() == "interrupted"
+    assert measured.points()
+
+
+def test_a_node_that_dies_is_told(user: User) -> None:
+    user.run(*LONG, "cluster.requeue=false")
+    measured = user.wait_for_points()
+    [one] = user.statuses()
+    user.site.kill_node(one.node, str(Path.cwd()))
+    try:
+        user.site.call("scontrol", "update", f"nodename={one.node}", "state=down", "reason=died")
+        user.site.wait(one.job_id, "NODE_FAIL")
+        [lost] = user.statuses()
+    finally:
+        user.site.start_node(one.node)
+
+    assert (lost.state, lost.detail) == (State.lost, "node fail")
+    assert lost.run == measured
+    assert measured.status() == "interrupted"
+
+
 def test_a_job_that_dies_does_not_stop_the_others(
     user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
