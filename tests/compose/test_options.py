@@ -53,7 +53,7 @@ def test_a_wrong_option_is_one_line(arguments: list[str], says: str) -> None:
 
 def test_words_of_the_command_are_no_overrides() -> None:
     asked = parse_arguments(build.COMMAND, ["dry=true", "deployment=a"])
-    assert asked.words == {"dry": "true", "action": "build"}
+    assert asked.words == {"job": "", "dry": "true", "action": "build"}
     assert asked.overrides == ("deployment=a",)
     with pytest.raises(ConfigError, match=r"^dry is perhaps: choose from true, false$"):
         parse_arguments(build.COMMAND, ["dry=perhaps"])
