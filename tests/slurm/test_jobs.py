@@ -196,7 +196,7 @@ def test_the_preflight_of_a_node_runs_as_a_job(
 ) -> None:
     places = [f"cache_dir={user.cache_dir}", "cluster=slurm"]
 
-    assert build.answer(["action=preflight", "deployment=a", *places]) == 0
+    assert build.run_command(["action=preflight", "deployment=a", *places]) == 0
 
     [one] = user.statuses()
     assert f"job {one.job_id}" in capsys.readouterr().out
