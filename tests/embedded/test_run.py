@@ -192,7 +192,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
     whole, partial = json.loads((folder / "points.json").read_text())
     assert not [doubt for doubt in whole["invalid"] if "interrupted" in doubt]
-    assert "interrupted after" in partial["invalid"][0]
+    assert any("interrupted after" in doubt for doubt in partial["invalid"])
     assert len(pd.read_parquet(folder / "requests" / "c0002.parquet")) > 0
     assert_nothing_left(tmp_path)
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
