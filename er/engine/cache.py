@@ -22,7 +22,7 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True)
 class Wanted:
-    """An engine by what it is built from; `expected` is what its config.json must then say."""
+    """An engine by what it is built from; `expected` is what its config.json must then contain."""
 
     name: str  # for people, such as llama3_70b-int8_weight_only-tp4
     request: dict[str, Any]
@@ -62,7 +62,7 @@ def obtain(root: Path, wanted: Wanted, build: Callable[[Path], None]) -> tuple[P
 
 @contextmanager
 def locked(root: Path, folder: str) -> Iterator[None]:
-    """Hold the lock of one engine, after whoever holds it now."""
+    """Hold the lock of one engine, after its present holder."""
     (root / ".locks").mkdir(parents=True, exist_ok=True)
     with (root / ".locks" / folder).open("w") as file:
         lock(file, root)
@@ -96,7 +96,7 @@ def building(root: Path, folder: str) -> Iterator[Path]:
 def remove(folder: Path) -> None:
     """Remove a folder of a build, if it is there.
 
-    Raises ErError where it cannot be: hundreds of gigabytes must not stay unsaid.
+    Raises ErError where it cannot be: hundreds of gigabytes must not stay unnoticed.
     """
     try:
         if folder.exists():
@@ -110,9 +110,11 @@ def remove(folder: Path) -> None:
 
 def require(path: Path, wanted: Wanted) -> None:
     """Raise ErError unless the engine in the cache is the wanted one."""
-    fault = fault_of(path, wanted.expected, wanted.ranks)
-    kept = path / REQUEST
-    if not fault and (not kept.is_file() or json.loads(kept.read_text()) != wanted.request):
+    fault = find_fault(path, wanted.expected, wanted.ranks)
+    request_file = path / REQUEST
+    if not fault and (
+        not request_file.is_file() or json.loads(request_file.read_text()) != wanted.request
+    ):
         fault = f"{REQUEST} is not of this request"
     if fault:
         raise ErError(f"engine {path} is damaged: {fault}; delete the folder and build again")
@@ -120,11 +122,11 @@ def require(path: Path, wanted: Wanted) -> None:
 
 def require_built(path: Path, wanted: Wanted) -> None:
     """Raise ErError unless the tools left what was asked for."""
-    if fault := fault_of(path, wanted.expected, wanted.ranks):
+    if fault := find_fault(path, wanted.expected, wanted.ranks):
         raise ErError(f"the tools built another engine than asked for: {fault} (in {wanted.name})")
 
 
-def fault_of(path: Path, expected: dict[str, Any], ranks: int) -> str:
+def find_fault(path: Path, expected: dict[str, Any], ranks: int) -> str:
     """What is wrong with an engine folder; empty when nothing is."""
     for rank in range(ranks):
         file = path / f"rank{rank}.engine"
@@ -135,11 +137,11 @@ def fault_of(path: Path, expected: dict[str, Any], ranks: int) -> str:
     except (OSError, ValueError) as error:
         return f"config.json cannot be read ({error.__class__.__name__})"
     for place, value in expected.items():
-        found = config
+        actual = config
         for name in place.split("."):
-            found = found.get(name) if isinstance(found, dict) else None
-        if found != value:
-            return f"{place} is {found}, not {value}"
+            actual = actual.get(name) if isinstance(actual, dict) else None
+        if actual != value:
+            return f"{place} is {actual}, not {value}"
     return ""
 
 
@@ -157,12 +159,14 @@ def size_bytes(path: Path) -> int:
 
 def prune(root: Path) -> list[Path]:
     """Remove what killed builders left and engines without their request; the paths removed."""
-    left = root / ".building"
-    gone = [path for path in engines(root) if not (path / REQUEST).is_file()]
-    gone += [path for path in left.iterdir() if not busy(root, path.name)] if left.is_dir() else []
-    for path in gone:
+    builds = root / ".building"
+    unusable = [path for path in engines(root) if not (path / REQUEST).is_file()]
+    unusable += (
+        [path for path in builds.iterdir() if not busy(root, path.name)] if builds.is_dir() else []
+    )
+    for path in unusable:
         remove(path)
-    return gone
+    return unusable
 
 
 def busy(root: Path, folder: str) -> bool:

@@ -93,16 +93,16 @@ def require_model(path: Path, model: Model) -> None:
 def digest(root: Path, files: list[Path], kept_at: Path) -> str:
     """SHA-256 over names below `root` and contents, which are read again only when size or time
     changed."""
-    kept: dict[str, str] = json.loads(kept_at.read_text()) if kept_at.is_file() else {}
+    known_digests: dict[str, str] = json.loads(kept_at.read_text()) if kept_at.is_file() else {}
     total = hashlib.sha256()
     for file in files:
         stat = file.stat()
-        seen = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-        if seen not in kept:
-            kept[seen] = file_digest(file)
-        total.update(f"{file.relative_to(root)} {kept[seen]}\n".encode())
+        file_state = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        if file_state not in known_digests:
+            known_digests[file_state] = file_digest(file)
+        total.update(f"{file.relative_to(root)} {known_digests[file_state]}\n".encode())
     kept_at.parent.mkdir(parents=True, exist_ok=True)
     part = kept_at.with_suffix(".part")
-    part.write_text(json.dumps(kept, indent=1))
+    part.write_text(json.dumps(known_digests, indent=1))
     part.rename(kept_at)
     return total.hexdigest()

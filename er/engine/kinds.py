@@ -1,4 +1,4 @@
-"""From a configuration to the models Triton has to serve, whatever the kind of engine."""
+"""From a configuration to the models Triton has to serve, for every kind of engine."""
 
 from collections.abc import Callable
 

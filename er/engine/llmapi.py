@@ -23,7 +23,7 @@ READY_MAX_TOKENS = 4
 
 @dataclass(frozen=True)
 class LlmapiRequest:
-    """What a deployment asks of the LLM API; all its experts are alike."""
+    """The engine that a deployment needs from the LLM API; all its experts are alike."""
 
     config: Config
     engine: LlmapiEngine
@@ -91,10 +91,10 @@ def models(config: Config) -> list[ServedModel]:
     request = request_of(config)
     require_tools(request.engine, "mpirun")
     gpu = gpu_name(request.engine)
-    found = checked(request)
+    source = checked(request)
     parameters = {
         "llm_arguments": json.dumps(arguments(request)),
-        "checkpoint_sha256": found.digest,
+        "checkpoint_sha256": source.digest,
         "container_digest": container_digest(request.engine, Path(config.cache_dir)),
         "gpu": gpu,
         "largest_batch_at_512_tokens": str(request.memory.largest_batch),
@@ -116,7 +116,7 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
             "--qformat fp8 --kv_cache_qformat none --export_path DIRECTORY), and set "
             "engine.checkpoint_fp8 to that directory"
         )
-    found = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
+    source = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
     of_weights, of_kv_cache = algorithms(path / QUANTISED)
     if of_kv_cache:
         raise ErError(
@@ -134,7 +134,7 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
                 else "engine.checkpoint to one in 16 bits"
             )
         )
-    return found
+    return source
 
 
 def algorithms(file: Path) -> tuple[str, str]:

@@ -26,13 +26,13 @@ def table(version: str) -> Mapping[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def check(version: str, given: Mapping[str, Any]) -> None:
+def check(version: str, arguments: Mapping[str, Any]) -> None:
     """Raise ConfigError, naming the argument, unless that version's LLM takes them all."""
-    _check(f"LLM {version}", table(version)["arguments"], given)
+    _check(f"LLM {version}", table(version)["arguments"], arguments)
 
 
-def _check(place: str, known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    for name, value in given.items():
+def _check(place: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    for name, value in arguments.items():
         if name not in known:
             raise ConfigError(f"{place} has no argument {name}")
         facts = known[name]

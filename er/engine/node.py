@@ -24,7 +24,7 @@ def require_tools(engine: ContainerEngine, program: str) -> None:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU, as nvidia-smi tells it."""
+    """One GPU, as nvidia-smi reports it."""
 
     index: int
     name: str
@@ -51,7 +51,7 @@ def gpus() -> list[Gpu]:
 def gpu_name(engine: ContainerEngine) -> str:
     """Name of the GPUs of this machine. Raises ErError when it has none."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
             capture_output=True,
             text=True,
@@ -59,11 +59,11 @@ def gpu_name(engine: ContainerEngine) -> str:
         )
     except (OSError, subprocess.CalledProcessError) as error:
         raise ErError(f"nvidia-smi finds no GPU here: {how_to_get(engine)}") from error
-    return done.stdout.splitlines()[0].strip()
+    return completed.stdout.splitlines()[0].strip()
 
 
 def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
-    """What tells the container's contents: as configured, else Docker's id of the image or
+    """What identifies the container's contents: as configured, else Docker's id of the image or
     SHA-256 of an image file; empty where neither can be known (a registry's name without Docker,
     or inside the container).
 
@@ -78,11 +78,11 @@ def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
     if chosen.runtime is not Runtime.docker:
         return ""
     command = ["docker", "image", "inspect", "--format={{.Id}}", chosen.image]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
-        raise ErError(f"docker does not have the image ({why}): run docker pull {chosen.image}")
-    return done.stdout.strip()
+    completed = subprocess.run(command, capture_output=True, text=True)
+    if completed.returncode:
+        reason = (completed.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        raise ErError(f"docker does not have the image ({reason}): run docker pull {chosen.image}")
+    return completed.stdout.strip()
 
 
 def how_to_get(engine: ContainerEngine) -> str:

@@ -2,7 +2,7 @@
 
 A thread of its own keeps the engine's clock: it starts an iteration, sleeps until the iteration's
 scheduled end, sends each sequence its token, and starts the next at that scheduled end, so that the
-clock never drifts. How late each token left is told with the last response of its request. The text
+clock never drifts. How late each token left is sent with the last response of its request. The text
 means nothing; that the engine is simulated is recorded with the run.
 """
 
@@ -47,8 +47,8 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Build the engine from the model's parameters and start its clock."""
-        given = json.loads(args["model_config"])["parameters"]
-        parameters = {name: value["string_value"] for name, value in given.items()}
+        configured = json.loads(args["model_config"])["parameters"]
+        parameters = {name: value["string_value"] for name, value in configured.items()}
         self.tokenizer = llama3(Path(parameters["cache_dir"]))
         spec = from_json(parameters["spec"])
         self.prefixes = Prefixes(spec.engine.tokens_per_block)

@@ -27,7 +27,7 @@ READY_MAX_TOKENS = 4
 def models(config: Config) -> list[ServedModel]:
     """One model for each expert; the weights are fetched when they are not in the cache.
 
-    Raises ErError when llama.cpp or the weights cannot be had.
+    Raises ErError when llama.cpp or the weights are missing.
     """
     engine, deployment = config.engine, config.deployment
     if not isinstance(engine, SmolLM2Engine):

@@ -25,8 +25,8 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the weights."""
-        given = json.loads(args["model_config"])["parameters"]
-        parameters = {name: value["string_value"] for name, value in given.items()}
+        configured = json.loads(args["model_config"])["parameters"]
+        parameters = {name: value["string_value"] for name, value in configured.items()}
         settings = xllamacpp.CommonParams()
         settings.model.path = parameters["gguf"]
         settings.n_parallel = int(parameters["sequences"])
@@ -54,7 +54,7 @@ class Answer:
         self.error = ""
 
     def run(self, llama: Any, request: Any) -> None:
-        """Generate and send; whatever happens, the stream is closed."""
+        """Generate and send; the stream is closed in any case."""
         try:
             self.streamed = bool(value(request, "stream", False))
             llama.handle_chat_completions(arguments_of(request), self.take)
@@ -101,7 +101,7 @@ def per_token(text: str, tokens: int) -> Iterator[str]:
 
 
 def arguments_of(request: Any) -> dict[str, Any]:
-    """The request in the words of llama.cpp, which adds the model's chat template.
+    """The request as arguments of llama.cpp, which adds the model's chat template.
 
     Raises ValueError when no token is asked for.
     """

@@ -1,4 +1,4 @@
-"""What a TensorRT-LLM engine is asked to be, and why some cannot be."""
+"""What a TensorRT-LLM engine is to be, and why some cannot be built."""
 
 from dataclasses import dataclass
 

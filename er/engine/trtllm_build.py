@@ -93,19 +93,19 @@ def steps(request: EngineRequest, source: Path, work: Path) -> list[list[str]]:
 def models(config: Config) -> list[ServedModel]:
     """One model for each engine of the deployment, all of the same built engine.
 
-    Raises ErError when it is not in the cache: building takes long and is asked for by itself.
+    Raises ErError when it is not in the cache: building takes long and has a command of its own.
     """
     request = request_of(config)
-    it, path = in_cache(request)
+    engine, path = in_cache(request)
     if not path.exists():
         raise ErError(
-            f"engine {it.folder} is not built: run python -m er.build with "
+            f"engine {engine.folder} is not built: run python -m er.build with "
             f"deployment={config.deployment.id} and the same overrides"
         )
-    cache.require(path, it)
+    cache.require(path, engine)
     parameters = {
         "engine_dir": str(path),
-        "engine_key": it.key,
+        "engine_key": engine.key,
         "largest_batch_at_512_tokens": str(request.memory.largest_batch),
         "predicted_kv_pool_tokens": str(request.memory.kv_tokens),
     }
@@ -126,37 +126,37 @@ def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
         container_digest(request.engine, cache_dir),
         gpu,
     )
-    it = wanted(request, sources)
-    return it, engines_dir(request) / it.folder
+    engine = wanted(request, sources)
+    return engine, engines_dir(request) / engine.folder
 
 
-def build(request: EngineRequest, say: Callable[[str], None]) -> Path:
-    """The engine in the cache, built when it is not there; `say` is told what happens.
+def build(request: EngineRequest, report: Callable[[str], None]) -> Path:
+    """The engine in the cache, built when it is not there; `report` gets a line for each event.
 
     Raises ErError when a tool, the checkpoint, or room on the disk is missing, or a tool fails.
     """
     require_tools(request.engine, "trtllm-build")
-    it, _ = in_cache(request)
+    engine, _ = in_cache(request)
     source = checkpoint_dir(request)
     root = engines_dir(request)
-    say(f"engine {it.folder}")
-    if cache.busy(root, it.folder):
-        say("another builder is at work on it: waiting")
+    report(f"engine {engine.folder}")
+    if cache.busy(root, engine.folder):
+        report("another builder is at work on it: waiting")
     path, reused = cache.obtain(
-        root, it, lambda work: run_steps(request, source, work, log_path(root, it), say)
+        root, engine, lambda work: run_steps(request, source, work, log_path(root, engine), report)
     )
-    say(f"{'reused' if reused else 'built'}: {path}")
+    report(f"{'reused' if reused else 'built'}: {path}")
     return path
 
 
 def run_steps(
-    request: EngineRequest, source: Path, work: Path, log: Path, say: Callable[[str], None]
+    request: EngineRequest, source: Path, work: Path, log: Path, report: Callable[[str], None]
 ) -> None:
-    """Run the build's commands one after the other; each tool's output is told, and kept in `log`
-    until the next begins."""
+    """Run the build's commands one after the other; each tool's output goes to `report`, and is
+    kept in `log` until the next begins."""
     require_disk(request, work)
     memory = request.memory
-    say(
+    report(
         f"this takes {memory.build_disk_bytes / 1e9:.0f} GB of disk for a while, "
         f"{memory.engine_disk_bytes / 1e9:.0f} GB in the end, and up to some "
         f"{memory.build_host_bytes / 1e9:.0f} GB of the host's memory"
@@ -164,12 +164,12 @@ def run_steps(
     for command in steps(request, source, work):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
-        say(f"running: {shlex.join(command)}")
+        report(f"running: {shlex.join(command)}")
         launch = launch_of(request, command, source, work, log)
         tool = Path(next(part for part in command if "convert" in part or "build" in part)).name
         runtime = request.engine.container.runtime
         with container.running(runtime, launch, title=tool, stop_timeout_s=STOP_TIMEOUT_S) as child:
-            follow(child, log, say)
+            follow(child, log, report)
             if child.poll():
                 child.require_alive()
 
@@ -192,14 +192,14 @@ def launch_of(
     )
 
 
-def follow(child: Child, log: Path, say: Callable[[str], None]) -> None:
-    """Tell every line that a tool adds to its log, until it has ended."""
+def follow(child: Child, log: Path, report: Callable[[str], None]) -> None:
+    """Report every line that a tool adds to its log, until it has ended."""
     with log.open(errors="replace") as lines:
         ended = False
         while not ended:
             ended = child.poll() is not None
             for line in lines:
-                say(f"  {line.rstrip()}")
+                report(f"  {line.rstrip()}")
             if not ended:
                 time.sleep(FOLLOW_INTERVAL_S)
 
@@ -220,17 +220,17 @@ def calibration_dir(request: EngineRequest) -> Path | None:
     return Path(request.engine.calibration).absolute() if smooth else None
 
 
-def log_path(root: Path, it: cache.Wanted) -> Path:
+def log_path(root: Path, engine: cache.Wanted) -> Path:
     """Where the tools' output of the last build is kept."""
-    return root / ".logs" / f"{it.folder}.log"
+    return root / ".logs" / f"{engine.folder}.log"
 
 
 def require_disk(request: EngineRequest, work: Path) -> None:
     """Raise ErError unless there is room for the converted checkpoint and the engine."""
-    need = request.memory.build_disk_bytes
-    have = shutil.disk_usage(work).free
-    if have < need:
+    needed_bytes = request.memory.build_disk_bytes
+    free_bytes = shutil.disk_usage(work).free
+    if free_bytes < needed_bytes:
         raise ErError(
-            f"building needs {need / 1e9:.0f} GB in {work.parent.parent}, which has "
-            f"{have / 1e9:.0f} GB free: make room, or set cache_dir to another disk"
+            f"building needs {needed_bytes / 1e9:.0f} GB in {work.parent.parent}, which has "
+            f"{free_bytes / 1e9:.0f} GB free: make room, or set cache_dir to another disk"
         )

@@ -1,7 +1,7 @@
 """The options that each version of TensorRT-LLM's tools takes, to check commands without it.
 
 `data/trtllm_VERSION.json` holds facts read from the public source: name, type, choices. Inside
-the container the table itself can be held against the installed tools' `--help`.
+the container the table itself can be compared with the installed tools' `--help`.
 """
 
 import json
@@ -30,9 +30,9 @@ def check(version: str, command: Sequence[str]) -> None:
     """Raise ConfigError, naming the option, unless the tool of that version takes the command."""
     options = tools(version)
     tool, arguments = split(command, options)
-    left = list(arguments)
-    while left:
-        name = left.pop(0)
+    remaining = list(arguments)
+    while remaining:
+        name = remaining.pop(0)
         option = options[tool].get(name)
         if option is None:
             raise ConfigError(f"{tool} {version} has no option {name}")
@@ -40,9 +40,9 @@ def check(version: str, command: Sequence[str]) -> None:
             raise ConfigError(f"{tool} {version} deprecates {name}: {option['deprecated']}")
         if option.get("flag"):
             continue
-        if not left or left[0].startswith("--"):
+        if not remaining or remaining[0].startswith("--"):
             raise ConfigError(f"{tool} {version}: {name} needs a value")
-        check_value(f"{tool} {version}: {name}", option, left.pop(0))
+        check_value(f"{tool} {version}: {name}", option, remaining.pop(0))
 
 
 def split(

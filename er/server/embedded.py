@@ -65,7 +65,7 @@ def serve(models: list[ServedModel], server: Server, run_dir: Path) -> Iterator[
 
 
 def check() -> None:
-    """Raise ErError, naming the mend, unless Triton can run under this interpreter."""
+    """Raise ErError, saying how to fix it, unless Triton can run under this interpreter."""
     if not tritonserver().is_file():
         raise ErError(
             f"the Triton binary is missing ({tritonserver()}): install the locked environment "
@@ -166,8 +166,10 @@ def prove(endpoint: Endpoint, max_tokens: int) -> None:
         with urllib.request.urlopen(request, timeout=PROOF_TIMEOUT_S) as response:
             events = [json.loads(line[5:]) for line in response if line.startswith(b"data:")]
     except urllib.error.HTTPError as error:
-        said = error.read().decode(errors="replace").strip() or error.reason
-        raise ErError(f"model {endpoint.model} does not infer: {said} ({endpoint.url})") from error
+        message = error.read().decode(errors="replace").strip() or error.reason
+        raise ErError(
+            f"model {endpoint.model} does not infer: {message} ({endpoint.url})"
+        ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ErError(f"model {endpoint.model} does not infer: {error} ({endpoint.url})") from error
     errors = [event["error"] for event in events if "error" in event]

@@ -15,7 +15,7 @@ from er.server import container, embedded, ports
 
 
 def check(config: Config) -> None:
-    """Raise ErError, naming the mend, when the server cannot start here."""
+    """Raise ErError, saying how to fix it, when the server cannot start here."""
     if config.server.kind == "embedded":
         embedded.check()
     with ports.reserved(config.server):
@@ -29,8 +29,8 @@ def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[
     Writes `engine.json` (what the engines are; all are alike) and `endpoints.json` into `run_dir`.
     Raises ErError when a server cannot be started.
     """
-    for left in ("model_repository", "backends"):  # by an earlier command on the same run
-        shutil.rmtree(run_dir / left, ignore_errors=True)
+    for folder in ("model_repository", "backends"):  # by an earlier command on the same run
+        shutil.rmtree(run_dir / folder, ignore_errors=True)
     (run_dir / names.ENGINE).write_text(json.dumps(models[0].parameters, indent=1))
     with started(models, config, run_dir) as endpoints:
         (run_dir / names.ENDPOINTS).write_text(json.dumps(list(map(asdict, endpoints)), indent=1))

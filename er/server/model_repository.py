@@ -42,7 +42,7 @@ def write(models: list[ServedModel], folder: Path) -> None:
 def module(model: ServedModel) -> str:
     """Version 1 of a model: its implementation, found where this process would find it.
 
-    The Python backend does not heed PYTHONPATH, so the search path is written down.
+    The Python backend ignores PYTHONPATH, so the search path is written down.
     """
     return (
         "import sys\n\n"

@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports of one server, and the host whose they are."""
+    """TCP ports of one server, and their host."""
 
     http: int
     grpc: int
@@ -53,7 +53,7 @@ class Ports:
 
 @contextmanager
 def reserved(server: Server, index: int = 0) -> Iterator[Ports]:
-    """The ports of a deployment's server `index`, which nobody else is given meanwhile.
+    """The ports of a deployment's server `index`, which no other process gets meanwhile.
 
     Raises ErError, naming the setting, when one is busy.
     """
@@ -77,9 +77,11 @@ def reserved(server: Server, index: int = 0) -> Iterator[Ports]:
 def reserved_port(wanted: int, place: str, *, exclusive: bool = False) -> Iterator[int]:
     """A TCP port, `wanted` or any free one for 0, that only Triton can open meanwhile.
 
-    The port is held by a socket that never listens, so that nobody else is given it between the
-    choice and Triton's own opening. `exclusive`: Triton will not share it, so whoever names the
-    same port may take it first. Raises ErError when `wanted`, set at `place`, is busy.
+    The port is held by a socket that never listens, so that no other process has it between the
+    choice and Triton's own opening. `exclusive`: Triton will not share it, so another process
+    that names the same port may take it first.
+
+    Raises ErError when `wanted`, set at `place`, is busy.
     """
     option = socket.SO_REUSEADDR if exclusive else socket.SO_REUSEPORT
     with socket.socket() as probe, socket.socket() as holder:

@@ -15,7 +15,7 @@ from er.errors import ErError
 from er.process.launch import Launch, Mpi, unique
 from er.server.ports import Ports
 
-UNHEARD = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
+NO_PORTS = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
 # A task learns its own number only when it runs: from Open MPI's mpirun, else from Slurm.
 RANK = "${OMPI_COMM_WORLD_RANK:-$SLURM_PROCID}"
 
@@ -45,13 +45,13 @@ def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]
 def visible_gpus(count: int) -> list[int]:
     """The first GPUs that CUDA_VISIBLE_DEVICES names, as Slurm sets it; where it is not set, the
     first of the node."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    numbers = [name.strip() for name in shown.split(",") if name.strip()]
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    numbers = [name.strip() for name in listed.split(",") if name.strip()]
     if not numbers:
         return list(range(count))
     if len(numbers) < count or not all(number.isdigit() for number in numbers):
         raise ErError(
-            f"CUDA_VISIBLE_DEVICES is {shown}: the deployment needs {count} GPUs, by number: ask "
+            f"CUDA_VISIBLE_DEVICES is {listed}: the deployment needs {count} GPUs, by number: ask "
             "for as many, or unset it"
         )
     return [int(number) for number in numbers[:count]]
@@ -106,7 +106,7 @@ def tritonserver(
     if leader:
         line += place.ports.flags()
     else:
-        line += ["--model-control-mode=explicit", "--load-model=tensorrt_llm", *UNHEARD]
+        line += ["--model-control-mode=explicit", "--load-model=tensorrt_llm", *NO_PORTS]
     return [*line, "--exit-timeout-secs=5"]
 
 

@@ -2,7 +2,7 @@
 
 The container's own model (`container_model.py`, a link beside this file) repeats the whole text in
 every event of a stream; the contract is one piece for each. Nor does it read `end_id`, of which -1
-means that no token ends the answer. All else is left to it.
+means that no token ends the answer. Everything else is the container's.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ class View:
 
 
 class TritonPythonModel(container_model.TritonPythonModel):  # type: ignore[misc]
-    """The container's, but for what an event says and what ends an answer."""
+    """The container's model, except for the text of an event and what ends an answer."""
 
     def _convert_request(self, request: Any) -> Any:
         prompt, sampling, *rest = super()._convert_request(request)

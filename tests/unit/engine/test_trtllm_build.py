@@ -47,7 +47,7 @@ class Node:
 
     def build(self, *overrides: str) -> Path:
         [config] = plan([*self.overrides, *overrides])
-        return trtllm_build.build(request_of(config), say=print)
+        return trtllm_build.build(request_of(config), report=print)
 
     def started(self) -> list[str]:
         return self.calls.read_text().split() if self.calls.exists() else []
