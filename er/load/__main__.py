@@ -43,19 +43,19 @@ COMMAND = Command(
 
 
 def main() -> int:
-    """Measure, and say what came out."""
-    return cli.run("er.load", lambda: answer(sys.argv[1:]), "what was measured is kept")
+    """Measure, and print the results."""
+    return cli.run("er.load", lambda: run_command(sys.argv[1:]), "what was measured is kept")
 
 
-def answer(arguments: Sequence[str]) -> int:
-    """Do what the command line asks; the exit code. Raises ErError when it cannot be done."""
-    asked = parse_arguments(COMMAND, arguments)
-    if asked.for_hydra:
-        compose.show(asked)
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit code. Raises ErError when it cannot be done."""
+    parsed = parse_arguments(COMMAND, arguments)
+    if parsed.for_hydra:
+        compose.show(parsed)
         return 0
-    if asked.words["inspect"]:
-        return inspect(replace(asked, overrides=("load=trace", *asked.overrides)))
-    endpoint, config = request_of(asked)
+    if parsed.words["inspect"]:
+        return inspect(replace(parsed, overrides=("load=trace", *parsed.overrides)))
+    endpoint, config = request_of(parsed)
     failed = False
     with alone.opened(endpoint, config) as run:
         try:
@@ -69,22 +69,22 @@ def answer(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def inspect(asked: Arguments) -> int:
-    """Say what a trace is. Raises ErError when it cannot be replayed."""
-    file = asked.words["inspect"]
+def inspect(parsed: Arguments) -> int:
+    """Print what a trace is. Raises ErError when it cannot be replayed."""
+    file = parsed.words["inspect"]
     quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    asked = replace(asked, overrides=(*asked.overrides, f"load.trace={quoted}"))
-    [job] = compose.jobs_for(asked)
+    parsed = replace(parsed, overrides=(*parsed.overrides, f"load.trace={quoted}"))
+    [job] = compose.jobs_for(parsed)
     print("\n".join(trace.described(trace.source_of(job.config.load))))
     return 0
 
 
-def request_of(asked: Arguments) -> tuple[Endpoint, Config]:
+def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
     """The server and the load. Raises ConfigError when the request cannot be run."""
-    endpoint = _endpoint(asked.words["target"], asked.words["model"])
+    endpoint = _endpoint(parsed.words["target"], parsed.words["model"])
     if endpoint.grpc_address:
-        asked = replace(asked, overrides=("load.client=grpc", *asked.overrides))
-    jobs = compose.jobs_for(asked)
+        parsed = replace(parsed, overrides=("load.client=grpc", *parsed.overrides))
+    jobs = compose.jobs_for(parsed)
     if len(jobs) > 1:
         raise ConfigError("one target takes one load: leave out -m and +experiment")
     require_speaks(endpoint, jobs[0].config.load.client)
@@ -92,7 +92,7 @@ def request_of(asked: Arguments) -> tuple[Endpoint, Config]:
 
 
 def _endpoint(target: str, model: str) -> Endpoint:
-    """The server that is meant. Raises ConfigError when that cannot be told."""
+    """The server that `target` names. Raises ConfigError when it is not clear."""
     url = urlsplit(target)
     try:
         url.port  # noqa: B018
@@ -122,7 +122,7 @@ def _endpoint(target: str, model: str) -> Endpoint:
 
 
 def _fails(command: list[str]) -> bool:
-    """Whether a command, which says itself what went wrong, did not do its work."""
+    """Whether a command, which prints its own errors, failed."""
     return subprocess.run(command, check=False).returncode != 0
 
 

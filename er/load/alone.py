@@ -23,33 +23,33 @@ HEADING = (
 )
 
 
-def drive(endpoint: Endpoint, config: Config, run: RunDir, say: Callable[[str], None]) -> None:
+def drive(endpoint: Endpoint, config: Config, run: RunDir, report: Callable[[str], None]) -> None:
     """Measure `endpoint` at every concurrency, or at those that find its knee; keeps all in `run`.
 
     Of `config`, the load, the workload and the corpus count.
     Raises ErError when the prompts cannot be made.
     """
-    say(f"run directory: {run.path}")
-    say("preparing prompts")
+    report(f"run directory: {run.path}")
+    report("preparing prompts")
     if config.load.trace:
         for line in trace.described(trace.source_of(config.load)):
-            say(line)
+            report(line)
     batches.texts_of(config)
-    say(HEADING)
+    report(HEADING)
 
     def point_at(concurrency: int) -> Point:
         batch = batches.batch_of(config, concurrency)
         point = measure_point(Target(endpoint), batch, concurrency, config, run)
-        say(row(point))
+        report(row(point))
         for reason in point.invalid:
-            say(f"       {reason}")
+            report(f"       {reason}")
         return point
 
     try:
-        found = knee.walk(config.load, point_at)
-        if found:
-            run.write(names.KNEE, asdict(found))
-            say(knee.described(found))
+        result = knee.walk(config.load, point_at)
+        if result:
+            run.write(names.KNEE, asdict(result))
+            report(knee.described(result))
     except BaseException as error:
         run.end("failed" if isinstance(error, Exception) else "interrupted")
         raise
@@ -75,7 +75,7 @@ def opened(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
     Raises ErError when it cannot be written, or the workload or the trace cannot be sent.
     """
     prompts.check(config.workload, config.load, Path(config.cache_dir))
-    asked = {
+    settings = {
         "study": STUDY,
         "target": asdict(endpoint),
         "seed": config.seed,
@@ -96,5 +96,5 @@ def opened(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
     }
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     with run_dir.opened(Path(config.runs_dir) / STUDY, name, key, resume=False) as run:
-        run.begin(asked, provenance.collect(), tags)
+        run.begin(settings, provenance.collect(), tags)
         yield run

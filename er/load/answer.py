@@ -1,4 +1,4 @@
-"""What a server's answer means: tokens, or the cause of a failure in words to count by."""
+"""What a server's answer means: tokens, or the cause of a failure, worded so that it counts."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ EXPERT_HEADER = "x-er-expert"
 EVENT_STREAM = "text/event-stream"
 OPENAI_END = b"[DONE]"
 NO_END = -1  # an end_id that no model has: its answer ends at max_tokens
-MESSAGE_AT_MOST = 200  # characters of a server's own words
+MESSAGE_AT_MOST = 200  # characters of a server's own message
 ANSWER_AT_MOST = 64 << 20  # bytes
 TOO_LONG = f"an answer of more than {ANSWER_AT_MOST >> 20} MiB"
 CUT = "the answer was cut off: fewer tokens than asked for, and no end"
@@ -41,17 +41,17 @@ def body(endpoint: Endpoint, prompt: Prompt) -> bytes:
     trtllm-serve take `ignore_eos`.
     """
     path = urlsplit(endpoint.url).path
-    asked: dict[str, object] = {"max_tokens": prompt.output_tokens, "stream": True}
+    fields: dict[str, object] = {"max_tokens": prompt.output_tokens, "stream": True}
     if path.endswith("/chat/completions"):
-        asked |= {"model": endpoint.model, "messages": [{"role": "user", "content": prompt.text}]}
+        fields |= {"model": endpoint.model, "messages": [{"role": "user", "content": prompt.text}]}
     elif path.endswith("/completions"):
-        asked |= {"model": endpoint.model, "prompt": prompt.text}
+        fields |= {"model": endpoint.model, "prompt": prompt.text}
     else:
-        asked |= {"text_input": prompt.text} | ({} if prompt.stop_at_eos else {"end_id": NO_END})
-        return json.dumps(asked).encode()
+        fields |= {"text_input": prompt.text} | ({} if prompt.stop_at_eos else {"end_id": NO_END})
+        return json.dumps(fields).encode()
     if not prompt.stop_at_eos:
-        asked["ignore_eos"] = True
-    return json.dumps(asked).encode()
+        fields["ignore_eos"] = True
+    return json.dumps(fields).encode()
 
 
 def enter(
@@ -60,11 +60,11 @@ def enter(
     """Enter events and when they arrived: every event with a text is one token.
 
     Triton's text may be empty, where a token is part of a character. An empty last one is a token
-    only where it is the last that was asked for: before, it tells that the model has ended, and
+    only where it is the last that was asked for: before, it means that the model has ended, and
     after, that the answer has. OpenAI's empty pieces only open or close a message. What comes
     after [DONE] is passed over.
 
-    An answer with fewer tokens than asked for is whole only if its end was told: by OpenAI's
+    An answer with fewer tokens than asked for is whole only if its end was sent: by OpenAI's
     [DONE] or finish_reason, in Triton's contract by the end of a body that is `framed`, by chunks
     or a length. Otherwise a server that dies looks like one that is quick.
 
@@ -75,15 +75,15 @@ def enter(
     if end is not None:
         events, times_s = events[:end], times_s[:end]
     ended = enter_fields(_decoded(events), times_s, request)
-    told = end is not None or (framed if ended is None else ended)
-    if request.output_tokens < request.max_tokens and not told:
+    end_seen = end is not None or (framed if ended is None else ended)
+    if request.output_tokens < request.max_tokens and not end_seen:
         raise CutError(CUT)
 
 
 def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> bool | None:
     """Enter events whose fields are known. Raises as `enter`.
 
-    Returns whether OpenAI's finish_reason was told; None in Triton's contract, which has none.
+    Returns whether OpenAI's finish_reason was sent; None in Triton's contract, which has none.
     """
     texts: list[str] = []
     finished: bool | None = None
@@ -92,7 +92,7 @@ def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Reque
             if not isinstance(fields, dict):
                 raise BadAnswerError(f"not an object in an event: {short(fields)}")
             if fields.get("error") or fields.get("object") == "error":
-                raise BadAnswerError(f"server error: {_words(fields)}")
+                raise BadAnswerError(f"server error: {_error_message(fields)}")
             text = fields.get("text_output")
             if text is None and "choices" in fields:
                 text, thought, ends = _openai_piece(fields["choices"])
@@ -137,28 +137,28 @@ def _openai_piece(choices: Any) -> tuple[str | None, bool, bool]:
 
 
 def _count(value: Any) -> int:
-    """A count of tokens that a server tells; -1 where it is none."""
+    """A count of tokens that a server reports; -1 where it is none."""
     return value if isinstance(value, int) and 0 <= value < 1 << 31 else -1
 
 
 def refuse(status: int, headers: Mapping[str, str], start: bytes) -> None:
-    """Raise BadAnswerError for an answer that is no event stream; `start` is what it says."""
+    """Raise BadAnswerError for an answer that is no event stream; `start` begins its body."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise BadAnswerError(f"content encoding {short(encoding)}, though identity was asked for")
-    said = _said(start)
+    detail = _error_text(start)
     if status != 200:
         place = headers.get("location", "")
         if 300 <= status < 400 and place:
-            said = f"moved to {short(place)}"
-        raise BadAnswerError(f"HTTP {status}" + (f": {said}" if said else ""))
+            detail = f"moved to {short(place)}"
+        raise BadAnswerError(f"HTTP {status}" + (f": {detail}" if detail else ""))
     kind = content_type(headers)
     if kind != EVENT_STREAM:
-        raise BadAnswerError(f"content type {kind or 'missing'} is no event stream: {said}")
+        raise BadAnswerError(f"content type {kind or 'missing'} is no event stream: {detail}")
 
 
 def content_type(headers: Mapping[str, str]) -> str:
-    """The type of a body, without parameters; empty where it is not told."""
+    """The type of a body, without parameters; empty where none is given."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -167,9 +167,9 @@ def expert(header: str) -> int:
     return int(header) if header.isdecimal() else -1
 
 
-def short(said: object) -> str:
-    """A server's words, cut to one line."""
-    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+def short(message: object) -> str:
+    """A server's message, cut to one line."""
+    text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
     return _encodable(" ".join(text[: 8 * MESSAGE_AT_MOST].split())[:MESSAGE_AT_MOST])
 
 
@@ -178,8 +178,8 @@ def _encodable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _words(fields: Any) -> str:
-    """What an error says, whatever its shape."""
+def _error_message(fields: Any) -> str:
+    """The message of an error of any shape."""
     for _ in range(3):
         if not isinstance(fields, dict):
             break
@@ -210,7 +210,7 @@ def finish(
         if reader.error is None:
             raise
     if reader.error is not None:
-        raise BadAnswerError(f"server error: {_said(reader.error)}")
+        raise BadAnswerError(f"server error: {_error_text(reader.error)}")
 
 
 def _is_json(event: bytes) -> bool:
@@ -239,10 +239,10 @@ def _decode(event: bytes) -> Any:
         raise BadAnswerError(f"not JSON in an event: {short(event)}") from error
 
 
-def _said(start: bytes) -> str:
-    """The server's own words in an error body, which may be an event."""
+def _error_text(start: bytes) -> str:
+    """The server's own message in an error body, which may be an event."""
     try:
         fields = json.loads(start.strip().removeprefix(b"data:"))
     except (ValueError, RecursionError):
         return short(start)
-    return _words(fields) if isinstance(fields, dict) else short(start)
+    return _error_message(fields) if isinstance(fields, dict) else short(start)

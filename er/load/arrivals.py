@@ -1,4 +1,4 @@
-"""When users begin what waits for no answer: one list of times, on the real clock and the virtual.
+"""When requests that wait for no answer are sent: one list of times for both clocks.
 
 Nothing else draws a time of sending: a closed loop's later requests follow from its answers.
 """
@@ -36,7 +36,7 @@ def warmups_of(users: int, load: Load) -> int:
 
 
 def lengths_of(load: Load) -> list[tuple[int, int]] | None:
-    """Input and output tokens of each request of a trace; None where none are told.
+    """Input and output tokens of each request of a trace; None where it has none.
 
     Raises ErError when the trace cannot be read.
     """

@@ -14,7 +14,7 @@ _texts: dict[str, list[tuple[str, str]]] = {}
 def batch_of(config: Config, concurrency: int) -> list[Prompt]:
     """Prompts of one point, the same for every deployment.
 
-    Raises ErError when the corpus cannot be had or the workload cannot be made of it.
+    Raises ErError when the corpus cannot be loaded or the workload cannot be made of it.
     """
     count = arrivals.requests_of(concurrency, config.load)
     return prompts_of(config, count, config.seed + concurrency)
@@ -23,7 +23,7 @@ def batch_of(config: Config, concurrency: int) -> list[Prompt]:
 def prompts_of(config: Config, count: int, seed: int) -> list[Prompt]:
     """`count` prompts of the workload, from the part of the corpus that no router was trained on.
 
-    Raises ErError when the corpus cannot be had or the workload cannot be made of it.
+    Raises ErError when the corpus cannot be loaded or the workload cannot be made of it.
     """
     key = repr((config.corpus, config.workload, config.load, count, seed))
     if key not in _built:

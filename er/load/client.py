@@ -1,4 +1,4 @@
-"""One streamed request over aiohttp: what was asked, when every token came, what went wrong."""
+"""One streamed request over aiohttp: what was sent, when every token came, what went wrong."""
 
 import asyncio
 import errno
@@ -71,7 +71,7 @@ class Client:
         events: list[bytes],
         times_s: list[float],
     ) -> None:
-        """Ask, and note what comes.
+        """Send the request, and record what comes.
 
         A server may end a connection that it kept at any time, a request on its way or not: where
         nothing of an answer has come, the request goes again, on another; its clock runs on.
@@ -142,7 +142,7 @@ async def _note_kept(_session: object, context: SimpleNamespace, _parameters: ob
 
 
 def cause(error: Exception) -> str:
-    """A fault in the words that its requests are counted by."""
+    """A fault as the text by which its requests are counted."""
     if isinstance(error, BadAnswerError):
         return str(error)
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -1,4 +1,4 @@
-"""Whether an event is a token: answers counted by the tokenizer, held against their events."""
+"""Whether an event is a token: answers counted by the tokenizer, compared with their events."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from er.config import Workload
 from er.corpus.tokenizer import Encoding
 from er.results.request import Request
 
-ANSWERS = 200  # counted at most: enough to tell, and cheap
+ANSWERS = 200  # counted at most: enough to decide, and cheap
 # Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.
 TOKENS_PER_EVENT_AT_MOST = 1.5
 
@@ -21,12 +21,12 @@ def tokens_per_event(requests: Sequence[Request], encoding: Encoding) -> float:
 
 
 def doubts(requests: Sequence[Request], encoding: Encoding, workload: Workload) -> list[str]:
-    """Reasons, with the mend, not to take events for tokens, or answers for those asked for."""
+    """Reasons, with a fix, not to take events for tokens, or answers for those asked for."""
     return _merged_tokens(requests, encoding) + _wrong_lengths(requests, workload)
 
 
 def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]:
-    """With forced lengths one answer of another length is one too many: the study is of those."""
+    """With forced lengths no answer may have another length: the study depends on them."""
     answers = [request for request in requests if request.ok and request.measured]
     shorter = sum(answer.output_tokens < answer.max_tokens for answer in answers)
     longer = sum(answer.output_tokens > answer.max_tokens for answer in answers)

@@ -1,4 +1,4 @@
-"""How many users a server bears: the knee of its latency over concurrency."""
+"""How many users a server sustains: the knee of its latency over concurrency."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Knee:
 def walk(load: Load, measure: Callable[[int], Point]) -> Knee | None:
     """Measure every concurrency; with load.find_knee only those that it takes to find the knee.
 
-    Bisects, so that it measures about log2 of them: who bears N users bears fewer too.
+    Bisects, so that it measures about log2 of them: one that sustains N users sustains fewer too.
     """
     if not load.find_knee:
         for users in load.concurrency:
@@ -39,7 +39,7 @@ def walk(load: Load, measure: Callable[[int], Point]) -> Knee | None:
 
 
 def beyond(point: Point, load: Load) -> str:
-    """Why a point does not count as borne; empty when it is valid and keeps both limits."""
+    """Why a point does not count as sustained; empty when it is valid and keeps both limits."""
     users = f"{point.concurrency} user{'s' if point.concurrency > 1 else ''}"
     if point.invalid:
         return f"the point of {users} is invalid: {point.invalid[0]}"

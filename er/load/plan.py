@@ -33,10 +33,10 @@ class Plan:
     warm-up requests send them from the end backwards. The turns of one conversation are sent by
     one user, each when the turn before it was answered and the user has thought.
 
-    In a closed loop every measured request meets all users at work: whoever has no measured request
-    to send goes on, unmeasured, with the same prompts from their start: until the last user has
-    begun, and from the last measured request's sending until all of them have ended, those of
-    other parts of the plan too (`stop`).
+    In a closed loop every measured request meets all users at work: a user without a
+    measured request to send goes on, unmeasured, with the same prompts from their start: until the
+    last user has begun, and from the last measured request's sending until all of them have ended,
+    those of other parts of the plan too (`stop`).
 
     With `load.duration_s` no measured request begins after it, nor a warm-up one.
 
@@ -175,10 +175,10 @@ class Plan:
 
 def _conversations(prompts: Iterable[Prompt]) -> list[Conversation]:
     """Prompts with their follow-ups, which stand behind them."""
-    found: list[Conversation] = []
+    conversations: list[Conversation] = []
     for prompt in prompts:
-        if prompt.turn and found:
-            found[-1].append(prompt)
+        if prompt.turn and conversations:
+            conversations[-1].append(prompt)
         else:
-            found.append([prompt])
-    return found
+            conversations.append([prompt])
+    return conversations

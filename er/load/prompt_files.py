@@ -19,7 +19,7 @@ Text = tuple[str, str, str | None, Any, str]  # place, text, label, length or No
 
 
 def texts(path: Path) -> Iterator[Text]:
-    """Of each prompt its place, text, label, length asked for (None: not told) and recorded answer.
+    """Of each prompt its place, text, label, wanted length (None: not given) and recorded answer.
 
     Raises ErError, naming the line, where there is no text.
     """
@@ -59,11 +59,15 @@ def _text_of(entry: Mapping[str, Any]) -> tuple[str | None, str]:
     if isinstance(entry.get("texts"), list):
         return JOIN.join(map(str, entry["texts"])), ""
     if isinstance(entry.get("messages"), list):
-        said = [_content(message) for message in entry["messages"]]
-        return (JOIN.join(filter(None, said)) or None), ""
-    talk = entry.get("conversations")
-    if isinstance(talk, list) and talk and all(isinstance(turn, dict) for turn in talk):
-        values = [str(turn.get("value", "")) for turn in talk]
+        contents = [_content(message) for message in entry["messages"]]
+        return (JOIN.join(filter(None, contents)) or None), ""
+    conversation = entry.get("conversations")
+    if (
+        isinstance(conversation, list)
+        and conversation
+        and all(isinstance(turn, dict) for turn in conversation)
+    ):
+        values = [str(turn.get("value", "")) for turn in conversation]
         return values[0], values[1] if len(values) > 1 else ""
     return None, ""
 

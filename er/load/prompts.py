@@ -75,7 +75,7 @@ def build(
 
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:
-    """Raise ErError for whatever would make `build` fail later, but for the corpus."""
+    """Raise ErError for anything that would make `build` fail later, except the corpus."""
     build([("", "Word.")], workload, 1, 0, cache_dir, lengths_of(load))
 
 
@@ -173,12 +173,12 @@ def _conversations(
             input_tokens = context_tokens + message_tokens
             if turn and input_tokens + output_tokens > workload.context_at_most:
                 break
-            said = take(pieces, message_tokens, encoding)
+            message = take(pieces, message_tokens, encoding)
             if turn:
                 answer_tokens = context_tokens - len(before)
                 answer = take(pieces, answer_tokens, encoding)[:answer_tokens]
-                said = joint + answer + joint + said
-            text = cut(said, input_tokens, encoding, start=text)
+                message = joint + answer + joint + message
+            text = cut(message, input_tokens, encoding, start=text)
             tokens = encoding.encode_ordinary(text)
             shared = in_common(tokens, before)
             yield Prompt(text, topic, input_tokens, output_tokens, conversation, shared, turn)
@@ -189,9 +189,9 @@ def _conversations(
 def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
     """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
     prompts = []
-    for place, text, label, told, answer in prompt_files.texts(Path(workload.path)):
-        max_tokens = told
-        if told is None:
+    for place, text, label, given_length, answer in prompt_files.texts(Path(workload.path)):
+        max_tokens = given_length
+        if given_length is None:
             max_tokens = len(encoding.encode_ordinary(answer)) or workload.output_tokens
         if not isinstance(max_tokens, int) or max_tokens < 1:
             raise ErError(f"{place} has max_tokens {max_tokens}: give a whole number from 1 on")

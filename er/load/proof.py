@@ -17,7 +17,7 @@ TOGETHER_AT_MOST = 0.01  # of the tokens: fewer move no 99th percentile
 
 @dataclass(frozen=True)
 class Proof:
-    """What tells a sound load generator from one that measures itself; NaN where not known."""
+    """What separates a sound load generator from one that measures itself; NaN where not known."""
 
     # Requests in flight on average, as a share of the users asked for, where none ever pauses.
     in_flight_share: float
@@ -55,31 +55,31 @@ def prove(point: PointLoad, users: int) -> Proof:
 
 
 def doubts(proof: Proof, load: Load) -> list[str]:
-    """Reasons, each with its mend, not to believe a point of this load generator.
+    """Reasons, each with a fix, not to believe a point of this load generator.
 
     A lag is one where it can have changed a number. Where the kernel stamps what arrives, that is
     where late reads found several tokens together, which then have the stamp of the last; without
     stamps it is every lag. What a lag delays, the next requests, shows in the share of users in
     flight or in late sends.
     """
-    found = []
+    reasons = []
     delays = []
     if math.isnan(proof.read_delay_p99_s) or proof.together_share > TOGETHER_AT_MOST:
         delays.append(("the load generator lagged", proof.loop_lag_p99_s))
     if not load.always_busy:  # else it shows in who is in flight
         delays.append(("requests left late", proof.send_delay_p99_s))
-    for what, p99_s in delays:
+    for problem, p99_s in delays:
         if p99_s > load.max_loop_lag_s:
-            found.append(
-                f"{what}: {p99_s * 1e3:.1f} ms at the 99th percentile "
-                f"(at most {load.max_loop_lag_s * 1e3:.1f} ms): {_mend(load)}"
+            reasons.append(
+                f"{problem}: {p99_s * 1e3:.1f} ms at the 99th percentile "
+                f"(at most {load.max_loop_lag_s * 1e3:.1f} ms): {_suggest_fix(load)}"
             )
     if proof.in_flight_share < load.min_concurrency:
-        found.append(
+        reasons.append(
             f"only {proof.in_flight_share:.1%} of the users were in flight "
-            f"(at least {load.min_concurrency:.1%}): {_mend(load)}"
+            f"(at least {load.min_concurrency:.1%}): {_suggest_fix(load)}"
         )
-    return found
+    return reasons
 
 
 def in_flight_share(requests: Sequence[Request], users: int) -> float:
@@ -101,8 +101,8 @@ def together_share(requests: Sequence[Request]) -> float:
 def lag_s(stalls_s: Sequence[float], share: float, span_s: float) -> float:
     """What something that comes at a random moment of `span_s` waits at most, to `share` of cases.
 
-    A stall of L seconds makes late whatever comes in L seconds, the first by all of L: counted once
-    a stall, a long one would vanish among many short turns, the coordinated omission of lag
+    A stall of L seconds delays everything that comes in L seconds, the first by all of L: counted
+    once a stall, a long one would vanish among many short turns, the coordinated omission of lag
     monitors (G. Tene, HdrHistogram). The waits above x last sum(max(0, L - x)); the result is the x
     where that is (1 - share) * span_s. NaN without any stalls noted.
     """
@@ -114,7 +114,7 @@ def lag_s(stalls_s: Sequence[float], share: float, span_s: float) -> float:
     return max(0.0, float(waits_s.max()))
 
 
-def _mend(load: Load) -> str:
+def _suggest_fix(load: Load) -> str:
     if load.client is LoadClient.aiohttp:
         return "set load.client=sockets, or use fewer users"
     if load.client is LoadClient.grpc:

@@ -35,8 +35,8 @@ def rows(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         raise ErError(f"{path} is not UTF-8: give it in UTF-8") from error
     except (OSError, EOFError, csv.Error) as error:
-        said = getattr(error, "strerror", None) or error
-        raise ErError(f"cannot read {path} ({said}): correct the path or the file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ErError(f"cannot read {path} ({reason}): correct the path or the file") from error
 
 
 @contextmanager

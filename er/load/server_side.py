@@ -15,8 +15,8 @@ SAMPLE = re.compile(r"^(nv_inference_\w+)\{.*\} (\S+)$", re.MULTILINE)
 class Counters:
     """Triton's own counters, of all models of the servers together, since they were started.
 
-    Whatever else asks these servers is counted too. Source of the names: Triton's user guide,
-    Metrics (nv_inference_request_success and others; durations are told in microseconds).
+    Requests of others to these servers are counted too. Source of the names: Triton's user guide,
+    Metrics (nv_inference_request_success and others; durations are in microseconds).
     """
 
     succeeded: float = 0.0
@@ -37,15 +37,15 @@ class Counters:
 
 
 def read(endpoints: Sequence[Endpoint]) -> Counters | None:
-    """The counters of the servers of `endpoints`; None where one of them tells none."""
+    """The counters of the servers of `endpoints`; None where one of them has none."""
     totals: dict[str, float] = {}
     for url in {endpoint.metrics_url for endpoint in endpoints}:
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-                told = answer.read().decode()
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+                metrics_text = response.read().decode()
         except (OSError, ValueError):
             return None
-        for name, value in SAMPLE.findall(told):
+        for name, value in SAMPLE.findall(metrics_text):
             totals[name] = totals.get(name, 0.0) + float(value)
     if "nv_inference_request_success" not in totals:
         return None

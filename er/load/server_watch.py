@@ -1,4 +1,4 @@
-"""What the servers say of themselves while a point runs: KV cache, batch, processes, GPUs.
+"""What the servers report about themselves while a point runs: KV cache, batch, processes, GPUs.
 
 Servers without TensorRT-LLM's C++ backend have no such metrics, and a machine may have no
 `nvidia-smi`: then the values are left out.
@@ -134,8 +134,8 @@ def sample(watch: Watch, urls: Sequence[str], stop: threading.Event) -> None:
 def gauges_of(url: str) -> Gauges:
     """What one server shows now; nothing where it shows none."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
-            text = answer.read().decode()
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            text = response.read().decode()
     except (OSError, ValueError):
         return {}
     return {name: float(value) for _, name, value in GAUGE.findall(text)}

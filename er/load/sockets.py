@@ -128,7 +128,7 @@ class Streams:
         return bool(ready)
 
     def close(self) -> None:
-        """Close every connection, whatever it carries."""
+        """Close every connection, also those in use."""
         for slot in list(self._slots.values()):
             self._drop(slot)
         self._poll.close()
@@ -148,7 +148,7 @@ class Streams:
         stamps.enable(slot.socket)
         self._slots[slot.socket.fileno()] = slot
         self._poll.register(slot.socket.fileno(), READ | WRITE)
-        slot.socket.connect_ex(address)  # what it says comes again with the first event
+        slot.socket.connect_ex(address)  # an error comes again with the first event
         return True
 
     def _establish(self, slot: Slot) -> None:
@@ -260,7 +260,7 @@ def complete(request: Request, answer: http.Answer) -> None:
 
 
 def cause(error: OSError) -> str:
-    """A fault of the connection in the words that its requests are counted by."""
+    """A fault of the connection as the text by which its requests are counted."""
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return "connection reset"
     return os.strerror(error.errno or 0).lower()
@@ -272,11 +272,11 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]] | str:
     Of several addresses (`localhost` often has two) it is the first that takes a connection.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror:
         return "host name not found"
-    if len(found) > 1:
+    if len(addresses) > 1:
         with suppress(OSError), socket.create_connection((host, port), CONNECT_TIMEOUT_S) as probe:
             return probe.family, probe.getpeername()
-    family, _, _, _, address = found[0]
+    family, _, _, _, address = addresses[0]
     return family, address

@@ -1,7 +1,7 @@
 """When bytes reached this host: the kernel's own receive stamps, where it gives them.
 
 A process that is busy, or waits for a core, reads late; the stamp does not move with it. For TCP
-the kernel tells the arrival of the last segment read (Linux, SO_TIMESTAMPNS, socket(7)).
+the kernel reports the arrival of the last segment read (Linux, SO_TIMESTAMPNS, socket(7)).
 """
 
 import socket

@@ -1,7 +1,7 @@
 """Arrivals recorded elsewhere: a file of times and, where it has them, token counts.
 
 The kind of a trace is known by its columns, and with it the unit of its times; where two kinds
-have the same columns and other units, it must be said (`load.trace_unit`). Sources:
+have the same columns and other units, it must be given (`load.trace_unit`). Sources:
 github.com/Azure/AzurePublicDataset, kvcache-ai/Mooncake, alibaba-edu/qwen-bailian-usagetraces-anon,
 HPMLL/BurstGPT, vllm-project/guidellm.
 """
@@ -29,7 +29,7 @@ class Arrival:
     """One request of a trace."""
 
     time_s: float  # since the first of the trace
-    input_tokens: int  # 0 where the trace does not tell, as it then does for none
+    input_tokens: int  # 0 where the trace has no counts, then for all its requests
     output_tokens: int
 
 
@@ -42,7 +42,7 @@ class Kind:
     input_tokens: str
     output_tokens: str
     unit: str  # of UNITS, or DATE; UNKNOWN where kinds with these columns differ
-    told_by: str = ""  # a column that only this kind has
+    marker_column: str = ""  # a column that only this kind has
 
 
 KINDS = (
@@ -57,7 +57,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Source:
-    """A file, and what the configuration says of it."""
+    """A file, and its settings in the configuration."""
 
     path: Path
     unit: str = ""
@@ -89,16 +89,16 @@ def read(source: Source) -> Trace:
     are not known, a line has no readable time, or all rows are dropped.
     """
     path = source.path
-    found = rows(path)
-    first = next(found, None)
+    others = rows(path)
+    first = next(others, None)
     if first is None:
         raise ErError(f"{path} holds no arrivals: give JSON Lines, or CSV with a line of names")
     kind = kind_of(first, source)
     seconds = unit_of(kind, first, source)
-    every = [first, *islice(found, source.rows - 1)] if source.rows else _chained(first, found)
+    selected = [first, *islice(others, source.rows - 1)] if source.rows else _chained(first, others)
     counted = {kind.input_tokens, kind.output_tokens} & set(first[1])
     arrivals, dropped = [], 0
-    for place, fields in every:
+    for place, fields in selected:
         arrival = _arrival(place, fields, kind, seconds)
         if counted and not arrival.input_tokens:
             dropped += 1
@@ -152,7 +152,7 @@ def kind_of(first: Row, source: Source) -> Kind:
         inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
         return Kind("own", own["time"], inputs, outputs, UNKNOWN)
     for kind in KINDS:
-        if kind.time in fields and (kind.told_by or kind.time) in fields:
+        if kind.time in fields and (kind.marker_column or kind.time) in fields:
             return kind
     known = ", ".join(dict.fromkeys(kind.time for kind in KINDS))
     raise ErError(

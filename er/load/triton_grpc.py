@@ -23,7 +23,7 @@ from er.load.client import CONNECT_TIMEOUT_S
 from er.results.request import Endpoint, Prompt, Request
 
 OK = 200  # what a stream that was answered counts as, as over HTTP
-WORDS = {  # what gRPC says of a connection, and the words that its requests are counted by
+WORDS = {  # what gRPC says of a connection, and the text by which its requests are counted
     "connection refused": "connection refused",
     "dns resolution failed": "host name not found",
     "domain name not found": "host name not found",
@@ -58,9 +58,9 @@ class Client:
         request.send_s = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout_s):
-                asked = await self._asked(endpoint.model, prompt)
+                arguments = await self._arguments(endpoint.model, prompt)
                 request.send_s = time.monotonic()
-                await self._stream(asked, request, results, times_s)
+                await self._stream(arguments, request, results, times_s)
         except TimeoutError:
             request.error = f"timeout after {self.timeout_s:g} s"
         except (InferenceServerException, grpc.RpcError, BadAnswerError) as error:
@@ -71,7 +71,7 @@ class Client:
         except BadAnswerError as error:
             request.error = request.error or str(error)
 
-    async def _asked(self, model: str, prompt: Prompt) -> dict[str, Any]:
+    async def _arguments(self, model: str, prompt: Prompt) -> dict[str, Any]:
         inputs = self.inputs.get(model) or await self._learn(model)
         values: dict[str, object] = {
             "text_input": prompt.text.encode(),
@@ -98,9 +98,9 @@ class Client:
         return inputs
 
     async def _stream(
-        self, asked: dict[str, Any], request: Request, results: list[Any], times_s: list[float]
+        self, arguments: dict[str, Any], request: Request, results: list[Any], times_s: list[float]
     ) -> None:
-        stream = self.server.stream_infer(_once(asked))
+        stream = self.server.stream_infer(_once(arguments))
         try:
             async for result, error in stream:
                 now_s = time.monotonic()
@@ -126,34 +126,34 @@ async def opened(timeout_s: float, endpoint: Endpoint) -> AsyncIterator[Client]:
 
 
 def cause(error: Exception, begun: bool) -> str:
-    """A fault in the words that its requests are counted by; `begun`: after the first token."""
+    """A fault as the text by which its requests are counted; `begun`: after the first token."""
     if isinstance(error, BadAnswerError):
         return str(error)
     if isinstance(error, InferenceServerException):  # of a call that is no stream
-        status, said = str(error.status()), str(error.message())
+        status, message = str(error.status()), str(error.message())
     else:
         assert isinstance(error, grpc.aio.AioRpcError)
-        status, said = str(error.code()), str(error.details())
+        status, message = str(error.code()), str(error.details())
     for sign, words in WORDS.items():
-        if sign in said.lower():
+        if sign in message.lower():
             return "connection broke inside the stream" if begun else words
-    return answer.short(f"gRPC {status.removeprefix('StatusCode.')}: {said}")
+    return answer.short(f"gRPC {status.removeprefix('StatusCode.')}: {message}")
 
 
-async def _once(asked: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    yield asked
+async def _once(arguments: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield arguments
 
 
 def _input(tensor: Any, value: object) -> Any:
     """One value in the shape that the model gives its input, the batch included."""
-    made = InferInput(tensor.name, [1] * len(tensor.shape), tensor.datatype)
+    tensor_input = InferInput(tensor.name, [1] * len(tensor.shape), tensor.datatype)
     array = np.array([value], dtype=triton_to_np_dtype(tensor.datatype))
-    made.set_data_from_numpy(array.reshape([1] * len(tensor.shape)))
-    return made
+    tensor_input.set_data_from_numpy(array.reshape([1] * len(tensor.shape)))
+    return tensor_input
 
 
 def _fields(result: Any) -> dict[str, object]:
-    """A response as an event of generate_stream would tell it."""
+    """A response in the form of an event of generate_stream."""
     fields: dict[str, object] = {}
     text = result.as_numpy("text_output")
     if text is not None and text.size:

@@ -130,22 +130,22 @@ def main() -> None:
     out = sys.stdout.buffer
 
     def ready() -> None:
-        say(READY)
+        send(READY)
         if sys.stdin.buffer.read(1) != GO:
             raise SystemExit(1)
-        threading.Thread(target=_obey, args=(job.plan,), daemon=True).start()
+        threading.Thread(target=_watch_input, args=(job.plan,), daemon=True).start()
         gc.freeze()
         gc.disable()  # a collection would stop every stream; requests hold no cycles
 
-    def say(value: object) -> None:
+    def send(value: object) -> None:
         out.write(pickle.dumps(value))
         out.flush()
 
-    say(drive(job, ready, say, lambda: say(MEASURED)))
+    send(drive(job, ready, send, lambda: send(MEASURED)))
 
 
-def _obey(plan: Plan) -> None:
-    """Stop when told to; die with the input."""
+def _watch_input(plan: Plan) -> None:
+    """Stop the plan on a byte of input; exit when the input ends."""
     while os.read(sys.stdin.fileno(), 1):
         plan.stop()
     os._exit(1)

@@ -23,7 +23,7 @@ STOP_TIMEOUT_S = 5.0
 TOKENS_PER_USER_S = 30  # of one stream, roughly
 TOKENS_PER_S = 15_000  # that one process takes in at half of a core
 LOOK_S = 0.2  # for idle cores
-Message = tuple[int, Request | Effort | str | Exception]  # number of the worker, what it says
+Message = tuple[int, Request | Effort | str | Exception]  # number of the worker, its message
 # Not -m: a module run as __main__ pickles its classes under a name that is not theirs here.
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
 
@@ -117,7 +117,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]") -> None:
 def _relay(
     number: int, process: "subprocess.Popen[bytes]", messages: "queue.SimpleQueue[Message]"
 ) -> None:
-    """Pass on what the worker says until its effort or its end."""
+    """Pass on the worker's messages until its effort or its end."""
     while True:
         message = cast(Request | Effort | str | Exception, _next(process))
         messages.put((number, message))
@@ -126,7 +126,7 @@ def _relay(
 
 
 def _next(process: "subprocess.Popen[bytes]") -> object:
-    """What the worker says next; an ErError when it has died."""
+    """The next message of the worker; an ErError when it has died."""
     try:
         return pickle.load(_stdout(process))
     except (EOFError, pickle.UnpicklingError, ValueError, OSError):
