@@ -32,11 +32,6 @@ def folders(config_dir: Path | None) -> list[Path]:
     return [CONF, *([config_dir] if config_dir else [])]
 
 
-def is_collection(given: Sequence[Override]) -> bool:
-    """Whether several experiments are named."""
-    return any(o.key_or_group == GROUP and o.is_sweep_override() for o in given)
-
-
 def one_experiment_each(given: list[Override], parser: OverridesParser) -> list[list[Override]]:
     """The overrides once for each experiment that they name: each has a sweep of its own."""
     for place, override in enumerate(given):

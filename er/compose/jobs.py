@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from er.compose.experiments import collected, folders, is_collection, one_experiment_each
+from er.compose.experiments import collected, folders, one_experiment_each
 from er.compose.job import Job
 from er.compose.messages import checked
 from er.compose.schema import register_schema, to_config
@@ -52,8 +52,9 @@ def jobs_of(
         given = parser.parse_overrides(list(overrides))
         refuse_hydra_settings(given)
         refuse_several_options(given, loader.list_groups(""))
-        given = collected(given, parser, folders(config_dir))
-        several = multirun or is_collection(given)
+        named = collected(given, parser, folders(config_dir))
+        several = multirun or named != given
+        given = named
         studies = one_experiment_each(given, parser) if several else [given]
         return [job for study in studies for job in _jobs(study, multirun, config_name, parser)]
 

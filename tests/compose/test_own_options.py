@@ -83,7 +83,7 @@ def test_a_deployment_without_labels_is_refused_by_name(folder: Path) -> None:
 def test_each_experiment_keeps_its_own_sweep(folder: Path) -> None:
     made = jobs("-m", f"--config-dir={folder}", "+experiment=mine,fig4", "load=full")
     assert [job.config.deployment.id for job in made] == list("ef" + "abcde")
-    assert {job.config.load.name for job in made} == {"full"}
+    assert {job.config.load.requests_per_user for job in made} == {5}
     with pytest.raises(ConfigError, match="names several values: add -m"):
         jobs(f"--config-dir={folder}", "+experiment=mine,fig4")
 

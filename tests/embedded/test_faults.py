@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from er import compose, run
+from er import cli, compose, run
 from er.corpus import collection
 from er.errors import ConfigError, ErError
 from er.study import job
@@ -63,7 +63,7 @@ def test_a_runs_dir_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").write_text("")
     says = refusal(capsys, f"runs_dir={tmp_path}/file", "tracking.uri=sqlite:///:memory:")
-    assert says.startswith(f"cannot write runs to runs_dir {tmp_path}/file")
+    assert says.startswith(f"runs_dir is '{tmp_path}/file'")
 
 
 def test_an_mlflow_store_that_cannot_be_opened_is_named(
@@ -114,7 +114,9 @@ def test_hydra_refuses_in_one_line_what_it_cannot_show(
 
 
 def test_a_full_disk_is_told_in_one_line_and_a_fault_of_er_with_its_place() -> None:
-    assert run.told(OSError(errno.ENOSPC, "No space left on device")).startswith("the disk is full")
+    assert cli.describe_error(OSError(errno.ENOSPC, "No space left on device")).startswith(
+        "the disk is full"
+    )
     with pytest.raises(ZeroDivisionError) as raised:
         raise ZeroDivisionError
-    assert "test_faults.py" in run.told(raised.value)
+    assert "test_faults.py" in cli.describe_error(raised.value)

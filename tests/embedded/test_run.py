@@ -68,7 +68,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def test_says_what_it_does_and_where_the_results_are(sweep: Done) -> None:
     assert "[1/2] Llama 3 70B INT8, TP=4: starting Triton with 1 model\n" in sweep.output
-    assert "[2/2] Expert Router, 8 x Llama 3 8B FP16: starting Triton with 8 models" in sweep.output
+    assert "8 x Llama 3 8B FP16, TP=1: starting Triton with 8 models" in sweep.output
     assert sweep.output.count("starting Triton") == 2  # once for the whole ladder
     assert "engine: simulated" in sweep.output
     assert re.search(r"^E: the gateway adds -?\d+\.\d ms .*median of 4 pairs", sweep.output, re.M)
@@ -85,7 +85,7 @@ def test_every_request_is_on_disk(sweep: Done) -> None:
         requests = pd.read_parquet(run / "requests" / "c0002.parquet")
         measured = requests[~requests["warmup"] & ~requests["cooldown"]]
         assert len(measured) == 4
-        assert len(requests) == 6
+        assert requests["warmup"].sum() == 2
         assert measured["ok"].all()
         assert (measured["output_tokens"] == measured["max_tokens"]).all()
         assert (measured["ttft_s"] < measured["e2e_s"]).all()
@@ -125,7 +125,10 @@ def test_mlflow_has_a_comparable_run_for_each_deployment(sweep: Done) -> None:
         assert run.data.params["deployment.tp"] == (
             "4" if run.data.params["deployment.id"] == "a" else "1"
         )
-        assert [m.step for m in client.get_metric_history(run.info.run_id, "valid")] == [1, 2]
+        assert [m.step for m in client.get_metric_history(run.info.run_id, "validity/valid")] == [
+            1,
+            2,
+        ]
     assert len({run.data.tags["er.study_key"] for run in runs}) == 1
 
 
@@ -140,8 +143,10 @@ def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path
 # Answers of nearly two seconds: a point lasts for two of them, and the first one's end is seen.
 SLOW = [
     "load.warmup_requests_per_user=0",
-    "load.requests_per_user=2",
-    "load.requests_at_least=2",
+    "load.requests_per_user=3",
+    "load.requests_at_least=3",
+    "load.max_loop_lag_s=1",
+    "load.max_token_lateness=1",
     "workload.output.scale=3",
 ]
 

@@ -94,6 +94,7 @@ def test_every_other_value_is_in_the_key() -> None:
         "server.grpc_port",
         "server.metrics_port",
         "workload.name",
+        "gateway.service_s",
     }
 
 
