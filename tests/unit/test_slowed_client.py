@@ -27,7 +27,7 @@ from paper_figures import fig4
 from tests.unit.load import fakes
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, chunk, event
 
-STOP_S = 0.6
+STOP_S = 1.2
 STOPPED, UNDISTURBED = 4, 2  # users
 
 
@@ -66,7 +66,8 @@ def published(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(batches, "batch_of", lambda _, concurrency: ladder[concurrency])
     config.load.concurrency = list(ladder)
     config.load.requests_per_user, config.load.requests_at_least = 6, 1
-    config.load.max_loop_lag_s = 0.1  # far above what a busy machine does to the other point
+    # Far from what a busy machine does to the other point.
+    config.load.max_loop_lag_s, config.load.min_concurrency = 0.1, 0.9
     config.tracking.uri = f"sqlite:///{tmp_path}/mlflow.db"
     Sweep(Progress([config], Console(quiet=True))).run(config)
     return config
@@ -76,9 +77,7 @@ def test_a_stopped_client_is_found_out_everywhere(published: Config) -> None:
     [run] = shown(published.tracking.uri, "ladder")
     undisturbed, stopped = run.points
     assert undisturbed.invalid == []
-    assert any(reason.startswith("the load generator lagged") for reason in stopped.invalid)
-    mends = [reason for reason in stopped.invalid if not reason.startswith("Little")]
-    assert all("load.workers" in reason for reason in mends)
+    assert any("load.workers" in reason for reason in stopped.invalid), stopped
 
     store = MlflowClient(tracking_uri=published.tracking.uri)
 
