@@ -42,9 +42,16 @@ async def steady(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     writer.write(LAST_CHUNK)
 
 
+def is_worker(child: psutil.Process) -> bool:
+    """Of the load generator; other tests of this process may have left children that have ended."""
+    try:
+        return "er.load.worker" in " ".join(child.cmdline())
+    except psutil.Error:
+        return False
+
+
 def stop_the_worker() -> None:
-    children = psutil.Process().children()
-    [worker] = [child for child in children if "er.load.worker" in " ".join(child.cmdline())]
+    [worker] = [child for child in psutil.Process().children() if is_worker(child)]
     worker.suspend()
     threading.Timer(STOP_S, os.kill, (worker.pid, signal.SIGCONT)).start()
 
