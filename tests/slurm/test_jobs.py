@@ -165,11 +165,10 @@ def test_a_job_that_dies_does_not_stop_the_others(
 ) -> None:
     user.run(*LONG, "deployment=a")
     user.run(*FAST, "deployment=e")
-    long = next(one for one in user.statuses() if one.deployment == "a")
     until(lambda: pid_of("a-"), "process").kill()
 
     for one in user.statuses():
-        user.site.wait(one.job_id, "FAILED" if one == long else "COMPLETED")
+        user.site.wait(one.job_id, "FAILED" if one.deployment == "a" else "COMPLETED")
     found = {one.deployment: one for one in user.statuses()}
 
     assert found["e"].state is State.finished
