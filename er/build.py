@@ -108,7 +108,7 @@ def submit(jobs: Sequence[Job], words: Mapping[str, str]) -> None:
 
 
 def with_defaults(parsed: Arguments) -> Arguments:
-    """With the overrides that this command adds for groups that the user did not choose."""
+    """Add the overrides of this command for groups that the user did not choose."""
     chosen = [override.partition("=")[0] for override in parsed.overrides]
     defaults = {"engine": "trtllm", "server": "container"}
     added = [f"{group}={name}" for group, name in defaults.items() if group not in chosen]

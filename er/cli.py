@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(name: str, description: str | None) -> Parser:
-    """For a command that takes no overrides; its help shows the defaults of its options."""
+    """A parser for a command without overrides; its help shows the defaults of its options."""
     return Parser(
         f"python -m {name}",
         description=description,
@@ -101,7 +101,7 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
 
 
 def exit_code(error: Exception) -> int:
-    """Of a command that this error ended."""
+    """The exit code of a command that this error ended."""
     if isinstance(error, OutOfTimeError):
         return OUT_OF_TIME
     return 2 if isinstance(error, ConfigError) else 1
@@ -111,7 +111,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def describe_error(error: Exception) -> str:
-    """One line for what a user can mend, else where it came from."""
+    """One line for what a user can fix; a traceback for anything else."""
     if isinstance(error, ErError):
         return str(error)
     if isinstance(error, OSError) and error.errno in FULL:
@@ -123,7 +123,7 @@ def describe_error(error: Exception) -> str:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """What is loaded here stays to the end: no garbage is looked for in it, now or later."""
+    """Import without collecting garbage: modules stay until the end."""
     gc.disable()
     try:
         yield
@@ -151,7 +151,7 @@ def _run(work: Callable[[], int | None]) -> int:
 def _nobody_reads() -> bool:
     """Whether standard output is closed at its other end (`| head`); nothing more is written."""
     output = select.poll()
-    output.register(sys.stdout, 0)  # POLLERR comes unasked
+    output.register(sys.stdout, 0)  # POLLERR is always reported
     if not any(event & select.POLLERR for _, event in output.poll(0)):
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

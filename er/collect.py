@@ -50,8 +50,8 @@ def publish(attempts: Sequence[Attempt]) -> None:
 def draw(attempts: Sequence[Attempt], runs_dir: Path) -> None:
     """Draw the figures of the study from what is published of it."""
     intents = [attempt.intent for attempt in attempts if attempt.intent.publish]
-    asked = {(name, it.tracking_uri, it.study) for it in intents for name in it.figures}
-    for name, uri, study in sorted(asked):
+    wanted = {(name, it.tracking_uri, it.study) for it in intents for name in it.figures}
+    for name, uri, study in sorted(wanted):
         try:
             for path in view.draw(name, uri, study, runs_dir / "figures"):
                 print(f"figure: {path}")

@@ -1,8 +1,8 @@
-"""Errors whose message is written for the person at the terminal."""
+"""Errors with a message for the person at the terminal."""
 
 
 class ErError(Exception):
-    """Something a user can mend. The message is one line: what, where, what to do."""
+    """Something a user can fix. The message is one line: what, where, what to do."""
 
 
 class OutOfTimeError(ErError):

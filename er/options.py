@@ -120,7 +120,7 @@ def default_options(conf: Path) -> dict[str, str]:
 
 
 def first_sentence(text: str) -> str:
-    """Of the comment that a YAML file begins with; empty where it begins with none."""
+    """The first sentence of the comment at the top of a YAML file; empty without one."""
     words = []
     for line in text.splitlines():
         if not line.startswith("#"):

@@ -60,37 +60,39 @@ def main() -> int:
 
 def answer(arguments: list[str]) -> int:
     """Do what the command line asks; the exit code."""
-    asked = parse_arguments(COMMAND, arguments)
-    if asked.for_hydra:
-        compose.show(asked)
+    parsed = parse_arguments(COMMAND, arguments)
+    if parsed.for_hydra:
+        compose.show(parsed)
         return 0
     with cli.loading():
-        composed = jobs_of(asked)
+        composed = jobs_of(parsed)
     jobs = [job.config for job in composed]
     require_figures(jobs)
     for config in jobs:
         require_runnable(config)
     out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    if asked.words["job"]:
-        return run_job(composed[0], Path(asked.words["job"]), out, asked.words["resume"] == "true")
+    if parsed.words["job"]:
+        return run_job(
+            composed[0], Path(parsed.words["job"]), out, parsed.words["resume"] == "true"
+        )
     if any(config.cluster.kind != "laptop" for config in jobs):
-        return submit(composed, out, asked.words)
-    plugins = plugins_of(asked)
+        return submit(composed, out, parsed.words)
+    plugins = plugins_of(parsed)
     if plugins:
-        return run_plugins(asked, composed, plugins, out)
+        return run_plugins(parsed, composed, plugins, out)
     with cli.loading():  # mlflow, numba and more: not before the request is checked
         from er.study.job import Sweep
         from er.study.progress import Progress
-    return run_sweep(jobs, out, Sweep(Progress(jobs, out), asked.words["resume"] == "true"))
+    return run_sweep(jobs, out, Sweep(Progress(jobs, out), parsed.words["resume"] == "true"))
 
 
-def jobs_of(asked: Arguments) -> list[Job]:
+def jobs_of(parsed: Arguments) -> list[Job]:
     """Every job, from a file or from overrides. Raises ConfigError when one cannot be run."""
-    file = asked.words["job"]
+    file = parsed.words["job"]
     if not file:
-        return compose.jobs_for(asked)
-    if asked.overrides:
-        raise ConfigError(f"{asked.overrides[0]} changes nothing: job={file} says all of it")
+        return compose.jobs_for(parsed)
+    if parsed.overrides:
+        raise ConfigError(f"{parsed.overrides[0]} changes nothing: job={file} says all of it")
     return [compose.read_job(Path(file))]
 
 
@@ -101,7 +103,7 @@ def require_figures(jobs: list[Config]) -> None:
             raise ConfigError(f"figures has {figure}: choose from {', '.join(view.names())}")
 
 
-def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Console) -> int:
+def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Console) -> int:
     """Let a launcher or a sweeper of Hydra run the jobs; show what came out."""
     with cli.loading():
         from er.study import launched, summary
@@ -109,7 +111,7 @@ def run_plugins(asked: Arguments, jobs: list[Job], plugins: list[str], out: Cons
     configs = [job.config for job in jobs]
     folder = Path(configs[0].runs_dir) / "sweeps" / f"{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}"
     out.print(f"{' and '.join(plugins)} of Hydra: what they write is in {folder}", highlight=False)
-    runs, failed = launched.run_by_hydra(asked, jobs, plugins, folder)
+    runs, failed = launched.run_by_hydra(parsed, jobs, plugins, folder)
     summary.show(runs, out)
     if runs:
         draw(configs, out)
@@ -141,7 +143,7 @@ def submit(jobs: list[Job], out: Console, words: Mapping[str, str]) -> int:
 def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     """Run the job of a file; beside the file, run_dir.txt says where its run directory is.
 
-    It fails, too, when none of its points may be believed.
+    It also fails when none of its points is valid.
     """
     with cli.loading():
         from er.cluster import allocation
@@ -155,9 +157,9 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     note = file.with_name("run_dir.txt")
     sweep.on_open = lambda run: write_whole(note, str(run.path.absolute()).encode())
     code = run_sweep([job.config], out, sweep)
-    believed = [point for run in sweep.runs for point in run.points() if not point.invalid]
-    if not code and not job.config.capacity and not believed:
-        return cli.fail("er", f"{job.config.title}: no point may be believed", 1)
+    valid = [point for run in sweep.runs for point in run.points() if not point.invalid]
+    if not code and not job.config.capacity and not valid:
+        return cli.fail("er", f"{job.config.title}: no point is valid", 1)
     return code
 
 

@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def statuses(runs_dir: Path, study: str) -> list[Status]:
-    """Of the jobs that a cluster has; else of the runs of this machine."""
+    """The status of each job on a cluster; without any, of each run on this machine."""
     here = runs_dir / study
     if study and not (here / folder.JOBS).exists() and list(here.glob(f"*/{names.RECORD}")):
         return laptop.status(here)

@@ -93,7 +93,7 @@ def kv_tokens(config: Config) -> str:
 
 
 def table(rows: list[list[str]]) -> Table:
-    """For a terminal."""
+    """The table for a terminal."""
     result = Table(*HEADINGS, box=box.SIMPLE_HEAD)
     for row in rows:
         result.add_row(*map(escape, row))
@@ -101,7 +101,7 @@ def table(rows: list[list[str]]) -> Table:
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """For a document."""
+    """The table as Markdown."""
     lines = [HEADINGS, ["---"] * len(HEADINGS), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

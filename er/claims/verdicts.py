@@ -1,4 +1,4 @@
-"""The verdict on a claim, from points that may be believed."""
+"""The verdict on a claim, from valid points."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -49,7 +49,7 @@ class Status:
         return [p.concurrency for p in self.run.points() if p.concurrency in self.ladder]
 
     def last_line(self) -> str:
-        """Of the log; empty without one."""
+        """The last line of the log; empty without one."""
         if not self.log or not self.log.exists():
             return ""
         lines = self.log.read_text(errors="replace").rstrip().splitlines()

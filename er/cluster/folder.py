@@ -75,7 +75,7 @@ class Attempt:
 
     @property
     def exit_code(self) -> int | None:
-        """Of the job itself; None while it runs, or where it ended without a word."""
+        """The exit code that the job wrote; None while it runs, or when it could not write one."""
         text = self._text("exit_code")
         return int(text) if text.isdigit() else None
 
@@ -91,7 +91,7 @@ class Attempt:
 
     @property
     def run(self) -> RunDir | None:
-        """Its run directory; None until it is open."""
+        """The run directory of the job; None until it is open."""
         name = self._text("run_dir.txt")
         return RunDir(Path(name)) if name else None
 

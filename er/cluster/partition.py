@@ -52,7 +52,7 @@ def partitions(text: str) -> list[Partition]:
 
 
 def minutes(limit: str) -> float:
-    """Of Slurm's [days-]hours:minutes:seconds, or minutes:seconds."""
+    """Parse Slurm's [days-]hours:minutes:seconds, or minutes:seconds."""
     if limit in ("infinite", "UNLIMITED"):
         return float("inf")
     days, _, clock = limit.rpartition("-")
@@ -63,7 +63,7 @@ def minutes(limit: str) -> float:
 
 
 def gpus(gres: str) -> int:
-    """Of one node, from such as `gpu:h100:8(S:0-1),nvme:1`."""
+    """GPUs of one node, parsed from text such as `gpu:h100:8(S:0-1),nvme:1`."""
     bare = re.sub(r"\([^)]*\)", "", gres)
     counts = [entry.split(":")[-1] for entry in bare.split(",") if entry.startswith("gpu")]
     return sum(int(count) for count in counts if count.isdigit())

@@ -38,10 +38,10 @@ def render(config: Config, name: str, places: Places, command: Sequence[str]) ->
 
 
 def options(config: Config, name: str, places: Places) -> list[str]:
-    """What sbatch is asked for."""
+    """The options for sbatch."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
-    asked = [
+    lines = [
         f"--job-name={name}",
         f"--comment={name}",
         f"--chdir={places.working_dir}",
@@ -53,23 +53,23 @@ def options(config: Config, name: str, places: Places) -> list[str]:
         f"--signal=B:TERM@{cluster.stop_before_s}",
         "--requeue" if cluster.requeue else "--no-requeue",
     ]
-    asked += [f"--partition={cluster.partition}"] if cluster.partition else []
-    asked += [f"--account={cluster.account}"] if cluster.account else []
-    asked += [f"--qos={cluster.qos}"] if cluster.qos else []
-    asked += ["--exclusive"] if cluster.exclusive else []
-    asked += [f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []
-    asked += [f"--mem={cluster.memory}"] if cluster.memory else []
-    asked += gpus(config, cluster)
-    return [*asked, *cluster.sbatch]
+    lines += [f"--partition={cluster.partition}"] if cluster.partition else []
+    lines += [f"--account={cluster.account}"] if cluster.account else []
+    lines += [f"--qos={cluster.qos}"] if cluster.qos else []
+    lines += ["--exclusive"] if cluster.exclusive else []
+    lines += [f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []
+    lines += [f"--mem={cluster.memory}"] if cluster.memory else []
+    lines += gpus(config, cluster)
+    return [*lines, *cluster.sbatch]
 
 
 def gpus_needed(config: Config) -> int:
-    """Of a job: simulated engines and predictions need none."""
+    """GPUs that a job needs: none for simulated engines and predictions."""
     return config.deployment.gpus if config.engine.kind in IN_CONTAINER else 0
 
 
 def gpus(config: Config, cluster: SlurmCluster) -> list[str]:
-    """How they are asked for here."""
+    """How GPUs are requested at this site."""
     count = gpus_needed(config)
     kind = f"{cluster.gpu_type}:" if cluster.gpu_type else ""
     match cluster.gpus_by:

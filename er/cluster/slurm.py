@@ -77,8 +77,8 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
         return State.running, "" if entry.state == "RUNNING" else entry.state.lower()
     if not attempt.job_id and not attempt.log.exists():
         return State.unsent, ""
-    said = attempt.ended.get("state", "")
-    detail = said.lower().replace("_", " ")
+    state = attempt.ended.get("state", "")
+    detail = state.lower().replace("_", " ")
     match attempt.exit_code:
         case 0:
             return State.finished, ""
@@ -88,7 +88,7 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
             return State.stopped, detail
         case int(code):
             return State.failed, f"exit code {code}"
-    if said == "CANCELLED" and not attempt.log.exists():
+    if state == "CANCELLED" and not attempt.log.exists():
         unbuilt = attempt.after and attempt.after.exit_code not in (0, None)
         return State.cancelled, "its engine was not built" if unbuilt else ""
     return State.lost, detail or "Slurm knows it no more"

@@ -92,7 +92,7 @@ def scripts(jobs: Sequence["Job"]) -> list[str]:
 
 
 def settings(config: Config) -> SlurmCluster:
-    """Of the site."""
+    """The Slurm settings of the site."""
     assert isinstance(config.cluster, SlurmCluster)
     return config.cluster
 
@@ -173,14 +173,14 @@ def prepare_build(job: "Job", code: Path, options: Sequence[str], title: str) ->
 def written(
     attempt: Attempt, intent: Intent, config: Config, code: Path, line: list[str]
 ) -> Submission:
-    """With its script."""
+    """A new attempt with its script."""
     script = attempt.path / "script.sh"
     script.write_text(render(config, intent.name, places_of(attempt.path, code), line))
     return Submission(attempt, intent, script)
 
 
 def places_of(attempt: Path, code: Path) -> Places:
-    """As they are here; nodes see the same file system."""
+    """Paths as they are here; nodes see the same file system."""
     return Places(attempt, Path(sys.executable), code, Path.cwd())
 
 

@@ -40,13 +40,13 @@ SUFFIXES = (".py", ".json")  # .json: step times, options of tools
 
 @cache
 def digest_of_measuring() -> str:
-    """Of the code that starts a deployment and measures it, in hexadecimal digits."""
+    """Digest of the code that starts a deployment and measures it, in hexadecimal digits."""
     return digest(files_of(MEASURES))
 
 
 @cache
 def digest_of_simulating() -> str:
-    """Of the code that predicts a deployment, in hexadecimal digits."""
+    """Digest of the code that predicts a deployment, in hexadecimal digits."""
     return digest(files_of(SIMULATES))
 
 

@@ -1,4 +1,4 @@
-"""Measured numbers as JSON has them: those without a value are null there, NaN here."""
+"""Measured numbers in JSON files: a missing value is null in the file and NaN in memory."""
 
 import json
 import math

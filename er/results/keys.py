@@ -13,7 +13,7 @@ from er.config import ClockKind, Config
 from er.config.plain import plain
 from er.results import code
 
-# By name: sections, and values of sections. Whatever is not named here decides.
+# Sections, and values of sections, that decide no point. Everything else does.
 NAMES = {"study", "figures", "runs_dir", "cache_dir", "tracking", "cluster"}
 VALUES = {
     "deployment": {"id", "labels"},
@@ -33,7 +33,7 @@ VALUES = {
         "api_keys_file",
     },
 }
-# Of a real clock: nothing of it has a part in a prediction.
+# Used on the real clock only: no part of a prediction.
 REAL_ONLY = {
     "load": {"client", "workers", "gateway_probes", "max_loop_lag_s", "min_concurrency"},
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 from er.config.title import title
 
-# Said by the title or beside it, or deciding nothing that is measured.
+# Shown in or beside the title, or without influence on what is measured.
 UNSAID = (
     *("deployment", "deployment.experts", "deployment.precision", "deployment.tp"),
     *("clock", "clock.failures", "experiment", "figures", "hardware", "routing.policy", "seed"),

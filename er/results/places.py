@@ -11,7 +11,7 @@ from er.errors import ErError
 
 @contextmanager
 def naming(folder: Path) -> Iterator[None]:
-    """Say of a folder that cannot be written what to do about it."""
+    """Raise ErError with advice when the folder cannot be written."""
     try:
         yield
     except OSError as error:
@@ -41,7 +41,7 @@ def count(folder: Path, name: str) -> int:
 
 
 def place(folder: Path, name: str, number: int) -> Path:
-    """Of the directory that has this number among those of its name."""
+    """The path of the directory with this number among those of one name."""
     return folder / (name if number <= 1 else f"{name}.{number}")
 
 

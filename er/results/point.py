@@ -1,4 +1,4 @@
-"""From requests to a measured point, and whether that point may be believed."""
+"""From requests to a measured point, and whether that point is valid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -70,12 +70,12 @@ class Point:
 
 def measure(
     requests: Sequence[Request],
-    users: int,
+    concurrency: int,
     load: Load,
     doubts: Sequence[str] = (),
     client: dict[str, float] | None = None,
 ) -> Point:
-    """The point that `requests` make at `users` concurrent users.
+    """The point that `requests` make at this concurrency.
 
     `doubts` are reasons from elsewhere not to believe it, `client` the load generator's evidence.
     """
@@ -89,7 +89,7 @@ def measure(
     counting = requests if closed else good
     lateness = [late for request in good for late in request.token_lateness]
     point = Point(
-        concurrency=users,
+        concurrency=concurrency,
         requests=len(measured),
         errors=len(measured) - len(good),
         invalid=[],

@@ -42,7 +42,7 @@ def collect() -> dict[str, Any]:
         "cpu": _cpu(),
         "cpu_count": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
-        "gpus": _said(
+        "gpus": _output_of(
             "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"
         ).splitlines(),
     }
@@ -53,8 +53,8 @@ def version_of_code() -> dict[str, Any]:
     if (ROOT / FROZEN).exists():
         return dict(json.loads((ROOT / FROZEN).read_text()))
     return {
-        "git_commit": _said("git", "-C", str(ROOT), "rev-parse", "HEAD"),
-        "git_dirty": bool(_said("git", "-C", str(ROOT), "status", "--porcelain")),
+        "git_commit": _output_of("git", "-C", str(ROOT), "rev-parse", "HEAD"),
+        "git_dirty": bool(_output_of("git", "-C", str(ROOT), "status", "--porcelain")),
     }
 
 
@@ -67,7 +67,7 @@ def _cpu() -> str:
     return names[0] if names else platform.processor()
 
 
-def _said(program: str, *arguments: str) -> str:
+def _output_of(program: str, *arguments: str) -> str:
     """What a command prints; empty when it is missing or fails."""
     if not shutil.which(program):
         return ""

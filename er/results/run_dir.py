@@ -63,7 +63,7 @@ class RunDir:
         )
 
     def valid_point(self, concurrency: int) -> Point | None:
-        """The point that was measured at this concurrency, if it may be believed."""
+        """The point that was measured at this concurrency, if it is valid."""
         found = [point for point in self.points() if point.concurrency == concurrency]
         return found[0] if found and not found[0].invalid else None
 
@@ -206,7 +206,7 @@ def require_writable(runs_dir: str) -> None:
 
 
 def _name_of(concurrency: int) -> str:
-    """Of the files of one point's requests."""
+    """The name of the files of one point's requests."""
     return f"c{concurrency:04d}"
 
 

@@ -20,7 +20,7 @@ Labels = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of experts with labels: 1 is perfect; 0 is chance, but for purity."""
+    """How well experts agree with labels: 1 is perfect; 0 is chance, except for purity."""
 
     nmi: float  # normalised mutual information
     purity: float  # share of prompts that have their expert's commonest label
@@ -29,7 +29,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of a router on prompts."""
+    """What a router does with held-out prompts."""
 
     prompts: int
     load: list[int]  # prompts by expert
@@ -81,7 +81,7 @@ def windows(chosen: Labels) -> list[Labels]:
 
 
 def agreement(labels: Sequence[str], chosen: Labels) -> Agreement:
-    """Of the chosen experts with labels."""
+    """How well the chosen experts agree with the labels."""
     pairs = Counter(zip(chosen.tolist(), labels, strict=True))
     largest: dict[int, int] = {}
     for (expert, _), count in pairs.items():
@@ -102,7 +102,7 @@ def by_topic(labels: Sequence[str], chosen: Labels, experts: int) -> dict[str, l
 
 
 def top_terms(router: Router, texts: Sequence[str], chosen: Labels) -> list[list[str]]:
-    """For each expert, the terms that did most to bring its prompts to it rather than elsewhere."""
+    """The terms that contributed most to choosing each expert over the others."""
     sums = np.zeros((router.experts, len(router.terms)))
     for text, expert in zip(texts, chosen, strict=True):
         rows, parts = term_scores(router, text)

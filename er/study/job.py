@@ -89,7 +89,7 @@ def run(job: Job, resume: bool = True) -> RunDir:
 
 
 def key_of(config: Config) -> str:
-    """Of the run that the job adds to. Raises ErError when its engine is not there."""
+    """The key of the run that the job adds to. Raises ErError when its engine is not there."""
     return run_key(config, engine_digest(config), corpus_digest(config))
 
 

@@ -8,7 +8,7 @@ from er.results.run_dir import RunDir
 
 
 class MissingPointError(Exception):
-    """A point that the ladder needs is not there, or cannot be believed."""
+    """A point that the ladder needs is missing or invalid."""
 
 
 def points(config: Config, run: RunDir) -> list[Point]:

@@ -82,7 +82,7 @@ def image(request: Request) -> str:
 
 
 def gpus(request: Request) -> str:
-    """As many GPUs of one kind as the deployment needs, with nothing on them."""
+    """Check that there are enough idle GPUs of one kind for the deployment."""
     need = request.config.deployment.gpus
     rows = node.gpus()
     if len(rows) < need:

@@ -23,7 +23,7 @@ def test_a_job_measures_and_leaves_nothing_behind(user: User) -> None:
     assert ended.log
     [point] = ended.run.points()
     assert (point.requests, point.errors) == (8, 0), ended.log.read_text()
-    # On a busy machine the one point may not be believed, and then the job has to fail.
+    # On a busy machine the one point may be invalid, and then the job has to fail.
     assert ended.state is (State.failed if point.invalid else State.finished)
     here = str(Path.cwd())
     assert not [line for line in map(command_line, psutil.process_iter()) if here in line]

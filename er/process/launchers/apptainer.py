@@ -18,7 +18,7 @@ def render(launch: Launch) -> list[str]:
 
 
 def end(_: Launch) -> list[str]:
-    """Its processes are this machine's, in the group of its client."""
+    """A container whose processes belong to this machine, in the process group of its client."""
     return []
 
 

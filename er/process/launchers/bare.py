@@ -11,5 +11,5 @@ def render(launch: Launch) -> list[str]:
 
 
 def end(_: Launch) -> list[str]:
-    """Its process group is all there is."""
+    """No container: ending the process group ends everything."""
     return []
