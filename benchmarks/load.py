@@ -26,10 +26,10 @@ ITL_S = (0.02, 0.04)
 
 @dataclass(frozen=True)
 class Case:
-    """One client at one number of users."""
+    """One client at one concurrency."""
 
     client: str
-    users: int
+    concurrency: int
     requests_per_user: int = 3
     tokens: int = 64
     workers: int = 1
@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = list(CASES)
     for peer in arguments.peers:
-        cases += [Case(peer, users) for users in (100, 1000)]
+        cases += [Case(peer, concurrency) for concurrency in (100, 1000)]
         PEERS[peer].install(arguments.cache_dir)
     print(HEADING)
     results = {}
@@ -79,7 +79,7 @@ def measure(case: Case, folder: Path, cache_dir: Path) -> dict[str, Any]:
     with load_server.serving(folder, case.ttft_s, case.itl_s) as server:
         started_unix_s = time.time()
         if case.client in PEERS:
-            shape = (case.users, case.requests_per_user * case.users, case.tokens)
+            shape = (case.concurrency, case.requests_per_user * case.concurrency, case.tokens)
             reported = PEERS[case.client].run(cache_dir, folder, server.origin, *shape)
         else:
             reported = run_own(case, server.origin)
@@ -104,7 +104,9 @@ AT_LEAST = ("in_flight_share", "flat_out_tokens_per_s", "streams_10000_honest")
 def figures(results: dict[Case, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The figures to reach, each with the peers' of the same run."""
     own, large, flat_out = (results[CASES[at]] for at in (2, 4, 5))
-    peers = {case.client: r for case, r in results.items() if case.users == 1000 and r is not own}
+    peers = {
+        case.client: r for case, r in results.items() if case.concurrency == 1000 and r is not own
+    }
     found = {}
     for name, (reach, of) in AT_1000.items():
         references = {client: of(result) for client, result in peers.items()}
@@ -131,7 +133,7 @@ def off(result: dict[str, Any], name: str) -> float:
 
 def run_own(case: Case, origin: str) -> dict[str, Any]:
     """This project's generator, in a process of its own."""
-    shape = (case.users, case.requests_per_user, case.tokens, case.workers)
+    shape = (case.concurrency, case.requests_per_user, case.tokens, case.workers)
     command = [sys.executable, "-m", "benchmarks.load_client", origin, case.client]
     done = subprocess.run([*command, *map(str, shape)], capture_output=True, text=True, check=True)
     reported: dict[str, Any] = json.loads(done.stdout)
@@ -139,7 +141,7 @@ def run_own(case: Case, origin: str) -> dict[str, Any]:
 
 
 HEADING = (
-    f"{'client':8} {'users':>6} {'TTFT p50/p99 ms':>17} {'truth':>15} {'ITL p50/p99':>12} "
+    f"{'client':8} {'concurrency':>11} {'TTFT p50/p99 ms':>17} {'truth':>15} {'ITL p50/p99':>12} "
     f"{'truth':>12} {'in flight':>12} {'us/token':>9} {'tokens/s':>9} {'start s':>8} {'MB':>6}"
 )
 
@@ -153,7 +155,7 @@ def row(case: Case, result: dict[str, Any]) -> str:
 
     in_flight = f"{truth['most_in_flight']} {reported['in_flight_share']:.1%}"
     return (
-        f"{case.client:8} {case.users:6} {pair(reported, 'ttft', 1):>17} "
+        f"{case.client:8} {case.concurrency:11} {pair(reported, 'ttft', 1):>17} "
         f"{pair(truth, 'ttft', 1):>15} {pair(reported, 'itl', 1):>12} {pair(truth, 'itl', 1):>12} "
         f"{in_flight:>12} {reported['cpu_us_per_token']:9.1f} {reported['tokens_per_s']:9.0f} "
         f"{result['startup_s']:8.2f} {reported['memory_mb']:6.0f}"

@@ -1,6 +1,6 @@
 """One point of this project's load generator, in a process of its own: prints what it reports.
 
-python -m benchmarks.load_client ORIGIN CLIENT USERS REQUESTS_PER_USER TOKENS WORKERS
+python -m benchmarks.load_client ORIGIN CLIENT CONCURRENCY REQUESTS_PER_USER TOKENS WORKERS
 """
 
 import json
@@ -18,10 +18,10 @@ WORDS = 200
 def main() -> None:
     """Measure, then report as JSON."""
     origin, client = sys.argv[1], LoadClient(sys.argv[2])
-    users, each, tokens, workers = map(int, sys.argv[3:])
+    concurrency, each, tokens, workers = map(int, sys.argv[3:])
     load = Load(
         name="benchmark",
-        concurrency=[users],
+        concurrency=[concurrency],
         requests_per_user=each,
         requests_at_least=1,
         warmup_requests_per_user=0,
@@ -34,20 +34,20 @@ def main() -> None:
     )
     endpoint = Endpoint(f"{origin}/v2/models/truth/generate_stream", "truth")
     prompts = [Prompt(f"{number} " + "word " * WORDS, "", WORDS, tokens) for number in range(100)]
-    point = run_point(endpoint, prompts, users, load, lambda _: None)
+    point = run_point(endpoint, prompts, concurrency, load, lambda _: None)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     workers_bytes = point.peak_rss_bytes * point.processes if client is LoadClient.sockets else 0
-    print(json.dumps(report(point, users, load) | {"memory_mb": (own + workers_bytes) / 1e6}))
+    print(json.dumps(report(point, concurrency, load) | {"memory_mb": (own + workers_bytes) / 1e6}))
 
 
-def report(point: PointLoad, users: int, load: Load) -> dict[str, object]:
+def report(point: PointLoad, concurrency: int, load: Load) -> dict[str, object]:
     """What this load generator says of the point."""
     import numpy as np  # after the memory was read
 
     from er.load import proof
 
     good = [request for request in point.requests if request.ok]
-    evidence = proof.prove(point, users)
+    evidence = proof.prove(point, concurrency)
     gaps = np.concatenate([np.diff(request.token_times_s) for request in good])
     tokens = sum(request.output_tokens for request in good)
     return {

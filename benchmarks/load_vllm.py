@@ -53,35 +53,35 @@ def install(cache_dir: Path) -> None:
 
 
 def run(
-    cache_dir: Path, folder: Path, origin: str, users: int, requests: int, tokens: int
+    cache_dir: Path, folder: Path, origin: str, concurrency: int, requests: int, tokens: int
 ) -> dict[str, Any]:
     """Drive the server at `origin` and return what vLLM's client reports."""
-    home, out = load_peers.home(cache_dir, NAME), folder / f"vllm-{users}"
+    home, out = load_peers.home(cache_dir, NAME), folder / f"vllm-{concurrency}"
     load_peers.write_tokenizer(folder)
     command = f"""{home}/bin/python {home}/{SCRIPTS[0]} --backend openai-chat --base-url {origin}
         --endpoint /v1/chat/completions --model truth --tokenizer ./tokenizer
         --dataset-name random --random-input-len 200 --random-output-len {tokens}
-        --num-prompts {requests} --max-concurrency {users} --disable-tqdm
+        --num-prompts {requests} --max-concurrency {concurrency} --disable-tqdm
         --save-result --result-dir {out}"""
     out.mkdir()
     cost = load_peers.run(command.split(), folder)
     [path] = out.glob("*.json")
-    return _report(json.loads(path.read_text()), users, cost)
+    return _report(json.loads(path.read_text()), concurrency, cost)
 
 
-def _report(told: dict[str, Any], users: int, cost: load_peers.Cost) -> dict[str, Any]:
+def _report(result: dict[str, Any], concurrency: int, cost: load_peers.Cost) -> dict[str, Any]:
     """Its own figures, and requests in flight as its own latencies have them."""
-    gaps_s = np.concatenate(told["itls"])
-    at_work_s = sum(told["ttfts"]) + float(gaps_s.sum())
-    tokens = len(gaps_s) + len(told["ttfts"])
+    gaps_s = np.concatenate(result["itls"])
+    at_work_s = sum(result["ttfts"]) + float(gaps_s.sum())
+    tokens = len(gaps_s) + len(result["ttfts"])
     return {
-        "ttft_p50_s": told["median_ttft_ms"] / 1e3,
-        "ttft_p99_s": told["p99_ttft_ms"] / 1e3,
+        "ttft_p50_s": result["median_ttft_ms"] / 1e3,
+        "ttft_p99_s": result["p99_ttft_ms"] / 1e3,
         "itl_p50_s": float(np.percentile(gaps_s, 50)),
         "itl_p99_s": float(np.percentile(gaps_s, 99)),
-        "in_flight_share": at_work_s / told["duration"] / users,
+        "in_flight_share": at_work_s / result["duration"] / concurrency,
         "cpu_us_per_token": cost.cpu_s / tokens * 1e6,
-        "tokens_per_s": tokens / told["duration"],
+        "tokens_per_s": tokens / result["duration"],
         "memory_mb": cost.memory_mb,
         "doubts": [],
     }

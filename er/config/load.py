@@ -28,7 +28,7 @@ class Arrivals(Enum):
     trace = "trace"
 
 
-AT_MOST_USERS = 1 << 20
+AT_MOST_CONCURRENCY = 1 << 20
 
 
 @dataclass
@@ -69,10 +69,10 @@ class Load:
 
     def __post_init__(self) -> None:
         require(bool(self.concurrency), "load.concurrency is empty: give a list such as [1,2,4]")
-        for users in self.concurrency:
+        for concurrency in self.concurrency:
             require(
-                1 <= users <= AT_MOST_USERS,
-                f"load.concurrency has {users}: a number of users is 1 to {AT_MOST_USERS}",
+                1 <= concurrency <= AT_MOST_CONCURRENCY,
+                f"load.concurrency has {concurrency}: give 1 to {AT_MOST_CONCURRENCY} users",
             )
         require(
             self.concurrency == sorted(set(self.concurrency)),

@@ -57,9 +57,9 @@ def run_command(arguments: Sequence[str]) -> int:
         return inspect(replace(parsed, overrides=("load=trace", *parsed.overrides)))
     endpoint, config = request_of(parsed)
     failed = False
-    with alone.opened(endpoint, config) as run:
+    with alone.open_run(endpoint, config) as run:
         try:
-            alone.drive(endpoint, config, run, lambda line: print(line, flush=True))
+            alone.measure_ladder(endpoint, config, run, lambda line: print(line, flush=True))
         finally:
             if config.tracking.enabled:
                 failed = _fails([*PUBLISH, str(run.path)])
@@ -75,7 +75,7 @@ def inspect(parsed: Arguments) -> int:
     quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
     parsed = replace(parsed, overrides=(*parsed.overrides, f"load.trace={quoted}"))
     [job] = compose.jobs_for(parsed)
-    print("\n".join(trace.described(trace.source_of(job.config.load))))
+    print("\n".join(trace.describe(trace.source_of(job.config.load))))
     return 0
 
 

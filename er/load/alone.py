@@ -18,12 +18,15 @@ from er.results.run_dir import RunDir
 STUDY = "load"
 
 HEADING = (
-    f"{'users':>6} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} {'TPOT p50':>9} "
-    f"{'p95 ms':>8} {'ITL p99':>8} {'E2E p50 s':>9} {'tokens/s':>9} {'goodput':>8} {'CPU':>5} valid"
+    f"{'concurrency':>11} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} "
+    f"{'TPOT p50':>9} {'p95 ms':>8} {'ITL p99':>8} {'E2E p50 s':>9} {'tokens/s':>9} "
+    f"{'goodput':>8} {'CPU':>5} valid"
 )
 
 
-def drive(endpoint: Endpoint, config: Config, run: RunDir, report: Callable[[str], None]) -> None:
+def measure_ladder(
+    endpoint: Endpoint, config: Config, run: RunDir, report: Callable[[str], None]
+) -> None:
     """Measure `endpoint` at every concurrency, or at those that find its knee; keeps all in `run`.
 
     Of `config`, the load, the workload and the corpus count.
@@ -32,15 +35,15 @@ def drive(endpoint: Endpoint, config: Config, run: RunDir, report: Callable[[str
     report(f"run directory: {run.path}")
     report("preparing prompts")
     if config.load.trace:
-        for line in trace.described(trace.source_of(config.load)):
+        for line in trace.describe(trace.source_of(config.load)):
             report(line)
-    batches.texts_of(config)
+    batches.read_texts(config)
     report(HEADING)
 
     def point_at(concurrency: int) -> Point:
-        batch = batches.batch_of(config, concurrency)
+        batch = batches.build_batch(config, concurrency)
         point = measure_point(Target(endpoint), batch, concurrency, config, run)
-        report(row(point))
+        report(format_row(point))
         for reason in point.invalid:
             report(f"       {reason}")
         return point
@@ -49,17 +52,17 @@ def drive(endpoint: Endpoint, config: Config, run: RunDir, report: Callable[[str
         result = knee.walk(config.load, point_at)
         if result:
             run.write(names.KNEE, asdict(result))
-            report(knee.described(result))
+            report(knee.describe(result))
     except BaseException as error:
         run.end("failed" if isinstance(error, Exception) else "interrupted")
         raise
     run.end("finished")
 
 
-def row(point: Point) -> str:
+def format_row(point: Point) -> str:
     """One line of the table."""
     return (
-        f"{point.concurrency:6d} {point.requests:8d} {point.errors:6d} "
+        f"{point.concurrency:11d} {point.requests:8d} {point.errors:6d} "
         f"{point.ttft_s.p50 * 1e3:9.1f} {point.ttft_s.p95 * 1e3:8.1f} "
         f"{point.tpot_s.p50 * 1e3:9.1f} {point.tpot_s.p95 * 1e3:8.1f} {point.itl_s.p99 * 1e3:8.1f} "
         f"{point.e2e_s.p50:9.2f} {point.tokens_per_s:9.0f} {point.goodput:8.1%} "
@@ -69,7 +72,7 @@ def row(point: Point) -> str:
 
 
 @contextmanager
-def opened(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
+def open_run(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
     """A new run directory, of the shape that `er.publish` takes to MLflow.
 
     Raises ErError when it cannot be written, or the workload or the trace cannot be sent.

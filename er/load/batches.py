@@ -11,16 +11,16 @@ _built: dict[str, list[Prompt]] = {}  # by all that they follow from: a study bu
 _texts: dict[str, list[tuple[str, str]]] = {}
 
 
-def batch_of(config: Config, concurrency: int) -> list[Prompt]:
+def build_batch(config: Config, concurrency: int) -> list[Prompt]:
     """Prompts of one point, the same for every deployment.
 
     Raises ErError when the corpus cannot be loaded or the workload cannot be made of it.
     """
-    count = arrivals.requests_of(concurrency, config.load)
-    return prompts_of(config, count, config.seed + concurrency)
+    count = arrivals.count_requests(concurrency, config.load)
+    return build_prompts(config, count, config.seed + concurrency)
 
 
-def prompts_of(config: Config, count: int, seed: int) -> list[Prompt]:
+def build_prompts(config: Config, count: int, seed: int) -> list[Prompt]:
     """`count` prompts of the workload, from the part of the corpus that no router was trained on.
 
     Raises ErError when the corpus cannot be loaded or the workload cannot be made of it.
@@ -28,17 +28,17 @@ def prompts_of(config: Config, count: int, seed: int) -> list[Prompt]:
     key = repr((config.corpus, config.workload, config.load, count, seed))
     if key not in _built:
         _built[key] = prompts.build(
-            texts_of(config),
+            read_texts(config),
             config.workload,
             count,
             seed,
             Path(config.cache_dir),
-            arrivals.lengths_of(config.load),
+            arrivals.read_lengths(config.load),
         )
     return _built[key]
 
 
-def texts_of(config: Config) -> list[tuple[str, str]]:
+def read_texts(config: Config) -> list[tuple[str, str]]:
     """Topic and text of the corpus's test part; none where the workload brings its own texts."""
     if config.workload.kind == "jsonl":
         return []

@@ -79,12 +79,12 @@ class Client:
         while True:
             kept: list[bool] = []
             try:
-                return await self._ask(endpoint, body, request, events, times_s, kept)
+                return await self._post(endpoint, body, request, events, times_s, kept)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if request.status or not kept:
                     raise
 
-    async def _ask(
+    async def _post(
         self,
         endpoint: Endpoint,
         body: bytes,

@@ -16,7 +16,7 @@ CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|$)")
 REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
 
 
-def ask(endpoint: Endpoint, prompt: Prompt) -> bytes:
+def encode_request(endpoint: Endpoint, prompt: Prompt) -> bytes:
     """The whole request for one prompt."""
     url = urlsplit(endpoint.url)
     content = answer.body(endpoint, prompt)

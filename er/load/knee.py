@@ -11,7 +11,7 @@ from er.results.point import Point
 class Knee:
     """The most users of the ladder whose point is valid and keeps the limits; 0 when it is none."""
 
-    most_users: int
+    max_concurrency: int
     bounded_by: str  # what was wrong at the next number of users of the ladder; "" at its top
     ttft_at_most_s: float  # the limits on the 95th percentiles
     tpot_at_most_s: float
@@ -23,22 +23,22 @@ def walk(load: Load, measure: Callable[[int], Point]) -> Knee | None:
     Bisects, so that it measures about log2 of them: one that sustains N users sustains fewer too.
     """
     if not load.find_knee:
-        for users in load.concurrency:
-            measure(users)
+        for concurrency in load.concurrency:
+            measure(concurrency)
         return None
-    most_users, bounded_by = 0, ""
+    max_concurrency, bounded_by = 0, ""
     low, high = -1, len(load.concurrency)
     while high - low > 1:
         middle = (low + high) // 2
-        reason = beyond(measure(load.concurrency[middle]), load)
+        reason = describe_excess(measure(load.concurrency[middle]), load)
         if reason:
             high, bounded_by = middle, reason
         else:
-            low, most_users = middle, load.concurrency[middle]
-    return Knee(most_users, bounded_by, load.ttft_at_most_s, load.tpot_at_most_s)
+            low, max_concurrency = middle, load.concurrency[middle]
+    return Knee(max_concurrency, bounded_by, load.ttft_at_most_s, load.tpot_at_most_s)
 
 
-def beyond(point: Point, load: Load) -> str:
+def describe_excess(point: Point, load: Load) -> str:
     """Why a point does not count as sustained; empty when it is valid and keeps both limits."""
     users = f"{point.concurrency} user{'s' if point.concurrency > 1 else ''}"
     if point.invalid:
@@ -52,10 +52,10 @@ def beyond(point: Point, load: Load) -> str:
     return ""
 
 
-def described(knee: Knee) -> str:
+def describe(knee: Knee) -> str:
     """The knee in one line."""
     why = f" ({knee.bounded_by})" if knee.bounded_by else " (the top of load.concurrency)"
     return (
         f"most users with TTFT p95 <= {knee.ttft_at_most_s:g} s and "
-        f"TPOT p95 <= {knee.tpot_at_most_s:g} s: {knee.most_users or 'none'}{why}"
+        f"TPOT p95 <= {knee.tpot_at_most_s:g} s: {knee.max_concurrency or 'none'}{why}"
     )

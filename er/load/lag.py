@@ -10,15 +10,15 @@ TICK_S = 0.005
 
 
 @asynccontextmanager
-async def watched(lags_s: "array[float]") -> AsyncIterator[None]:
+async def watch(lags_s: "array[float]") -> AsyncIterator[None]:
     """Append to `lags_s`, every few milliseconds, by how much a timer was late (s, 0 or more)."""
-    watch = asyncio.create_task(_watch(lags_s))
+    task = asyncio.create_task(_watch(lags_s))
     try:
         yield
     finally:
-        watch.cancel()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await watch
+            await task
 
 
 async def _watch(lags_s: "array[float]") -> None:

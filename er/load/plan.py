@@ -44,11 +44,11 @@ class Plan:
     """
 
     def __init__(
-        self, prompts: Sequence[Prompt], users: int, load: Load, at: int = 0, of: int = 1
+        self, prompts: Sequence[Prompt], concurrency: int, load: Load, at: int = 0, of: int = 1
     ) -> None:
-        self.users = range(at, users, of)
+        self.users = range(at, concurrency, of)
         self._load = load
-        self._concurrency = users
+        self._concurrency = concurrency
         self._closed = load.arrivals is Arrivals.closed_loop
         self._endless = self._closed and load.duration_s > 0
         self._ends_s = load.duration_s or math.inf
@@ -57,21 +57,21 @@ class Plan:
         self._failures = 0  # in a row
         self._stopped = False
 
-        wanted = arrivals.requests_of(users, load)
+        wanted = arrivals.count_requests(concurrency, load)
         conversations = _conversations(prompts[turn % len(prompts)] for turn in range(wanted))
-        if self._closed and len(conversations) < users:
+        if self._closed and len(conversations) < concurrency:
             raise ErError(
-                f"{users} users cannot hold {len(conversations)} conversations: raise "
+                f"{concurrency} users cannot hold {len(conversations)} conversations: raise "
                 "load.requests_per_user to the turns of a conversation, or shorten them"
             )
-        warmups = arrivals.warmups_of(users, load)
-        begins = users if self._closed else warmups + len(conversations)
+        warmups = arrivals.count_warmups(concurrency, load)
+        begins = concurrency if self._closed else warmups + len(conversations)
 
         def mine(values: Iterable[T]) -> list[T]:
             """Of what all users get by turns, the part of this plan's users."""
-            return [value for turn, value in enumerate(values) if turn % users % of == at]
+            return [value for turn, value in enumerate(values) if turn % concurrency % of == at]
 
-        due_s = arrivals.due_s(load, users, begins)
+        due_s = arrivals.send_times_s(load, concurrency, begins)
         self._all_begun_s = due_s[-1] if self._closed else 0.0
         self._due_s = mine(due_s)
         self._measured = deque(mine(conversations))

@@ -44,7 +44,10 @@ def measure_point(
         on_request(request)
 
     try:
-        with run.request_log(concurrency) as log, server_watch.watching(target.engines) as watch:
+        with (
+            run.request_log(concurrency) as log,
+            server_watch.watch_servers(target.engines) as watch,
+        ):
             load = users.run_point(target.entry, batch, concurrency, config.load, keep)
     except BaseException as error:
         if requests and not isinstance(error, Exception):

@@ -38,26 +38,26 @@ async def _probe_pairs(
             await sender.connect(endpoint, 1)
         for index, prompt in enumerate(islice(cycle(prompts), pairs)):
             short = replace(prompt, output_tokens=1)
-            through = await _ask(sender, gateway, short, index)
-            direct = await _ask_expert(sender, experts, through.expert, short, index)
+            through = await _send(sender, gateway, short, index)
+            direct = await _send_to_expert(sender, experts, through.expert, short, index)
             if index % 2:
-                through = await _ask(sender, gateway, short, index)
+                through = await _send(sender, gateway, short, index)
             measured.append((through, direct))
     return measured
 
 
-async def _ask_expert(
+async def _send_to_expert(
     sender: client.Client, experts: Sequence[Endpoint], expert: int, prompt: Prompt, index: int
 ) -> Request:
     """The direct request; one with an error where the gateway has not named one of `experts`."""
     if 0 <= expert < len(experts):
-        return await _ask(sender, experts[expert], prompt, index)
+        return await _send(sender, experts[expert], prompt, index)
     request = _request(prompt, index)
     request.error = "the gateway named no expert"
     return request
 
 
-async def _ask(sender: client.Client, endpoint: Endpoint, prompt: Prompt, index: int) -> Request:
+async def _send(sender: client.Client, endpoint: Endpoint, prompt: Prompt, index: int) -> Request:
     request = _request(prompt, index)
     await sender.send(endpoint, prompt, request)
     return request

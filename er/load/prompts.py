@@ -24,7 +24,7 @@ from er.corpus import tokenizer
 from er.corpus.tokenizer import Encoding
 from er.errors import ErError
 from er.load import prompt_files
-from er.load.arrivals import lengths_of
+from er.load.arrivals import read_lengths
 from er.load.cutting import JOIN, beginnings, cut, in_common, take
 from er.load.lengths import draw
 from er.results.request import Prompt
@@ -76,7 +76,7 @@ def build(
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:
     """Raise ErError for anything that would make `build` fail later, except the corpus."""
-    build([("", "Word.")], workload, 1, 0, cache_dir, lengths_of(load))
+    build([("", "Word.")], workload, 1, 0, cache_dir, read_lengths(load))
 
 
 def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:

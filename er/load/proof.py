@@ -34,12 +34,12 @@ class Proof:
     peak_rss_bytes: int
 
 
-def prove(point: PointLoad, users: int) -> Proof:
-    """The evidence of one point of `users` users."""
+def prove(point: PointLoad, concurrency: int) -> Proof:
+    """The evidence of one point of `concurrency` users."""
     tokens = sum(request.output_tokens for request in point.requests)
     delays_s = [request.send_s - request.intended_s for request in point.requests]
     return Proof(
-        in_flight_share=in_flight_share(point.requests, users) if point.busy else NO_DATA,
+        in_flight_share=in_flight_share(point.requests, concurrency) if point.busy else NO_DATA,
         send_delay_p50_s=_quantile(delays_s, 50),
         send_delay_p99_s=_quantile(delays_s, 99),
         loop_lag_p50_s=lag_s(point.loop_lags_s, 0.50, point.processes * point.wall_s),
@@ -82,10 +82,10 @@ def doubts(proof: Proof, load: Load) -> list[str]:
     return reasons
 
 
-def in_flight_share(requests: Sequence[Request], users: int) -> float:
-    """Requests in flight on average, as a share of `users`, in the steady window; NaN without."""
+def in_flight_share(requests: Sequence[Request], concurrency: int) -> float:
+    """Mean requests in flight in the steady window, as a share of `concurrency`; NaN if none."""
     steady = window.of([request for request in requests if request.measured])
-    return window.mean_in_flight(requests, steady) / users
+    return window.mean_in_flight(requests, steady) / concurrency
 
 
 def together_share(requests: Sequence[Request]) -> float:

@@ -98,7 +98,7 @@ class Watch:
 
 
 @contextmanager
-def watching(engines: Sequence[Endpoint]) -> Iterator[Watch]:
+def watch_servers(engines: Sequence[Endpoint]) -> Iterator[Watch]:
     """Watch the servers of `engines`, and this machine, while the block lasts."""
     watch = Watch()
     urls = sorted({engine.metrics_url for engine in engines if engine.metrics_url})

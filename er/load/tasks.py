@@ -53,7 +53,7 @@ async def _drive(
         await sender.connect(endpoint, len(plan.users))
         works = plan.start()
         started_s, cpu_s = time.monotonic(), time.process_time()
-        async with lag.watched(effort.loop_lags_s):
+        async with lag.watch(effort.loop_lags_s):
             await _together([carry(work) for work in works])
         effort.cpu_s = time.process_time() - cpu_s
         effort.wall_s = time.monotonic() - started_s

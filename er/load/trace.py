@@ -120,7 +120,7 @@ def read(source: Source) -> Trace:
     )
 
 
-def described(source: Source) -> list[str]:
+def describe(source: Source) -> list[str]:
     """What a trace is, and what of it is not used, in a few lines. Raises ErError as `read`."""
     trace = read(source)
     arrivals = trace.arrivals

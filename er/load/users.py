@@ -21,11 +21,11 @@ __all__ = ["PointLoad", "require_speaks", "run_point"]
 def run_point(
     endpoint: Endpoint,
     prompts: Sequence[Prompt],
-    users: int,
+    concurrency: int,
     load: Load,
     on_request: Callable[[Request], None],
 ) -> PointLoad:
-    """Drive `endpoint` with `users` users; returns when every request has ended.
+    """Drive `endpoint` with `concurrency` users; returns when every request has ended.
 
     When they send is `load.arrivals`: each request notes when it should have been sent and when it
     was, so that waiting inside the client is seen.
@@ -48,15 +48,15 @@ def run_point(
     timeout_s = load.request_timeout_s
     require_speaks(endpoint, load.client)
     if load.client is LoadClient.sockets:
-        processes = workers.processes_for(users, load.workers)
-        plans = [Plan(prompts, users, load, at, processes) for at in range(processes)]
+        processes = workers.processes_for(concurrency, load.workers)
+        plans = [Plan(prompts, concurrency, load, at, processes) for at in range(processes)]
         for effort in workers.drive([Job(endpoint, plan, timeout_s) for plan in plans], keep):
             point.add(effort)
     else:
         from er.load import tasks  # here, so that plain sockets do without its memory
 
         opening = _opening(load.client, endpoint, timeout_s)
-        point.add(tasks.drive(endpoint, Plan(prompts, users, load), opening, keep))
+        point.add(tasks.drive(endpoint, Plan(prompts, concurrency, load), opening, keep))
     return point
 
 

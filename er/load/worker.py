@@ -61,7 +61,7 @@ def drive(
         in_flight.add(slot)
         work.request.intended_s = started_s + work.due_s
         index = work.request.index
-        data = wire.pop(index) if index in wire else http.ask(job.endpoint, work.prompt)
+        data = wire.pop(index) if index in wire else http.encode_request(job.endpoint, work.prompt)
         streams.send(slot, data, work.request)
 
     def on_done(slot: Slot, request: Request, answer: Answer) -> None:
@@ -95,7 +95,7 @@ def drive(
         streams.connect(idle)
         for work in plan.start():
             heappush(pending, (work.due_s, work.request.index, work))
-            wire[work.request.index] = http.ask(job.endpoint, work.prompt)
+            wire[work.request.index] = http.encode_request(job.endpoint, work.prompt)
         ready()
         started_s, cpu_s = time.monotonic(), time.process_time()
         launch_due()

@@ -28,15 +28,15 @@ Message = tuple[int, Request | Effort | str | Exception]  # number of the worker
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
 
 
-def processes_for(users: int, wanted: str) -> int:
+def processes_for(concurrency: int, wanted: str) -> int:
     """How many processes share so many users: as many as `wanted`, at most one for each user.
 
     `auto` takes one for every TOKENS_PER_S that so many readers of streams may get, and no more
     than there are idle cores: processes that wait for a core are late, whatever their number.
     """
     if wanted != "auto":
-        return min(int(wanted), users)
-    needed = math.ceil(users * TOKENS_PER_USER_S / TOKENS_PER_S)
+        return min(int(wanted), concurrency)
+    needed = math.ceil(concurrency * TOKENS_PER_USER_S / TOKENS_PER_S)
     if needed == 1:
         return 1
     idle = 1 - psutil.cpu_percent(LOOK_S) / 100

@@ -53,12 +53,12 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
         progress.say(f"on {config.hardware.name}: cannot run")
         return
     run.write(names.STEP_TIMES, origin_of(study.spec))
-    prompts = batches.prompts_of(config, config.capacity.prompts, config.seed)
+    prompts = batches.build_prompts(config, config.capacity.prompts, config.seed)
     tried: dict[int, Point] = {}
 
     def beyond(users: int) -> str:
         tried[users] = study.play(prompts, users).point()
-        return knee.beyond(tried[users], config.load)
+        return knee.describe_excess(tried[users], config.load)
 
     users, bounded_by = largest(beyond)
     for point in tried.values():
@@ -79,7 +79,9 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
 
 def users_on(study: Study, prompts: Sequence[Prompt], config: Config) -> int:
     """The most users on other engines."""
-    return largest(lambda users: knee.beyond(study.play(prompts, users).point(), config.load))[0]
+    return largest(
+        lambda users: knee.describe_excess(study.play(prompts, users).point(), config.load)
+    )[0]
 
 
 def carried(point: Point, gpus: int, bounded_by: str, users: list[int]) -> Carried:

@@ -99,7 +99,7 @@ class Bench:
         if known:
             return known
         self._progress.time_left.begin_point(concurrency)
-        batch = batches.batch_of(self._config, concurrency)
+        batch = batches.build_batch(self._config, concurrency)
         serving = self.serving()
         measured = 0
 
@@ -148,7 +148,7 @@ def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
 
 def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:
     """Pair requests through the gateway with direct ones to the expert it chose."""
-    batch = batches.batch_of(config, config.load.concurrency[-1])
+    batch = batches.build_batch(config, config.load.concurrency[-1])
     load = config.load
     pairs = probe.probe_pairs(serving.entry, serving.experts, batch, load.gateway_probes, load)
     differences = summarise(

@@ -57,7 +57,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
             return known
         progress.time_left.begin_point(concurrency)
         run.set_aside(concurrency)
-        prompts = batches.batch_of(config, concurrency)
+        prompts = batches.build_batch(config, concurrency)
         played = study.play(prompts, concurrency, record=True)
         run.keep_table(concurrency, played.requests())
         interval = study.interval(prompts, concurrency)
@@ -76,7 +76,7 @@ def points(config: Config, concurrencies: Sequence[int]) -> list[Point]:
     study = Study(config)
     found = []
     for many in concurrencies:
-        prompts = batches.batch_of(config, many)
+        prompts = batches.build_batch(config, many)
         interval = study.interval(prompts, many)
         found.append(replace(study.play(prompts, many).point(), predicted_interval=interval))
     return found
@@ -138,7 +138,7 @@ class Study:
         Raises RequestError when a prompt can never be served.
         """
         load = self.load
-        wanted = arrivals.requests_of(users, load)
+        wanted = arrivals.count_requests(users, load)
         closed = load.arrivals is Arrivals.closed_loop
         unmeasured = UNMEASURED_PER_USER * users if closed else 0
         while True:
@@ -171,10 +171,10 @@ class Study:
     def send(self, sent: Sequence[Prompt], users: int, record: bool, unmeasured: int = 0) -> Played:
         """Play what is sent, in order, warm-up first; the last ones are `unmeasured`."""
         closed = self.load.arrivals is Arrivals.closed_loop
-        warmup = arrivals.warmups_of(users, self.load)
+        warmup = arrivals.count_warmups(users, self.load)
         follows = np.array([turn >= warmup and p.turn > 0 for turn, p in enumerate(sent)])
         begins = users if closed else len(sent) - int(follows.sum())
-        start_s = np.array(arrivals.due_s(self.load, users, begins))
+        start_s = np.array(arrivals.send_times_s(self.load, users, begins))
         each = self.load.warmup_requests_per_user
         think_s = np.full(len(sent), self.load.think_time_s)
         loop = self.deployment.loop(
@@ -210,8 +210,8 @@ def sent_prompts(
     """What `er.load.plan.Plan` sends, in order: warm-up first, each user's own from the prompts'
     end backwards; then `wanted` prompts in their order, again when they run out; then `unmeasured`
     ones in the same order."""
-    pool = arrivals.requests_of(users, load)
-    each, count = load.warmup_requests_per_user, arrivals.warmups_of(users, load)
+    pool = arrivals.count_requests(users, load)
+    each, count = load.warmup_requests_per_user, arrivals.count_warmups(users, load)
     places = [turn % users * each + turn // users for turn in range(count)]
     sent = [prompts[-1 - place % len(prompts)] for place in places]
     turns = chain(range(wanted), range(unmeasured))

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from er.config import ClockKind, Config
-from er.load.arrivals import requests_of
+from er.load.arrivals import count_requests
 from er.results.point import Point
 from er.study.time_left import TimeLeft
 
@@ -38,7 +38,7 @@ class Progress:
         """Measured requests of the whole sweep; seconds, where a duration ends its points."""
         return (
             sum(
-                config.load.duration_s or requests_of(users, config.load)
+                config.load.duration_s or count_requests(users, config.load)
                 for config in self.jobs
                 for users in config.load.concurrency
             )
@@ -58,7 +58,7 @@ class Progress:
             return
         load = self.jobs[self.job].load
         for point in points:
-            self.taken += load.duration_s or requests_of(point.concurrency, load)
+            self.taken += load.duration_s or count_requests(point.concurrency, load)
         found = ", ".join(str(point.concurrency) for point in points)
         left = len(load.concurrency) - len(points)
         rest = f"{left} to go" if left and not load.find_knee else "nothing is measured again"
@@ -80,7 +80,9 @@ class Progress:
             self.shown_s = time.monotonic()
             users_text = f"{users} user{'s' if users > 1 else ''}"
             of = (
-                f"in {load.duration_s:g} s" if load.duration_s else f"of {requests_of(users, load)}"
+                f"in {load.duration_s:g} s"
+                if load.duration_s
+                else f"of {count_requests(users, load)}"
             )
             self._show(f"{users_text}, {done} requests {of}{self._left()}")
 

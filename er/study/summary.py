@@ -158,7 +158,7 @@ def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
 def knees(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment whose knee was looked for and found."""
     return [
-        f"{deployment_of(run)}: {knee.described(knee.Knee(**run.read('knee.json')))}"
+        f"{deployment_of(run)}: {knee.describe(knee.Knee(**run.read('knee.json')))}"
         for run in runs
         if run.has(names.KNEE)
     ]

@@ -171,7 +171,7 @@ def _searched(run: RunDir, at_ms: int) -> list[Metric]:
     """What a search found, and what the gateway costs: one number for a run."""
     values: dict[str, float] = {}
     if run.has(names.KNEE):
-        values["capacity/knee_users"] = run.read(names.KNEE)["most_users"]
+        values["capacity/knee_concurrency"] = run.read(names.KNEE)["max_concurrency"]
     if run.has(names.CAPACITY):
         found = run.read_numbers(names.CAPACITY)
         values |= {f"capacity/{name}": value for name, value in flatten(found)}

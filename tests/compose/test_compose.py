@@ -90,7 +90,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["study=a/b"], "^study is 'a/b': give a name"),
         (["clock.failures=3"], r"give a list such as \[\{expert:0,at_s:10\}\]$"),
         (["deployment.labels.tp=me"], r"^deployment\.labels\.tp is me: say where"),
-        (["load.concurrency=[1000000000]"], r"has 1000000000: a number of users is 1 to 1048576$"),
+        (["load.concurrency=[1000000000]"], r"has 1000000000: give 1 to 1048576 users$"),
         (["hydra.sweep.dir=out"], r"^hydra\.sweep\.dir has no effect"),
         (["engine=none"], r"'engine': llmapi llmapi_bf16 llmapi_fp8 simulated"),
         (["deployment.tp=3"], r"deployment\.tp is 3: .* 1, 2, 4 or 8"),

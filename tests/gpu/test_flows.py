@@ -83,7 +83,7 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
     forced = [Prompt(text, "", len(text), TOKENS) for text in texts]
     free = [Prompt(text, "", len(text), TOKENS, stop_at_eos=True) for text in texts]
     with servers.serve(kinds.models(config), config, tmp_path) as (endpoint,):
-        with server_watch.watching([endpoint]) as watch:
+        with server_watch.watch_servers([endpoint]) as watch:
             load = run_point(endpoint, forced, USERS, config.load, lambda _: None)
             time.sleep(2 * server_watch.INTERVAL_S)
         ended = run_point(endpoint, free, USERS, config.load, lambda _: None)

@@ -39,7 +39,7 @@ class Server:
     """What a fake server saw."""
 
     endpoint: Endpoint
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
     connections: int = 0
@@ -67,12 +67,12 @@ async def serving(answer: Answer) -> AsyncIterator[Server]:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                     continue
                 server.heads.append(head)
-                asked = json.loads(await reader.readexactly(_length(head)))
-                server.asked.append(asked)
+                body = json.loads(await reader.readexactly(_length(head)))
+                server.bodies.append(body)
                 server.in_flight += 1
                 server.most_in_flight = max(server.most_in_flight, server.in_flight)
                 try:
-                    await answer(asked, writer)
+                    await answer(body, writer)
                     await writer.drain()
                 finally:
                     server.in_flight -= 1
@@ -116,10 +116,10 @@ def in_thread(answer: Answer) -> Iterator[Server]:
         loop.close()
 
 
-async def stream(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+async def stream(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     """Answer with as many tokens as asked, a chunk each."""
     writer.write(HEAD)
-    for token in range(asked["max_tokens"]):
+    for token in range(body["max_tokens"]):
         writer.write(chunk(event(f"t{token} ")))
         await writer.drain()
         await asyncio.sleep(0.001)

@@ -52,20 +52,20 @@ def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[R
     endpoint, config = cli.request_of(
         parse_arguments(cli.COMMAND, [f"target={url}", f"runs_dir={tmp_path}", *small, *overrides])
     )
-    said: list[str] = []
-    with alone.opened(endpoint, config) as run:
-        alone.drive(endpoint, config, run, said.append)
-    return run, said
+    lines: list[str] = []
+    with alone.open_run(endpoint, config) as run:
+        alone.measure_ladder(endpoint, config, run, lines.append)
+    return run, lines
 
 
 def test_every_point_is_kept_and_said(serve: Serve, tmp_path: Path) -> None:
-    run, said = drive(serve, tmp_path, stream, "load.concurrency=[1,3]", "load.client=sockets")
+    run, lines = drive(serve, tmp_path, stream, "load.concurrency=[1,3]", "load.client=sockets")
     assert [point.concurrency for point in run.points()] == [1, 3]
     assert run.read("run.json")["status"] == "finished"
     assert run.read("config.json")["target"]["url"].startswith("http://127.0.0.1:")
     frame = pd.read_parquet(run.path / "requests" / "c0003.parquet")
     assert (frame.ok & (frame.text != "")).all()
-    rows = [line.split()[:3] for line in said if line.split()[0].isdecimal()]
+    rows = [line.split()[:3] for line in lines if line.split()[0].isdecimal()]
     assert rows == [["1", "3", "0"], ["3", "3", "0"]]
 
 
@@ -74,15 +74,15 @@ async def broken(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
 
 
 def test_a_broken_server_makes_invalid_points(serve: Serve, tmp_path: Path) -> None:
-    run, said = drive(serve, tmp_path, broken, "load.concurrency=[1]")
+    run, lines = drive(serve, tmp_path, broken, "load.concurrency=[1]")
     (point,) = run.points()
     assert any("requests failed" in reason and "HTTP 500" in reason for reason in point.invalid)
-    assert any("requests failed" in line for line in said)
+    assert any("requests failed" in line for line in lines)
 
 
-@pytest.mark.parametrize(("tokens", "told"), [(1, 0), (4, 1)])
+@pytest.mark.parametrize(("tokens", "expected"), [(1, 0), (4, 1)])
 def test_several_tokens_in_one_event_are_told(
-    serve: Serve, tmp_path: Path, tokens: int, told: int
+    serve: Serve, tmp_path: Path, tokens: int, expected: int
 ) -> None:
     async def together(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + chunk(event("x" * tokens)) * 3 + LAST_CHUNK)
@@ -90,21 +90,21 @@ def test_several_tokens_in_one_event_are_told(
     run, _ = drive(serve, tmp_path, together, "load.concurrency=[1]", "load.max_loop_lag_s=9")
     (point,) = run.points()
     reasons = [reason for reason in point.invalid if "an event holds 4.0 tokens" in reason]
-    assert len(reasons) == told
+    assert len(reasons) == expected
 
 
 def test_a_slowed_client_makes_an_invalid_point(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RequestLog, "add", lambda *_: time.sleep(0.05))
-    run, said = drive(serve, tmp_path, stream, "load.concurrency=[4]", "load.client=aiohttp")
+    run, lines = drive(serve, tmp_path, stream, "load.concurrency=[4]", "load.client=aiohttp")
     (point,) = run.points()
     assert any("the load generator lagged" in reason for reason in point.invalid)
-    assert any("set load.client=sockets" in line for line in said)
+    assert any("set load.client=sockets" in line for line in lines)
 
 
 def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
-    run, said = drive(
+    run, lines = drive(
         serve,
         tmp_path,
         broken,
@@ -112,8 +112,8 @@ def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
         "load.concurrency=[1,2,4]",
         "load.ttft_at_most_s=30",
     )
-    assert json.loads((run.path / "knee.json").read_text())["most_users"] == 0
-    assert said[-1].startswith("most users with TTFT p95 <= 30 s and TPOT p95 <= 0.1 s: none (")
+    assert json.loads((run.path / "knee.json").read_text())["max_concurrency"] == 0
+    assert lines[-1].startswith("most users with TTFT p95 <= 30 s and TPOT p95 <= 0.1 s: none (")
 
 
 def test_a_run_can_be_published(serve: Serve, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_what_cannot_be_sent_is_said_before_a_run_begins(
         parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}", *overrides])
     )
     with pytest.raises(ErError, match=says):
-        alone.opened(target, config).__enter__()
+        alone.open_run(target, config).__enter__()
     assert not list(tmp_path.iterdir())
 
 
@@ -189,7 +189,7 @@ def test_the_command_line_names_target_and_model() -> None:
     [
         ([], "no target: say target="),
         (["target=localhost"], "no target: say target="),
-        ([f"target={TRITON}", "load.concurrency=[0]"], "a number of users is 1 to 1048576"),
+        ([f"target={TRITON}", "load.concurrency=[0]"], "give 1 to 1048576 users"),
         ([f"target={TRITON}", "+experiment=fig4"], "one target takes one load"),
     ],
 )

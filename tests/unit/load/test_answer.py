@@ -11,13 +11,13 @@ from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import prompt
 
 
-def asked(path: str) -> dict[str, object]:
+def encoded(path: str) -> dict[str, object]:
     body = answer.body(Endpoint(f"http://host:1{path}", "llama"), prompt("Hello", 7))
     return dict(json.loads(body))
 
 
 def test_triton_is_asked_for_text_input() -> None:
-    assert asked("/v2/models/x/generate_stream") == {
+    assert encoded("/v2/models/x/generate_stream") == {
         "text_input": "Hello",
         "max_tokens": 7,
         "stream": True,
@@ -28,8 +28,8 @@ def test_triton_is_asked_for_text_input() -> None:
 def test_openai_is_asked_for_messages_or_a_prompt() -> None:
     common = {"model": "llama", "max_tokens": 7, "stream": True, "ignore_eos": True}
     messages = [{"role": "user", "content": "Hello"}]
-    assert asked("/v1/chat/completions") == common | {"messages": messages}
-    assert asked("/v1/completions") == common | {"prompt": "Hello"}
+    assert encoded("/v1/chat/completions") == common | {"messages": messages}
+    assert encoded("/v1/completions") == common | {"prompt": "Hello"}
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ BAD: dict[str, tuple[Make, str]] = {
 }
 
 
-def asked(serve: Serve, dialect: str, answer: bytes, pieces: int = 1) -> Request:
+def request_of(serve: Serve, dialect: str, answer: bytes, pieces: int = 1) -> Request:
     async def write(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         size = -(-len(answer) // pieces) or 1
         for at in range(0, len(answer), size):
@@ -189,7 +189,7 @@ def asked(serve: Serve, dialect: str, answer: bytes, pieces: int = 1) -> Request
 @pytest.mark.parametrize("name", GOOD)
 def test_a_legal_answer_is_a_success(serve: Serve, dialect: str, name: str) -> None:
     answer = GOOD[name](Dialect(dialect))
-    request = asked(serve, dialect, answer, 1 + 6 * (name == "CRLF cut in two"))
+    request = request_of(serve, dialect, answer, 1 + 6 * (name == "CRLF cut in two"))
     assert (request.error, request.output_tokens, request.ok) == ("", TOKENS, True)
     assert request.text == "t " * TOKENS
 
@@ -198,7 +198,7 @@ def test_a_legal_answer_is_a_success(serve: Serve, dialect: str, name: str) -> N
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_answer_fails_by_name(serve: Serve, dialect: str, name: str) -> None:
     make, error = BAD[name]
-    request = asked(serve, dialect, make(Dialect(dialect)))
+    request = request_of(serve, dialect, make(Dialect(dialect)))
     assert request.error
     assert error in request.error
     assert not request.ok
@@ -207,13 +207,13 @@ def test_a_bad_answer_fails_by_name(serve: Serve, dialect: str, name: str) -> No
 @pytest.mark.parametrize("dialect", ["chat", "completions"])
 def test_fewer_tokens_with_an_end_are_an_answer(serve: Serve, dialect: str) -> None:
     d = Dialect(dialect)
-    assert asked(serve, dialect, OPEN_HEAD + sse(d.token(), d.end())).ok
-    assert asked(serve, dialect, chunked(sse(d.token(), b"[DONE]"))).ok
-    assert asked(serve, dialect, chunked(sse(d.token()))).error == CUT
+    assert request_of(serve, dialect, OPEN_HEAD + sse(d.token(), d.end())).ok
+    assert request_of(serve, dialect, chunked(sse(d.token(), b"[DONE]"))).ok
+    assert request_of(serve, dialect, chunked(sse(d.token()))).error == CUT
 
 
 def test_triton_ends_a_short_answer_with_its_body(serve: Serve) -> None:
-    assert asked(serve, "triton", chunked(sse(Dialect("triton").token()))).ok
+    assert request_of(serve, "triton", chunked(sse(Dialect("triton").token()))).ok
 
 
 def delta(**piece: object) -> bytes:
@@ -224,7 +224,9 @@ def delta(**piece: object) -> bytes:
 def test_thinking_starts_the_clock_and_is_counted_apart(serve: Serve, name: str) -> None:
     usage = b'{"choices": [], "usage": {"completion_tokens": 3}}'
     thinking = [delta(role="assistant", content=""), delta(**{name: "hm"}), delta(**{name: "so"})]
-    request = asked(serve, "chat", chunked(sse(*thinking, delta(content="yes"), usage, b"[DONE]")))
+    request = request_of(
+        serve, "chat", chunked(sse(*thinking, delta(content="yes"), usage, b"[DONE]"))
+    )
     assert (request.error, request.output_tokens, request.reasoning_tokens) == ("", 3, 2)
     assert request.text == "yes"
     assert request.usage_tokens == 3
@@ -233,12 +235,12 @@ def test_thinking_starts_the_clock_and_is_counted_apart(serve: Serve, name: str)
 
 def test_tool_calls_alone_are_tokens(serve: Serve) -> None:
     call = delta(tool_calls=[{"index": 0, "function": {"arguments": "{"}}])
-    request = asked(serve, "chat", chunked(sse(call, call, Dialect("chat").end("tool_calls"))))
+    request = request_of(serve, "chat", chunked(sse(call, call, Dialect("chat").end("tool_calls"))))
     assert (request.error, request.output_tokens, request.reasoning_tokens) == ("", 2, 2)
 
 
 def test_half_a_surrogate_pair_can_be_kept(serve: Serve) -> None:
     d = Dialect("triton")
-    request = asked(serve, "triton", chunked(sse(d.token("\ud800"), d.token(), d.token())))
+    request = request_of(serve, "triton", chunked(sse(d.token("\ud800"), d.token(), d.token())))
     assert request.ok
     assert request.text.encode()

@@ -26,61 +26,61 @@ from tests.unit.load.fakes import (
     stream,
 )
 
-Asked = dict[str, Any]
+Body = dict[str, Any]
 Writer = asyncio.StreamWriter
 
 pytestmark = pytest.mark.usefixtures("client")
 
 
-async def error_event(_: Asked, writer: Writer) -> None:
+async def error_event(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("t0 ")) + chunk(b'data: {"error": "no KV\\ncache"}\n\n'))
     writer.write(LAST_CHUNK)
 
 
-async def http_500(_: Asked, writer: Writer) -> None:
+async def http_500(_: Body, writer: Writer) -> None:
     body = b'{"error": "model is gone"}'
     writer.write(b"HTTP/1.1 500 Oops\r\ncontent-type: application/json\r\n")
     writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
 
 
-async def http_429(_: Asked, writer: Writer) -> None:
+async def http_429(_: Body, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 429 Slow down\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n")
 
 
-async def error_body(_: Asked, writer: Writer) -> None:
+async def error_body(_: Body, writer: Writer) -> None:
     body = b'{"error": "no KV cache"}'
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
     writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
 
 
-async def web_page(_: Asked, writer: Writer) -> None:
+async def web_page(_: Body, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello")
 
 
-async def reset(_: Asked, writer: Writer) -> None:
+async def reset(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("t0 ")))
     await writer.drain()
     await asyncio.sleep(0.05)
     writer.transport.abort()
 
 
-async def closed_early(_: Asked, writer: Writer) -> None:
+async def closed_early(_: Body, writer: Writer) -> None:
     writer.close()
 
 
-async def half_event(_: Asked, writer: Writer) -> None:
+async def half_event(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("t0 ")) + chunk(b'data: {"text_out') + LAST_CHUNK)
 
 
-async def no_json(_: Asked, writer: Writer) -> None:
+async def no_json(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(b"data: [DONE\n\n") + LAST_CHUNK)
 
 
-async def no_tokens(_: Asked, writer: Writer) -> None:
+async def no_tokens(_: Body, writer: Writer) -> None:
     writer.write(HEAD + LAST_CHUNK)
 
 
-async def stall(_: Asked, writer: Writer) -> None:
+async def stall(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("t0 ")))
     await writer.drain()
     await asyncio.sleep(60)
@@ -131,11 +131,11 @@ def test_a_host_without_a_name_is_an_error() -> None:
 def test_a_server_that_refuses_above_some_connections(serve: Serve) -> None:
     taken: list[Writer] = []
 
-    async def at_most_two(asked: Asked, writer: Writer) -> None:
+    async def at_most_two(body: Body, writer: Writer) -> None:
         if len(taken) < 2:
             taken.append(writer)
         if writer in taken:
-            await stream(asked, writer)
+            await stream(body, writer)
         else:
             writer.transport.abort()
 
@@ -150,7 +150,7 @@ def test_a_server_that_refuses_above_some_connections(serve: Serve) -> None:
 
 
 def test_errors_at_status_200_are_given_up_quickly_too(serve: Serve) -> None:
-    async def always(_: Asked, writer: Writer) -> None:
+    async def always(_: Body, writer: Writer) -> None:
         writer.write(HEAD + chunk(b'data: {"error": "no"}\n\n') + LAST_CHUNK)
 
     settings = load(requests_per_user=1000)
@@ -168,7 +168,7 @@ def test_errors_at_status_200_are_given_up_quickly_too(serve: Serve) -> None:
     ],
 )
 def test_what_is_no_http_is_an_error(serve: Serve, head: bytes) -> None:
-    async def junk(_: Asked, writer: Writer) -> None:
+    async def junk(_: Body, writer: Writer) -> None:
         writer.write(head)
         await writer.drain()
         await asyncio.sleep(0.05)
@@ -177,7 +177,7 @@ def test_what_is_no_http_is_an_error(serve: Serve, head: bytes) -> None:
     assert one(serve(junk).endpoint).error
 
 
-async def no_content(_: Asked, writer: Writer) -> None:
+async def no_content(_: Body, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
@@ -195,8 +195,8 @@ def test_plain_http_where_tls_is_wanted(serve: Serve, client: LoadClient) -> Non
 
 
 def test_one_failure_does_not_end_the_others(serve: Serve) -> None:
-    async def sometimes(asked: Asked, writer: Writer) -> None:
-        await (http_500 if asked["text_input"] == "bad" else stream)(asked, writer)
+    async def sometimes(body: Body, writer: Writer) -> None:
+        await (http_500 if body["text_input"] == "bad" else stream)(body, writer)
 
     server = serve(sometimes)
     prompts = [prompt("good"), prompt("bad")]
@@ -207,8 +207,8 @@ def test_one_failure_does_not_end_the_others(serve: Serve) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_was_completed(serve: Serve, number: signal.Signals) -> None:
-    async def slow_after_five(asked: Asked, writer: Writer) -> None:
-        await (stall if asked["text_input"] == "slow" else stream)(asked, writer)
+    async def slow_after_five(body: Body, writer: Writer) -> None:
+        await (stall if body["text_input"] == "slow" else stream)(body, writer)
 
     class StoppedError(Exception):
         pass
@@ -235,7 +235,7 @@ def test_an_interrupt_keeps_what_was_completed(serve: Serve, number: signal.Sign
     assert [request.text for request in seen] == ["t0 t1 t2 "] * 5
 
 
-async def refused_as_event(_: Asked, writer: Writer) -> None:
+async def refused_as_event(_: Body, writer: Writer) -> None:
     body = b'data: {"error": "too long"}\n\n'
     writer.write(b"HTTP/1.1 400 No\r\ncontent-type: text/event-stream\r\n")
     writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)

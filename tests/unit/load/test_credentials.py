@@ -18,13 +18,13 @@ def test_a_key_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("ER_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     assert credentials.headers(CHAT) == credentials.headers(TRITON) == {}
-    assert b"authorization" not in http.ask(CHAT, prompt())
+    assert b"authorization" not in http.encode_request(CHAT, prompt())
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert credentials.headers(CHAT) == {"authorization": "Bearer k"}
     assert credentials.headers(TRITON) == {}
     monkeypatch.setenv("ER_API_KEY", "mine")
     assert credentials.headers(TRITON) == {"authorization": "Bearer mine"}
-    assert b"authorization: Bearer mine\r\n" in http.ask(CHAT, prompt())
+    assert b"authorization: Bearer mine\r\n" in http.encode_request(CHAT, prompt())
 
 
 @pytest.mark.usefixtures("client")

@@ -18,15 +18,15 @@ LOAD = ["load.concurrency=[1]", "load.client=sockets", *QUIET]
 
 
 def measured(serve: Serve, folder: Path, texts: list[str], *overrides: str) -> tuple[Point, Any]:
-    asked = []
+    bodies = []
 
     async def answer(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        asked.append(body)
+        bodies.append(body)
         writer.write(HEAD + b"".join(chunk(event(text)) for text in texts) + LAST_CHUNK)
 
     run, _ = drive(serve, folder, answer, *WORKLOAD, *LOAD, *overrides)
     (point,) = run.points()
-    return point, asked
+    return point, bodies
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def measured(serve: Serve, folder: Path, texts: list[str], *overrides: str) -> t
 def test_one_answer_of_a_wrong_length_makes_the_point_invalid(
     serve: Serve, tmp_path: Path, texts: list[str], shorter: int, longer: int
 ) -> None:
-    point, asked = measured(serve, tmp_path, texts)
-    assert {body["end_id"] for body in asked} == {-1}
+    point, bodies = measured(serve, tmp_path, texts)
+    assert {body["end_id"] for body in bodies} == {-1}
     assert (point.short_answers, point.long_answers) == (shorter, longer)
     says = [f"({shorter} shorter, {longer} longer)"] * (shorter + longer > 0)
     assert [reason for reason in point.invalid if says and says[0] in reason] == point.invalid
@@ -53,6 +53,6 @@ def test_one_answer_of_a_wrong_length_makes_the_point_invalid(
 def test_answers_that_may_end_by_themselves_are_counted_as_they_are(
     serve: Serve, tmp_path: Path
 ) -> None:
-    point, asked = measured(serve, tmp_path, ["t"] * 3 + [""], "workload.stop_at_eos=true")
-    assert not any("end_id" in body for body in asked)
+    point, bodies = measured(serve, tmp_path, ["t"] * 3 + [""], "workload.stop_at_eos=true")
+    assert not any("end_id" in body for body in bodies)
     assert (point.short_answers, point.invalid, point.output_tokens_mean) == (3, [], 3)

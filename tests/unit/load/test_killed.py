@@ -34,10 +34,10 @@ with RunDir(Path(folder)).request_log(3) as log:
 def test_a_kill_loses_a_second_at_most(serve: Serve, tmp_path: Path, client: LoadClient) -> None:
     ended_s: list[float] = []
 
-    async def slow_at_times(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    async def slow_at_times(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         # Pauses longer than a second: what ended before one must not wait for what comes after.
         await asyncio.sleep(1.5 if len(ended_s) in (9, 10, 11) else 0.01)
-        await stream(asked, writer)
+        await stream(body, writer)
         ended_s.append(time.monotonic())
 
     url = serve(slow_at_times).endpoint.url

@@ -3,7 +3,7 @@
 import pytest
 
 from er.config import Arrivals
-from er.load.knee import described, walk
+from er.load.knee import describe, walk
 from er.results.point import Point, measure
 from er.results.request import Request
 from tests.unit.load.fakes import load
@@ -21,16 +21,16 @@ def test_the_most_users_are_found_in_few_points(limit: int) -> None:
     settings = load(
         concurrency=LADDER, find_knee=True, ttft_at_most_s=1.0, arrivals=Arrivals.open_loop
     )
-    asked: list[int] = []
+    measured: list[int] = []
 
     def point(users: int) -> Point:
-        asked.append(users)
+        measured.append(users)
         return measure([request(0.5 if users <= limit else 2.0, 0.01)], users, settings)
 
     found = walk(settings, point)
     assert found
-    assert found.most_users == max((users for users in LADDER if users <= limit), default=0)
-    assert len(asked) == len(set(asked)) <= 3
+    assert found.max_concurrency == max((users for users in LADDER if users <= limit), default=0)
+    assert len(measured) == len(set(measured)) <= 3
     above = [users for users in LADDER if users > limit]
     assert found.bounded_by == (
         f"TTFT p95 is 2 s at {above[0]} user{'s' if above[0] > 1 else ''}" if above else ""
@@ -39,14 +39,14 @@ def test_the_most_users_are_found_in_few_points(limit: int) -> None:
 
 def test_without_a_knee_to_find_all_is_measured() -> None:
     settings = load(concurrency=LADDER)
-    asked: list[int] = []
+    measured: list[int] = []
 
     def point(users: int) -> Point:
-        asked.append(users)
+        measured.append(users)
         return measure([request(9.0, 9.0)], users, settings)
 
     assert walk(settings, point) is None
-    assert asked == LADDER
+    assert measured == LADDER
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_what_bounds_the_knee_is_said(
     settings = load(find_knee=True, arrivals=Arrivals.open_loop)
     found = walk(settings, lambda users: measure(requests, users, settings, doubts))
     assert found
-    assert found.most_users == 0
-    assert says in described(found)
+    assert found.max_concurrency == 0
+    assert says in describe(found)

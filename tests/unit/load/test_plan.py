@@ -11,7 +11,7 @@ import pytest
 
 from er.config import Arrivals
 from er.errors import ErError
-from er.load.arrivals import lengths_of, requests_of
+from er.load.arrivals import count_requests, read_lengths
 from er.load.plan import Plan, Work
 from tests.unit.load.fakes import load, prompt
 
@@ -127,7 +127,7 @@ def test_workers_share_what_one_process_would_send(arrivals: Arrivals, users: in
 def test_a_duration_ends_arrivals(arrivals: Arrivals) -> None:
     timed = {"arrivals": arrivals, "duration_s": 30.0, "requests_per_user": 0}
     works = plan(4, **timed).start()
-    assert len(works) == requests_of(4, load(warmup_requests_per_user=0, **timed))
+    assert len(works) == count_requests(4, load(warmup_requests_per_user=0, **timed))
     assert len(works) == (12 if arrivals is Arrivals.burst else pytest.approx(120, rel=0.3))
     assert 20 <= works[-1].due_s < 30
 
@@ -141,7 +141,7 @@ def test_a_trace_is_replayed_as_many_times_as_fast_as_there_are_users(tmp_path: 
     works = plan(2, **replay).start()
     assert [work.due_s for work in works] == [0, 0.5, 2]
     assert len(plan(2, duration_s=1.0, **replay).start()) == 2
-    assert lengths_of(load(warmup_requests_per_user=0, **replay)) == [(30, 3), (40, 4), (50, 5)]
+    assert read_lengths(load(warmup_requests_per_user=0, **replay)) == [(30, 3), (40, 4), (50, 5)]
 
 
 def test_a_duration_ends_a_closed_loop_that_has_no_other_end() -> None:

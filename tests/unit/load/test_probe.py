@@ -8,9 +8,9 @@ from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, load, p
 
 
 def answering(name: str, log: list[str], head: bytes = HEAD) -> Any:
-    async def answer(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+    async def answer(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         log.append(name)
-        assert asked["max_tokens"] == 1
+        assert body["max_tokens"] == 1
         writer.write(head + chunk(event(name)) + LAST_CHUNK)
 
     return answer

@@ -26,7 +26,7 @@ nv_trt_llm_inflight_batcher_metrics{{inflight_batcher_specific_metric="paused_re
 
 
 @pytest.fixture
-def told() -> Iterator[tuple[list[str], list[Endpoint]]]:
+def metrics_server() -> Iterator[tuple[list[str], list[Endpoint]]]:
     """What two servers answer next, and the servers."""
     texts = [METRICS.format(active=3)]
 
@@ -52,11 +52,11 @@ def told() -> Iterator[tuple[list[str], list[Endpoint]]]:
 
 
 def test_gauges_are_summed_over_servers_and_followed_over_time(
-    told: tuple[list[str], list[Endpoint]], monkeypatch: pytest.MonkeyPatch
+    metrics_server: tuple[list[str], list[Endpoint]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts, engines = told
+    texts, engines = metrics_server
     monkeypatch.setattr(server_watch, "INTERVAL_S", 0.02)
-    with server_watch.watching(engines) as watch:
+    with server_watch.watch_servers(engines) as watch:
         time.sleep(0.2)
         texts[0] = METRICS.format(active=5)
         time.sleep(0.2)
@@ -70,20 +70,20 @@ def test_gauges_are_summed_over_servers_and_followed_over_time(
 
 
 def test_servers_without_such_gauges_tell_nothing(
-    told: tuple[list[str], list[Endpoint]],
+    metrics_server: tuple[list[str], list[Endpoint]],
 ) -> None:
-    texts, engines = told
+    texts, engines = metrics_server
     texts[0] = 'nv_inference_request_success{model="ensemble",version="1"} 7\n'
-    with server_watch.watching(engines) as watch:
+    with server_watch.watch_servers(engines) as watch:
         pass
     assert not any("kv" in name or "gpu" in name for name in watch.known())
-    with server_watch.watching([Endpoint("", "m", "", "http://127.0.0.1:1/metrics")]) as watch:
+    with server_watch.watch_servers([Endpoint("", "m", "", "http://127.0.0.1:1/metrics")]) as watch:
         pass
     assert watch.servers == []
 
 
 def test_the_busiest_python_model_is_told(
-    told: tuple[list[str], list[Endpoint]], tmp_path: Path
+    metrics_server: tuple[list[str], list[Endpoint]], tmp_path: Path
 ) -> None:
     stub = tmp_path / "triton_python_backend_stub"
     stub.symlink_to(sys.executable)
@@ -92,7 +92,7 @@ def test_the_busiest_python_model_is_told(
 
     with subprocess.Popen([stub, "-c", spin]) as busy:
         time.sleep(0.3)
-        with server_watch.watching(told[1]) as watch:
+        with server_watch.watch_servers(metrics_server[1]) as watch:
             time.sleep(1)
         busy.kill()
     known = watch.known()
@@ -101,7 +101,9 @@ def test_the_busiest_python_model_is_told(
 
 
 def test_gpus_are_followed(
-    told: tuple[list[str], list[Endpoint]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metrics_server: tuple[list[str], list[Endpoint]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text(
@@ -110,7 +112,7 @@ def test_gpus_are_followed(
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with server_watch.watching(told[1]) as watch:
+    with server_watch.watch_servers(metrics_server[1]) as watch:
         time.sleep(0.5)
     known = watch.known()
     assert known["gpu_memory_used_max_bytes"] == 71000 * 2**20

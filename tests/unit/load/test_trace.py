@@ -95,11 +95,11 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
 
 
 def test_rows_without_tokens_and_unused_columns_are_told(tmp_path: Path) -> None:
-    told = trace.described(written(tmp_path, "a.csv", KNOWN["BurstGPT"]))
-    assert told[0].endswith("a.csv: BurstGPT trace, 2 rows over 2.5 s, 0.8 requests/s")
-    assert "1 rows without tokens are left out" in told
-    assert told[-1] == "columns that are not used: Model, Total tokens, Log Type"
-    assert told[1].startswith("input tokens: mean 362.5; min 70")
+    lines = trace.describe(written(tmp_path, "a.csv", KNOWN["BurstGPT"]))
+    assert lines[0].endswith("a.csv: BurstGPT trace, 2 rows over 2.5 s, 0.8 requests/s")
+    assert "1 rows without tokens are left out" in lines
+    assert lines[-1] == "columns that are not used: Model, Total tokens, Log Type"
+    assert lines[1].startswith("input tokens: mean 362.5; min 70")
 
 
 def test_the_first_rows_of_a_file_do(tmp_path: Path) -> None:

@@ -51,10 +51,10 @@ def serving(answer: Answer, inputs: list[tuple[str, str, list[int]]]) -> Iterato
 
     class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         def ModelMetadata(self, request: Any, _context: Any) -> Any:  # noqa: N802
-            told = pb.ModelMetadataResponse(name=request.name)
+            metadata = pb.ModelMetadataResponse(name=request.name)
             for name, datatype, shape in inputs:
-                told.inputs.add(name=name, datatype=datatype, shape=shape)
-            return told
+                metadata.inputs.add(name=name, datatype=datatype, shape=shape)
+            return metadata
 
         def ModelStreamInfer(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: N802
             for request in requests:
@@ -84,7 +84,7 @@ def one(endpoint: Endpoint, **changes: Any) -> Request:
 
 
 def stream(request: Any, _context: Any) -> Iterator[Any]:
-    """As many tokens as asked."""
+    """As many tokens as asked for."""
     (max_tokens,) = np.frombuffer(request.raw_input_contents[1], np.int32)
     for number in range(max_tokens - 1):
         yield token(f"t{number} ")
@@ -93,10 +93,10 @@ def stream(request: Any, _context: Any) -> Iterator[Any]:
 
 
 def test_a_request_holds_what_was_seen(serve: Serve) -> None:
-    asked: list[Any] = []
+    received: list[Any] = []
 
     def noting(request: Any, context: Any) -> Iterator[Any]:
-        asked.append(request)
+        received.append(request)
         yield from stream(request, context)
 
     request = one(serve(noting))
@@ -106,11 +106,11 @@ def test_a_request_holds_what_was_seen(serve: Serve) -> None:
     assert len(times) == 5
     assert times == sorted(times)
     assert len(set(request.token_times_s)) == 3
-    assert [(i.name, list(i.shape)) for i in asked[0].inputs] == [
+    assert [(i.name, list(i.shape)) for i in received[0].inputs] == [
         ("text_input", [1, 1]),
         ("max_tokens", [1, 1]),
     ]
-    assert asked[0].raw_input_contents[0].endswith(b"Hello")
+    assert received[0].raw_input_contents[0].endswith(b"Hello")
 
 
 def test_many_users_over_two_points_of_a_ladder(serve: Serve) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from er.config import Arrivals
 from er.errors import ErError
-from er.load.arrivals import requests_of
+from er.load.arrivals import count_requests
 from er.load.users import run_point
 from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, load, one, prompt, stream
 
-Asked = dict[str, Any]
+Body = dict[str, Any]
 Writer = asyncio.StreamWriter
 
 pytestmark = pytest.mark.usefixtures("client")
@@ -32,7 +32,7 @@ def test_a_request_holds_what_was_seen(serve: Serve) -> None:
     times = [before_s, request.send_s, *request.token_times_s, request.end_s, time.monotonic()]
     assert times == sorted(times)
     assert (request.topic, request.input_tokens, request.max_tokens) == ("greetings", 1, 3)
-    assert server.asked == [{"text_input": "Hello", "max_tokens": 3, "stream": True, "end_id": -1}]
+    assert server.bodies == [{"text_input": "Hello", "max_tokens": 3, "stream": True, "end_id": -1}]
 
 
 @pytest.mark.parametrize(("users", "at_least", "measured"), [(1, 1, 2), (3, 1, 6), (3, 11, 11)])
@@ -44,7 +44,7 @@ def test_exactly_the_wanted_requests(
     settings = load(requests_at_least=at_least)
     prompts = [prompt(f"prompt {number}") for number in range(measured)]
     point = run_point(server.endpoint, prompts, users, settings, seen.append)
-    assert requests_of(users, settings) == measured
+    assert count_requests(users, settings) == measured
     assert seen == point.requests
     good = [request for request in point.requests if request.measured]
     warmup = Counter(request.user for request in point.requests if request.warmup)
@@ -56,7 +56,7 @@ def test_exactly_the_wanted_requests(
     assert 0 <= unmeasured < 5 * users
     assert all(request.concurrency == users and request.ok for request in seen)
     assert point.loop_lags_s
-    texts = Counter(asked["text_input"] for asked in server.asked)
+    texts = Counter(body["text_input"] for body in server.bodies)
     assert set(texts) == {p.text for p in prompts}
 
 
@@ -71,19 +71,19 @@ def test_never_more_in_flight_than_users_and_all_of_them(serve: Serve) -> None:
         assert all(end <= send for (_, end), (send, _) in itertools.pairwise(spans))
 
 
-async def all_in_pieces(asked: Asked, writer: Writer) -> None:
-    body = b"".join(event(f"t{token} ") for token in range(asked["max_tokens"]))
+async def all_in_pieces(body: Body, writer: Writer) -> None:
+    events = b"".join(event(f"t{token} ") for token in range(body["max_tokens"]))
     writer.write(HEAD)
-    for start in range(0, len(body), 10):
-        writer.write(chunk(body[start : start + 10]))
+    for start in range(0, len(events), 10):
+        writer.write(chunk(events[start : start + 10]))
         await writer.drain()
         await asyncio.sleep(0.001)
     writer.write(LAST_CHUNK)
 
 
-async def all_at_once(asked: Asked, writer: Writer) -> None:
-    body = b"".join(event(f"t{token} ") for token in range(asked["max_tokens"]))
-    writer.write(HEAD + chunk(body) + LAST_CHUNK)
+async def all_at_once(body: Body, writer: Writer) -> None:
+    events = b"".join(event(f"t{token} ") for token in range(body["max_tokens"]))
+    writer.write(HEAD + chunk(events) + LAST_CHUNK)
 
 
 @pytest.mark.parametrize("answer", [all_in_pieces, all_at_once])
@@ -94,7 +94,7 @@ def test_tokens_do_not_depend_on_chunks(serve: Serve, answer: Any) -> None:
     assert request.output_tokens == 3
 
 
-async def lateness(_: Asked, writer: Writer) -> None:
+async def lateness(_: Body, writer: Writer) -> None:
     last = event("b", token_lateness=[0.0, 0.25])
     writer.write(HEAD + chunk(event("a")) + chunk(last) + LAST_CHUNK)
 
@@ -109,8 +109,8 @@ def test_a_host_of_several_addresses_is_reached(serve: Serve) -> None:
 
 
 def test_a_connection_that_the_server_ended_after_an_answer_is_no_error(serve: Serve) -> None:
-    async def once(asked: Asked, writer: Writer) -> None:
-        await stream(asked, writer)  # and says nothing of an end
+    async def once(body: Body, writer: Writer) -> None:
+        await stream(body, writer)  # and says nothing of an end
         await writer.drain()
         writer.close()
 
@@ -132,7 +132,7 @@ def test_no_prompts_is_an_error() -> None:
         run_point(Endpoint("http://127.0.0.1:1/x", "none"), [], 1, load(), lambda _: None)
 
 
-async def lateness_of_one(_: Asked, writer: Writer) -> None:
+async def lateness_of_one(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("a", token_lateness=0.5)) + LAST_CHUNK)
 
 

@@ -76,7 +76,7 @@ def test_a_looser_limit_carries_more_users_and_each_point_is_kept(configs, runs)
 def test_a_point_of_the_search_is_one_of_the_ladder(configs, runs):
     points = runs[0].points()
     study = predicted.Study(configs[0])
-    prompts = capacity.batches.prompts_of(configs[0], 2000, 0)
+    prompts = capacity.batches.build_prompts(configs[0], 2000, 0)
     again = study.play(prompts, points[3].concurrency).point()
     assert again.ttft_s == points[3].ttft_s
     assert again.tokens_per_s == points[3].tokens_per_s
