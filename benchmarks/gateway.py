@@ -3,7 +3,7 @@
     python -m benchmarks.gateway [--gateways er er:aiohttp nginx vllm-router ...] [--rounds 3]
 
 Backend and users are written in C and share core 1; each gateway has core 0. Rounds alternate
-between the gateways, medians are told: absolute figures drift with the machine, ratios less.
+between the gateways, medians are printed: absolute figures drift with the machine, ratios less.
 The last line is JSON.
 """
 
@@ -73,8 +73,8 @@ def main() -> None:
     machine = (
         f"{psutil.cpu_count()} cores, {platform.release()}, Python {platform.python_version()}"
     )
-    told = {"benchmark": "gateway", "figures": found, "machine": machine, "measured": rounds}
-    print(json.dumps(told))
+    summary = {"benchmark": "gateway", "figures": found, "machine": machine, "measured": rounds}
+    print(json.dumps(summary))
 
 
 def measure(name: str, folder: Path, cache_dir: Path) -> Result:

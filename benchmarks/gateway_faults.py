@@ -1,24 +1,24 @@
 """What the gateway does when clients leave or stall, experts die and routers are read again."""
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import time
-from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
-import psutil
-
-from benchmarks.gateway_peers import free_port, wait_for
+from benchmarks.gateway_experts import (
+    END,
+    EVENT,
+    HEAD,
+    REQUEST,
+    TOKEN,
+    Expert,
+    Reply,
+    fetch,
+    gateway,
+)
 from er.compose import plan
-from er.config import FastGateway, Policy
-from er.gateway.plan import Plan
 
 REACH = {
     "disconnect_before_first_token_s": 0.010,
@@ -29,19 +29,8 @@ REACH = {
     "reload_failed_requests": 0.0,
     "reload_pause_s": 0.001,
 }
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-EVENT = b'data: {"text_output":"word "}\n\n'
-TOKEN = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
-END = b"0\r\n\r\n"
-BODY = json.dumps({"text_input": "court", "max_tokens": 1, "stream": True}).encode()
-REQUEST = (
-    b"POST /v2/models/ensemble/generate_stream HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n%b"
-    % (len(BODY), BODY)
-)
-STREAMS = 1000
+STREAMS, TOKENS = 1000, 40
 SLOW_BYTES = 43_000_000
-
-Answer = Callable[[Writer], Awaitable[None]]
 
 
 def measure(folder: Path, cache_dir: Path) -> dict[str, float]:
@@ -62,81 +51,6 @@ async def _measure(folder: Path, cache_dir: Path) -> dict[str, float]:
     return found
 
 
-class Expert:
-    """A backend in this process; `left_s` is when a connection to it ended last."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-        self.left_s = 0.0
-        self.asked = asyncio.Event()
-        self.writers: set[Writer] = set()
-
-    async def _serve(self, reader: Reader, writer: Writer) -> None:
-        self.writers.add(writer)
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
-                self.asked.set()
-                working = asyncio.ensure_future(self._answer(writer))
-                watching = asyncio.ensure_future(reader.read(1))
-                done, _ = await asyncio.wait({working, watching}, return_when="FIRST_COMPLETED")
-                if watching in done:
-                    self.left_s = time.perf_counter()
-                    working.cancel()
-                    await asyncio.gather(working, watching, return_exceptions=True)
-                    return
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-        except (OSError, EOFError, asyncio.CancelledError):
-            self.left_s = time.perf_counter()
-        finally:
-            self.writers.discard(writer)
-            writer.close()
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Its address."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096)
-        self.server = server
-        port = server.sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/v2/models/m/generate_stream"
-        server.close()
-        for writer in list(self.writers):
-            writer.transport.abort()
-
-
-@asynccontextmanager
-async def gateway(
-    folder: Path, urls: list[str], router: str = ""
-) -> AsyncIterator[tuple[int, psutil.Process]]:
-    """The gateway's port and process."""
-    [config] = plan(["gateway=fast"])
-    assert isinstance(config.gateway, FastGateway)
-    policy = Policy.kmeans if router else Policy.round_robin
-    told = Plan(
-        replace(config.gateway, port=free_port(), coalesce_s=0.0, retries=2),
-        [[url] for url in urls],
-        policy,
-        router,
-    )
-    file = folder / "faults.json"
-    told.write(file)
-    port_file = folder / "faults.port"
-    port_file.unlink(missing_ok=True)
-    told.port_file = str(port_file)
-    told.write(file)
-    command = ("taskset", "-c", "0", sys.executable, "-m", "er.gateway.process", str(file))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    try:
-        await asyncio.to_thread(wait_for, port_file.exists, 60, "er does not start")
-        yield told.gateway.port, psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def disconnect(folder: Path, *, first_token: bool) -> float:
     """Median time from a client's leaving to the expert's connection ending."""
 
@@ -149,11 +63,11 @@ async def disconnect(folder: Path, *, first_token: bool) -> float:
     expert = Expert(answer)
     async with expert.serving() as url, gateway(folder, [url]) as (port, _):
         for _ in range(21):
-            expert.asked.clear()
+            expert.received.clear()
             expert.left_s = 0.0
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(REQUEST)
-            await expert.asked.wait()
+            await expert.received.wait()
             if first_token:
                 await reader.readuntil(EVENT)
             left_s = time.perf_counter()
@@ -178,7 +92,7 @@ async def slow_client(folder: Path) -> float:
 
     async with Expert(answer).serving() as url, gateway(folder, [url]) as (port, process):
         for _ in range(3):  # buffers that any stream needs
-            await _whole(port)
+            await fetch(port)
         before = process.memory_info().rss
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(REQUEST)
@@ -200,7 +114,8 @@ async def killed_expert(folder: Path) -> tuple[float, float]:
         if begun % 4 == 0:  # a quarter waits for its first token
             await asyncio.sleep(4)
         writer.write(HEAD)
-        for _ in range(40):
+        await asyncio.sleep(0.02)  # so that clients get a head alone
+        for _ in range(TOKENS):
             writer.write(TOKEN)
             await asyncio.sleep(0.1)
         writer.write(END)
@@ -211,34 +126,18 @@ async def killed_expert(folder: Path) -> tuple[float, float]:
         other.serving() as other_url,
         gateway(folder, [url, other_url]) as (port, _),
     ):
-        streams = [asyncio.ensure_future(_whole(port)) for _ in range(STREAMS)]
+        streams = [asyncio.ensure_future(fetch(port)) for _ in range(STREAMS)]
         await asyncio.sleep(3)
-        one.server.close()
-        for writer in list(one.writers):
-            writer.transport.abort()
-        done = await asyncio.gather(*streams)
-    silent = sum(not (answer.endswith(END) and _told(answer)) for answer in done)
-    lost = sum(b" 200 " not in answer.partition(b"\r\n")[0] for answer in done)
+        one.die()
+        replies = await asyncio.gather(*streams)
+    silent = sum(not (reply.complete and has_ending(reply)) for reply in replies)
+    lost = sum(reply.status != 200 for reply in replies)
     return float(silent), float(lost)
 
 
-def _told(answer: bytes) -> bool:
-    return answer.count(EVENT) == 40 or b'"error"' in answer
-
-
-async def _whole(port: int) -> bytes:
-    """An answer to its end; what came of it where there is none within 60 s."""
-    got = b""
-    try:
-        async with asyncio.timeout(60):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(REQUEST)
-            while not got.endswith(END) and (piece := await reader.read(262144)):
-                got = (got + piece)[-300_000:] if len(got) < 500_000 else got[-1000:] + piece
-            writer.close()
-    except (OSError, TimeoutError):
-        pass
-    return got
+def has_ending(reply: Reply) -> bool:
+    """Whether all tokens have come, or an error that says why not."""
+    return reply.content.count(EVENT) == TOKENS or b'"error"' in reply.content
 
 
 async def reload(folder: Path, cache_dir: Path) -> tuple[float, float]:
@@ -263,16 +162,14 @@ async def reload(folder: Path, cache_dir: Path) -> tuple[float, float]:
         nonlocal failed
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(REQUEST)
-        at_s, longest_s, last = time.perf_counter(), 0.0, b""
-        await reader.readuntil(EVENT)
+        reply, longest_s = Reply(), 0.0
+        reply.feed(await reader.readuntil(EVENT))
         at_s = time.perf_counter()
-        while not last.endswith(END):
-            last = await reader.read(65536)
+        while not reply.complete and (data := await reader.read(65536)):
+            reply.feed(data)
             now_s = time.perf_counter()
             longest_s, at_s = max(longest_s, now_s - at_s), now_s
-            if not last:
-                failed += 1
-                break
+        failed += not reply.complete
         writer.close()
         return longest_s
 

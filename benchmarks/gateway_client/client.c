@@ -89,7 +89,9 @@ static int hear(int fd) {
         events_seen++;
         at += 5;
     }
-    int whole = size >= 5 && !memcmp(end - 5, "0\r\n\r\n", 5);
+    /* A head alone may end like the last chunk: a blank line must have come before. */
+    int whole = size >= 5 && !memcmp(end - 5, "0\r\n\r\n", 5)
+        && (u->answering == 2 || memmem(buffer, size - 5, "\r\n\r\n", 4));
     if (u->refused) whole = 1;
     u->carried = size < 4 ? (int)size : 4; /* too short to hold a whole mark twice */
     memcpy(u->carry, end - u->carried, (size_t)u->carried);

@@ -28,19 +28,19 @@ COMMAND = Command(
 
 def main(arguments: Sequence[str]) -> int:
     """Compose, check, then become the gateway; else the exit code."""
-    return cli.run("er.gateway", lambda: answer(arguments))
+    return cli.run("er.gateway", lambda: run(arguments))
 
 
-def answer(arguments: Sequence[str]) -> int:
-    """Do what the command line says. Raises ConfigError when it cannot be run."""
-    asked = parse_arguments(COMMAND, arguments)
-    if asked.for_hydra:
-        compose.show(asked)
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line requests. Raises ConfigError when it cannot be run."""
+    options = parse_arguments(COMMAND, arguments)
+    if options.for_hydra:
+        compose.show(options)
         return 0
-    jobs = compose.jobs_for(asked)
+    jobs = compose.jobs_for(options)
     require(len(jobs) == 1, f"these are {len(jobs)} gateways: give one value for each key")
     with tempfile.NamedTemporaryFile(prefix="er-gateway-", suffix=".json") as file:
-        planned(jobs[0].config).write(Path(file.name))
+        make_plan(jobs[0].config).write(Path(file.name))
         descriptor = os.open(file.name, os.O_RDONLY)
     # This process becomes one without Hydra; the file is gone once it has been read.
     os.set_inheritable(descriptor, True)
@@ -48,7 +48,7 @@ def answer(arguments: Sequence[str]) -> int:
     return os.execv(sys.executable, command)
 
 
-def planned(config: Config) -> Plan:
+def make_plan(config: Config) -> Plan:
     """The gateway that a configuration asks for; its router is trained unless it is in the cache.
 
     Raises ConfigError when it has no experts, or not as many as there are clusters.

@@ -10,7 +10,7 @@ from er.errors import ErError
 from er.routing.policies import baseline
 
 NO_MARGIN = float("inf")
-TERMS_TOLD = 10
+TERMS_AT_MOST = 10
 
 # Cluster, margin over the second best, second best.
 Choice = tuple[int, float, int]
@@ -89,7 +89,7 @@ class Trained:
         """Terms with their parts of the margin, the largest first."""
         from er.routing.explain import explain
 
-        terms = explain(self.router, text).terms[:TERMS_TOLD]
+        terms = explain(self.router, text).terms[:TERMS_AT_MOST]
         return ", ".join(f"{quote(term)}={part:+.4f}" for term, part in terms).encode()
 
 

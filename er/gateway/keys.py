@@ -13,7 +13,7 @@ ADMIN_VARIABLE = "ER_GATEWAY_ADMIN_KEY"
 
 
 class Keys:
-    """Names by the digests of their keys; without any, whoever comes is let in."""
+    """Names by the digests of their keys; without any, every request is accepted."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self._digests = {name: sha256(key.encode()).digest() for name, key in keys.items()}
@@ -22,12 +22,15 @@ class Keys:
         return bool(self._digests)
 
     def name_of(self, authorization: bytes, api_key: bytes) -> str:
-        """Whose key a request carries; empty when it is nobody's."""
+        """The name of the key that a request carries; empty for an unknown key."""
         scheme, _, bearer = authorization.partition(b" ")
         given = bearer.strip() if scheme.lower() == b"bearer" else api_key
         digest = sha256(given).digest()
         found = ""
-        for name, known in self._digests.items():  # all of them: time tells nothing
+        for (
+            name,
+            known,
+        ) in self._digests.items():  # all: the time taken reveals nothing
             if hmac.compare_digest(digest, known):
                 found = name
         return found
@@ -50,6 +53,6 @@ def read(file: str) -> Keys:
             continue
         name, colon, key = line.strip().partition(":")
         if not (name and colon and len(key) >= 8):
-            raise ErError(f"API key {number} is not NAME:KEY with a key of 8 letters or more")
+            raise ErError(f"API key {number} is not NAME:KEY with a key of 8 characters or more")
         keys[name] = key
     return Keys(keys)

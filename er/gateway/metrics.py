@@ -17,7 +17,7 @@ from er.gateway import counts as slots
 from er.gateway.counts import Counts
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-TOLD = {
+HISTOGRAM_HELP = {
     "choose": "from the whole request to the choice of its expert",
     "first_byte": "from the whole request to the first byte of the expert's answer",
     "answer": "from the whole request to the end of its answer",
@@ -83,9 +83,13 @@ class _Collector(Collector):
         yield from self._histograms()
 
     def _by_expert(
-        self, kind: type[CounterMetricFamily | GaugeMetricFamily], name: str, told: str, slot: int
+        self,
+        kind: type[CounterMetricFamily | GaugeMetricFamily],
+        name: str,
+        meaning: str,
+        slot: int,
     ) -> Metric:
-        family = kind(f"er_gateway_{name}", told, labels=["expert"])
+        family = kind(f"er_gateway_{name}", meaning, labels=["expert"])
         sums: dict[int, float] = {}
         for replica in self._replicas:
             value = self._counts.total(slot + replica.slot)
@@ -95,9 +99,9 @@ class _Collector(Collector):
         return family
 
     def _named(
-        self, name: str, told: str, label: str, values: Iterable[str], slot: int
+        self, name: str, meaning: str, label: str, values: Iterable[str], slot: int
     ) -> CounterMetricFamily:
-        family = CounterMetricFamily(f"er_gateway_{name}", told, labels=[label])
+        family = CounterMetricFamily(f"er_gateway_{name}", meaning, labels=[label])
         for place, value in enumerate(values):
             family.add_metric([value], self._counts.total(slot + place))
         return family
@@ -109,6 +113,6 @@ class _Collector(Collector):
             for at, bound in enumerate((*slots.BUCKETS_S, float("inf"))):
                 below += self._counts.total(base + at)
                 buckets.append(("+Inf" if bound == float("inf") else str(bound), below))
-            family = HistogramMetricFamily(f"er_gateway_{name}_seconds", TOLD[name])
+            family = HistogramMetricFamily(f"er_gateway_{name}_seconds", HISTOGRAM_HELP[name])
             family.add_metric([], buckets, self._counts.total(base + slots.HISTOGRAM_SLOTS - 1))
             yield family

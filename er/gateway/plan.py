@@ -1,4 +1,4 @@
-"""What a gateway's process is told: a file of JSON, checked again when it is read."""
+"""What a gateway's process needs to know: a file of JSON, checked again when it is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

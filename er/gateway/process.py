@@ -16,7 +16,7 @@ from er.gateway.plan import Plan
 
 
 def main() -> int:
-    """0 after TERM or INT, 1 for an error that is told in one line."""
+    """0 after TERM or INT, 1 for an error, which is printed in one line."""
     try:
         with cli.loading():
             planned = plan.read(Path(sys.argv[1]))
@@ -64,7 +64,7 @@ async def serve(planned: Plan, gateway: AbstractAsyncContextManager[int]) -> Non
 
 
 def announce(planned: Plan, port: int) -> None:
-    """Tell where the gateway listens and what it routes to.
+    """Print where the gateway listens and what it routes to.
 
     Raises ErError when the port's file cannot be written.
     """

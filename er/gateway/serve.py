@@ -42,8 +42,8 @@ def serve(
     plan_file = run_dir / "gateway.json"
     addresses = [[expert.url] for expert in experts]
     router_file = str(router) if router else ""
-    told = Plan(gateway, addresses, policy, router_file, seed, list(shares), str(port_file))
-    told.write(plan_file)
+    plan = Plan(gateway, addresses, policy, router_file, seed, list(shares), str(port_file))
+    plan.write(plan_file)
     command = [sys.executable, "-m", "er.gateway.process", str(plan_file)]
     log_path = run_dir / "logs" / "gateway.log"
     drain_s = gateway.timeouts.drain_s if isinstance(gateway, config.FastGateway) else 0.0

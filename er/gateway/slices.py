@@ -13,36 +13,36 @@ import numpy as np
 from er.routing import kernel
 from er.routing.router import Router
 
-SLICE_LETTERS = 16384
+SLICE_CHARACTERS = 16384
 CUT = re.compile(r"[\s,;!?()\[\]{}<>/\\\"+=*&%$#@|~\u3001\u3002\uff01\uff0c\uff1b\uff1f]")
 NO_LETTER = re.compile(r"\W")
 
 
-def cut(text: str, letters: int = SLICE_LETTERS) -> Iterator[str]:
-    """Slices of a text, about so many letters long, that split no word.
+def cut(text: str, characters: int = SLICE_CHARACTERS) -> Iterator[str]:
+    """Slices of a text, about so many characters long, that split no word.
 
-    Of a run without any end of a word only the first and last slices are told: no term is so long.
+    Of a run without any end of a word only the first and last slices are kept: no term is so long.
     """
     start = 0
     while start < len(text):
-        end = start + letters
+        end = start + characters
         if end >= len(text):
             yield text[start:]
             return
         for pattern in (CUT, NO_LETTER):
-            if found := pattern.search(text, end, end + 4 * letters):
+            if found := pattern.search(text, end, end + 4 * characters):
                 end = found.end()
                 yield text[start:end]
                 break
         else:
-            if end + 4 * letters >= len(text):
+            if end + 4 * characters >= len(text):
                 yield text[start:]
                 return
             yield from _around_a_run(text[start:end])
-            end += 4 * letters
-            while end < len(text) and not (found := NO_LETTER.search(text, end, end + letters)):
+            end += 4 * characters
+            while end < len(text) and not (found := NO_LETTER.search(text, end, end + characters)):
                 yield ""
-                end += letters
+                end += characters
             end = found.end() if end < len(text) and found else len(text)
         start = end
 
@@ -55,11 +55,11 @@ def _around_a_run(head: str) -> Iterator[str]:
     yield head[:end]
 
 
-async def scores(router: Router, text: str, letters: int = SLICE_LETTERS) -> list[float]:
+async def scores(router: Router, text: str, characters: int = SLICE_CHARACTERS) -> list[float]:
     """What `router.scores` gives, with a turn of the event loop after every slice."""
     totals = np.zeros(len(router.terms), np.int64)
     in_order = []
-    for piece in cut(text, letters):
+    for piece in cut(text, characters):
         rows, counts = router.lookup.rows(piece)
         in_order.append(rows[totals[rows] == 0])
         totals[rows] += counts

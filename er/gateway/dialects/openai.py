@@ -24,7 +24,7 @@ class Message(msgspec.Struct):
 
 
 class StreamOptions(msgspec.Struct):
-    """What is asked of a stream."""
+    """Options of a stream."""
 
     include_usage: bool = False
 

@@ -15,7 +15,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class ExpertError(Exception):
-    """The expert told an error; the text is its own."""
+    """The expert reported an error; the text is its own."""
 
 
 class Translation(Protocol):
@@ -56,8 +56,8 @@ class OpenAIFromTriton:
             "random_seed": request.seed,
             "stop_words": [request.stop] if isinstance(request.stop, str) else request.stop,
         }
-        told = {name: value for name, value in fields.items() if value is not None}
-        self.body = openai.encode(told | {"stream": True})
+        known = {name: value for name, value in fields.items() if value is not None}
+        self.body = openai.encode(known | {"stream": True})
 
     def feed(self, piece: bytes) -> bytes:
         """See `Translation`."""
@@ -90,7 +90,7 @@ class TritonFromOpenAI:
 
     def __init__(self, body: bytes, model: str, *, streams: bool) -> None:
         try:
-            asked = json.loads(body)
+            request = json.loads(body)
         except (ValueError, RecursionError):
             raise ValueError("the body is not JSON") from None
         self.streams = streams
@@ -101,7 +101,7 @@ class TritonFromOpenAI:
             "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p",
             "random_seed": "seed", "stop_words": "stop",
         }  # fmt: skip
-        fields = {to: asked[name] for name, to in names.items() if asked.get(name) is not None}
+        fields = {to: request[name] for name, to in names.items() if request.get(name) is not None}
         prompt = triton.prompt(body)
         self.body = openai.encode({"model": model, "prompt": prompt, "stream": True} | fields)
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def line(exchange: "Exchange", request: Request) -> str:
-    """What is told of a request that has ended."""
+    """What is logged of a request that has ended."""
     cluster, margin, _ = exchange.choice
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "unix_s": round(time.time(), 3),
         "id": request.identity.decode(errors="replace"),
         "client": exchange.client.peer,
@@ -28,4 +28,4 @@ def line(exchange: "Exchange", request: Request) -> str:
         "body_bytes": request.size,
         "took_s": round(exchange.took_s, 6),
     }
-    return json.dumps({name: value for name, value in told.items() if value not in (None, "")})
+    return json.dumps({name: value for name, value in fields.items() if value not in (None, "")})

@@ -107,7 +107,7 @@ def _named(server: "Server", command: dict[str, Any]) -> "list[Replica]":
 
 async def reload(server: "Server", file: str) -> None:
     """Choose by the router in this file. Raises ErError when it does not fit."""
-    server.tell_chooser(await load(server, file))
+    server.use_chooser(await load(server, file))
 
 
 async def load(server: "Server", file: str) -> choosers.Chooser:

@@ -46,15 +46,15 @@ class Answer:
             self._begin_translated(head, own_headers, translation)
             return
         self.streams = head.event_stream and head.status == 200
-        told = head.length >= 0 and not self.streams
-        self._chunked = not told and not request.old
+        has_length = head.length >= 0 and not self.streams
+        self._chunked = not has_length and not request.http_1_0
         self.spliced = self._chunked and head.chunked
-        if not told and request.old:
+        if not has_length and request.http_1_0:
             request.keep_alive = False
-        if told and head.length <= BUFFERED_AT_MOST:
+        if has_length and head.length <= BUFFERED_AT_MOST:
             self._buffer = []
         line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        if told:
+        if has_length:
             line = b"content-length: %d\r\n" % head.length
         closing = b"" if request.keep_alive else b"connection: close\r\n"
         self._pending = b"".join((head.start_and_headers, line, own_headers, closing, b"\r\n"))
@@ -66,12 +66,12 @@ class Answer:
         self._head = own_headers
         self._failed_status = head.status if head.status != 200 else 0
         self.streams = translation.streams and not self._failed_status
-        self._chunked = self.streams and not self._request.old
+        self._chunked = self.streams and not self._request.http_1_0
         self._pending = b""
         if not self.streams:
             self._buffer = []
             return
-        if self._request.old:
+        if self._request.http_1_0:
             self._request.keep_alive = False
         line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         closing = b"" if self._request.keep_alive else b"connection: close\r\n"
@@ -90,7 +90,7 @@ class Answer:
         self._client.send(data)
 
     def payload(self, piece: bytes) -> None:
-        """A piece of the answer's body. Raises ExpertError where it tells an error."""
+        """A piece of the answer's body. Raises ExpertError where it holds an error."""
         if self._translation and not self._failed_status:
             piece = self._translation.feed(piece)
             if not piece:
@@ -116,7 +116,7 @@ class Answer:
     def end(self, spliced: bytes) -> None:
         """The answer is whole; `spliced` are its last chunks, to be passed on as they are.
 
-        Raises ExpertError where a translated answer tells an error, Refusal where it is one.
+        Raises ExpertError where a translated answer holds an error, Refusal where it is one.
         """
         if self._translation:
             data = self._end_translated(self._translation)
@@ -131,7 +131,7 @@ class Answer:
     def _end_translated(self, translation: Translation) -> bytes:
         if self._failed_status:
             content = b"".join(self._buffer or [])
-            raise Refusal(self._failed_status, "bad_answer", _words(content))
+            raise Refusal(self._failed_status, "bad_answer", _error_text(content))
         last = translation.end()
         if self.streams:
             return framing.chunk(last) + framing.END if self._chunked else last
@@ -152,14 +152,14 @@ class Answer:
         return True
 
 
-def _words(content: bytes) -> str:
+def _error_text(content: bytes) -> str:
     """What an expert says in the body of an error."""
     import json
 
     try:
-        told = json.loads(content)
+        problem = json.loads(content)
     except (ValueError, RecursionError):
-        told = content.decode(errors="replace")
-    if isinstance(told, dict) and told.get("error"):
-        told = told["error"]
-    return describe_error(told)
+        problem = content.decode(errors="replace")
+    if isinstance(problem, dict) and problem.get("error"):
+        problem = problem["error"]
+    return describe_error(problem)

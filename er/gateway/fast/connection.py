@@ -51,14 +51,14 @@ class Connection(asyncio.Protocol):
         try:  # at once, past the event loop's queue, where the socket takes everything
             written = os.write(self._fd, data)
         except OSError:
-            written = 0  # a broken connection is told by the event loop
+            written = 0  # connection_lost follows where it is broken
         if written < len(data):
             self.transport.write(data[written:])
         if len(body) >= JOINED_BYTES:
             self.transport.write(body)
 
     def give_back(self, now_s: float) -> None:
-        """Nothing was asked after all."""
+        """Return it unused: no request was sent."""
         self.idle_since_s = now_s
         self.replica.idle.append(self)
 
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of an answer."""
         exchange = self.exchange
-        if exchange is None:  # nothing was asked
+        if exchange is None:  # no request was sent
             self.transport.abort()
             return
         exchange.seen_s = exchange.server.now_s

@@ -31,14 +31,14 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
     elif request.path not in PATHS:
         if known:
             refusal = Refusal(405, "not_found", "prompts are sent by POST")
-            refusal.more = b"allow: POST\r\n"
+            refusal.extra_headers = b"allow: POST\r\n"
         else:
             refusal = Refusal(404, "not_found", "there is nothing at this path")
         refusal.close = not request.keep_alive
         client.refuse(refusal)
     elif request.method not in (b"GET", b"HEAD"):
         refusal = Refusal(405, "not_found", "this is read by GET")
-        refusal.more = b"allow: GET, HEAD\r\n"
+        refusal.extra_headers = b"allow: GET, HEAD\r\n"
         refusal.close = not request.keep_alive
         client.refuse(refusal)
     elif request.path in HEALTH:
@@ -49,7 +49,8 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
         answer(server, client, request, 200, models(server))
     elif request.path == METRICS:
         text = metrics.exposition(server.counts, server.policy, server.experts.replicas)
-        reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, more(request)))
+        headers = extra_headers(request)
+        reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, headers))
     else:
         server.spawn(ready(server, client, request))
 
@@ -95,24 +96,28 @@ async def ready(server: "Server", client: "Client", request: Request) -> None:
         wrong = [found[at] for at, replica in enumerate(used) if replica.cluster == cluster]
         if all(wrong):  # replicas stand in for each other
             problems[str(cluster)] = wrong[0] if wrong else "it has no address"
-    told: dict[str, object] = {"experts": len(server.experts.clusters), "policy": server.policy}
+    fields: dict[str, object] = {"experts": len(server.experts.clusters), "policy": server.policy}
     if server.draining:
-        told["draining"] = True
+        fields["draining"] = True
     if problems:
-        told["problems"] = problems
+        fields["problems"] = problems
     status = 503 if problems or server.draining else 200
-    answer(server, client, request, status, told)
+    answer(server, client, request, status, fields)
 
 
 def answer(
-    server: "Server", client: "Client", request: Request, status: int, told: dict[str, object]
+    server: "Server", client: "Client", request: Request, status: int, fields: dict[str, object]
 ) -> None:
     """Answer with JSON."""
     del server
-    reply(client, request, plain_answer(status, json.dumps(told).encode(), more=more(request)))
+    reply(
+        client,
+        request,
+        plain_answer(status, json.dumps(fields).encode(), extra_headers=extra_headers(request)),
+    )
 
 
-def more(request: Request) -> bytes:
+def extra_headers(request: Request) -> bytes:
     """Header lines that every answer has."""
     return b"" if request.keep_alive else b"connection: close\r\n"
 

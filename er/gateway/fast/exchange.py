@@ -46,7 +46,7 @@ class Exchange:
         self._opening: asyncio.Task[None] | None = None
         self._translation: Translation | None = None
         self.answer: Answer | None = None
-        self.user = ""  # whose API key it is
+        self.user = ""  # name of the API key
         self.reason = b""  # why the expert was chosen, where the client asks for it
         self.status = 0
 
@@ -69,7 +69,7 @@ class Exchange:
             raise Refusal(400, "bad_request", str(error)) from None
         if len(text) > self.server.limits.prompt_bytes:
             raise Refusal(413, "too_large", "the prompt is too long")
-        if len(text) > self.server.slice_letters:
+        if len(text) > self.server.slice_characters:
             self._opening = self.server.spawn(self._choose_in_slices(text))
         else:
             if self._request.header(b"x-er-explain"):
@@ -178,7 +178,7 @@ class Exchange:
         return (time.perf_counter_ns() - self._started_ns) * 1e-9
 
     def _own_headers(self, replica: Replica) -> bytes:
-        """Header lines that tell what the gateway did."""
+        """Header lines about what the gateway did."""
         margin = self.choice[1]
         lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\n" % (
             self._router_headers,
@@ -265,7 +265,7 @@ class Exchange:
         refusal.openai = self.route.openai
         refusal.close |= not self._request.keep_alive
         client = self.client
-        self._close_books()
+        self._record_end()
         client.exchange = None
         client.refuse(refusal)
 
@@ -274,7 +274,7 @@ class Exchange:
         self.server.counts.fail("client_left")
         self._drop()
         self._leave(failed=False)
-        self._close_books()
+        self._record_end()
 
     def cut_short(self, cause: str, what: str) -> None:
         """The gateway ends an answer before the expert does."""
@@ -316,10 +316,10 @@ class Exchange:
         self.server.counts.observe(2, (time.perf_counter_ns() - self._started_ns) * 1e-9)
         self._connection = None
         self._leave(failed=False)
-        self._close_books()
+        self._record_end()
         self.client.finish(keep_alive)
 
-    def _close_books(self) -> None:
+    def _record_end(self) -> None:
         self.state = ENDED
         self.server.ended(self, self._request)
 

@@ -1,4 +1,4 @@
-"""The experts: which replica takes a request, who waits for a place, who is tried in its stead."""
+"""The experts: which replica takes a request, which requests wait, where failed ones go next."""
 
 import time
 from collections import deque

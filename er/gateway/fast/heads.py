@@ -45,7 +45,7 @@ class AnswerHead(NamedTuple):
     status: int
     start_and_headers: bytes  # for the client: status line and end-to-end headers, each with CRLF
     chunked: bool
-    length: int  # of the body; -1: not told
+    length: int  # of the body; -1: unknown
     keep_alive: bool
     event_stream: bool
     encoded: bool  # has a Content-Encoding
@@ -141,9 +141,12 @@ def _read_answer_head(head: bytes) -> AnswerHead:
 
 
 def plain_answer(
-    status: int, content: bytes, content_type: bytes = b"application/json", more: bytes = b""
+    status: int,
+    content: bytes,
+    content_type: bytes = b"application/json",
+    extra_headers: bytes = b"",
 ) -> bytes:
-    """A whole answer of the gateway's own; `more` are header lines."""
+    """A whole answer of the gateway's own; `extra_headers` are header lines."""
     return b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
-        status, REASONS.get(status, b"OK"), content_type, len(content), more, content,
+        status, REASONS.get(status, b"OK"), content_type, len(content), extra_headers, content,
     )  # fmt: skip

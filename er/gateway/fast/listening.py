@@ -57,7 +57,7 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
 
 
 def port_error(host: str, port: int, error: OSError) -> ErError:
-    """What a user is told about a port that cannot be opened."""
+    """An error that names a port that cannot be opened, and why."""
     why = error.strerror or os.strerror(error.errno or 0)
     return ErError(
         f"port {port} of {host} cannot be opened ({why}): stop what uses it, or choose another"

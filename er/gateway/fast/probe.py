@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from er.gateway.fast.framing import Chunks, FramingError
+from er.gateway.fast.heads import AnswerHead, BadHeadError, answer_head
 from er.gateway.fast.replica import OPENAI
 
 if TYPE_CHECKING:
@@ -11,38 +13,35 @@ if TYPE_CHECKING:
 
 ANSWER_AT_MOST = 65536
 DISCOVER_S = 5.0
+FAILURES = (OSError, EOFError, BadHeadError, FramingError, asyncio.LimitOverrunError)
 
 
 async def infer(replica: "Replica", timeout_s: float) -> str:
     """What is wrong with an expert; empty when it answers."""
     try:
         async with asyncio.timeout(timeout_s):
-            answer = await _ask(replica)
+            status, content = await _infer(replica)
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
-    except (OSError, EOFError) as error:
+    except FAILURES as error:
         return f"cannot be reached ({type(error).__name__})"
-    head, _, content = answer.partition(b"\r\n\r\n")
-    status = head.split(b" ", 2)[1:2]
-    if status != [b"200"]:
-        return f"HTTP {b''.join(status).decode(errors='replace')}"
-    # Triton tells errors within an answer of status 200.
+    if status != 200:
+        return f"HTTP {status}"
+    # Triton reports errors within an answer of status 200.
     return "an error in its answer" if b'"error"' in content else ""
 
 
 async def discover_model(replica: "Replica", timeout_s: float) -> None:
-    """Learn what an OpenAI-compatible expert calls its model; unknown where it does not tell."""
+    """Learn what an OpenAI-compatible expert calls its model; empty where it does not say."""
     try:
         async with asyncio.timeout(timeout_s):
-            answer = await _exchange(replica, replica.models_request())
-        _, _, content = answer.partition(b"\r\n\r\n")
-        content = content[content.index(b"{") : content.rindex(b"}") + 1]  # chunked or not
+            _, content = await _exchange(replica, replica.models_request())
         replica.model = str(json.loads(content)["data"][0]["id"])
-    except (TimeoutError, OSError, ValueError, LookupError, TypeError):
+    except (TimeoutError, *FAILURES, ValueError, LookupError, TypeError):
         return
 
 
-async def _ask(replica: "Replica") -> bytes:
+async def _infer(replica: "Replica") -> tuple[int, bytes]:
     if replica.dialect == OPENAI:
         if not replica.model:
             await discover_model(replica, DISCOVER_S)
@@ -57,15 +56,29 @@ async def _ask(replica: "Replica") -> bytes:
     return await _exchange(replica, b"".join((replica.start(action), head, length, body)))
 
 
-async def _exchange(replica: "Replica", request: bytes) -> bytes:
+async def _exchange(replica: "Replica", request: bytes) -> tuple[int, bytes]:
+    """Status and content of the answer. Raises one of FAILURES."""
     reader, writer = await asyncio.open_connection(replica.host, replica.port)
     try:
         writer.write(request)
-        answer = b""
-        while len(answer) < ANSWER_AT_MOST and (piece := await reader.read(ANSWER_AT_MOST)):
-            answer += piece
-            if answer.endswith(b"0\r\n\r\n"):
-                break
-        return answer
+        head = answer_head(await reader.readuntil(b"\r\n\r\n"))
+        while head.status < 200:
+            head = answer_head(await reader.readuntil(b"\r\n\r\n"))
+        return head.status, await _content(reader, head)
     finally:
         writer.close()
+
+
+async def _content(reader: asyncio.StreamReader, head: AnswerHead) -> bytes:
+    """An answer's content by its own framing, up to ANSWER_AT_MOST bytes."""
+    if head.length >= 0:
+        return await reader.readexactly(min(head.length, ANSWER_AT_MOST))
+    content, chunks = b"", Chunks()
+    while len(content) < ANSWER_AT_MOST and not chunks.ended:
+        piece = await reader.read(ANSWER_AT_MOST)
+        if not piece:
+            if head.chunked:
+                raise EOFError("the answer is cut")
+            break
+        content += b"".join(chunks.feed(piece)) if head.chunked else piece
+    return content

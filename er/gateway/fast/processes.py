@@ -67,7 +67,7 @@ def _run_several(
         pairs = [
             socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(counts.processes)
         ]
-        ready_end, told_end = os.pipe()
+        ready_end, started_end = os.pipe()
 
         def start(process: int) -> int:
             child = os.fork()
@@ -78,7 +78,7 @@ def _run_several(
                 counts.become(process)
                 own = build()
                 own.others = [send for at, (_, send) in enumerate(pairs) if at != process]
-                listen = serve(own, settings.host, port, None, pairs[process][0], told_end)
+                listen = serve(own, settings.host, port, None, pairs[process][0], started_end)
                 uvloop.run(listen)
                 status = 0
             os._exit(status)
@@ -117,7 +117,7 @@ async def serve(
     port: int,
     planned: Plan | None,
     commands: socket.socket | None = None,
-    told_end: int = -1,
+    started_end: int = -1,
 ) -> None:
     """Serve until TERM or INT. Raises ErError when the port cannot be opened."""
     from er.gateway.process import announce
@@ -129,12 +129,12 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, lambda: own.spawn(_reload(own)))
     if commands:
         commands.setblocking(False)
-        loop.add_reader(commands, lambda: own.spawn(_obey(own, commands.recv(COMMAND_BYTES))))
+        loop.add_reader(commands, lambda: own.spawn(_carry_out(own, commands.recv(COMMAND_BYTES))))
     async with listening.listening(own, host, port) as opened:
         if planned:
             announce(planned, opened)
-        if told_end >= 0:
-            os.write(told_end, b"1")
+        if started_end >= 0:
+            os.write(started_end, b"1")
         await stopped.wait()
 
 
@@ -146,6 +146,6 @@ async def _reload(own: Server) -> None:
         print(f"er.gateway: kept the old router: {error}", file=sys.stderr, flush=True)
 
 
-async def _obey(own: Server, command: bytes) -> None:
-    with suppress(ErError):  # told by the process that was asked
+async def _carry_out(own: Server, command: bytes) -> None:
+    with suppress(ErError):  # the process that got the command reports it
         await admin.carry_out(own, json.loads(command))

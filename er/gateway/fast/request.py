@@ -21,17 +21,17 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
         self.status, self.cause, self.message = status, cause, message
         self.retry_s, self.close = retry_s, close
         self.openai = False
-        self.more = b""  # header lines
+        self.extra_headers = b""  # header lines
 
     def answer(self, close: bool) -> bytes:
         """The bytes, in the dialect of the client."""
-        more = self.more
+        headers = self.extra_headers
         if self.retry_s:
-            more += b"retry-after: %d\r\n" % self.retry_s
+            headers += b"retry-after: %d\r\n" % self.retry_s
         if close:
-            more += b"connection: close\r\n"
+            headers += b"connection: close\r\n"
         content = error_content(self.message, self.status, openai=self.openai)
-        return heads.plain_answer(self.status, content, more=more)
+        return heads.plain_answer(self.status, content, extra_headers=headers)
 
 
 def error_content(message: str, status: int, *, openai: bool) -> bytes:
@@ -45,7 +45,7 @@ class Request:
     """One request, as far as it has been read."""
 
     __slots__ = (
-        "expects_continue", "headers", "identity", "keep_alive", "length", "method", "old",
+        "expects_continue", "headers", "http_1_0", "identity", "keep_alive", "length", "method",
         "path", "pieces", "reserved", "size", "target",
     )  # fmt: skip
 
@@ -54,10 +54,10 @@ class Request:
         self.headers: heads.Headers = []
         self.pieces: list[bytes] = []
         self.size = self.reserved = 0  # bytes of the body: read, and accounted for
-        self.length = -1  # that was announced; -1: not told
+        self.length = -1  # as announced; -1: unknown
         self.method = self.path = b""
         self.keep_alive = True
-        self.old = False  # HTTP/1.0
+        self.http_1_0 = False
         self.expects_continue = False
         self.identity = b""  # its request id
 
@@ -78,7 +78,7 @@ class Request:
         self.method = parser.get_method()
         self.keep_alive = parser.should_keep_alive()
         version = parser.get_http_version()
-        self.old = version == "1.0"
+        self.http_1_0 = version == "1.0"
         hosts = 0
         for name, value in self.headers:
             if name == b"host":
@@ -86,7 +86,7 @@ class Request:
             elif name == b"content-length":
                 self.length = int(value)
             elif name == b"transfer-encoding":
-                if value.strip().lower() != b"chunked" or self.old:
+                if value.strip().lower() != b"chunked" or self.http_1_0:
                     raise _bad(f"Transfer-Encoding must be chunked, not {value[:40]!r}")
             elif name == b"content-encoding":
                 if value.strip().lower() != b"identity":
@@ -101,7 +101,7 @@ class Request:
             raise _bad("the protocol cannot be changed")
         if version not in ("1.0", "1.1"):
             raise Refusal(505, "bad_request", "HTTP/1.0 and HTTP/1.1 are spoken here", close=True)
-        if hosts > 1 or (not hosts and not self.old):
+        if hosts > 1 or (not hosts and not self.http_1_0):
             raise _bad("one Host header is needed")
         target = self.target
         if not target.startswith(b"/"):  # absolute form; CONNECT and * have no path

@@ -1,4 +1,4 @@
-"""The data plane's state: experts, clients, requests under way, and who ends the late ones."""
+"""The data plane's state: experts, clients, requests under way, and which of them are late."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from er.gateway.fast.routes import ROUTES
 from er.gateway.keys import Keys
 
 SWEEP_S = 0.25
-SLICE_LETTERS = 16384
+SLICE_CHARACTERS = 16384
 
 
 class Server:
@@ -42,7 +42,7 @@ class Server:
         self.tls = bool(settings.tls_certificate)
         self.reuses_port = settings.processes > 1
         self.draining = False
-        self.slice_letters = SLICE_LETTERS
+        self.slice_characters = SLICE_CHARACTERS
         self.now_s = time.monotonic()  # as of the last sweep
         self.experts = Experts(settings, self.counts, experts)
         self._clients: set[Client] = set()
@@ -58,9 +58,9 @@ class Server:
         self._requests = 0
         self._log: list[str] = []
         self.others: list[socket.socket] = []  # to the other processes of this gateway
-        self.tell_chooser(chooser)
+        self.use_chooser(chooser)
 
-    def tell_chooser(self, chooser: Chooser) -> None:
+    def use_chooser(self, chooser: Chooser) -> None:
         """Choose by this one from now on."""
         self.chooser = chooser
         self.own_headers = f"x-er-policy: {self.policy}\r\n".encode()
@@ -152,7 +152,7 @@ class Server:
         return task
 
     async def sweep_for_ever(self) -> None:
-        """Look for what takes too long, and for experts to be proved ready again."""
+        """Look for what takes too long, and for experts that may be ready again."""
         while True:
             await asyncio.sleep(SWEEP_S)
             self.now_s = self.experts.now_s = time.monotonic()

@@ -42,10 +42,10 @@ async def generate_stream(request: web.Request) -> web.StreamResponse:
 def prompt(body: bytes) -> str:
     """The text of a request. Raises ValueError, saying what is wrong, when there is none."""
     try:
-        asked = json.loads(body)
+        fields = json.loads(body)
     except ValueError:
         raise ValueError("the body is not JSON") from None
-    text = asked.get("text_input") if isinstance(asked, dict) else None
+    text = fields.get("text_input") if isinstance(fields, dict) else None
     if not isinstance(text, str):
         raise ValueError("text_input is missing or is not a string")
     return text

@@ -10,7 +10,7 @@ from er.routing.policies import Choose
 
 @dataclass
 class State:
-    """Shared by the data plane, which counts, and the control plane, which tells."""
+    """Shared by the data plane, which counts, and the control plane, which reports."""
 
     policy: Policy
     choose: Choose

@@ -1,0 +1,102 @@
+"""An expert dies: no client is left without an answer, an error event or a status."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from benchmarks.gateway_experts import Reply
+from er.config import Policy
+from er.gateway.fast import probe
+from er.gateway.fast.replica import Replica
+from tests.unit.gateway.conftest import HOST, Start, event
+from tests.unit.gateway.raw import HEAD, RawExpert, chunk, post
+
+REQUESTS = 64  # their ids, the last bytes of a head, end with every hexadecimal digit
+CHAT = json.dumps({"messages": [{"role": "user", "content": "court"}], "stream": True}).encode()
+CLIENTS = {
+    "triton": ("/v2/models/ensemble/generate_stream", b'{"text_input": "court"}'),
+    "chat": ("/v1/chat/completions", CHAT),
+    "completions": ("/v1/completions", b'{"prompt": "court", "stream": true}'),
+}
+OPENAI_EVENT = b'data: {"choices": [{"index": 0, "text": "one", "delta": {"content": "one"}}]}\n\n'
+EXPERTS = {"generate_stream": event("one"), "v1": OPENAI_EVENT}
+
+
+async def fetch(port: int, path: str, body: bytes) -> Reply:
+    """An answer, whole or as far as it has come."""
+    reply = Reply()
+    reader, writer = await asyncio.open_connection(HOST, port)
+    async with asyncio.timeout(20):
+        writer.write(post(body, path=path))
+        while not reply.complete and (data := await reader.read(65536)):
+            reply.feed(data)
+    writer.close()
+    return reply
+
+
+@pytest.mark.parametrize("dialect", EXPERTS)
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_retried_request_whose_expert_dies_too_gets_an_error_event(
+    start: Start, client: str, dialect: str
+) -> None:
+    dying = asyncio.Event()
+
+    async def hang_up(writer: asyncio.StreamWriter) -> bool:
+        writer.transport.abort()
+        return False
+
+    async def die_later(writer: asyncio.StreamWriter) -> bool:
+        writer.write(HEAD)  # alone: tokens follow when clients have got it
+        await asyncio.sleep(0.1)
+        writer.write(chunk(EXPERTS[dialect]))
+        await dying.wait()
+        writer.transport.abort()
+        return False
+
+    async with RawExpert(hang_up).serving() as one, RawExpert(die_later).serving() as other:
+        urls = [url.replace("generate_stream", dialect) for url in (one, other)]
+        gateway = await start(urls=urls, policy=Policy.round_robin, retries=2)
+        path, body = CLIENTS[client]
+        asking = [asyncio.ensure_future(fetch(gateway.port, path, body)) for _ in range(REQUESTS)]
+        await asyncio.sleep(0.5)
+        dying.set()
+        replies = await asyncio.gather(*asking)
+    for reply in replies:
+        assert reply.status == 200
+        assert reply.complete
+        *_, last = bytes(reply.content).strip().split(b"\n\n")
+        assert b"one" in reply.content
+        problem: Any = json.loads(last.removeprefix(b"data: "))["error"]
+        message = problem if client == "triton" else problem["message"]
+        assert message == "expert 1 broke off its stream"
+
+
+@pytest.mark.parametrize(
+    ("head", "content", "right"),
+    [
+        (b"content-length: 20\r\n\r\n", b'{"error": "no model"}', "an error in its answer"),
+        (b"x-id: 30\r\n\r\n", b'{"error": "no model"}', "an error in its answer"),
+        (
+            b"transfer-encoding: chunked\r\nx-id: 40\r\n\r\n",
+            chunk(b'data: {"error": "no model"}') + b"0\r\n\r\n",
+            "an error in its answer",
+        ),
+        (b"transfer-encoding: chunked\r\n\r\n", b"5\r\n", "cannot be reached (EOFError)"),
+        (b"content-length: 20\r\n\r\n", b"data", "cannot be reached (IncompleteReadError)"),
+        (b"content-length: 0\r\n\r\n", b"", ""),
+    ],
+)  # fmt: skip
+async def test_a_probe_reads_the_answer_that_follows_a_head(
+    head: bytes, content: bytes, right: str
+) -> None:
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + head)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(content)
+        return False
+
+    async with RawExpert(answer).serving() as url:
+        assert await probe.infer(Replica(0, 0, url), 5.0) == right
