@@ -60,7 +60,7 @@ def spec(*overrides: str) -> EngineSpec:
 
 
 def prompts(deployment: VirtualDeployment, count: int, seed: int) -> NDArray[np.int32]:
-    """219 tokens in and 294 out on average, long-tailed; some experts are asked more often."""
+    """219 tokens in and 294 out on average, long-tailed; some experts get more of them."""
     random = np.random.default_rng(seed)
     input_tokens = (40 + random.geometric(1 / 179, count)).clip(max=1023)
     output_tokens = random.geometric(1 / 294, count).clip(max=1024)
@@ -74,25 +74,27 @@ def prompts(deployment: VirtualDeployment, count: int, seed: int) -> NDArray[np.
     return deployment.prompts(input_tokens, output_tokens, engine, group, shared_tokens)
 
 
-def rung(deployment: VirtualDeployment, users: int, asked: NDArray[np.int32]) -> Point:
+def rung(deployment: VirtualDeployment, concurrency: int, given: NDArray[np.int32]) -> Point:
     """One concurrency with every statistic."""
-    outcome = deployment.play(asked, deployment.loop(users, warmup_per_user=1), warmup=users)
-    return outcome.point(users, routed=True)
+    outcome = deployment.play(
+        given, deployment.loop(concurrency, warmup_per_user=1), warmup=concurrency
+    )
+    return outcome.point(concurrency, routed=True)
 
 
 def ladder(requests: int, *overrides: str) -> float:
     """Seconds that every rung takes together, prompts given."""
     deployment = VirtualDeployment(spec(*overrides), EXPERTS, DELAYS)
-    asked = [prompts(deployment, requests + users, users) for users in LADDER]
-    return seconds(lambda: in_threads(lambda i: rung(deployment, LADDER[i], asked[i]), len(LADDER)))
+    given = [prompts(deployment, requests + users, users) for users in LADDER]
+    return seconds(lambda: in_threads(lambda i: rung(deployment, LADDER[i], given[i]), len(LADDER)))
 
 
 def pinned(nodes: int) -> float:
     """Seconds for 1,000 users on each node, who never leave it."""
     deployment = VirtualDeployment(spec(), EXPERTS, DELAYS)
-    asked = [prompts(deployment, REQUESTS, node) for node in range(nodes)]
+    given = [prompts(deployment, REQUESTS, node) for node in range(nodes)]
     return seconds(
-        lambda: in_threads(lambda i: deployment.play(asked[i], deployment.loop(1000)), nodes)
+        lambda: in_threads(lambda i: deployment.play(given[i], deployment.loop(1000)), nodes)
     )
 
 
@@ -101,9 +103,9 @@ def coupled(nodes: int) -> float:
     # Those of conf/clock/virtual.yaml, with a gateway on every node, whose service time is a delay.
     delays = Delays(request_s=0.0025, reply_s=0.0005)
     deployment = VirtualDeployment(spec(), EXPERTS * nodes, delays)
-    asked = prompts(deployment, REQUESTS * nodes, 0)
+    given = prompts(deployment, REQUESTS * nodes, 0)
     loop = deployment.loop(1000 * nodes)
-    return seconds(lambda: deployment.play(asked, loop))
+    return seconds(lambda: deployment.play(given, loop))
 
 
 def in_threads(work: Callable[[int], object], count: int) -> None:
@@ -140,8 +142,8 @@ def dynamo_ladder() -> float:
     total_s = 0.0
     with TemporaryDirectory() as folder:
         for users in LADDER:
-            asked = prompts(deployment, REQUESTS, users)[:, [Prompts.input, Prompts.output]]
-            report = replay(python, Path(folder), EXPERTS, deployment.limits, users, asked.tolist())
+            given = prompts(deployment, REQUESTS, users)[:, [Prompts.input, Prompts.output]]
+            report = replay(python, Path(folder), EXPERTS, deployment.limits, users, given.tolist())
             took_s = report["wall_time_ms"] / 1e3
             print(f"{REQUIREMENT}, {users} users: {took_s:.2f} s", flush=True)
             total_s += took_s
@@ -170,9 +172,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--large", action="store_true", help="a million users too")
     parser.add_argument("--dynamo", action="store_true", help="the ladder by NVIDIA Dynamo too")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     ladder(100)  # compiles
-    peers = {REQUIREMENT: dynamo_ladder()} if asked.dynamo else {}
+    peers = {REQUIREMENT: dynamo_ladder()} if options.dynamo else {}
     figures = {
         "ladder_warm_s": figure(min(ladder(REQUESTS) for _ in range(REPEATS)), 0.15, **peers),
         "ladder_features_warm_s": figure(
@@ -181,7 +183,7 @@ def main() -> None:
         "cold_start_s": figure(seconds(lambda: subprocess.run(COLD, check=True)), 3),
         **accuracy(),
     }
-    if asked.large:
+    if options.large:
         for kind, reach_s in (("pinned", 5), ("coupled", 12)):
             took_s, peak = in_a_process(f"{kind}({NODES})")
             figures[f"million_{kind}_s"] = figure(took_s, reach_s)

@@ -18,7 +18,10 @@ from paper_figures import command, style
 
 STUDY = "capacity"
 
-PANELS = {"users_per_gpu": "Users per GPU", "tokens_per_s_per_gpu": "Output tokens/s per GPU"}
+PANELS = {
+    "concurrency_per_gpu": "Users in flight per GPU",
+    "tokens_per_s_per_gpu": "Output tokens/s per GPU",
+}
 ROW_HEIGHT = 1.7  # cm
 
 
@@ -60,7 +63,7 @@ def note(run: PublishedRun) -> str:
     """Why there is no bar; empty where there is one."""
     if run.capacity["refusal"]:
         return "does not fit"
-    return "" if run.capacity["users"] else "too slow for one user"
+    return "" if run.capacity["concurrency"] else "too slow for one user"
 
 
 def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
@@ -73,8 +76,8 @@ def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
         axes.containers, frame.groupby("node type", sort=False), strict=True
     ):
         by_name = rows.set_index("deployment")
-        told = [by_name.loc[label] for label in names if label in by_name.index]
-        texts = [str(row["note"]) or f"{row[name]:,.0f}" for row in told]
+        rows_of_bars = [by_name.loc[label] for label in names if label in by_name.index]
+        texts = [str(row["note"]) or f"{row[name]:,.0f}" for row in rows_of_bars]
         axes.bar_label(container, texts, padding=2, fontsize="small")  # type: ignore[arg-type]
     axes.get_legend().remove()  # type: ignore[union-attr]  # the figure has one for both
     axes.margins(x=0.15)

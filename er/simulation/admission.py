@@ -104,7 +104,7 @@ def context_of(engines: Engines, r: int) -> int:
 
 
 @inner
-def go_on_with_partial(engines: Engines, e: int, tokens: int, prefill_ns: Ints) -> tuple[int, int]:
+def continue_partial(engines: Engines, e: int, tokens: int, prefill_ns: Ints) -> tuple[int, int]:
     """Prefill another chunk; returns the tokens of the iteration with it, and the time of attention
     within it."""
     state = engines.state
@@ -161,7 +161,7 @@ def first_chunk(engines: Engines, e: int, tokens: int) -> tuple[int, int]:
     c = chain_of(engines, e, p)
     reused = reusable(engines, c, p, context)
     needs = blocks_at_start(engines, p, context)
-    if c >= 0 and engines.chains[c, Chain.users]:
+    if c >= 0 and engines.chains[c, Chain.requests]:
         needs -= reused  # else they are free blocks
     if needs > state[e, Engine.free_blocks]:
         return 0, 0
@@ -198,19 +198,19 @@ def join(engines: Engines, e: int, r: int, context: int) -> None:
 
 
 @inner
-def promise_tokens(engines: Engines, e: int, end: int) -> None:
+def note_first_tokens(engines: Engines, e: int, end: int) -> None:
     """Note that the requests whose prefill the iteration completes get a token at its end."""
     state = engines.state
     if state[e, Engine.completed] >= 0:
-        promise_token(engines, state[e, Engine.completed], end)
+        note_token(engines, state[e, Engine.completed], end)
     r = state[e, Engine.first_joined]
     for _ in range(state[e, Engine.joined]):
-        promise_token(engines, r, end)
+        note_token(engines, r, end)
         r = engines.sent[r, Sent.following]
 
 
 @inner
-def promise_token(engines: Engines, r: int, end: int) -> None:
+def note_token(engines: Engines, r: int, end: int) -> None:
     """Note a request's first token, or that after its pause; `end` 0 takes it back."""
     if engines.limits.max_utilization and engines.spells[r, Spell.generated]:
         engines.pauses[engines.spells[r, Spell.pause], Pause.resumed_ns] = end

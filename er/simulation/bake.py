@@ -114,15 +114,15 @@ def engine_of(hardware: str, path: str, tp: int, mode: str, kv_mode: str) -> Eng
 
 def prefill(engine: Engine, tokens: int) -> Times:
     """Times of a step that prefills one prompt."""
-    asked = config.RuntimeConfig(batch_size=1, beam_width=1, isl=tokens, osl=1)
-    times: Times = engine[0].run_static(asked, mode="static_ctx").get_context_latency_dict()
+    request = config.RuntimeConfig(batch_size=1, beam_width=1, isl=tokens, osl=1)
+    times: Times = engine[0].run_static(request, mode="static_ctx").get_context_latency_dict()
     return times
 
 
 def decode(engine: Engine, batch: int, context: int) -> Times:
     """Times of a step in which a batch decodes."""
-    asked = config.RuntimeConfig(batch_size=batch, beam_width=1, isl=context - 1, osl=2)
-    times: Times = engine[0].run_static(asked, mode="static_gen").get_generation_latency_dict()
+    request = config.RuntimeConfig(batch_size=batch, beam_width=1, isl=context - 1, osl=2)
+    times: Times = engine[0].run_static(request, mode="static_gen").get_generation_latency_dict()
     return times
 
 

@@ -111,7 +111,7 @@ class Chain:
     """The cached blocks of one group."""
 
     blocks: int = 0
-    users: int = 0  # requests that run
+    requests: int = 0  # requests that run
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ class Batch:
         return self.total(sequence, context) - shared
 
     def begin(self, sequence: Sequence, context: int, reused: int) -> None:
-        """Let a sequence join. It begins its group's chain anew where nobody else uses that."""
+        """Let a sequence join. It begins its group's chain again where nobody else uses that."""
         self.running[sequence.key] = sequence
         sequence.context = context
         sequence.prefilled = reused * self.limits.tokens_per_block
@@ -303,7 +303,7 @@ class Batch:
                 self.idle_blocks -= chain.blocks
                 self.free_blocks -= reused
                 chain.blocks = reused
-            chain.users += 1
+            chain.requests += 1
         self.take(sequence.blocks - reused)
 
     def take(self, blocks: int) -> None:
@@ -355,8 +355,8 @@ class Batch:
             self.context -= sequence.input_tokens + sequence.generated
         if self.limits.kv_cache_reuse and sequence.group != ALONE:
             chain = self.chains[sequence.group]
-            chain.users -= 1
-            if not chain.users:
+            chain.requests -= 1
+            if not chain.requests:
                 self.free_blocks += chain.blocks
                 self.idle_blocks += chain.blocks
                 self.idle[sequence.group] = chain

@@ -106,16 +106,16 @@ def reusable(engines: Engines, c: int, p: int, context: int) -> int:
 
 @inner
 def begin(engines: Engines, e: int, r: int, blocks: int, c: int, reused: int) -> None:
-    """Take the blocks with which request `r` starts; it begins its chain anew where nobody else
+    """Take the blocks with which request `r` starts; it begins its chain again where nobody else
     uses that."""
     state, chains = engines.state, engines.chains
     if c >= 0:
-        if chains[c, Chain.users] == 0 and chains[c, Chain.blocks]:
+        if chains[c, Chain.requests] == 0 and chains[c, Chain.blocks]:
             unlink(engines, e, c)
             state[e, Engine.idle_blocks] -= chains[c, Chain.blocks]
             state[e, Engine.free_blocks] -= reused
             chains[c, Chain.blocks] = reused
-        chains[c, Chain.users] += 1
+        chains[c, Chain.requests] += 1
         engines.spells[r, Spell.chained] = reused
     take(engines, e, blocks - reused)
 
@@ -143,9 +143,9 @@ def release(engines: Engines, e: int, r: int, blocks: int) -> None:
     if c < 0:
         return
     state[e, Engine.free_blocks] -= engines.spells[r, Spell.chained]
-    chains[c, Chain.users] -= 1
+    chains[c, Chain.requests] -= 1
     left = chains[c, Chain.blocks]
-    if chains[c, Chain.users] == 0 and left:
+    if chains[c, Chain.requests] == 0 and left:
         state[e, Engine.free_blocks] += left
         state[e, Engine.idle_blocks] += left
         link(engines, e, c)

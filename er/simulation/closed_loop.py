@@ -46,10 +46,10 @@ from er.simulation.users import (
     Counted,
     Loop,
     Users,
-    go_on,
     next_arrival,
     next_prompt,
     next_send,
+    read_answers,
     receive,
     send,
     sender,
@@ -185,7 +185,7 @@ def play(
             kept, prefilling = stop(engines, e, now, tables.until_ns, users.at, segments, kept)
             gone = fail(engines, e, now, prefilling, ended, gone)
             set_key(next_end, e, NEVER)
-        go_on(users, sent, times, ended[:gone])
+        read_answers(users, sent, times, ended[:gone])
 
         sends = send_due(engines, users, now, sends)
         while next_arrival(users) == now:
@@ -196,7 +196,7 @@ def play(
             if state[e, Engine.failed]:
                 refuse(engines, r, now)
                 ended[0] = r
-                go_on(users, sent, times, ended[:1])
+                read_answers(users, sent, times, ended[:1])
             elif arrive(engines, e, r, now, tables):
                 at_boundary[boundaries] = e
                 boundaries += 1

@@ -40,7 +40,7 @@ NO_DELAYS = Delays()
 
 
 class VirtualDeployment:
-    """Engines of one kind, ready to be asked."""
+    """Engines of one kind, ready to play prompts."""
 
     def __init__(self, spec: EngineSpec, engines: int, delays: Delays = NO_DELAYS) -> None:
         """Raises ConfigError when the model does not fit or nothing was measured for it."""
@@ -144,13 +144,13 @@ class VirtualDeployment:
 
     def play(self, prompts: Table, loop: Loop, warmup: int = 0, record: bool = False) -> Outcome:
         """Let every prompt be served, the first `warmup` of them without being measured; with
-        `record`, every step can be told."""
+        `record`, the outcome has every step."""
         gaps = np.zeros_like(self.tables.until_ns)
-        asked = (self.tables, self.limits, prompts, warmup, loop, self.engines, gaps)
+        arguments = (self.tables, self.limits, prompts, warmup, loop, self.engines, gaps)
         if not record and windows.worthwhile(loop, prompts, self.engines, self.limits):
-            sent, times, segments, pauses, counted = windows.simulate(*asked)
+            sent, times, segments, pauses, counted = windows.simulate(*arguments)
         else:
-            sent, times, segments, pauses, counted = simulate(*asked, record)
+            sent, times, segments, pauses, counted = simulate(*arguments, record)
         return Outcome(
             self.tables, prompts, warmup, loop, sent, times, segments, pauses, gaps, counted
         )

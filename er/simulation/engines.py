@@ -7,12 +7,12 @@ iterations, since the mean context grows by one a step. A step with prompts is a
 
 from er.simulation.admission import (
     admit,
+    continue_partial,
     first_chunk,
-    go_on_with_partial,
     is_counted,
     make_room,
-    promise_token,
-    promise_tokens,
+    note_first_tokens,
+    note_token,
 )
 from er.simulation.blocks import (
     blocks_at_start,
@@ -58,7 +58,7 @@ def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
     state[e, Engine.completed] = -1
     if not paused or decoding == 0:
         if state[e, Engine.partial] >= 0:
-            tokens, attention_ns = go_on_with_partial(engines, e, tokens, tables.prefill_ns)
+            tokens, attention_ns = continue_partial(engines, e, tokens, tables.prefill_ns)
         tokens, attention_ns = admit(engines, e, tokens, attention_ns, tables.prefill_ns)
     state[e, Engine.mixed] = tokens > decoding
     if tokens > decoding:
@@ -66,7 +66,7 @@ def start(engines: Engines, e: int, now: int, tables: Tables) -> None:
         end = now + tables.decode_ns[decoding, mean_context] + shared_ns
         end += tables.launch_ns + attention_ns
         state[e, Engine.steps] = 1
-        promise_tokens(engines, e, end)
+        note_first_tokens(engines, e, end)
     elif decoding:
         steps = (engines.finish[e, 0] >> REQUEST_BITS) - state[e, Engine.iteration]
         if engines.limits.max_utilization:
@@ -261,7 +261,7 @@ def fail(engines: Engines, e: int, now: int, prefilling: bool, ended: Ints, coun
     for i in range(state[e, Engine.running]):
         r = engines.finish[e, i] & REQUEST_MASK
         if prefilling and sent[r, Sent.iteration] == state[e, Engine.iteration]:
-            promise_token(engines, r, 0)
+            note_token(engines, r, 0)
         ended[count] = r
         count += 1
     if state[e, Engine.partial] >= 0:

@@ -109,7 +109,7 @@ def resampled(
     values: Floats, jacobian: Floats, residuals: Floats, runs: Sequence[int], seed: int, count: int
 ) -> Floats:
     """What other draws of the same runs would have given, (count, groups): the bootstrap over runs
-    with the model taken as linear around the fit. `runs` says of each residual whose it is."""
+    with the model taken as linear around the fit. `runs` is the run of each residual."""
     random = np.random.default_rng(seed)
     run = np.asarray(runs)
     count_of_runs = int(run.max()) + 1

@@ -50,7 +50,7 @@ def _add(_: Any, cell: Any, amount: Any) -> Any:
     return types.int64(cell, amount), generate
 
 
-def _give_way(_: Any) -> Any:
+def _yield_processor(_: Any) -> Any:
     def generate(context: Any, builder: Any, *_: Any) -> Any:
         builder.call(called(builder, "sched_yield", ir.FunctionType(INT, [])), [])
         return context.get_dummy_value()
@@ -58,20 +58,20 @@ def _give_way(_: Any) -> Any:
     return types.void(), generate
 
 
-# Ask for a place in a table, to have it in the cache when it is read.
+# Load a place in a table into the cache before it is read.
 prefetch: Callable[[Any, int, int], None] = instruction(_prefetch)
 # Add to the first element of an array in one step for all threads; returns what it was.
 add: Callable[[Ints, int], int] = instruction(_add)
 # Let another thread have the processor.
-give_way: Callable[[], None] = instruction(_give_way)
+yield_processor: Callable[[], None] = instruction(_yield_processor)
 
 
 @inner
-def meet(gate: Ints, threads: int) -> None:
+def wait_for_all(gate: Ints, threads: int) -> None:
     """Wait until so many threads are here. `gate` is two zeros that they share."""
     turn = add(gate[1:], 0)
     if add(gate, 1) == threads - 1:
         add(gate, -threads)
         add(gate[1:], 1)
     while add(gate[1:], 0) == turn:
-        give_way()
+        yield_processor()

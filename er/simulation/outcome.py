@@ -1,4 +1,4 @@
-"""What a simulated point comes to: requests as users saw them, and exact statistics of all gaps."""
+"""The results of a simulated point: requests as users saw them, exact statistics of all gaps."""
 
 import math
 from dataclasses import dataclass
@@ -189,10 +189,10 @@ class Outcome:
         steps = np.zeros(int(engine.max(initial=0)) + 1, np.int64)  # of each engine
         np.add.at(steps, segments[:, Segment.engine], segments[:, Segment.steps])
         last = self.prompts[self.sent[:, Sent.prompt], Prompts.output] - before
-        asked = np.concatenate([self.pauses[:, Pause.tokens], last])[order]
+        wanted = np.concatenate([self.pauses[:, Pause.tokens], last])[order]
         first = np.concatenate([self.pauses[:, Pause.iteration], self.sent[:, Sent.iteration]])
         first = first[order]
-        tokens = np.clip(steps[engine] - first, 0, asked)
+        tokens = np.clip(steps[engine] - first, 0, wanted)
         at = (np.cumsum(steps) - steps)[engine] + first
         times_ns = ends_ns[counting(at, tokens)] + self.loop.reply_delay_ns
         received = np.bincount(request[order], tokens, count).astype(np.int64)

@@ -27,7 +27,7 @@ class RecordedPoint:
     spec: EngineSpec
     engines: int
     delays: Delays
-    users: int
+    concurrency: int
     warmup: int
     cooldown: int
     prompts: NDArray[np.int64]  # input tokens, output tokens, engine; warm-up first, cool-down last
@@ -38,16 +38,18 @@ class RecordedPoint:
         deployment = VirtualDeployment(spec, self.engines, self.delays)
         prompts = deployment.prompts(*self.prompts.T)
         loop = deployment.loop(
-            self.users,
-            warmup_per_user=-(-self.warmup // self.users),
+            self.concurrency,
+            warmup_per_user=-(-self.warmup // self.concurrency),
             unmeasured=self.cooldown,
         )
-        point = deployment.play(prompts, loop, self.warmup).point(self.users, self.engines > 1)
+        point = deployment.play(prompts, loop, self.warmup).point(
+            self.concurrency, self.engines > 1
+        )
         return {quantity: getattr(point, quantity).p50 for quantity in QUANTITIES}
 
 
 def recorded_points(path: Path, base: EngineSpec) -> list[RecordedPoint]:
-    """Every point of the run at `path`; limits that its engine does not tell are those of `base`.
+    """Every point of the run at `path`; limits that its engine does not have are those of `base`.
 
     Raises ErError when it is no run with requests.
     """
@@ -57,8 +59,8 @@ def recorded_points(path: Path, base: EngineSpec) -> list[RecordedPoint]:
         if requests.empty:
             raise ErError(f"run={path} holds no requests: give a run that measured a point")
         return [
-            point_of(path.name, config, base, requests[requests.concurrency == users])
-            for users in sorted(requests.concurrency.unique())
+            point_of(path.name, config, base, requests[requests.concurrency == concurrency])
+            for concurrency in sorted(requests.concurrency.unique())
         ]
     except (OSError, ValueError, KeyError) as error:
         raise ErError(f"run={path} cannot be read ({error!r}): give a run directory") from error
@@ -78,7 +80,7 @@ def point_of(
         spec=spec_of_run(config, base),
         engines=engines,
         delays=delays_of(engines, Delays(clock["gateway_s"], clock["request_s"], clock["reply_s"])),
-        users=int(good.concurrency.iloc[0]),
+        concurrency=int(good.concurrency.iloc[0]),
         warmup=int(good.warmup.sum()),
         cooldown=int(good.cooldown.sum()),
         prompts=np.stack([good.input_tokens, good.output_tokens, good.expert.clip(lower=0)], 1),
@@ -90,13 +92,13 @@ def spec_of_run(config: dict[str, Any], base: EngineSpec) -> EngineSpec:
     """The engine of a run, as a simulated one."""
     deployment = config["deployment"]
     known = {field.name for field in fields(base.engine)} - {"kind"}
-    told = {name: value for name, value in config["engine"].items() if name in known}
+    known_settings = {name: value for name, value in config["engine"].items() if name in known}
     return EngineSpec(
         Model(**deployment["model"]),
         Precision(deployment["precision"]),
         deployment["tp"],
         Hardware(**config["hardware"]),
-        replace(base.engine, **settings_of(told)),
+        replace(base.engine, **settings_of(known_settings)),
     )
 
 
@@ -106,7 +108,9 @@ def spread(points: Sequence[RecordedPoint]) -> dict[str, float]:
     for quantity in QUANTITIES:
         groups: dict[tuple[str, int], list[float]] = {}
         for point in points:
-            groups.setdefault((point.spec.name, point.users), []).append(point.medians[quantity])
+            groups.setdefault((point.spec.name, point.concurrency), []).append(
+                point.medians[quantity]
+            )
         spreads = [
             (max(group) - min(group)) / float(np.mean(group))
             for group in groups.values()

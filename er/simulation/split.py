@@ -1,7 +1,7 @@
 """Which published runs a correction may be fitted on: half of them, drawn once.
 
 The draw is a table of rows and columns, each of which has as many runs to fit on as to hold out:
-rows are what a run was of (node, model, TP, lengths of a serving run), columns what it was asked
+rows are what a run was of (node, model, TP, lengths of a serving run), columns what was sent
 (arrivals per second of a serving run, lengths at maximum throughput). Serving and maximum
 throughput are drawn apart. `data/published_*.csv` keep the seed and what came of it.
 """

@@ -23,7 +23,7 @@ LEAST_LOADED = -1  # in place of an engine
 
 
 class Prompts(IntEnum):
-    """Columns of what is asked for."""
+    """Columns of prompts."""
 
     input = 0
     output = 1
@@ -117,7 +117,7 @@ class Chain(IntEnum):
     """Columns of the cached blocks of each group on each engine."""
 
     blocks = 0
-    users = 1  # requests that run
+    requests = 1  # requests that run
     older = 2  # neighbours among those without users, in the order they were left; -1 for none
     newer = 3
 

@@ -15,7 +15,7 @@ from er.simulation.cost import StepCost, step_cost
 from er.simulation.published import fits
 from er.simulation.spec import Bound, EngineSpec
 
-REQUESTS, TOKENS = 64, 1024  # of the steps by which engines are told fast from slow
+REQUESTS, TOKENS = 64, 1024  # of the steps that sort engines from fast to slow
 
 
 def drawn(spec: EngineSpec) -> Iterator[EngineSpec]:

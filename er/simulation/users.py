@@ -125,7 +125,7 @@ def next_arrival(users: Users) -> int:
 
 
 @inner
-def go_on(users: Users, sent: Table, times: Ints, ended: Ints) -> None:
+def read_answers(users: Users, sent: Table, times: Ints, ended: Ints) -> None:
     """The users of requests that ended read their answers, think, and are about to send again."""
     at, thinking, ready, think_ns = users.at, users.thinking, users.ready, users.loop.think_ns
     if users.loop.once and not len(users.loop.follows):
@@ -185,7 +185,7 @@ def sender(users: Users, now: int) -> int:
 
 
 @inner
-def next_prompt(users: Users, user: int, warmup: int, asked: int, now: int) -> int:
+def next_prompt(users: Users, user: int, warmup: int, prompts: int, now: int) -> int:
     """What a user sends: the next turn of its conversation, a warm-up prompt while it has to, else
     what begins next; at the end, and before all users have begun, an unmeasured one; -1 for
     nothing."""
@@ -212,7 +212,7 @@ def next_prompt(users: Users, user: int, warmup: int, asked: int, now: int) -> i
         if follows_on and last >= at[At.first_unmeasured]:
             p = last + 1
         else:
-            p = next_beginning(users, At.next_unmeasured, asked)
+            p = next_beginning(users, At.next_unmeasured, prompts)
             if p < 0:
                 at[At.exhausted] = 1
     if is_measured(users, p):

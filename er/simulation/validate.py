@@ -1,7 +1,7 @@
 """python -m er.simulation.validate [--markdown]: simulated figures beside published ones.
 
 The correction is fitted on half of the 16-bit runs (`published.split`); the errors that count are
-those of the other half, and of all runs in FP8. An error is told plainly, and beyond what rounding
+those of the other half, and of all runs in FP8. Errors are given plainly, and beyond what rounding
 hides: half of the last digit that was published. `--markdown` writes the tables between the markers
 of docs/prediction.md.
 """
@@ -370,10 +370,10 @@ def main(arguments: Sequence[str]) -> None:
     """Print all tables."""
     parser = cli.parser("er.simulation.validate", "Simulated figures beside published ones.")
     parser.add_argument("--markdown", action="store_true", help=f"write them into {DOCS.name}")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     text = "\n\n".join("\n".join(table) for table in tables())
     print(text)
-    if asked.markdown:
+    if options.markdown:
         write(text)
 
 

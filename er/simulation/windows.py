@@ -4,7 +4,7 @@ What an engine does reaches another one over a user, no sooner than the delays o
 engine through user and gateway to an engine allow. In a window of that length every thread plays
 its own engines, with arrivals that are all known; then one thread lets the users of the requests
 that ended send their next ones, in the order in which `closed_loop` would. A window knows
-beforehand which engines it will need, so that memory is asked for ahead of its use.
+in advance which engines it will need, so that memory is prefetched.
 """
 
 import os
@@ -20,7 +20,7 @@ from er.simulation.batching import Limits
 from er.simulation.closed_loop import counted, send_due
 from er.simulation.engines import arrive, count_tokens, finish, start, write_segment
 from er.simulation.heaps import NEVER
-from er.simulation.instructions import meet, prefetch
+from er.simulation.instructions import prefetch, wait_for_all
 from er.simulation.jit import compiled, inner, outer
 from er.simulation.tables import (
     LEAST_LOADED,
@@ -36,11 +36,20 @@ from er.simulation.tables import (
     Times,
     engines_of,
 )
-from er.simulation.users import At, Counted, Loop, Users, go_on, next_arrival, next_send, users_of
+from er.simulation.users import (
+    At,
+    Counted,
+    Loop,
+    Users,
+    next_arrival,
+    next_send,
+    read_answers,
+    users_of,
+)
 
 ENGINES_AT_LEAST = 1000  # fewer fit into the processor's cache, where a tournament tree is faster
 LOOK_S = 0.2  # for idle processors
-AHEAD = 8  # how many engines before its turn an engine is asked for
+AHEAD = 8  # how many engines before its turn an engine is prefetched
 INDEX_BITS = 24  # of a request among those that end in a window
 INDEX_MASK = (1 << INDEX_BITS) - 1
 ONE_AT_A_TIME = threading.Lock()  # threads that wait for each other need a processor each
@@ -85,8 +94,10 @@ def simulate(
     """As `closed_loop.simulate` without recording; only the order of segments is another."""
     threads = threads or idle_processors()
     bounds = np.arange(threads + 1) * count // threads
-    asked = np.concatenate([[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))])
-    room = asked[bounds].astype(np.int64)  # a step with prompts for each prompt at most
+    prompts_before = np.concatenate(
+        [[0], np.cumsum(np.bincount(prompts[:, Prompts.engine], None, count))]
+    )
+    room = prompts_before[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
     engines = engines_of(count, limits, prompts, warmup, loop.unmeasured, gaps, loop.reply_delay_ns)
     own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
@@ -167,7 +178,7 @@ def play(
     while True:
         if thread == 0:
             next_window(engines, users, ended, order, over, window)
-        meet(gate, threads)
+        wait_for_all(gate, threads)
         if window[0] == NEVER:
             break
         kept[thread], over[thread] = advance(
@@ -183,7 +194,7 @@ def play(
             active,
         )
         put_in_order(engines, ended[thread, : over[thread]], window[0], order[thread])
-        meet(gate, threads)
+        wait_for_all(gate, threads)
 
 
 @inner
@@ -220,9 +231,9 @@ def advance(
         now, r = arriving[at & ring, 0], arriving[at & ring, 1]
         at += 1
         if at + 3 * AHEAD < to:
-            ask_for(engines, sent[arriving[(at + 3 * AHEAD) & ring, 1], Sent.engine])
-            ask_for_requests(engines, sent[arriving[(at + 2 * AHEAD) & ring, 1], Sent.engine])
-            ask_for_prompts(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
+            prefetch_engine(engines, sent[arriving[(at + 3 * AHEAD) & ring, 1], Sent.engine])
+            prefetch_requests(engines, sent[arriving[(at + 2 * AHEAD) & ring, 1], Sent.engine])
+            prefetch_prompts(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
         e = sent[r, Sent.engine]
         if first <= e < last:
             kept, over = settle(engines, users, e, now, tables, segments, kept, ended, over)
@@ -236,11 +247,11 @@ def advance(
         due += ends_ns[e] < until
     for i in range(due):
         if i + 3 * AHEAD < due:
-            ask_for(engines, active[i + 3 * AHEAD])
+            prefetch_engine(engines, active[i + 3 * AHEAD])
         if i + 2 * AHEAD < due:
-            ask_for_requests(engines, active[i + 2 * AHEAD])
+            prefetch_requests(engines, active[i + 2 * AHEAD])
         if i + AHEAD < due:
-            ask_for_prompts(engines, active[i + AHEAD])
+            prefetch_prompts(engines, active[i + AHEAD])
         kept, over = settle(engines, users, active[i], until, tables, segments, kept, ended, over)
     return kept, over
 
@@ -289,15 +300,15 @@ def end_segment(
 
 
 @inner
-def ask_for(engines: Engines, e: int) -> None:
-    """Ask for what an engine's turn needs first."""
+def prefetch_engine(engines: Engines, e: int) -> None:
+    """Prefetch what an engine's turn needs first."""
     prefetch(engines.state, e, 0)
     prefetch(engines.finish, e, 0)
 
 
 @inner
-def ask_for_requests(engines: Engines, e: int) -> None:
-    """Ask for the request that ends next, for the first that waits, and for where it will join."""
+def prefetch_requests(engines: Engines, e: int) -> None:
+    """Prefetch the request that ends next, for the first that waits, and for where it will join."""
     state = engines.state
     r = engines.finish[e, 0] & REQUEST_MASK
     prefetch(engines.sent, r, 0)
@@ -309,8 +320,8 @@ def ask_for_requests(engines: Engines, e: int) -> None:
 
 
 @inner
-def ask_for_prompts(engines: Engines, e: int) -> None:
-    """Ask for the prompts of these requests."""
+def prefetch_prompts(engines: Engines, e: int) -> None:
+    """Prefetch the prompts of these requests."""
     r = engines.finish[e, 0] & REQUEST_MASK
     prefetch(engines.prompts, engines.sent[r, Sent.prompt], 0)
     if engines.state[e, Engine.head] >= 0:
@@ -359,7 +370,7 @@ def merge(engines: Engines, users: Users, ended: Ints, order: Ints, over: Ints) 
             break
         over[first] += 1
         i = least & INDEX_MASK
-        go_on(users, engines.sent, engines.times, ended[first, i : i + 1])
+        read_answers(users, engines.sent, engines.times, ended[first, i : i + 1])
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""How many users a deployment carries within limits on latency, and GPUs for more: predicted."""
+"""Predicts the highest concurrency within limits on latency, and the GPUs for more users."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,32 +15,32 @@ from er.simulation.cost import origin_of
 from er.study.predicted import Study
 from er.study.progress import Progress
 
-AT_MOST_USERS = 1 << 20
-PRECISION = 0.01  # of the number of users
+AT_MOST_CONCURRENCY = 1 << 20
+PRECISION = 0.01  # of the concurrency
 
 
 @dataclass(frozen=True)
 class Carried:
-    """The most users of one deployment within load.ttft_at_most_s and load.tpot_at_most_s at the
-    95th percentile, and the point they make; NaN where not even one user is."""
+    """The highest concurrency of one deployment within load.ttft_at_most_s and load.tpot_at_most_s
+    at the 95th percentile, and its point; NaN where not even one user is within them."""
 
-    users: int
+    concurrency: int
     gpus: int
     bounded_by: str  # what was wrong with more users
     refusal: str = ""  # why the deployment cannot run at all
-    users_per_gpu: float = 0.0
+    concurrency_per_gpu: float = 0.0
     tokens_per_s_per_gpu: float = MISSING
     ttft_p95_s: float = MISSING
     tpot_p95_s: float = MISSING
-    # As many users as it may carry: on the slowest and fastest engines the correction allows.
-    users_low: int = 0
-    users_high: int = 0
+    # The same on the slowest and fastest engines the correction allows.
+    concurrency_low: int = 0
+    concurrency_high: int = 0
     # By number of users: GPUs of as many whole copies of the deployment, each with its own users.
     gpus_for: dict[str, int] = field(default_factory=dict)
 
 
 def search(config: Config, run: RunDir, progress: Progress) -> None:
-    """Search the most users and keep every point that was tried.
+    """Search the highest concurrency and keep every point that was tried.
 
     A deployment that cannot run on the node type is an answer too, which says why.
     """
@@ -56,41 +56,43 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
     prompts = batches.build_prompts(config, config.capacity.prompts, config.seed)
     tried: dict[int, Point] = {}
 
-    def beyond(users: int) -> str:
-        tried[users] = study.play(prompts, users).point()
-        return knee.describe_excess(tried[users], config.load)
+    def beyond(concurrency: int) -> str:
+        tried[concurrency] = study.play(prompts, concurrency).point()
+        return knee.describe_excess(tried[concurrency], config.load)
 
-    users, bounded_by = largest(beyond)
+    concurrency, bounded_by = largest(beyond)
     for point in tried.values():
         if not run.valid_point(point.concurrency):
             run.set_aside(point.concurrency)
             run.add_point(point)
-    found = Carried(users, gpus, bounded_by)
-    if users:
-        found = carried(tried[users], gpus, bounded_by, config.capacity.gpus_for_users)
-    may_be = [users, *(users_on(other, prompts, config) for other in study.extremes)]
-    found = replace(found, users_low=min(may_be), users_high=max(may_be))
+    found = Carried(concurrency, gpus, bounded_by)
+    if concurrency:
+        found = carried(tried[concurrency], gpus, bounded_by, config.capacity.gpus_for_users)
+    may_be = [concurrency, *(concurrency_on(other, prompts, config) for other in study.extremes)]
+    found = replace(found, concurrency_low=min(may_be), concurrency_high=max(may_be))
     run.write(names.CAPACITY, asdict(found))
     progress.say(
-        f"on {config.hardware.name}: {users} users, {found.users_low} to {found.users_high} "
-        f"({bounded_by or 'no end found'})"
+        f"on {config.hardware.name}: {concurrency} users, {found.concurrency_low} to "
+        f"{found.concurrency_high} ({bounded_by or 'no end found'})"
     )
 
 
-def users_on(study: Study, prompts: Sequence[Prompt], config: Config) -> int:
-    """The most users on other engines."""
+def concurrency_on(study: Study, prompts: Sequence[Prompt], config: Config) -> int:
+    """The highest concurrency on other engines."""
     return largest(
-        lambda users: knee.describe_excess(study.play(prompts, users).point(), config.load)
+        lambda concurrency: knee.describe_excess(
+            study.play(prompts, concurrency).point(), config.load
+        )
     )[0]
 
 
 def carried(point: Point, gpus: int, bounded_by: str, users: list[int]) -> Carried:
-    """What a point at the limit says of a deployment on `gpus` GPUs, and of more `users`."""
+    """What `gpus` GPUs carry at the point at the limit, and the GPUs that more `users` need."""
     return Carried(
-        users=point.concurrency,
+        concurrency=point.concurrency,
         gpus=gpus,
         bounded_by=bounded_by,
-        users_per_gpu=point.concurrency / gpus,
+        concurrency_per_gpu=point.concurrency / gpus,
         tokens_per_s_per_gpu=point.tokens_per_s / gpus,
         ttft_p95_s=point.ttft_s.p95,
         tpot_p95_s=point.tpot_s.p95,
@@ -99,13 +101,13 @@ def carried(point: Point, gpus: int, bounded_by: str, users: list[int]) -> Carri
 
 
 def largest(beyond: Callable[[int], str]) -> tuple[int, str]:
-    """The most users of whom `beyond` finds nothing wrong, and what it found with more.
+    """The highest concurrency at which `beyond` finds nothing wrong, and what it found above that.
 
-    Doubles the users until they are too many, then halves the gap to 1%: latency is taken to rise
-    with users. 0 when one is too many; nothing is found wrong up to 2^20 users at the most.
+    Doubles the concurrency until it is too high, then halves the gap to 1%: latency is taken to
+    rise with concurrency. 0 when 1 is too high; 2^20 is the highest that is tried.
     """
     best, broken, reason = 0, 1, ""
-    while broken <= AT_MOST_USERS:
+    while broken <= AT_MOST_CONCURRENCY:
         reason = beyond(broken)
         if reason:
             break

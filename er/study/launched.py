@@ -18,7 +18,7 @@ RUNS = "runs.txt"  # the run directories of a sweep, in the order in which they 
 
 
 def run_by_hydra(
-    asked: Arguments, jobs: Sequence[Job], plugins: Sequence[str], folder: Path
+    arguments: Arguments, jobs: Sequence[Job], plugins: Sequence[str], folder: Path
 ) -> tuple[list[RunDir], bool]:
     """Check the jobs that are known, then let Hydra run them; their runs, and whether all did.
 
@@ -34,10 +34,10 @@ def run_by_hydra(
     folder.mkdir(parents=True, exist_ok=True)
     done, failed = folder.absolute() / RUNS, False
     work = functools.partial(
-        run_one, done, asked.words["objective"], asked.words["resume"] == "true"
+        run_one, done, arguments.words["objective"], arguments.words["resume"] == "true"
     )
     try:
-        launch(asked, work, folder.absolute())
+        launch(arguments, work, folder.absolute())
     except ErError:  # said where it happened; the other jobs ran
         failed = True
     paths = done.read_text().splitlines() if done.exists() else []
@@ -55,12 +55,12 @@ def run_one(done: Path, objective: str, resume: bool, job: Job) -> float:
 def figure_of(run: RunDir, name: str) -> float:
     """A named figure of a run: of its search for capacity, else of its last valid point.
 
-    Without a name: the users that are carried, or tokens per second.
+    Without a name: the concurrency that is carried, or tokens per second.
     Raises ConfigError when the run has no such figure.
     """
     if run.has(names.CAPACITY):
         figures = run.read(names.CAPACITY)
-        found = figures.get(name or "users")
+        found = figures.get(name or "concurrency")
     else:
         valid = [point for point in run.points() if not point.invalid]
         if not valid:

@@ -75,10 +75,10 @@ def points(config: Config, concurrencies: Sequence[int]) -> list[Point]:
     """Statistics of the predicted points alone."""
     study = Study(config)
     found = []
-    for many in concurrencies:
-        prompts = batches.build_batch(config, many)
-        interval = study.interval(prompts, many)
-        found.append(replace(study.play(prompts, many).point(), predicted_interval=interval))
+    for concurrency in concurrencies:
+        prompts = batches.build_batch(config, concurrency)
+        interval = study.interval(prompts, concurrency)
+        found.append(replace(study.play(prompts, concurrency).point(), predicted_interval=interval))
     return found
 
 
@@ -87,7 +87,7 @@ class Played:
     """One point on a virtual clock."""
 
     outcome: Outcome
-    users: int
+    concurrency: int
     topics: list[str]  # of the prompts that were sent, warm-up first
     load: Load
     routed: bool
@@ -96,8 +96,10 @@ class Played:
         """Exact statistics, with the reasons not to believe them that a measured point has."""
         load, outcome = self.load, self.outcome
         if load.steady_state:  # what is cut off is known only when all requests are written out
-            return measure(list(map(as_request, self.requests().to_pylist())), self.users, load)
-        point = outcome.point(self.users, self.routed)
+            return measure(
+                list(map(as_request, self.requests().to_pylist())), self.concurrency, load
+            )
+        point = outcome.point(self.concurrency, self.routed)
         spans_s = outcome.spans_s()
         in_flight, bin_s = window.in_flight(spans_s)
         from_s, _ = outcome.window_s()
@@ -116,7 +118,7 @@ class Played:
 
     def requests(self) -> pa.Table:
         """A row for each request, with the columns of `request_table`. Needs a recorded point."""
-        return self.outcome.requests(self.users, self.routed, self.topics)
+        return self.outcome.requests(self.concurrency, self.routed, self.topics)
 
 
 class Study:
@@ -132,18 +134,18 @@ class Study:
         self.fail_s = {failure.expert: failure.at_s for failure in clock.failures}
         self.choose = chooser(config)
 
-    def play(self, prompts: Sequence[Prompt], users: int, record: bool = False) -> Played:
-        """The point that `users` users make with `prompts`; with `record`, every request of it.
+    def play(self, prompts: Sequence[Prompt], concurrency: int, record: bool = False) -> Played:
+        """The point of so many users with `prompts`; with `record`, every request of it.
 
         Raises RequestError when a prompt can never be served.
         """
         load = self.load
-        wanted = arrivals.count_requests(users, load)
+        wanted = arrivals.count_requests(concurrency, load)
         closed = load.arrivals is Arrivals.closed_loop
-        unmeasured = UNMEASURED_PER_USER * users if closed else 0
+        unmeasured = UNMEASURED_PER_USER * concurrency if closed else 0
         while True:
-            sent = sent_prompts(prompts, users, load, wanted, unmeasured)
-            played = self.send(sent, users, record or load.steady_state, unmeasured)
+            sent = sent_prompts(prompts, concurrency, load, wanted, unmeasured)
+            played = self.send(sent, concurrency, record or load.steady_state, unmeasured)
             if not played.outcome.counted.exhausted:
                 return played
             if load.duration_s:
@@ -162,19 +164,21 @@ class Study:
         other.deployment = VirtualDeployment(spec, self.deployment.engines, self.deployment.delays)
         return other
 
-    def interval(self, prompts: Sequence[Prompt], users: int) -> dict[str, list[float]]:
+    def interval(self, prompts: Sequence[Prompt], concurrency: int) -> dict[str, list[float]]:
         """The lowest and highest of each quantity on those engines."""
-        found = [study.play(prompts, users).point() for study in self.extremes]
+        found = [study.play(prompts, concurrency).point() for study in self.extremes]
         values = {name: [attrgetter(name)(point) for point in found] for name in QUANTITIES}
         return {name: [min(of), max(of)] for name, of in values.items()}
 
-    def send(self, sent: Sequence[Prompt], users: int, record: bool, unmeasured: int = 0) -> Played:
+    def send(
+        self, sent: Sequence[Prompt], concurrency: int, record: bool, unmeasured: int = 0
+    ) -> Played:
         """Play what is sent, in order, warm-up first; the last ones are `unmeasured`."""
         closed = self.load.arrivals is Arrivals.closed_loop
-        warmup = arrivals.count_warmups(users, self.load)
+        warmup = arrivals.count_warmups(concurrency, self.load)
         follows = np.array([turn >= warmup and p.turn > 0 for turn, p in enumerate(sent)])
-        begins = users if closed else len(sent) - int(follows.sum())
-        start_s = np.array(arrivals.send_times_s(self.load, users, begins))
+        begins = concurrency if closed else len(sent) - int(follows.sum())
+        start_s = np.array(arrivals.send_times_s(self.load, concurrency, begins))
         each = self.load.warmup_requests_per_user
         think_s = np.full(len(sent), self.load.think_time_s)
         loop = self.deployment.loop(
@@ -196,7 +200,7 @@ class Study:
         )
         outcome = self.deployment.play(rows, loop, warmup, record)
         topics = [prompt.topic for prompt in sent]
-        return Played(outcome, users, topics, self.load, self.deployment.engines > 1)
+        return Played(outcome, concurrency, topics, self.load, self.deployment.engines > 1)
 
 
 def as_request(record: dict[str, Any]) -> Request:
@@ -205,14 +209,14 @@ def as_request(record: dict[str, Any]) -> Request:
 
 
 def sent_prompts(
-    prompts: Sequence[Prompt], users: int, load: Load, wanted: int, unmeasured: int
+    prompts: Sequence[Prompt], concurrency: int, load: Load, wanted: int, unmeasured: int
 ) -> list[Prompt]:
     """What `er.load.plan.Plan` sends, in order: warm-up first, each user's own from the prompts'
     end backwards; then `wanted` prompts in their order, again when they run out; then `unmeasured`
     ones in the same order."""
-    pool = arrivals.count_requests(users, load)
-    each, count = load.warmup_requests_per_user, arrivals.count_warmups(users, load)
-    places = [turn % users * each + turn // users for turn in range(count)]
+    pool = arrivals.count_requests(concurrency, load)
+    each, count = load.warmup_requests_per_user, arrivals.count_warmups(concurrency, load)
+    places = [turn % concurrency * each + turn // concurrency for turn in range(count)]
     sent = [prompts[-1 - place % len(prompts)] for place in places]
     turns = chain(range(wanted), range(unmeasured))
     return sent + [prompts[turn % pool % len(prompts)] for turn in turns]

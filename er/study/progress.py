@@ -38,9 +38,9 @@ class Progress:
         """Measured requests of the whole sweep; seconds, where a duration ends its points."""
         return (
             sum(
-                config.load.duration_s or count_requests(users, config.load)
+                config.load.duration_s or count_requests(concurrency, config.load)
                 for config in self.jobs
-                for users in config.load.concurrency
+                for concurrency in config.load.concurrency
             )
             - self.taken
         )
@@ -68,7 +68,7 @@ class Progress:
         """A step of the current deployment."""
         self._show(what)
 
-    def request_done(self, users: int, done: int, counted: bool) -> None:
+    def request_done(self, concurrency: int, done: int, counted: bool) -> None:
         """A request of the current point has ended; warm-up requests are not counted."""
         load = self.jobs[self.job].load
         if not load.duration_s:
@@ -78,13 +78,11 @@ class Progress:
             self.starts_s.append(self.measuring_since_s - self.job_began_s)
         if self.console.is_terminal and time.monotonic() - self.shown_s > 0.1:
             self.shown_s = time.monotonic()
-            users_text = f"{users} user{'s' if users > 1 else ''}"
-            of = (
-                f"in {load.duration_s:g} s"
-                if load.duration_s
-                else f"of {count_requests(users, load)}"
-            )
-            self._show(f"{users_text}, {done} requests {of}{self._left()}")
+            users = f"{concurrency} user{'s' if concurrency > 1 else ''}"
+            of = f"of {count_requests(concurrency, load)}"
+            if load.duration_s:
+                of = f"in {load.duration_s:g} s"
+            self._show(f"{users}, {done} requests {of}{self._left()}")
 
     def point_done(self, point: Point) -> None:
         """A point is measured."""

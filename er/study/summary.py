@@ -13,7 +13,7 @@ from er.results.point import Point
 from er.results.run_dir import RunDir
 
 HEADINGS = (
-    "users",
+    "concurrency",
     "TTFT\np50 ms",
     "TTFT\np95 ms",
     "TPOT\np50 ms",
@@ -68,12 +68,12 @@ def table(runs: Sequence[RunDir]) -> Table:
 
 
 def capacities(runs: Sequence[RunDir]) -> Table:
-    """Deployment and node type, from the searches for the most users."""
+    """Deployment and node type, from the searches for the highest concurrency."""
     configs = [run.read(names.CONFIG) for run in runs]
     settings = labels.apart(configs)
     load, more = configs[0]["load"], configs[0]["capacity"]["gpus_for_users"]
     result = Table(
-        title=f"Predicted: most users with TTFT p95 <= {load['ttft_at_most_s']:g} s and "
+        title=f"Predicted: highest concurrency with TTFT p95 <= {load['ttft_at_most_s']:g} s and "
         f"TPOT p95 <= {load['tpot_at_most_s']:g} s",
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -81,7 +81,7 @@ def capacities(runs: Sequence[RunDir]) -> Table:
     )
     result.add_column("", overflow="fold")
     result.add_column("node type", no_wrap=True)
-    for heading in ("GPUs", "users", "users\n/GPU", "tokens/s\n/GPU"):
+    for heading in ("GPUs", "concurrency", "per\nGPU", "tokens/s\n/GPU"):
         result.add_column(heading, justify="right", no_wrap=True)
     for users in more:
         result.add_column(f"GPUs for\n{users:,}", justify="right", no_wrap=True)
@@ -92,7 +92,7 @@ def capacities(runs: Sequence[RunDir]) -> Table:
 
 
 def limits_met(runs: Sequence[RunDir]) -> list[str]:
-    """One line for each search: what more users, or any, would break."""
+    """One line for each search: which limit a higher concurrency, or any, would break."""
     configs = [run.read(names.CONFIG) for run in runs]
     lines = []
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
@@ -104,13 +104,13 @@ def limits_met(runs: Sequence[RunDir]) -> list[str]:
 
 
 def _carried(found: dict[str, Any]) -> list[str]:
-    if not found["users"]:
+    if not found["concurrency"]:
         why = "does not fit" if found["refusal"] else "none"
         return [str(found["gpus"]), why]
     return [
         str(found["gpus"]),
-        f"{found['users']:,}\n{found['users_low']:,} to {found['users_high']:,}",
-        f"{found['users_per_gpu']:,.1f}",
+        f"{found['concurrency']:,}\n{found['concurrency_low']:,} to {found['concurrency_high']:,}",
+        f"{found['concurrency_per_gpu']:,.1f}",
         f"{found['tokens_per_s_per_gpu']:,.0f}",
         *[f"{gpus:,}" for gpus in found["gpus_for"].values()],
     ]

@@ -23,7 +23,7 @@ COLUMNS = (
     "metrics.`latency/ttft_p50_s`",
     "metrics.`latency/tpot_p50_s`",
     "metrics.`throughput/tokens_per_s`",
-    "metrics.`capacity/users`",
+    "metrics.`capacity/concurrency`",
     "tags.`er.invalid_points`",
     "attributes.`Dataset`",
 )

@@ -44,7 +44,7 @@ def points(run):
 
 
 def test_a_recorded_point_is_simulated_as_it_was_sent(points):
-    assert [point.users for point in points] == [1, 4, 12]
+    assert [point.concurrency for point in points] == [1, 4, 12]
     for point in points:
         assert point.simulated(point.spec) == pytest.approx(point.medians)
 

@@ -21,16 +21,16 @@ from paper_figures import capacity as picture
 
 
 def test_the_search_stops_within_a_hundredth_of_where_users_are_too_many():
-    asked = []
+    tried = []
 
     def beyond(users):
-        asked.append(users)
+        tried.append(users)
         return "TTFT" if users > 777 else ""
 
     users, reason = capacity.largest(beyond)
     assert 777 * 0.99 <= users <= 777
     assert reason == "TTFT"
-    assert len(asked) < 20
+    assert len(tried) < 20
     assert capacity.largest(lambda _: "always") == (0, "always")
     assert capacity.largest(lambda users: "two" if users > 1 else "") == (1, "two")
     assert capacity.largest(lambda _: "") == (1 << 20, "")
@@ -40,10 +40,10 @@ def test_the_search_stops_within_a_hundredth_of_where_users_are_too_many():
 def configs(tmp_path_factory) -> list[Config]:
     """Deployment E under two limits, and B on GPUs too small for it."""
     folder = tmp_path_factory.mktemp("runs")
-    asked = ["+experiment=capacity", "hardware=h100_sxm", "routing.policy=random"]
-    asked += ["workload.output.scale=0.1", f"runs_dir={folder}", "engine.max_batch_size=64"]
-    both = plan([*asked, "deployment=e", "load.tpot_at_most_s=0.0095,0.0105"], True)
-    return [*both, *plan([*asked, "deployment=b", "deployment.tp=1"])]
+    tried = ["+experiment=capacity", "hardware=h100_sxm", "routing.policy=random"]
+    tried += ["workload.output.scale=0.1", f"runs_dir={folder}", "engine.max_batch_size=64"]
+    both = plan([*tried, "deployment=e", "load.tpot_at_most_s=0.0095,0.0105"], True)
+    return [*both, *plan([*tried, "deployment=b", "deployment.tp=1"])]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +63,11 @@ def runs(configs) -> list[RunDir]:
 
 def test_a_looser_limit_carries_more_users_and_each_point_is_kept(configs, runs):
     tight, loose = (run.read("capacity.json") for run in runs[:2])
-    assert 0 < tight["users"] < loose["users"]
+    assert 0 < tight["concurrency"] < loose["concurrency"]
     for config, run, found in zip(configs, runs[:2], (tight, loose), strict=False):
         points = {point.concurrency: point for point in run.points()}
         assert list(points) == sorted(points)
-        best = points[found["users"]]
+        best = points[found["concurrency"]]
         assert best.tpot_s.p95 == found["tpot_p95_s"] <= config.load.tpot_at_most_s
         assert found["tokens_per_s_per_gpu"] == best.tokens_per_s / 8
         assert "TPOT p95" in found["bounded_by"]
@@ -84,7 +84,7 @@ def test_a_point_of_the_search_is_one_of_the_ladder(configs, runs):
 
 def test_what_does_not_fit_is_an_answer(runs):
     found = runs[2].read("capacity.json")
-    assert found["users"] == 0
+    assert found["concurrency"] == 0
     assert "does not fit h100_sxm" in found["refusal"]
     assert runs[2].points() == []
 
@@ -99,7 +99,7 @@ def test_the_table_tells_runs_apart(runs):
     console = Console(width=140, file=io.StringIO())
     console.print(summary.capacities(runs))
     text = console.file.getvalue()
-    assert "Predicted: most users" in text
+    assert "Predicted: highest concurrency" in text
     assert "load.tpot_at_most_s=0.0095" in text
     assert "8 x llama3_8b fp16 TP=1, random" in text
     assert "does not fit" in text
