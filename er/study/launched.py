@@ -38,7 +38,7 @@ def run_by_hydra(
     )
     try:
         launch(arguments, work, folder.absolute())
-    except ErError:  # said where it happened; the other jobs ran
+    except ErError:  # already printed; the other jobs ran
         failed = True
     paths = done.read_text().splitlines() if done.exists() else []
     return [RunDir(Path(path)) for path in dict.fromkeys(paths)], failed

@@ -6,6 +6,8 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
+from er.results import names
+
 DIGEST_DIGITS = 16  # MLflow keeps 36 at most
 
 
@@ -24,7 +26,7 @@ def workload_input(config: dict[str, Any]) -> DatasetInput:
         name=f"{workload['name']} of {corpus['name']}",
         digest=digest[:DIGEST_DIGITS],
         source_type="local",
-        source=json.dumps({"uri": f"er/conf/workload/{workload['name']}.yaml"}),
+        source=json.dumps({"uri": workload.get("path") or names.CONFIG}),  # an artifact of the run
         profile=json.dumps(profile),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "load")])

@@ -54,6 +54,7 @@ def test_times_source_note_and_workload_are_those_of_the_measurement(
     assert "- 2 users: only 3 requests" in note
     [sent] = published.inputs.dataset_inputs
     assert sent.dataset.name == "mlperf_like of evals" or "laptop" in sent.dataset.name
+    assert json.loads(sent.dataset.source) == {"uri": "config.json"}
     assert [(tag.key, tag.value) for tag in sent.tags] == [("mlflow.data.context", "load")]
 
 
