@@ -1,10 +1,15 @@
 """What all tests share."""
 
 import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, settings
+from mlflow.store.db import utils
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -22,6 +27,28 @@ settings.load_profile("er")
 def cache_dir() -> Path:
     """The checkout's own cache: pinned packages are downloaded once for tests and demo."""
     return ROOT / ".cache"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def new_stores_from_a_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's 40 migrations of a new SQLite store take seconds: run them once, then copy."""
+    migrate = utils._initialize_tables
+    migrated = tmp_path_factory.mktemp("store") / "migrated.db"
+
+    def copy(engine: sqlalchemy.Engine) -> None:
+        if engine.dialect.name != "sqlite":
+            migrate(engine)
+            return
+        if not migrated.exists():
+            migrate(sqlalchemy.create_engine(f"sqlite:///{migrated}"))
+        with closing(sqlite3.connect(migrated)) as source, closing(engine.raw_connection()) as new:
+            connection = new.driver_connection
+            assert isinstance(connection, sqlite3.Connection)
+            source.backup(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copy)
+        yield
 
 
 class TritonApart(LoadFileScheduling):
