@@ -79,14 +79,14 @@ def ratios(first: RunDir, second: RunDir) -> Table:
     """The second run's figures over the first's, at each concurrency that both have."""
     points = [{point.concurrency: point for point in run.points()} for run in (first, second)]
     result = Table(
-        "users", "TTFT p50", "TTFT p95", "TPOT p50", "E2E p50", "tokens/s", "valid",
+        "concurrency", "TTFT p50", "TTFT p95", "TPOT p50", "E2E p50", "tokens/s", "valid",
         box=box.SIMPLE_HEAD, title="Second over first", title_justify="left",
     )  # fmt: skip
-    for users in sorted({*points[0]} & {*points[1]}):
-        one, other = points[0][users], points[1][users]
+    for concurrency in sorted({*points[0]} & {*points[1]}):
+        one, other = points[0][concurrency], points[1][concurrency]
         valid = "no" if one.invalid or other.invalid else "yes"
         pairs = zip(_figures(one), _figures(other), strict=True)
-        result.add_row(str(users), *[f"{b / a:.3f}" if a else "-" for a, b in pairs], valid)
+        result.add_row(str(concurrency), *[f"{b / a:.3f}" if a else "-" for a, b in pairs], valid)
     return result
 
 

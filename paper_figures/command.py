@@ -26,7 +26,7 @@ def main(name: str) -> int:
 
 
 def answer(name: str, arguments: Sequence[str]) -> int:
-    """Draw, or say what can be asked for. Raises ErError where there is nothing to draw."""
+    """Draw, or print the help. Raises ErError where there is nothing to draw."""
     study = view.study_of(name)
     if {"-h", "--help"} & set(arguments):
         print(HELP.format(name=name, study=study))

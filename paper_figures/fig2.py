@@ -79,7 +79,7 @@ def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]
         experts = range(run.config["deployment"]["experts"])
         mine = [rows.loc[rows["expert"] == expert, "input_tokens"] for expert in experts]
         if not any(map(len, mine)):
-            continue  # nobody told which expert answered
+            continue  # which expert answered is not known
         alike = [
             names
             for names, theirs in found.items()

@@ -79,7 +79,7 @@ def means_of(runs: Sequence[PublishedRun]) -> dict[str, float]:
     valid = [{p.concurrency: p.e2e_s.p50 for p in run.points if not p.invalid} for run in runs]
     common = set.intersection(*map(set, valid)) if valid else set()
     return {
-        run.run_id: math.exp(sum(math.log(of[users]) for users in common) / len(common))
+        run.run_id: math.exp(sum(math.log(of[concurrency]) for concurrency in common) / len(common))
         if common
         else math.nan
         for run, of in zip(runs, valid, strict=True)

@@ -74,12 +74,14 @@ def curves(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None
     """A curve through each run's valid points; its invalid ones hollow, its prediction thin."""
     for run, look in zip(runs, looks_of(runs), strict=True):
         valid = [point for point in run.points if not point.invalid]
-        users = [point.concurrency for point in valid]
+        concurrencies = [point.concurrency for point in valid]
         values = [quantity.value(run, point) for point in valid]
-        axes.plot(users, values, marker=look.marker, label=look.label, zorder=3, **look.line)
+        axes.plot(
+            concurrencies, values, marker=look.marker, label=look.label, zorder=3, **look.line
+        )
         if quantity.interval:
             low, high = zip(*map(quantity.interval, valid), strict=True) if valid else ((), ())
-            axes.fill_between(users, low, high, color=look.colour, **style.INTERVAL)
+            axes.fill_between(concurrencies, low, high, color=look.colour, **style.INTERVAL)
         thin(axes, run, quantity, look)
         hollow(axes, run, quantity, look)
     mark(axes, runs, bool(quantity.interval))
@@ -88,9 +90,9 @@ def curves(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None
 
 def thin(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
     """The same points on a virtual clock, behind the measured ones."""
-    users = [point.concurrency for point in run.predicted]
+    concurrencies = [point.concurrency for point in run.predicted]
     values = [quantity.value(run, point) for point in run.predicted]
-    axes.plot(users, values, linewidth=0.6, zorder=2, **look.line)
+    axes.plot(concurrencies, values, linewidth=0.6, zorder=2, **look.line)
 
 
 def hollow(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
@@ -146,5 +148,5 @@ def boxes(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
 def span(ladder: Sequence[int]) -> str:
     """Concurrencies in few characters: "1, 2, 4, 8", or the first and the last of many."""
     if len(ladder) <= 5:
-        return ", ".join(f"{users:,}" for users in ladder) or "none"
+        return ", ".join(f"{concurrency:,}" for concurrency in ladder) or "none"
     return f"{ladder[0]:,} to {ladder[-1]:,}"

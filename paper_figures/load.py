@@ -49,15 +49,17 @@ def _latency(
 ) -> None:
     """Median and 95th percentile, each with its 95% confidence interval where it has one."""
     good = [point for point in run.points if not point.invalid]
-    users = [point.concurrency for point in good]
+    concurrencies = [point.concurrency for point in good]
     for share, colour, line in (("p50", MEDIAN, "-"), ("p95", TAIL, "--")):
 
         def values(name: str) -> list[float]:
             return [getattr(of(point), name) * scale for point in good]
 
-        axes.plot(users, values(share), line, marker="o", markersize=4, color=colour, label=share)
+        axes.plot(
+            concurrencies, values(share), line, marker="o", markersize=4, color=colour, label=share
+        )
         axes.fill_between(
-            users, values(f"{share}_low"), values(f"{share}_high"), color=colour,
+            concurrencies, values(f"{share}_low"), values(f"{share}_high"), color=colour,
             label=f"95% interval of {share}", **style.INTERVAL,
         )  # fmt: skip
     _hollow(axes, run, lambda point: of(point).p50 * scale)

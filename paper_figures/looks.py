@@ -17,7 +17,7 @@ MARKERS = "osD^vPX<>ph"  # as many as make, with ten colours, 110 pairs
 DASHES = ((5, 2), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1))
 PLACES = ("runs_dir", "cache_dir", "tracking.", "server.", "gateway.port", "study", "figures")
 FOLLOWING = ("routing.clusters", "engine.checkpoint")  # set from the deployment
-IN_ENGINES = ("deployment.", "routing.policy", "routing.shares")  # told by labels.engines
+IN_ENGINES = ("deployment.", "routing.policy", "routing.shares")  # labels.engines shows them
 
 
 @dataclass(frozen=True)

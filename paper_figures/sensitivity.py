@@ -10,7 +10,7 @@ from paper_figures import style
 
 OUTCOMES = ("fails", "open", "holds")
 COLOURS = ("#d55e00", "0.85", "#56b4e9")
-SIGNS = {"holds": "+", "fails": "-", "open": "?"}  # for who sees no colour
+SIGNS = {"holds": "+", "fails": "-", "open": "?"}  # for readers who see no colour
 
 
 def heat_map(

@@ -118,9 +118,9 @@ def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
 def apart(ladder: Sequence[int], least: float = TICK) -> list[int]:
     """The last concurrency, and those before it whose ticks are `least` of the axis apart."""
     ticks: list[int] = []
-    for users in reversed(ladder):
-        if not ticks or math.log(ticks[0] / users) > least * math.log(ladder[-1] / ladder[0]):
-            ticks.insert(0, users)
+    for concurrency in reversed(ladder):
+        if not ticks or math.log(ticks[0] / concurrency) > least * math.log(ladder[-1] / ladder[0]):
+            ticks.insert(0, concurrency)
     return ticks
 
 

@@ -72,27 +72,31 @@ def compare(
     """
     every = [run for name in claim.deployments for run in runs.get(name, [])]
     ladder = sorted({point.concurrency for run in every for point in run.points})
-    walked = [users for users in ladder if claim.at[0] <= users <= claim.at[1]]
+    walked = [concurrency for concurrency in ladder if claim.at[0] <= concurrency <= claim.at[1]]
     pairs = [(of, than) for of in claim.of for than in claim.than or ("",)]
-    asked = [
-        (users, of, than)
-        for users in walked
+    wanted = [
+        (concurrency, of, than)
+        for concurrency in walked
         for of, than in pairs
-        if not claim.relative_to or _base(claim, users, ladder)
+        if not claim.relative_to or _base(claim, concurrency, ladder)
     ]
-    z = NormalDist().inv_cdf(1 - ERROR / 2 / max(1, len(asked)))
+    z = NormalDist().inv_cdf(1 - ERROR / 2 / max(1, len(wanted)))
     compared, missing = [], []
-    for users, of, than in asked:
-        left = _side(claim, runs[of], users, ladder, drawn, of)
-        right = _side(claim, runs[than], users, ladder, drawn, than) if than else _Side(0, 0 * _ONE)
+    for concurrency, of, than in wanted:
+        left = _side(claim, runs[of], concurrency, ladder, drawn, of)
+        right = (
+            _side(claim, runs[than], concurrency, ladder, drawn, than)
+            if than
+            else _Side(0, 0 * _ONE)
+        )
         if isinstance(left, Missing) or isinstance(right, Missing):
             missing += [side for side in (left, right) if isinstance(side, Missing)]
             continue
         log, error = left.log - right.log, float(np.std(left.draws - right.draws))
         low, ratio, high = (math.exp(log + sign * z * error) for sign in (-1, 0, 1))
         outcome = judge(claim, low, high)
-        paired = drawn is not None and drawn.paired.get(users, False)
-        compared.append(Comparison(users, of, than, ratio, low, high, outcome, paired))
+        paired = drawn is not None and drawn.paired.get(concurrency, False)
+        compared.append(Comparison(concurrency, of, than, ratio, low, high, outcome, paired))
     return compared, list(dict.fromkeys(missing))
 
 
@@ -120,7 +124,7 @@ def judge(claim: Claim, low: float, high: float) -> Outcome:
 def _side(
     claim: Claim,
     runs: Sequence[PublishedRun],
-    users: int,
+    concurrency: int,
     ladder: Sequence[int],
     drawn: Resamples | None,
     name: str,
@@ -128,9 +132,9 @@ def _side(
     """The mean over repeats, and its draws: within a run, and between runs that were repeated."""
     sides = []
     for run in runs:
-        own = _absolute(claim, run, users, drawn, name)
+        own = _absolute(claim, run, concurrency, drawn, name)
         if claim.relative_to and not isinstance(own, Missing):
-            base = _base(claim, users, ladder)
+            base = _base(claim, concurrency, ladder)
             other = _absolute(claim, run, base, drawn, name)
             if isinstance(other, Missing):
                 return other
@@ -138,7 +142,7 @@ def _side(
         if isinstance(own, Missing):
             return own
         sides.append(own)
-    return pooled(sides, users)
+    return pooled(sides, concurrency)
 
 
 def pooled(sides: Sequence[_Side], seed: int) -> _Side:
@@ -153,32 +157,32 @@ def pooled(sides: Sequence[_Side], seed: int) -> _Side:
     return _Side(float(logs.mean()), draws)
 
 
-def _base(claim: Claim, users: int, ladder: Sequence[int]) -> int:
+def _base(claim: Claim, concurrency: int, ladder: Sequence[int]) -> int:
     """The concurrency that another is held against; 0: there is none."""
-    smaller = [other for other in ladder if other < users]
+    smaller = [other for other in ladder if other < concurrency]
     if claim.relative_to == FEWER:
         return smaller[-1] if smaller else 0
     base = int(claim.relative_to or 0)
-    return base if base < users else 0
+    return base if base < concurrency else 0
 
 
 def _absolute(
-    claim: Claim, run: PublishedRun, users: int, drawn: Resamples | None, name: str
+    claim: Claim, run: PublishedRun, concurrency: int, drawn: Resamples | None, name: str
 ) -> _Side | Missing:
-    found: list[Point] = [point for point in run.points if point.concurrency == users]
+    found: list[Point] = [point for point in run.points if point.concurrency == concurrency]
     if not found:
-        return Missing(users, name, "not measured")
+        return Missing(concurrency, name, "not measured")
     [point] = found
     if point.invalid:
-        return Missing(users, name, f"invalid ({point.invalid[0].partition(':')[0]})")
+        return Missing(concurrency, name, f"invalid ({point.invalid[0].partition(':')[0]})")
     amount = value(run, point, claim.quantity)
     if not amount > 0:
-        return Missing(users, name, f"has no {claim.quantity}")
+        return Missing(concurrency, name, f"has no {claim.quantity}")
     if drawn is None:
         return _Side(math.log(amount), 0 * _ONE)
-    logs = drawn.logs(run, users, claim.quantity)
+    logs = drawn.logs(run, concurrency, claim.quantity)
     if logs is None:
-        return Missing(users, name, "its requests are not kept")
+        return Missing(concurrency, name, "its requests are not kept")
     return _Side(math.log(amount), logs - logs.mean())
 
 

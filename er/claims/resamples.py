@@ -28,8 +28,8 @@ class Resamples:
         tables = [run.measured(*COLUMNS).dropna() for run in runs]
         self._tables = {
             run.run_id: {
-                int(users): table[table["concurrency"] == users]
-                for users in table["concurrency"].unique()
+                int(concurrency): table[table["concurrency"] == concurrency]
+                for concurrency in table["concurrency"].unique()
             }
             for run, table in zip(runs, tables, strict=True)
         }
@@ -38,33 +38,35 @@ class Resamples:
         self._rows: dict[tuple[str, int], pd.DataFrame] = {}
         self._logs: dict[tuple[str, int, str], Values] = {}
         self.paired: dict[int, bool] = {}
-        for users in sorted({users for table in self._tables.values() for users in table}):
-            pairs = [self._pair(users, seed) for seed in {*self._seeds.values()}]
-            self.paired[users] = all(pairs)
+        for concurrency in sorted(
+            {concurrency for table in self._tables.values() for concurrency in table}
+        ):
+            pairs = [self._pair(concurrency, seed) for seed in {*self._seeds.values()}]
+            self.paired[concurrency] = all(pairs)
 
-    def logs(self, run: PublishedRun, users: int, quantity: str) -> Values | None:
+    def logs(self, run: PublishedRun, concurrency: int, quantity: str) -> Values | None:
         """The natural logarithm of a quantity in each draw, (DRAWS,); None without requests.
 
         Throughput follows from Little's law: tokens over response time, of each draw.
         """
-        key = (run.run_id, users, quantity)
+        key = (run.run_id, concurrency, quantity)
         if key not in self._logs:
-            rows = self._rows.get((run.run_id, users))
+            rows = self._rows.get((run.run_id, concurrency))
             if rows is None or len(rows) < 2:
                 return None
-            alone = () if self.paired[users] else (self._places[run.run_id],)
-            generator = np.random.default_rng((users, self._seeds[run.run_id], *alone))
+            alone = () if self.paired[concurrency] else (self._places[run.run_id],)
+            generator = np.random.default_rng((concurrency, self._seeds[run.run_id], *alone))
             drawn = generator.integers(len(rows), size=(DRAWS, len(rows)), dtype=np.int32)
             self._logs[key] = np.log(_statistic(quantity)(rows, drawn))
         return self._logs[key]
 
-    def _pair(self, users: int, seed: int) -> bool:
+    def _pair(self, concurrency: int, seed: int) -> bool:
         """Keep for each run of a seed the requests of a concurrency in one order, where their
         prompts are the same, and whether they are; each run's own otherwise."""
         here = {
-            run: tables[users]
+            run: tables[concurrency]
             for run, tables in self._tables.items()
-            if users in tables and self._seeds[run] == seed
+            if concurrency in tables and self._seeds[run] == seed
         }
         if not here:
             return True
@@ -75,7 +77,7 @@ class Resamples:
         same = len(common) > 1 and all((tokens == shared[0]).all() for tokens in shared)
         paired = unique and bool(same)
         for run, table in ordered.items():
-            self._rows[run, users] = table.loc[common] if paired else table
+            self._rows[run, concurrency] = table.loc[common] if paired else table
         return paired
 
 

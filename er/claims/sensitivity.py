@@ -72,10 +72,10 @@ class Predictions:
         from er.study import predicted
 
         key = repr(replace(config, load=replace(config.load, concurrency=[1])))
-        missing = [users for users in ladder if (key, users) not in self._points]
-        for users, point in zip(missing, predicted.points(config, missing), strict=True):
-            self._points[key, users] = point
-        return [self._points[key, users] for users in ladder]
+        missing = [concurrency for concurrency in ladder if (key, concurrency) not in self._points]
+        for concurrency, point in zip(missing, predicted.points(config, missing), strict=True):
+            self._points[key, concurrency] = point
+        return [self._points[key, concurrency] for concurrency in ladder]
 
 
 def examine() -> Sensitivity:

@@ -7,7 +7,7 @@ from er.config import Config
 from er.results.point import Point
 
 Points = Callable[[Config, Sequence[int]], list[Point]]
-MOST_USERS = 1000
+AT_MOST_CONCURRENCY = 1000
 QUEUES = 2.0  # times the 95th percentile of one user
 
 
@@ -31,42 +31,45 @@ class Threshold:
 def thresholds(configs: dict[str, Config], points: Points) -> list[Threshold]:
     """Where E is not ahead GPU for GPU, where D queues, how slow a gateway raises E's minimum."""
     return [
-        users_from(
+        concurrency_from(
             "E gives more tokens/s per GPU than each of A, B and C",
-            lambda users: all(
-                per_gpu(configs["e"], points, users) > per_gpu(configs[name], points, users)
+            lambda concurrency: all(
+                per_gpu(configs["e"], points, concurrency)
+                > per_gpu(configs[name], points, concurrency)
                 for name in "abc"
             ),
         ),
-        users_from(
+        concurrency_from(
             f"D queues (p95 of the time to first token above {QUEUES:g} times that of one user)",
-            lambda users: p95(configs["d"], points, users) > QUEUES * p95(configs["d"], points, 1),
+            lambda concurrency: (
+                p95(configs["d"], points, concurrency) > QUEUES * p95(configs["d"], points, 1)
+            ),
         ),
         gateway_from(configs, points),
     ]
 
 
-def per_gpu(config: Config, points: Points, users: int) -> float:
+def per_gpu(config: Config, points: Points, concurrency: int) -> float:
     """Output tokens per second and GPU."""
-    [point] = points(config, [users])
+    [point] = points(config, [concurrency])
     return point.tokens_per_s / config.deployment.gpus
 
 
-def p95(config: Config, points: Points, users: int) -> float:
+def p95(config: Config, points: Points, concurrency: int) -> float:
     """Of the time to first token, in seconds."""
-    [point] = points(config, [users])
+    [point] = points(config, [concurrency])
     return point.ttft_s.p95
 
 
-def users_from(condition: str, holds: Callable[[int], bool]) -> Threshold:
-    """The least number of users at which a condition holds that, once it holds, goes on to.
+def concurrency_from(condition: str, holds: Callable[[int], bool]) -> Threshold:
+    """The lowest concurrency at which a condition holds, if it holds for all higher ones.
 
     Bisects: about ten points.
     """
-    where = f"1 to {MOST_USERS:,} users"
-    if not holds(MOST_USERS):
+    where = f"1 to {AT_MOST_CONCURRENCY:,} users"
+    if not holds(AT_MOST_CONCURRENCY):
         return Threshold(condition, float("nan"), "users", where)
-    low, high = 0, MOST_USERS
+    low, high = 0, AT_MOST_CONCURRENCY
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)

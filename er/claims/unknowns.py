@@ -48,7 +48,7 @@ def read(file: Path = FILE) -> tuple[list[int], list[Setting]]:
             for unknown in values["unknowns"]
             for value, entry in unknown["settings"].items()
         ]
-        return [int(users) for users in values["ladder"]], [AS_CONFIGURED, *settings]
+        return [int(concurrency) for concurrency in values["ladder"]], [AS_CONFIGURED, *settings]
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:

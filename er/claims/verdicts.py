@@ -130,16 +130,20 @@ def reason_of(claim: Claim, compared: Sequence[Comparison], missing: Sequence[Mi
     parts = []
     if compared:
         holding = [c for c in compared if c.outcome is Outcome.holds]
-        users = sorted({c.concurrency for c in compared})
-        span = f"{users[0]:,} to {users[-1]:,}" if len(users) > 1 else f"{users[0]:,}"
+        concurrencies = sorted({c.concurrency for c in compared})
+        span = (
+            f"{concurrencies[0]:,} to {concurrencies[-1]:,}"
+            if len(concurrencies) > 1
+            else f"{concurrencies[0]:,}"
+        )
         parts.append(
             f"{len(holding)} of {len(compared)} comparisons hold, at {span} of "
             f"{claim.at[0]:,} to {claim.at[1]:,} users"
         )
         for outcome, verb in ((Outcome.fails, "fails"), (Outcome.open, "is open")):
-            users = sorted({c.concurrency for c in compared if c.outcome is outcome})
-            if users:
-                parts.append(f"it {verb} at {_list(users)}")
+            concurrencies = sorted({c.concurrency for c in compared if c.outcome is outcome})
+            if concurrencies:
+                parts.append(f"it {verb} at {_list(concurrencies)}")
     parts += [
         f"{gap.deployment.upper()} at {gap.concurrency:,} users: {gap.reason}"
         for gap in missing[:3]
@@ -163,15 +167,17 @@ def would_decide(
     if absent:
         return f"runs of {', '.join(absent)}"
     if missing:
-        users = sorted({gap.concurrency for gap in missing})
-        return f"valid points at {_list(users)}"
+        concurrencies = sorted({gap.concurrency for gap in missing})
+        return f"valid points at {_list(concurrencies)}"
     if not compared:
         return f"a ladder (load.concurrency) with points from {claim.at[0]:,} to {claim.at[1]:,}"
-    users = sorted({c.concurrency for c in compared if c.outcome is Outcome.open})
-    return f"more requests (load.requests_per_user) or more seeds at {_list(users)}"
+    concurrencies = sorted({c.concurrency for c in compared if c.outcome is Outcome.open})
+    return f"more requests (load.requests_per_user) or more seeds at {_list(concurrencies)}"
 
 
-def _list(users: Sequence[int]) -> str:
-    if len(users) <= 4:
-        return ", ".join(f"{n:,}" for n in users) + (" user" if [*users] == [1] else " users")
-    return f"{users[0]:,} to {users[-1]:,} users"
+def _list(concurrencies: Sequence[int]) -> str:
+    if len(concurrencies) <= 4:
+        return ", ".join(f"{n:,}" for n in concurrencies) + (
+            " user" if [*concurrencies] == [1] else " users"
+        )
+    return f"{concurrencies[0]:,} to {concurrencies[-1]:,} users"

@@ -1,4 +1,4 @@
-"""Figures 4 to 7 as Vega-Lite charts with hover, and as tables for who does not see them."""
+"""Figures 4 to 7 as Vega-Lite charts with hover, and as tables for readers who do not see them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ def _chart(quantity: _Quantity, runs: Sequence[PublishedRun], looks: Sequence[Lo
     predicted = [
         {
             "run": look.label,
-            "users": point.concurrency,
+            "concurrency": point.concurrency,
             "value": _number(quantity.value(run, point)),
         }
         for run, look in zip(runs, looks, strict=True)
@@ -105,7 +105,7 @@ def _row(quantity: _Quantity, run: PublishedRun, point: Point, look: Look) -> di
     known = not math.isnan(low)
     return {
         "run": look.label,
-        "users": point.concurrency,
+        "concurrency": point.concurrency,
         "value": _number(quantity.value(run, point)),
         "low": low if known else None,
         "high": high if known else None,
@@ -127,12 +127,12 @@ def _spec(
     looks: Sequence[Look],
 ) -> dict[str, Any]:
     labels = [look.label for look in looks]
-    users = {
-        "field": "users",
+    concurrency = {
+        "field": "concurrency",
         "type": "quantitative",
         "title": "Concurrency [users in flight]",
         "scale": {"type": "log", "base": 2, "nice": False},
-        "axis": {"values": sorted({row["users"] for row in rows}), "labelOverlap": True},
+        "axis": {"values": sorted({row["concurrency"] for row in rows}), "labelOverlap": True},
     }
     value = {
         "field": "value",
@@ -161,20 +161,20 @@ def _spec(
     }
     tooltip = [
         {"field": "run", "title": "deployment"},
-        {"field": "users"},
+        {"field": "concurrency"},
         {"field": "value", "title": quantity.unit, "format": ",.4~r"},
         {"field": "interval", "title": "95% interval"},
         {"field": "requests"},
         {"field": "why", "title": "validity"},
     ]
     valid = {"filter": "datum.valid == 'valid'"}
-    line = {"x": users, "y": value, "color": colour, "strokeDash": dash}
+    line = {"x": concurrency, "y": value, "color": colour, "strokeDash": dash}
     layers: list[dict[str, Any]] = [
         {
             "transform": [valid, {"filter": "isValid(datum.low)"}],
             "mark": {"type": "area", "opacity": 0.18, "aria": False},
             "encoding": {
-                "x": users, "color": colour,
+                "x": concurrency, "color": colour,
                 "y": {**value, "field": "low"}, "y2": {"field": "high"},
             },
         },
@@ -187,7 +187,7 @@ def _spec(
         {
             "mark": {"type": "point", "size": 50, "strokeWidth": 1.5, "opacity": 1},
             "encoding": {
-                "x": users, "y": value, "color": colour, "shape": shape, "tooltip": tooltip,
+                "x": concurrency, "y": value, "color": colour, "shape": shape, "tooltip": tooltip,
                 "fill": {"condition": {"test": "datum.valid == 'valid'", **colour},
                          "value": "transparent"},
             },

@@ -40,7 +40,7 @@ class Sweep:
     resume: bool = True  # take from disk the valid points that are there
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     runs: list[RunDir] = field(default_factory=list)
-    on_open: Callable[[RunDir], None] = lambda _: None  # told where a job's run directory is
+    on_open: Callable[[RunDir], None] = lambda _: None  # called with each run directory
 
     def run(self, config: Config) -> None:
         """Measure or predict what is missing of one deployment, and publish its run.

@@ -9,7 +9,15 @@ from er.results.point import Point
 
 TAG_LENGTH = 8000  # MLflow takes no more
 REASONS_SHOWN = 20
-COLUMNS = ("users", "TTFT p50 ms", "TTFT p95 ms", "TPOT p50 ms", "E2E p50 s", "tokens/s", "valid")
+COLUMNS = (
+    "concurrency",
+    "TTFT p50 ms",
+    "TTFT p95 ms",
+    "TPOT p50 ms",
+    "E2E p50 s",
+    "tokens/s",
+    "valid",
+)
 
 
 def note(name: str, config: dict[str, Any], command: list[str], points: list[Point]) -> str:

@@ -99,11 +99,11 @@ def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
     client = _existing_store(uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found: dict[str, Run] = {}
-    for asked in ids:
-        runs = client.search_runs(experiments, f"attributes.run_id LIKE '{asked}%'")
+    for prefix in ids:
+        runs = client.search_runs(experiments, f"attributes.run_id LIKE '{prefix}%'")
         if len(runs) != 1:
             how_many = f"{len(runs)} runs begin" if runs else "no run begins"
-            raise ErError(f"{how_many} with {asked} in {uri}: give an id of the store")
+            raise ErError(f"{how_many} with {prefix} in {uri}: give an id of the store")
         found[runs[0].info.run_id] = runs[0]
     return _in_order(found.values())
 

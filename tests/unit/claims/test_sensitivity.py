@@ -48,10 +48,10 @@ def test_step_times_scale_what_a_deployment_takes() -> None:
 
 
 def test_a_threshold_is_the_first_of_all_that_follow() -> None:
-    found = thresholds.users_from("x", lambda users: users >= 137)
+    found = thresholds.concurrency_from("x", lambda concurrency: concurrency >= 137)
     assert found.value == 137
     assert found.described == "x: from 137 users on (predicted, 1 to 1,000 users)."
-    assert "nowhere 1 to 1,000 users" in thresholds.users_from("x", lambda _: False).described
+    assert "nowhere 1 to 1,000 users" in thresholds.concurrency_from("x", lambda _: False).described
 
 
 FOUND = Sensitivity(
