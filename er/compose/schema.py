@@ -1,5 +1,7 @@
 """The classes of `er.config`, as Hydra knows them, and back."""
 
+from functools import cache
+
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
@@ -37,6 +39,7 @@ WORKLOADS = {
 CLUSTERS = {"laptop": LaptopCluster, "slurm": SlurmCluster}
 
 
+@cache
 def register_schema() -> None:
     """Make the classes of `er.config` known to Hydra."""
     store = ConfigStore.instance()

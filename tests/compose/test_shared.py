@@ -1,0 +1,54 @@
+"""Jobs that share a composition are what Hydra alone makes of them."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose as compose_by_hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from er.compose import shared
+from er.compose.schema import register_schema
+from er.compose.search_path import hydra_with
+
+VALUES = [
+    ["+experiment=policies", "deployment=e", "routing.policy=random"],
+    ["+experiment=policies", "deployment=e", "routing.policy=kmeans"],
+    ["clock=virtual", "deployment=c", "seed=3", "load.concurrency=[1,3]", "++load.ramp_s=2"],
+    ["clock=virtual", "deployment=c", "gateway.service_s=0.5"],
+    ["clock=virtual", "deployment=c", "gateway.service_s=0.7", "study='a b'"],
+    ["gateway.service_s=0.2", "gateway=sklearn"],
+    ["hydra.mode=RUN", "seed=1"],
+]
+
+
+def test_a_shared_composition_is_hydras_own() -> None:
+    register_schema()
+    with hydra_with(None) as loader:
+        parser, groups = OverridesParser.create(), loader.list_groups("")
+        for overrides in [*VALUES, *VALUES]:
+            found = shared.composed("config", overrides, groups, parser)
+            assert found == compose_by_hydra("config", overrides=overrides)
+
+
+def test_a_value_that_no_key_takes_is_refused_as_hydra_refuses_it() -> None:
+    register_schema()
+    with hydra_with(None) as loader:
+        parser, groups = OverridesParser.create(), loader.list_groups("")
+        for bad in ("seed=x", "load.nothing=1", "nothing=1"):
+            with pytest.raises(HydraException) as by_hydra:
+                compose_by_hydra("config", overrides=[bad])
+            with pytest.raises(HydraException) as own:
+                shared.composed("config", [bad], groups, parser)
+            assert str(own.value) == str(by_hydra.value)
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    register_schema()
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    for seed in (1, 22):
+        file.write_text(f"# @package _global_\nseed: {seed}\n")
+        with hydra_with(tmp_path) as loader:
+            parser, groups = OverridesParser.create(), loader.list_groups("")
+            assert shared.composed("config", ["+experiment=mine"], groups, parser).seed == seed
