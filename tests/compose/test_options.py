@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from er import build, run
+from er import build, run, serve
 from er.errors import ConfigError
 from er.load import __main__ as load
 from er.options import CONF, Arguments, parse_arguments
 from er.routing import train
 
 COMMANDS = {
-    command.name: command for command in (run.COMMAND, build.COMMAND, load.COMMAND, train.COMMAND)
+    command.name: command
+    for command in (run.COMMAND, serve.COMMAND, build.COMMAND, load.COMMAND, train.COMMAND)
 }
 
 
@@ -94,3 +95,16 @@ def test_examples_in_help_are_quoted_where_a_shell_would_take_them_apart() -> No
         for line in command.examples.splitlines():
             bare = re.sub(r"'[^']*'", "", line.split("   ")[0].strip())
             assert not re.search(r"[\[\]*?{}()&;<>|]", bare), line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-m", "deployment=a,e"], "^these are 2 deployments: give one value for each key$"),
+        (["clock=virtual"], "^clock=virtual starts nothing: leave it out$"),
+        (["cluster=slurm"], "^er.serve serves here: leave cluster out$"),
+    ],
+)
+def test_only_one_deployment_is_served_and_only_here(arguments: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        serve.serve(arguments)
