@@ -19,7 +19,7 @@ def line(exchange: "Exchange", request: Request) -> str:
         "id": request.identity.decode(errors="replace"),
         "client": exchange.client.peer,
         "user": exchange.user,
-        "path": request.path.decode(errors="replace"),
+        "path": request.head.path.decode(errors="replace"),
         "status": exchange.status,
         "expert": exchange.tried[-1].cluster if exchange.tried else None,
         "chosen": cluster,

@@ -14,7 +14,8 @@ from er.config.gateway import require_address
 from er.errors import ErError
 from er.gateway import choosers, keys
 from er.gateway import counts as slots
-from er.gateway.fast.request import Refusal, Request
+from er.gateway.fast.refusal import Refusal
+from er.gateway.fast.request import Request
 
 if TYPE_CHECKING:
     from er.gateway.fast.replica import Replica
@@ -28,7 +29,7 @@ def require_key(request: Request) -> None:
     """Raise Refusal where there is an administrator's key and the request does not carry it."""
     key = os.environ.get(keys.ADMIN_VARIABLE, "")
     known = keys.Keys({"admin": key} if key else {})
-    given = request.header(b"authorization"), request.header(b"x-api-key")
+    given = request.head.header(b"authorization"), request.head.header(b"x-api-key")
     if known and not known.name_of(*given):
         raise Refusal(401, "unauthorized", "the administrator's key is needed")
 

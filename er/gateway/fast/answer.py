@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from er.gateway.dialects.translate import ExpertError, Translation, describe_error
 from er.gateway.fast import framing
 from er.gateway.fast.heads import AnswerHead
-from er.gateway.fast.request import Refusal, error_content
+from er.gateway.fast.refusal import Refusal, error_content
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -47,9 +47,9 @@ class Answer:
             return
         self.streams = head.event_stream and head.status == 200
         has_length = head.length >= 0 and not self.streams
-        self._chunked = not has_length and not request.http_1_0
+        self._chunked = not has_length and not request.head.http_1_0
         self.spliced = self._chunked and head.chunked
-        if not has_length and request.http_1_0:
+        if not has_length and request.head.http_1_0:
             request.keep_alive = False
         if has_length and head.length <= BUFFERED_AT_MOST:
             self._buffer = []
@@ -66,12 +66,12 @@ class Answer:
         self._head = own_headers
         self._failed_status = head.status if head.status != 200 else 0
         self.streams = translation.streams and not self._failed_status
-        self._chunked = self.streams and not self._request.http_1_0
+        self._chunked = self.streams and not self._request.head.http_1_0
         self._pending = b""
         if not self.streams:
             self._buffer = []
             return
-        if self._request.http_1_0:
+        if self._request.head.http_1_0:
             self._request.keep_alive = False
         line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         closing = b"" if self._request.keep_alive else b"connection: close\r\n"

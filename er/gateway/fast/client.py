@@ -4,39 +4,37 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, cast
 
-import httptools
-
-from er.gateway.fast.request import Refusal, Request
+from er.gateway.fast.reading import BODY, BUSY, HEAD, IDLE, LINGER, Reader
+from er.gateway.fast.refusal import Refusal
+from er.gateway.fast.request import Request
 
 if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange
     from er.gateway.fast.server import Server
 
-IDLE, HEAD, BODY, BUSY, LINGER = range(5)
 LINGER_S = 2.0
 LINGER_BYTES = 2**20
 WRITE_BUFFER_BYTES = 65536
 
 
 class Client(asyncio.Protocol):
-    """Reads requests with llhttp's strict rules, and writes straight to its socket."""
+    """Answers requests in their order, and writes straight to its socket."""
 
     __slots__ = (
-        "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_parser",
-        "_reading_paused", "_request", "_server", "_waiting", "admin", "exchange", "head_bytes",
-        "peer", "phase", "since_s", "stalled_since_s", "transport",
+        "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_reader",
+        "_reading_paused", "_server", "_waiting", "admin", "exchange", "peer", "phase", "since_s",
+        "stalled_since_s", "transport",
     )  # fmt: skip
 
     def __init__(self, server: "Server", *, admin: bool) -> None:
         self._server = server
         self.admin = admin
-        self._parser = httptools.HttpRequestParser(self)
-        self._request: Request | None = None
+        self._reader = Reader(self, server)
         self._waiting: list[Request] = []  # pipelined
         self._closing = self._answering = self._input_ended = False
         self._reading_paused = False
         self._direct = admin or not server.tls
-        self._lingered = self.head_bytes = 0
+        self._lingered = 0
         self.phase = IDLE
         self.since_s = server.now_s
         self.stalled_since_s = 0.0  # 0: the client reads
@@ -59,10 +57,10 @@ class Client(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """The client has left, or was sent away."""
         self._server.forget(self)
-        self._release_body(self._request)
+        self._reader.stop()
         for request in self._waiting:
-            self._release_body(request)
-        self._request, self._waiting = None, []
+            self._server.release(request)
+        self._waiting = []
         if self.exchange:
             exchange, self.exchange = self.exchange, None
             exchange.client_left()
@@ -90,72 +88,27 @@ class Client(asyncio.Protocol):
         if self._closing or self._input_ended:
             self._linger(len(data))
             return
-        if self.phase <= HEAD:
-            end = data.find(b"\r\n\r\n")
-            self.head_bytes += end if end >= 0 else len(data)
-            if self.head_bytes > self._server.limits.header_bytes:
-                self._refuse_input(Refusal(431, "too_large", "the head is too long", close=True))
-                return
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            cause = error.__context__  # what one of the methods below has raised
-            self._refuse_input(
-                cause
-                if isinstance(cause, Refusal)
-                else Refusal(400, "bad_request", f"this is not HTTP/1.1: {error}", close=True)
-            )
+            self._reader.feed(data)
+        except Refusal as refusal:
+            self._refuse_input(refusal)
         if self._waiting and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
 
-    def on_message_begin(self) -> None:
-        """httptools: a request begins."""
-        self._request = Request()
-        self.phase, self.since_s = HEAD, self._server.now_s
+    def enter(self, phase: int) -> None:
+        """Reading has come so far; each phase has its time limit."""
+        self.phase, self.since_s = phase, self._server.now_s
 
-    def on_url(self, url: bytes) -> None:
-        """httptools: a part of the target."""
-        assert self._request
-        self._request.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: one header."""
-        assert self._request
-        self._request.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        """httptools: the head has ended. Raises Refusal where its body is not to be read."""
-        request = self._request
-        assert request
-        request.complete_head(self._parser)
-        self.phase, self.since_s, self.head_bytes = BODY, self._server.now_s, 0
-        limit = self._server.limits.body_bytes
-        if request.length > limit:
-            raise Refusal(413, "too_large", f"a body has {limit} bytes at most", close=True)
-        if request.length > 0:
-            self._reserve(request, request.length)
-        if request.expects_continue and not self._answering:
+    def say_continue(self) -> None:
+        """The client waits for leave to send its body."""
+        if not self._answering:
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def on_body(self, piece: bytes) -> None:
-        """httptools: a piece of a body. Raises Refusal when there are too many."""
-        request = self._request
-        assert request
-        request.size += len(piece)
-        if request.size > request.reserved:
-            limit = self._server.limits.body_bytes
-            if request.size > limit:
-                raise Refusal(413, "too_large", f"a body has {limit} bytes at most", close=True)
-            self._reserve(request, request.size - request.reserved)
-        request.pieces.append(piece)
-
-    def on_message_complete(self) -> None:
-        """httptools: a request is whole."""
-        request, self._request = self._request, None
-        assert request
+    def take(self, request: Request) -> None:
+        """A request is whole: answer it now, or after those before it."""
         if self._closing:
-            self._release_body(request)
+            self._server.release(request)
         elif self._answering:
             self._waiting.append(request)
         else:
@@ -164,15 +117,6 @@ class Client(asyncio.Protocol):
     def _begin(self, request: Request) -> None:
         self.phase, self._answering = BUSY, True
         self._server.handle(self, request)
-
-    def _reserve(self, request: Request, size: int) -> None:
-        if not self._server.reserve(size):
-            raise Refusal(429, "overload", "too much is being uploaded", retry_s=1, close=True)
-        request.reserved += size
-
-    def _release_body(self, request: Request | None) -> None:
-        if request:
-            self._server.release(request)
 
     def _linger(self, size: int) -> None:
         """What still comes is thrown away, so that the refusal is not lost with it."""
@@ -239,8 +183,7 @@ class Client(asyncio.Protocol):
         self.send(refusal.answer(close))
         if close:
             self.phase, self.since_s, self._closing = LINGER, self._server.now_s, True
-            self._release_body(self._request)
-            self._request = None
+            self._reader.stop()
             if self._direct and self.transport.can_write_eof():
                 self.transport.write_eof()
             else:

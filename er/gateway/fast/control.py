@@ -8,7 +8,8 @@ from er.errors import ErError
 from er.gateway import metrics
 from er.gateway.fast import admin, openapi, probe
 from er.gateway.fast.heads import plain_answer
-from er.gateway.fast.request import Refusal, Request
+from er.gateway.fast.refusal import Refusal
+from er.gateway.fast.request import Request
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -26,9 +27,9 @@ ADMIN = b"/admin/"
 def handle(server: "Server", client: "Client", request: Request, *, known: bool) -> None:
     """Answer what is no prompt."""
     server.release(request)
-    if client.admin and request.path.startswith(ADMIN):
+    if client.admin and request.head.path.startswith(ADMIN):
         server.spawn(administer(server, client, request))
-    elif request.path not in PATHS:
+    elif request.head.path not in PATHS:
         if known:
             refusal = Refusal(405, "not_found", "prompts are sent by POST")
             refusal.extra_headers = b"allow: POST\r\n"
@@ -36,18 +37,18 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
             refusal = Refusal(404, "not_found", "there is nothing at this path")
         refusal.close = not request.keep_alive
         client.refuse(refusal)
-    elif request.method not in (b"GET", b"HEAD"):
+    elif request.head.method not in (b"GET", b"HEAD"):
         refusal = Refusal(405, "not_found", "this is read by GET")
         refusal.extra_headers = b"allow: GET, HEAD\r\n"
         refusal.close = not request.keep_alive
         client.refuse(refusal)
-    elif request.path in HEALTH:
+    elif request.head.path in HEALTH:
         answer(server, client, request, 200, {"status": "ok"})
-    elif request.path == OPENAPI:
+    elif request.head.path == OPENAPI:
         answer(server, client, request, 200, openapi.document())
-    elif request.path == MODELS:
+    elif request.head.path == MODELS:
         answer(server, client, request, 200, models(server))
-    elif request.path == METRICS:
+    elif request.head.path == METRICS:
         text = metrics.exposition(server.counts, server.policy, server.experts.replicas)
         headers = extra_headers(request)
         reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, headers))
@@ -59,8 +60,8 @@ async def administer(server: "Server", client: "Client", request: Request) -> No
     """Carry a command of the administrator's out, here and in the other processes."""
     try:
         admin.require_key(request)
-        name = request.path.removeprefix(ADMIN).decode(errors="replace")
-        if request.method == b"POST":
+        name = request.head.path.removeprefix(ADMIN).decode(errors="replace")
+        if request.head.method == b"POST":
             command = admin.parse(name, request.body)
             try:
                 await admin.carry_out(server, command)
@@ -124,7 +125,7 @@ def extra_headers(request: Request) -> bytes:
 
 def reply(client: "Client", request: Request, data: bytes) -> None:
     """Send an answer, of which HEAD gets the head."""
-    if request.method == b"HEAD":
+    if request.head.method == b"HEAD":
         data = data[: data.index(b"\r\n\r\n") + 4]
     client.send(data)
     client.finish(request.keep_alive)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from er.gateway import counts as slots
 from er.gateway.choosers import NO_MARGIN, Choice
 from er.gateway.dialects.translate import ExpertError, Translation
-from er.gateway.fast import heads
+from er.gateway.fast import admission, heads
 from er.gateway.fast.answer import Answer
 from er.gateway.fast.connection import Connection
+from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica, connect
-from er.gateway.fast.request import Refusal, Request
+from er.gateway.fast.request import Request
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
 CHOOSING, QUEUED, CONNECTING, WAITING, ANSWERING, ENDED = range(6)
-LARGE_BYTES, BRACKETS_AT_MOST = 2**18, 2**16  # reading more would delay the others
 RETRIED_STATUSES = (502, 503, 504)
 
 
@@ -54,25 +54,12 @@ class Exchange:
 
     def start(self) -> None:
         """Read the prompt and choose. Raises Refusal."""
-        keys = self.server.keys
-        if keys:
-            header = self._request.header
-            self.user = keys.name_of(header(b"authorization"), header(b"x-api-key"))
-            if not self.user:
-                raise Refusal(401, "unauthorized", "an API key is needed")
-        body = self._request.body
-        if len(body) > LARGE_BYTES and body.count(b"[") + body.count(b"{") > BRACKETS_AT_MOST:
-            raise Refusal(413, "too_large", "the body holds too many lists and objects")
-        try:
-            text = self.route.prompt(body)
-        except ValueError as error:
-            raise Refusal(400, "bad_request", str(error)) from None
-        if len(text) > self.server.limits.prompt_bytes:
-            raise Refusal(413, "too_large", "the prompt is too long")
+        self.user = admission.key_name(self.server, self._request)
+        text = admission.prompt(self.server, self._request, self.route)
         if len(text) > self.server.slice_characters:
             self._opening = self.server.spawn(self._choose_in_slices(text))
         else:
-            if self._request.header(b"x-er-explain"):
+            if self._request.head.explain:
                 self.reason = self.server.chooser.reason(text)
             self._chosen(self.server.choose(text))
 
@@ -138,8 +125,7 @@ class Exchange:
             connection.give_back(self.server.now_s)
             self.refuse(Refusal(400, "bad_request", str(error)))
             return
-        headers = heads.request_headers(
-            request.headers,
+        headers = request.head.upstream(
             with_authorization=settings.pass_authorization,
             translated=self._translation is not None,
         )

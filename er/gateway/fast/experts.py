@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from er.config import FastGateway
 from er.gateway import counts as slots
 from er.gateway.counts import Counts
+from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica
-from er.gateway.fast.request import Refusal
 
 if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange

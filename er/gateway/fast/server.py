@@ -11,13 +11,15 @@ from er.config import FastGateway
 from er.gateway import counts as slots
 from er.gateway.choosers import Choice, Chooser
 from er.gateway.counts import Counts
-from er.gateway.fast import access_log, client, control, probe
+from er.gateway.fast import access_log, control, probe, reading
 from er.gateway.fast.client import Client
 from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.experts import Experts
 from er.gateway.fast.lateness import end_if_late
+from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica
-from er.gateway.fast.request import REQUEST_ID, Refusal, Request
+from er.gateway.fast.request import Request
+from er.gateway.fast.request_head import RequestHead
 from er.gateway.fast.routes import ROUTES
 from er.gateway.keys import Keys
 
@@ -54,6 +56,7 @@ class Server:
         self.shadow: Chooser | None = None  # its decisions are counted, not used
         self.router_file = ""
         self.keys = Keys({})
+        self.known_heads: dict[bytes, RequestHead] = {}  # see `reading`
         self._identity = os.urandom(6).hex().encode()
         self._requests = 0
         self._log: list[str] = []
@@ -104,13 +107,12 @@ class Server:
 
     def handle(self, client: Client, request: Request) -> None:
         """Answer one request."""
-        identity = request.header(b"x-request-id")
-        if not REQUEST_ID.match(identity):
+        if not request.identity:
             self._requests += 1
-            identity = b"%b-%x" % (self._identity, self._requests)
-        request.identity = identity
-        route = None if client.admin else ROUTES.get(request.path)
-        if route is None or request.method != b"POST":
+            request.identity = b"%b-%x" % (self._identity, self._requests)
+        head = request.head
+        route = None if client.admin else ROUTES.get(head.path)
+        if route is None or head.method != b"POST":
             control.handle(self, client, request, known=route is not None)
             return
         exchange = Exchange(self, client, request, route)
@@ -202,7 +204,7 @@ class Server:
         """Take no new connection, let answers end, and cut those that take too long."""
         self.draining = True
         for connected in list(self._clients):
-            if connected.phase == client.IDLE:
+            if connected.phase == reading.IDLE:
                 connected.close()
         deadline_s = time.monotonic() + self.timeouts.drain_s
         while self._exchanges and time.monotonic() < deadline_s:  # noqa: ASYNC110

@@ -1,0 +1,146 @@
+"""Reads the requests on a client's connection."""
+
+import re
+from typing import TYPE_CHECKING
+
+import httptools
+
+from er.gateway.fast import heads
+from er.gateway.fast.refusal import Refusal
+from er.gateway.fast.request import Request
+from er.gateway.fast.request_head import RequestHead
+
+if TYPE_CHECKING:
+    from er.gateway.fast.client import Client
+    from er.gateway.fast.server import Server
+
+IDLE, HEAD, BODY, BUSY, LINGER = range(5)  # phases of a client's connection
+CONTENT_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,9})\r\n")
+KNOWN_HEADS_AT_MOST, KNOWN_HEAD_BYTES = 1024, 2048
+
+
+class Reader:
+    """Reads with llhttp's strict rules; a head that differs from an earlier one only in the
+    digits of its Content-Length is not parsed again."""
+
+    __slots__ = (
+        "_begun", "_client", "_head_bytes", "_headers", "_key", "_parser", "_server", "_target",
+        "request",
+    )  # fmt: skip
+
+    def __init__(self, client: "Client", server: "Server") -> None:
+        self._client, self._server = client, server
+        self._parser = httptools.HttpRequestParser(self)
+        self._begun = False  # within a request, or after the last one
+        self._head_bytes = 0
+        self._target = self._key = b""
+        self._headers: heads.Headers = []
+        self.request: Request | None = None  # whose body is being read
+
+    def feed(self, data: bytes) -> None:
+        """Take in bytes. Raises Refusal for what is no request that this gateway takes."""
+        if self.request is None:
+            end = data.find(b"\r\n\r\n") + 4
+            if end > 4 and not self._begun and self._take_known(data, end):
+                return
+            self._head_bytes += end if end >= 4 else len(data)
+            if self._head_bytes > self._server.limits.header_bytes:
+                raise Refusal(431, "too_large", "the head is too long", close=True)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__  # what one of the methods below has raised
+            if isinstance(cause, Refusal):
+                raise cause from None
+            message = f"this is not HTTP/1.1: {error}"
+            raise Refusal(400, "bad_request", message, close=True) from None
+
+    def _take_known(self, data: bytes, end: int) -> bool:
+        """Whether `data` is one whole request, of which the head is known."""
+        found = CONTENT_LENGTH.search(data, 0, end)
+        if not found or end > KNOWN_HEAD_BYTES:
+            return False
+        first, last = found.span(1)
+        key = data[:first] + data[last:end]
+        head = self._server.known_heads.get(key)
+        if head is None:
+            self._key = key
+            return False
+        length = len(data) - end
+        if length != int(found[1]) or length > self._server.limits.body_bytes:
+            return False
+        request = Request(head)
+        self._reserve(request, length)
+        request.size = length
+        request.pieces.append(data[end:])
+        self._client.take(request)
+        return True
+
+    def on_message_begin(self) -> None:
+        """httptools: a request begins."""
+        self._begun = True
+        self._target, self._headers = b"", []
+        self._client.enter(HEAD)
+
+    def on_url(self, url: bytes) -> None:
+        """httptools: a part of the target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: one header."""
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """httptools: the head has ended. Raises Refusal where its body is not to be read."""
+        head = RequestHead(self._parser, self._target, self._headers)
+        self._remember(head)
+        self.request = request = Request(head)
+        self._client.enter(BODY)
+        self._head_bytes = 0
+        if head.length > self._server.limits.body_bytes:
+            raise self._too_long()
+        if head.length > 0:
+            self._reserve(request, head.length)
+        if head.expects_continue:
+            self._client.say_continue()
+
+    def _remember(self, head: RequestHead) -> None:
+        if self._key and head.repeats:
+            known = self._server.known_heads
+            if len(known) >= KNOWN_HEADS_AT_MOST:
+                known.clear()
+            known[self._key] = head
+        self._key = b""
+
+    def on_body(self, piece: bytes) -> None:
+        """httptools: a piece of a body. Raises Refusal when there are too many."""
+        request = self.request
+        assert request
+        request.size += len(piece)
+        if request.size > request.reserved:
+            if request.size > self._server.limits.body_bytes:
+                raise self._too_long()
+            self._reserve(request, request.size - request.reserved)
+        request.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """httptools: a request is whole."""
+        request, self.request = self.request, None
+        assert request
+        self._begun = not request.keep_alive
+        self._client.take(request)
+
+    def stop(self) -> None:
+        """Forget the request that is being read."""
+        if self.request:
+            self._server.release(self.request)
+            self.request = None
+
+    def _reserve(self, request: Request, size: int) -> None:
+        if not self._server.reserve(size):
+            raise Refusal(429, "overload", "too much is being uploaded", retry_s=1, close=True)
+        request.reserved += size
+
+    def _too_long(self) -> Refusal:
+        limit = self._server.limits.body_bytes
+        return Refusal(413, "too_large", f"a body has {limit} bytes at most", close=True)
