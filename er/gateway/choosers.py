@@ -68,7 +68,7 @@ class Trained:
     reads_loads = False
 
     def __init__(self, path: Path) -> None:
-        from er.routing import router  # numba: half a second, which baselines do not need
+        from er.routing import router  # numpy, which baselines do not need
 
         self.router = router.load(path)
         self.clusters = self.router.experts
@@ -77,7 +77,7 @@ class Trained:
 
     def choose(self, text: str, _: Sequence[float]) -> Choice:
         """The cluster of the highest score, the first of equals."""
-        return best_two(self.router.scores(text).tolist())
+        return best_two(self.router.lookup.classify(text))
 
     async def choose_long(self, text: str, _: Sequence[float]) -> Choice:
         """The same, while others' answers go on."""

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from er.routing import kernel
 from er.routing.router import Router
 
 SLICE_CHARACTERS = 16384
@@ -65,8 +64,4 @@ async def scores(router: Router, text: str, characters: int = SLICE_CHARACTERS) 
         totals[rows] += counts
         await asyncio.sleep(0)
     touched = np.concatenate(in_order) if in_order else np.zeros(0, np.int32)
-    embedded = kernel.embed(
-        touched, totals.astype(np.int32), router.idf, router.components, router.sublinear_tf
-    )
-    result: list[float] = kernel.score(*embedded, router.centres, router.offsets).tolist()
-    return result
+    return router.lookup.score_rows(touched, totals[touched].astype(np.int32))

@@ -1,4 +1,5 @@
-"""The compiled part of classification: find a text's terms, add up its vector, score the experts.
+"""The kernel of classification, compiled by numba: find a text's terms, add up its vector, score
+the experts. Where there is a C compiler, kernel.c does the same (native.py).
 
 Floating-point sums run in one fixed order, so that every machine decides alike.
 """
@@ -10,13 +11,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int32]
-Floats = NDArray[np.float64]
-Bytes = NDArray[np.uint8]
+from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays, slots
 
 FNV_START = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
-FREE = -1
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
@@ -27,15 +25,6 @@ def compiled(function: Compiled) -> Compiled:
         return cast(Compiled, numba.njit(cache=True, error_model="numpy")(function))
     except RuntimeError:  # no folder for the cache: compile in every process
         return cast(Compiled, numba.njit(error_model="numpy")(function))
-
-
-def word_classes() -> Bytes:
-    """For each byte, 0 when it is no part of an ASCII word, else its lower case."""
-    classes = np.zeros(256, np.uint8)
-    for byte in range(128):
-        if chr(byte).isalnum() or chr(byte) == "_":
-            classes[byte] = ord(chr(byte).lower())
-    return classes
 
 
 @compiled
@@ -150,3 +139,41 @@ def score(projected: Floats, length: float, centres: Floats, offsets: Floats) ->
             total += projected[dimension] * centres[expert, dimension]
         scores[expert] = total * scale - offsets[expert]
     return scores
+
+
+class Kernel:
+    """See `lookup.Kernel`."""
+
+    def __init__(self, arrays: TermArrays, centres: Floats, offsets: Floats) -> None:
+        terms_count = len(arrays.idf)
+        self._arrays, self._experts = arrays, (centres, offsets)
+        self._table = hash_table(arrays.terms, arrays.starts, slots(terms_count))
+        self.counts = np.zeros(terms_count, np.int32)
+        self.touched = np.empty(terms_count, np.int32)
+
+    def count(self, text: bytes, classes: bytes) -> int:
+        """See `lookup.Kernel`."""
+        arrays, content = self._arrays, np.frombuffer(text, np.uint8)
+        return count_terms(
+            content,
+            np.frombuffer(classes, np.uint8),
+            arrays.terms,
+            arrays.starts,
+            *self._table,
+            self.counts,
+            self.touched,
+        )
+
+    def embed(self, touched_count: int) -> tuple[Floats, float]:
+        """See `lookup.Kernel`."""
+        arrays, touched = self._arrays, self.touched[:touched_count]
+        return embed(touched, self.counts, arrays.idf, arrays.components, arrays.sublinear)
+
+    def score(self, projected: Floats, length: float) -> list[float]:
+        """See `lookup.Kernel`."""
+        scores: list[float] = score(projected, length, *self._experts).tolist()
+        return scores
+
+    def classify(self, text: bytes, classes: bytes) -> list[float]:
+        """See `lookup.Kernel`."""
+        return self.score(*self.embed(self.count(text, classes)))

@@ -1,21 +1,39 @@
-"""From a text to its vector: compiled over bytes for ASCII, by regular expression for the rest."""
+"""From a text to its vector and its scores: bytes for ASCII, a regular expression for the rest."""
 
 import re
-from collections import Counter
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from er.routing import kernel
+from er.routing import native
+from er.routing.arrays import Floats, Ints, TermArrays, word_classes
 
 WORD = re.compile(r"\b\w\w+\b")
-CLASSES = kernel.word_classes()
+ASCII, ANY = word_classes(ascii_only=True), word_classes(ascii_only=False)
 
-score = kernel.score
+
+class Kernel(Protocol):
+    """The compiled part; not for two threads at a time."""
+
+    counts: Ints  # (v,) by row, zero between calls
+    touched: Ints  # (v,) rows that `count` has found, in the order of first occurrence
+
+    def count(self, text: bytes, classes: bytes) -> int:
+        """Count a text's known terms into `counts`; how many rows of `touched` there are."""
+
+    def embed(self, touched_count: int) -> tuple[Floats, float]:
+        """The projected tf-idf vector (d,), not scaled, and its length; clears `counts`."""
+
+    def score(self, projected: Floats, length: float) -> list[float]:
+        """One score per expert."""
+
+    def classify(self, text: bytes, classes: bytes) -> list[float]:
+        """All three: one score per expert."""
 
 
 class Lookup:
-    """The terms of a router with their weights and components.
+    """The terms of a router with their weights and components, and its experts.
 
     Stop words and numbers are not among the terms, so looking a word up leaves them out. Not for
     two threads at a time: the counts are kept between calls.
@@ -24,59 +42,54 @@ class Lookup:
     def __init__(
         self,
         terms: list[str],
-        idf: NDArray[np.float64],
+        idf: Floats,
         components: NDArray[np.float32],
         sublinear_tf: bool,
+        centres: Floats,
+        offsets: Floats,
     ) -> None:
         encoded = [term.encode() for term in terms]
-        self._row = {term: row for row, term in enumerate(terms)}
-        self._weighting = (
+        arrays = TermArrays(
+            np.frombuffer(b"".join(encoded), np.uint8),
+            np.cumsum([0, *map(len, encoded)], dtype=np.int32),
             np.ascontiguousarray(idf, np.float64),
             np.ascontiguousarray(components, np.float32),
             sublinear_tf,
         )
-        self._terms = np.frombuffer(b"".join(encoded), np.uint8)
-        self._starts = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-        slots = 1 << (2 * len(terms)).bit_length()
-        self._hashes, self._table = kernel.hash_table(self._terms, self._starts, slots)
-        self._counts = np.zeros(len(terms), np.int32)
-        self._touched = np.empty(len(terms), np.int32)
-        self.embed("compile now, not at the first prompt")
+        experts = np.ascontiguousarray(centres, np.float64), np.ascontiguousarray(offsets)
+        self._kernel: Kernel
+        if library := native.library():
+            self._kernel = native.Kernel(library, arrays, *experts)
+        else:
+            from er.routing import kernel  # numba: half a second and 100 MB
 
-    def embed(self, text: str) -> tuple[NDArray[np.float64], float]:
+            self._kernel = kernel.Kernel(arrays, *experts)
+        self.classify("compile now, not at the first prompt")
+
+    def classify(self, text: str) -> list[float]:
+        """One score per expert."""
+        return self._kernel.classify(*_words(text))
+
+    def embed(self, text: str) -> tuple[Floats, float]:
         """The projected tf-idf vector of a text, not scaled, and its length; zero without terms."""
-        return kernel.embed(self._count(text), self._counts, *self._weighting)
+        return self._kernel.embed(self._kernel.count(*_words(text)))
 
-    def rows(self, text: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def rows(self, text: str) -> tuple[Ints, Ints]:
         """Rows of the terms in a text, in the order they first occur, and how often they do."""
-        rows = self._count(text).copy()
-        counts = self._counts[rows]
-        self._counts[rows] = 0
+        rows = self._kernel.touched[: self._kernel.count(*_words(text))].copy()
+        counts = self._kernel.counts[rows]
+        self._kernel.counts[rows] = 0
         return rows, counts
 
-    def _count(self, text: str) -> NDArray[np.int32]:
-        """Count the terms of a text into `_counts`; the rows that were touched."""
-        touched_count = self._count_ascii(text) if text.isascii() else self._count_any(text)
-        return self._touched[:touched_count]
+    def score_rows(self, rows: Ints, counts: Ints) -> list[float]:
+        """One score per expert for a text of which these are the rows and counts."""
+        self._kernel.touched[: len(rows)] = rows
+        self._kernel.counts[rows] = counts
+        return self._kernel.score(*self._kernel.embed(len(rows)))
 
-    def _count_ascii(self, text: str) -> int:
-        return kernel.count_terms(
-            np.frombuffer(text.encode(), np.uint8),
-            CLASSES,
-            self._terms,
-            self._starts,
-            self._hashes,
-            self._table,
-            self._counts,
-            self._touched,
-        )
 
-    def _count_any(self, text: str) -> int:
-        touched_count = 0
-        for word, count in Counter(WORD.findall(text.lower())).items():
-            row = self._row.get(word)
-            if row is not None:
-                self._touched[touched_count] = row
-                self._counts[row] = count
-                touched_count += 1
-        return touched_count
+def _words(text: str) -> tuple[bytes, bytes]:
+    """Bytes that hold a text's words, and which of them are parts of words."""
+    if text.isascii():
+        return text.encode(), ASCII
+    return " ".join(WORD.findall(text.lower())).encode(), ANY

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import artefact
-from er.routing.lookup import Lookup, score
+from er.routing.lookup import Lookup
 
 Floats = NDArray[np.float64]
 
@@ -33,9 +33,10 @@ class Router:
     offsets: Floats = field(init=False, repr=False, compare=False)  # (k,)
 
     def __post_init__(self) -> None:
-        lookup = Lookup(self.terms, self.idf, self.components, self.sublinear_tf)
-        object.__setattr__(self, "lookup", lookup)
-        object.__setattr__(self, "offsets", (self.centres**2).sum(axis=1) / 2 + self.prices)
+        offsets = (self.centres**2).sum(axis=1) / 2 + self.prices
+        weighting = self.terms, self.idf, self.components, self.sublinear_tf
+        object.__setattr__(self, "offsets", offsets)
+        object.__setattr__(self, "lookup", Lookup(*weighting, self.centres, offsets))
 
     @property
     def experts(self) -> int:
@@ -44,7 +45,7 @@ class Router:
 
     def scores(self, text: str) -> Floats:
         """One score per expert."""
-        return score(*self.lookup.embed(text), self.centres, self.offsets)
+        return np.array(self.lookup.classify(text))
 
     def classify(self, text: str) -> int:
         """The expert for a prompt: the highest score, the first of equals."""

@@ -1,0 +1,140 @@
+"""kernel.c, compiled when it is needed first: decides as kernel.py does, without LLVM in memory.
+
+The library lies beside the source, or in the user's cache where that cannot be written. Without a
+C compiler there is none, and kernel.py is used.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from er.routing.arrays import FREE, Floats, TermArrays, slots
+
+SOURCE = Path(__file__).with_name("kernel.c")
+FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
+VARIABLE = "ER_ROUTING_KERNEL"  # numba: do not use the C compiler
+
+Library = ctypes.PyDLL  # keeps the interpreter's lock: calls take microseconds
+
+
+@functools.cache
+def library() -> Library | None:
+    """The compiled kernel; None without a C compiler, or where it is not wanted."""
+    compiler = shutil.which("cc")
+    if os.environ.get(VARIABLE) == "numba":
+        return None
+    content = SOURCE.read_bytes() + " ".join((*FLAGS, platform.machine())).encode()
+    name = f"kernel-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    for folder in (SOURCE.with_name("__pycache__"), _user_cache()):
+        file = folder / name
+        try:
+            if not file.exists():
+                if not compiler:
+                    continue
+                _compile(compiler, file)
+            return _declare(ctypes.PyDLL(str(file)), ctypes.CDLL(str(file)))
+        except (OSError, subprocess.CalledProcessError):
+            continue
+    return None
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "er"
+
+
+def _compile(compiler: str, file: Path) -> None:
+    """Raises OSError or CalledProcessError where it cannot be done."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")  # others may compile it too
+    try:
+        command = [compiler, *FLAGS, "-o", str(unfinished), str(SOURCE), "-lm"]
+        subprocess.run(command, check=True, capture_output=True)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _declare(library: Library, unlocked: ctypes.CDLL) -> Library:
+    pointer, integer, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    build_table = unlocked.build_table  # takes a millisecond: others may run meanwhile
+    build_table.argtypes = [pointer]
+    library.__dict__["build_table"] = build_table
+    build_table.restype = None
+    library.count_terms.argtypes = [pointer, ctypes.c_char_p, integer, ctypes.c_char_p]
+    library.count_terms.restype = integer
+    library.embed.argtypes = [pointer, integer, pointer]
+    library.embed.restype = number
+    library.score.argtypes = [pointer, number, pointer, pointer, integer, integer, pointer]
+    library.score.restype = None
+    library.classify.argtypes = [
+        pointer, ctypes.c_char_p, integer, ctypes.c_char_p, pointer, pointer, integer, pointer,
+        pointer,
+    ]  # fmt: skip
+    library.classify.restype = None
+    return library
+
+
+class _Terms(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("terms", "starts", "hashes", "table")),
+        ("mask", ctypes.c_uint64),
+        *((name, ctypes.c_void_p) for name in ("counts", "touched", "idf", "components")),
+        *((name, ctypes.c_int64) for name in ("terms_count", "dimensions", "sublinear")),
+    )
+
+
+class Kernel:
+    """See `lookup.Kernel`."""
+
+    def __init__(
+        self, library: Library, arrays: TermArrays, centres: Floats, offsets: Floats
+    ) -> None:
+        self._library = library
+        terms_count, self._dimensions = arrays.components.shape
+        hashes = np.empty(terms_count, np.uint64)
+        table = np.full(slots(terms_count), FREE, np.int32)
+        self.counts = np.zeros(terms_count, np.int32)
+        self.touched = np.empty(terms_count, np.int32)
+        self._scores = (ctypes.c_double * len(centres))()
+        self._projected = np.empty(self._dimensions)
+        self._kept = (arrays, hashes, table, centres, offsets)  # as long as C has their addresses
+        self._terms = _Terms(
+            arrays.terms.ctypes.data, arrays.starts.ctypes.data, hashes.ctypes.data,
+            table.ctypes.data, len(table) - 1, self.counts.ctypes.data, self.touched.ctypes.data,
+            arrays.idf.ctypes.data, arrays.components.ctypes.data, terms_count, self._dimensions,
+            arrays.sublinear,
+        )  # fmt: skip
+        self._address = ctypes.addressof(self._terms)
+        self._experts = centres.ctypes.data, offsets.ctypes.data, len(centres)
+        self._results = self._projected.ctypes.data, ctypes.addressof(self._scores)
+        library.build_table(self._address)
+
+    def count(self, text: bytes, classes: bytes) -> int:
+        """See `lookup.Kernel`."""
+        return int(self._library.count_terms(self._address, text, len(text), classes))
+
+    def embed(self, touched_count: int) -> tuple[Floats, float]:
+        """See `lookup.Kernel`."""
+        projected = np.empty(self._dimensions)
+        length = self._library.embed(self._address, touched_count, projected.ctypes.data)
+        return projected, float(length)
+
+    def score(self, projected: Floats, length: float) -> list[float]:
+        """See `lookup.Kernel`."""
+        address, scores = projected.ctypes.data, ctypes.addressof(self._scores)
+        self._library.score(address, length, *self._experts, self._dimensions, scores)
+        return self._scores[:]
+
+    def classify(self, text: bytes, classes: bytes) -> list[float]:
+        """See `lookup.Kernel`."""
+        self._library.classify(
+            self._address, text, len(text), classes, *self._experts, *self._results
+        )
+        return self._scores[:]
