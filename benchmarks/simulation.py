@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.simulation_dynamo import REQUIREMENT, install, replay
 from er.compose import plan
 from er.results.point import Point
-from er.simulation import validate
+from er.simulation import validate, windows
 from er.simulation.deployment import Delays, VirtualDeployment
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import Prompts
@@ -38,6 +38,7 @@ LADDER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 REQUESTS = 20_000  # a rung
 EXPERTS = 8
 NODES = 1000
+FEWEST_NODES = windows.ENGINES_AT_LEAST // EXPERTS
 DELAYS = Delays(gateway_s=0.0003, request_s=0.0001, reply_s=0.0001)
 # A small budget of tokens splits prompts; a small KV cache, full at 1,000 users, pauses requests.
 FEATURES = (
@@ -184,6 +185,7 @@ def main() -> None:
         **accuracy(),
     }
     if options.large:
+        in_a_process(f"coupled({FEWEST_NODES})")  # compiles
         for kind, reach_s in (("pinned", 5), ("coupled", 12)):
             took_s, peak = in_a_process(f"{kind}({NODES})")
             figures[f"million_{kind}_s"] = figure(took_s, reach_s)
