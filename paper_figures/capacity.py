@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from er.results import labels
 from er.tracking.query import PublishedRun
@@ -22,6 +23,8 @@ PANELS = {
     "concurrency_per_gpu": "Users in flight per GPU",
     "tokens_per_s_per_gpu": "Output tokens/s per GPU",
 }
+WITH_INTERVAL = "concurrency_per_gpu"
+WHISKER_LABEL = "whisker: where the prediction may lie (docs/prediction.md)"
 ROW_HEIGHT = 1.7  # cm
 
 
@@ -53,6 +56,8 @@ def table(runs: Sequence[PublishedRun]) -> pd.DataFrame:
             "node type": run.config["hardware"]["name"],
             "note": note(run),
             **{name: run.capacity[name] for name in PANELS},
+            "low": run.capacity["concurrency_low"] / run.capacity["gpus"],
+            "high": run.capacity["concurrency_high"] / run.capacity["gpus"],
         }
         for run, apart in zip(runs, settings, strict=True)
     )
@@ -77,11 +82,34 @@ def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
     ):
         by_name = rows.set_index("deployment")
         rows_of_bars = [by_name.loc[label] for label in names if label in by_name.index]
-        texts = [str(row["note"]) or f"{row[name]:,.0f}" for row in rows_of_bars]
-        axes.bar_label(container, texts, padding=2, fontsize="small")  # type: ignore[arg-type]
+        texts = [str(row["note"]) or value_text(row, name) for row in rows_of_bars]
+        if name == WITH_INTERVAL:
+            whiskers(axes, container.patches, rows_of_bars)  # type: ignore[attr-defined]
+        labels_of_bars = axes.bar_label(container, texts, padding=4, fontsize="small")  # type: ignore[arg-type]
+        for label, row in zip(labels_of_bars, rows_of_bars, strict=True):
+            if name == WITH_INTERVAL and not row["note"]:  # behind the whisker
+                label.xy = (row["high"], label.xy[1])
     axes.get_legend().remove()  # type: ignore[union-attr]  # the figure has one for both
-    axes.margins(x=0.15)
+    axes.margins(x=0.3 if name == WITH_INTERVAL else 0.15)
     axes.set(xlabel=title, ylabel="")
+
+
+def value_text(row: pd.Series, name: str) -> str:
+    """A quantity of one bar, and between what it may lie where that is known."""
+    value = f"{row[name]:,.0f}"
+    return f"{value} ({row['low']:,.0f} to {row['high']:,.0f})" if name == WITH_INTERVAL else value
+
+
+def whiskers(axes: Axes, bars_drawn: Sequence[Rectangle], rows: Sequence[pd.Series]) -> None:
+    """A line through the end of each bar, from the lowest to the highest it may be."""
+    for bar, row in zip(bars_drawn, rows, strict=True):
+        if not row["note"]:
+            y = bar.get_y() + bar.get_height() / 2
+            axes.plot(
+                [row["low"], row["high"]], [y, y], "|-", color="black", linewidth=0.8, markersize=4
+            )
+    if WHISKER_LABEL not in axes.get_legend_handles_labels()[1]:
+        axes.plot([], [], "|-", color="black", linewidth=0.8, markersize=4, label=WHISKER_LABEL)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the figures of one ladder share: curves over concurrency, and boxes of its requests."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from paper_figures import style
 from paper_figures.looks import Look, looks_of
 
 INTERVAL_LABEL = "95% interval of the median"
+BAND_LABEL = "hatched: where a prediction may lie (docs/prediction.md)"
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Quantity:
 
     axis: str
     value: Callable[[PublishedRun, Point], float]
-    interval: Callable[[Point], tuple[float, float]] | None = None  # 95%; None: the data has none
+    interval: Callable[[Point], Range] | None = None  # 95%; None: the data has none
+    band: Callable[[PublishedRun, Point], Range] | None = None  # of a predicted point; NaN: none
     column: str = ""  # of the requests, in seconds
     unit_s: float = 1.0  # of the axis
 
@@ -38,9 +42,35 @@ def latency(axis: str, name: str, unit: str) -> Quantity:
         f"{axis} [{unit}]",
         lambda _, point: of(point).p50 / unit_s,
         lambda point: (of(point).p50_low / unit_s, of(point).p50_high / unit_s),
+        read_band(f"{name}.p50", lambda _: unit_s),
         name,
         unit_s,
     )
+
+
+def throughput(per_gpu: bool = False) -> Quantity:
+    """Output tokens per second of a deployment, or of each of its GPUs."""
+
+    def unit(run: PublishedRun) -> float:
+        return run.gpus if per_gpu else 1.0
+
+    return Quantity(
+        "",
+        lambda run, point: point.tokens_per_s / unit(run),
+        band=read_band("tokens_per_s", unit),
+    )
+
+
+def read_band(
+    name: str, unit: Callable[[PublishedRun], float]
+) -> Callable[[PublishedRun, Point], Range]:
+    """Reads between what a predicted quantity may lie, in a unit; NaN of a measured point."""
+
+    def band(run: PublishedRun, point: Point) -> Range:
+        low, high = point.predicted_interval.get(name, (math.nan, math.nan))
+        return low / unit(run), high / unit(run)
+
+    return band
 
 
 def medians_and_boxes(
@@ -63,7 +93,7 @@ def ttft_and_throughput(runs: Sequence[PublishedRun], title: str, note: str = ""
     ttft = latency("Time to first token", "ttft_s", "ms")
     curves(left, runs, ttft)
     left.set(title="Time to first token, median", ylabel=ttft.axis)
-    curves(right, runs, Quantity("", lambda _, point: point.tokens_per_s))
+    curves(right, runs, throughput())
     right.set(title="Output of the deployment", ylabel="Throughput [tokens/s]")
     for axes in (left, right):
         style.log_values(axes.yaxis)
@@ -82,10 +112,26 @@ def curves(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None
         if quantity.interval:
             low, high = zip(*map(quantity.interval, valid), strict=True) if valid else ((), ())
             axes.fill_between(concurrencies, low, high, color=look.colour, **style.INTERVAL)
+        bands(axes, run, quantity, look)
         thin(axes, run, quantity, look)
         hollow(axes, run, quantity, look)
-    mark(axes, runs, bool(quantity.interval))
+    mark(axes, runs, quantity)
     style.over_concurrency(axes, sorted({p.concurrency for run in runs for p in run.points}))
+
+
+def bands(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
+    """Where the predicted points may lie, those of a prediction drawn behind measured ones too."""
+    for points in (run.points, run.predicted):
+        found = with_band(points)
+        if quantity.band and found:
+            low, high = zip(*(quantity.band(run, point) for point in found), strict=True)
+            concurrencies = [point.concurrency for point in found]
+            axes.fill_between(concurrencies, low, high, edgecolor=look.colour, **style.BAND)
+
+
+def with_band(points: Sequence[Point]) -> list[Point]:
+    """The valid points that were predicted with an interval."""
+    return [point for point in points if point.predicted_interval and not point.invalid]
 
 
 def thin(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
@@ -108,11 +154,13 @@ def hollow(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> Non
     )
 
 
-def mark(axes: Axes, runs: Sequence[PublishedRun], interval: bool) -> None:
+def mark(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
     """Legend entries for what is not a deployment, where it is drawn."""
     grey: dict[str, Any] = {"color": "0.45"}
-    if interval:
+    if quantity.interval:
         axes.fill_between([], [], [], label=INTERVAL_LABEL, **grey, **style.INTERVAL)
+    if quantity.band and any(with_band([*run.points, *run.predicted]) for run in runs):
+        axes.fill_between([], [], [], label=BAND_LABEL, edgecolor="0.45", **style.BAND)
     if any(run.predicted for run in runs):
         axes.plot([], [], linewidth=0.6, label="thin: predicted on a virtual clock", **grey)
     if any(point.invalid for run in runs for point in run.points):

@@ -18,7 +18,11 @@ STUDY = "policies"
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Three panels over concurrency."""
     drawn, (tail, kept, load) = style.panels(1, 1, 1)
-    p95 = ladder.Quantity("", lambda _, point: point.ttft_s.p95 * 1e3)
+    p95 = ladder.Quantity(
+        "",
+        lambda _, point: point.ttft_s.p95 * 1e3,
+        band=ladder.read_band("ttft_s.p95", lambda _: 1e-3),
+    )
     ladder.curves(tail, runs, p95)
     tail.set(title="Time to first token", ylabel="95th percentile [ms]")
     style.log_values(tail.yaxis)

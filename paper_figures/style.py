@@ -30,6 +30,14 @@ INTERVAL: dict[str, Any] = {
     "alpha": 0.2,
     "linewidth": 0.8,
 }  # a pale band is a 95% interval, in every figure
+# A hatched band without a fill is where a prediction may lie, in every figure.
+BAND: dict[str, Any] = {
+    "facecolor": "none",
+    "hatch": "//////",
+    "linewidth": 0.3,
+    "alpha": 0.45,
+    "zorder": 1,
+}
 NO_DATE: dict[str, dict[str, None]] = {
     "png": {},
     "pdf": {"CreationDate": None},
@@ -67,6 +75,7 @@ def applied(width: Width = Width.page) -> Iterator[None]:
                 "grid.color": "0.88",
                 "lines.linewidth": 1.2,
                 "lines.markersize": 4,
+                "hatch.linewidth": 0.35,
                 "boxplot.boxprops.linewidth": 0.7,
                 "boxplot.whiskerprops.linewidth": 0.7,
                 "boxplot.capprops.linewidth": 0.7,

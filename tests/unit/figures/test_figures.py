@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from er.errors import ConfigError
-from paper_figures import command, fig2, fig4, fig5, fig6, fig7, load, style, view
+from paper_figures import command, fig2, fig4, fig5, fig6, fig7, ladder, load, style, view
 
 DOCS = Path(__file__).parents[3] / "docs/figures.md"
 LADDER = [fig4, fig5, fig6, fig7]
@@ -69,6 +69,24 @@ def test_a_prediction_is_thin_and_an_interval_is_drawn_where_there_is_one(publis
     labels = [text.get_text() for text in left.figure.legends[0].get_texts()]
     assert "95% interval of the median" in labels
     assert "thin: predicted on a virtual clock" in labels
+
+
+@pytest.mark.parametrize(
+    ("module", "quantity", "unit"), [(fig4, "ttft_s.p50", 1e-3), (fig6, "tokens_per_s", 1.0)]
+)
+def test_where_a_prediction_may_lie_is_hatched(published, module, quantity, unit):
+    run = published("deployment=a")
+    first = replace(run.points[0], invalid=[], predicted_interval={quantity: [0.2, 0.3]})
+    measured = module.figure([run]).axes[0]
+    for drawn in (replace(run, points=[first]), replace(run, predicted=[first])):
+        axes = module.figure([drawn]).axes[0]
+        [band] = [each for each in axes.collections if each.get_hatch() and len(each.get_paths())]
+        low, high = band.get_paths()[0].get_extents().intervaly
+        assert (low, high) == pytest.approx((0.2 / unit, 0.3 / unit))
+        assert not band.get_facecolor().size
+        labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+        assert ladder.BAND_LABEL in labels
+    assert not any(each.get_hatch() for each in measured.collections)
 
 
 @pytest.mark.parametrize("module", [fig6, fig7])

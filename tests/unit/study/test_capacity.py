@@ -122,6 +122,11 @@ def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
     drawn = picture.figure(published)
     texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert texts.count("does not fit") == 2
+    found = published[1].capacity
+    low, high = found["concurrency_low"] / 8, found["concurrency_high"] / 8
+    assert f"{found['concurrency_per_gpu']:,.0f} ({low:,.0f} to {high:,.0f})" in texts
+    lines = [list(line.get_xdata()) for line in drawn.axes[0].lines]
+    assert [low, high] in lines
     assert "predicted" in drawn.get_suptitle()
 
 
