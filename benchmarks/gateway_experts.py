@@ -1,4 +1,4 @@
-"""Experts in Python that benchmarks let fail, the gateway before them, and clients of it.
+"""Experts in Python that benchmarks let fail, and clients that see how their answers end.
 
 python -m benchmarks.gateway_experts PORT     # an expert as a process that can be killed
 """
@@ -11,18 +11,9 @@ from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import httptools
-import psutil
 import uvloop
-
-from benchmarks.gateway_peers import free_port, wait_for
-from er.compose import plan
-from er.config import FastGateway, Policy
-from er.gateway.plan import Plan
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENT = b'data: {"text_output":"word "}\n\n'
@@ -125,29 +116,6 @@ async def fetch(port: int, timeout_s: float = 60.0) -> Reply:
     except (OSError, TimeoutError):
         pass
     return reply
-
-
-@asynccontextmanager
-async def gateway(
-    folder: Path, urls: list[str], router: str = "", **changes: Any
-) -> AsyncIterator[tuple[int, psutil.Process]]:
-    """The gateway's port and process, on core 0."""
-    [config] = plan(["gateway=fast"])
-    assert isinstance(config.gateway, FastGateway)
-    settings = replace(config.gateway, port=free_port(), coalesce_s=0.0, retries=2, **changes)
-    policy = Policy.kmeans if router else Policy.round_robin
-    port_file, plan_file = folder / "faults.port", folder / "faults.json"
-    port_file.unlink(missing_ok=True)
-    experts = [[url] for url in urls]
-    Plan(settings, experts, policy, router, port_file=str(port_file)).write(plan_file)
-    command = ("taskset", "-c", "0", sys.executable, "-m", "er.gateway.process", str(plan_file))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    try:
-        await asyncio.to_thread(wait_for, port_file.exists, 60, "er does not start")
-        yield settings.port, psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def main() -> None:

@@ -4,22 +4,24 @@ vllm-router, smg and traefik are installed into environments of their own under 
 and haproxy are used where the system has them.
 """
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks import load_peers
 from er.compose import plan
-from er.config import Policy
+from er.config import FastGateway, Policy
 from er.gateway.plan import Plan
 
 TRITON, OPENAI = "/v2/models/ensemble/generate_stream", "/v1/completions"
@@ -171,6 +173,29 @@ def running(name: str, folder: Path, cache_dir: Path, backend: str) -> Iterator[
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@asynccontextmanager
+async def alone(
+    folder: Path, urls: list[str], router: str = "", **changes: Any
+) -> AsyncIterator[tuple[int, psutil.Process]]:
+    """Port and process of `er`, on core 0, before these experts."""
+    [config] = plan(["gateway=fast"])
+    assert isinstance(config.gateway, FastGateway)
+    settings = replace(config.gateway, port=free_port(), coalesce_s=0.0, retries=2, **changes)
+    policy = Policy.kmeans if router else Policy.round_robin
+    port_file, plan_file = folder / "faults.port", folder / "faults.json"
+    port_file.unlink(missing_ok=True)
+    experts = [[url] for url in urls]
+    Plan(settings, experts, policy, router, port_file=str(port_file)).write(plan_file)
+    command = ("taskset", "-c", "0", sys.executable, "-m", "er.gateway.process", str(plan_file))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        await asyncio.to_thread(wait_for, port_file.exists, 60, "er does not start")
+        yield settings.port, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 def wait_for(holds: Callable[[], bool], timeout_s: float, problem: str) -> None:

@@ -30,9 +30,7 @@ class CountedReplica(Protocol):
     slot: int
     cluster: int
 
-    @property
-    def usable(self) -> bool:
-        """Whether it gets requests."""
+    usable: bool  # whether it gets requests
 
 
 def exposition(counts: Counts, policy: str, replicas: Sequence[CountedReplica]) -> bytes:

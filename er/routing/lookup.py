@@ -1,13 +1,14 @@
 """From a text to its vector and its scores: bytes for ASCII, a regular expression for the rest."""
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import native
-from er.routing.arrays import Floats, Ints, TermArrays, word_classes
+from er.routing.arrays import Floats, Ints, TermArrays, joined, word_classes
 
 WORD = re.compile(r"\b\w\w+\b")
 ASCII, ANY = word_classes(ascii_only=True), word_classes(ascii_only=False)
@@ -41,17 +42,15 @@ class Lookup:
 
     def __init__(
         self,
-        terms: list[str],
+        terms: Sequence[str],
         idf: Floats,
         components: NDArray[np.float32],
         sublinear_tf: bool,
         centres: Floats,
         offsets: Floats,
     ) -> None:
-        encoded = [term.encode() for term in terms]
         arrays = TermArrays(
-            np.frombuffer(b"".join(encoded), np.uint8),
-            np.cumsum([0, *map(len, encoded)], dtype=np.int32),
+            *joined(terms),
             np.ascontiguousarray(idf, np.float64),
             np.ascontiguousarray(components, np.float32),
             sublinear_tf,

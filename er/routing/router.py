@@ -5,6 +5,7 @@ An expert's score is that vector times the expert's centre, less half the centre
 expert's price; without prices the highest score belongs to the nearest centre.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import artefact
+from er.routing.arrays import Terms
 from er.routing.lookup import Lookup
 
 Floats = NDArray[np.float64]
@@ -22,7 +24,7 @@ Floats = NDArray[np.float64]
 class Router:
     """A trained classifier for `k` experts over `v` terms and `d` components."""
 
-    terms: list[str]  # v of them
+    terms: Sequence[str]  # v of them
     idf: Floats  # (v,)
     components: NDArray[np.float32]  # (v, d)
     centres: Floats  # (k, d)
@@ -56,7 +58,7 @@ def load(path: Path) -> Router:
     """Read a router from its file. Raises ErError when it is not an intact router."""
     arrays, metadata = artefact.read(path)
     return Router(
-        terms=bytes(arrays["terms"]).decode().split("\n"),
+        terms=Terms(bytes(arrays["terms"])),
         idf=arrays["idf"],
         components=arrays["components"],
         centres=arrays["centres"],

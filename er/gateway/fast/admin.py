@@ -83,9 +83,8 @@ async def carry_out(server: "Server", command: dict[str, Any]) -> None:
         found = _named(server, command)
         for replica in found:
             if name == "remove":
-                replica.removed = True
-                replica.close_idle()
-            replica.drained = name == "drain"
+                replica.remove()
+            replica.set_drained(name == "drain")
             if name == "restore":
                 server.experts.freed(replica)
 

@@ -14,7 +14,7 @@ LARGE_BYTES, BRACKETS_AT_MOST = 2**18, 2**16  # reading more would delay the oth
 
 def key_name(server: "Server", request: Request) -> str:
     """The name of the client's API key; empty where none is needed. Raises Refusal."""
-    if not server.keys:
+    if not server.keys.digests:
         return ""
     header = request.head.header
     name = server.keys.name_of(header(b"authorization"), header(b"x-api-key"))

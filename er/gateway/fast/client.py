@@ -4,6 +4,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from er.gateway.fast import endings
 from er.gateway.fast.reading import BODY, BUSY, HEAD, IDLE, LINGER, Reader
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
@@ -63,7 +64,7 @@ class Client(asyncio.Protocol):
         self._waiting = []
         if self.exchange:
             exchange, self.exchange = self.exchange, None
-            exchange.client_left()
+            endings.client_left(exchange)
 
     def eof_received(self) -> bool:
         """A client that will send nothing more has left."""

@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from er.gateway.dialects.translate import ExpertError
+from er.gateway.fast import endings
 from er.gateway.fast.answer import Answer
 from er.gateway.fast.framing import END, Chunks, FramingError, sizes, whole_chunks
 from er.gateway.fast.heads import BadHeadError, answer_head
@@ -87,10 +88,10 @@ class Connection(asyncio.Protocol):
                 self._answer.flush()
         except (BadHeadError, FramingError) as error:
             self.release()
-            exchange.bad_answer(f"gave a bad answer: {error}")
+            endings.bad_answer(exchange, f"gave a bad answer: {error}")
         except (ExpertError, ValueError) as error:
             self.release()
-            exchange.bad_answer(f"says: {error}")
+            endings.bad_answer(exchange, f"says: {error}")
 
     def _take(self, exchange: "Exchange", data: bytes) -> None:
         if self._mode == HEAD:
@@ -183,6 +184,6 @@ class Connection(asyncio.Protocol):
         elif self._mode == UNTIL_EOF and error is None:
             exchange.end()
         elif self._mode == HEAD and not self._head:
-            exchange.no_answer(reused=self.uses > 1)
+            endings.no_answer(exchange, reused=self.uses > 1)
         else:
-            exchange.cut()
+            endings.cut(exchange)

@@ -24,15 +24,16 @@ class Reader:
     digits of its Content-Length is not parsed again."""
 
     __slots__ = (
-        "_begun", "_client", "_head_bytes", "_headers", "_key", "_parser", "_server", "_target",
-        "request",
+        "_begun", "_client", "_head_bytes", "_headers", "_key", "_parser", "_pieces", "_server",
+        "_size", "_target", "request",
     )  # fmt: skip
 
     def __init__(self, client: "Client", server: "Server") -> None:
         self._client, self._server = client, server
         self._parser = httptools.HttpRequestParser(self)
         self._begun = False  # within a request, or after the last one
-        self._head_bytes = 0
+        self._head_bytes = self._size = 0  # of the head and of the body, as far as read
+        self._pieces: list[bytes] = []  # of the body
         self._target = self._key = b""
         self._headers: heads.Headers = []
         self.request: Request | None = None  # whose body is being read
@@ -69,10 +70,8 @@ class Reader:
         length = len(data) - end
         if length != int(found[1]) or length > self._server.limits.body_bytes:
             return False
-        request = Request(head)
+        request = Request(head, data[end:])
         self._reserve(request, length)
-        request.size = length
-        request.pieces.append(data[end:])
         self._client.take(request)
         return True
 
@@ -96,7 +95,7 @@ class Reader:
         self._remember(head)
         self.request = request = Request(head)
         self._client.enter(BODY)
-        self._head_bytes = 0
+        self._head_bytes = self._size = 0
         if head.length > self._server.limits.body_bytes:
             raise self._too_long()
         if head.length > 0:
@@ -116,17 +115,19 @@ class Reader:
         """httptools: a piece of a body. Raises Refusal when there are too many."""
         request = self.request
         assert request
-        request.size += len(piece)
-        if request.size > request.reserved:
-            if request.size > self._server.limits.body_bytes:
+        self._size += len(piece)
+        if self._size > request.reserved:
+            if self._size > self._server.limits.body_bytes:
                 raise self._too_long()
-            self._reserve(request, request.size - request.reserved)
-        request.pieces.append(piece)
+            self._reserve(request, self._size - request.reserved)
+        self._pieces.append(piece)
 
     def on_message_complete(self) -> None:
         """httptools: a request is whole."""
         request, self.request = self.request, None
         assert request
+        request.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
         self._begun = not request.keep_alive
         self._client.take(request)
 
@@ -134,7 +135,7 @@ class Reader:
         """Forget the request that is being read."""
         if self.request:
             self._server.release(self.request)
-            self.request = None
+            self.request, self._pieces = None, []
 
     def _reserve(self, request: Request, size: int) -> None:
         if not self._server.reserve(size):

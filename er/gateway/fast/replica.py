@@ -35,12 +35,8 @@ class Replica:
         self.probing = False
         self.removed = False  # for good
         self.drained = False  # by the administrator, until it is restored
+        self.usable = True  # whether it may be sent requests
         self._starts: dict[str, bytes] = {}
-
-    @property
-    def usable(self) -> bool:
-        """Whether it may be sent requests."""
-        return not (self.probe_at_s or self.removed or self.drained)
 
     def models_request(self) -> bytes:
         """A request for the models of an OpenAI-compatible expert."""
@@ -70,7 +66,27 @@ class Replica:
         """It has not answered as it should; after `at_most` times the breaker opens."""
         self.failures += 1
         if self.failures >= at_most and not self.probe_at_s:
-            self.probe_at_s = now_s + open_s
+            self.open_breaker(now_s + open_s)
+
+    def open_breaker(self, until_s: float) -> None:
+        """Send it nothing until a probe, at this time, finds it ready."""
+        self.probe_at_s = until_s
+        self.usable = False
+
+    def close_breaker(self) -> None:
+        """It has answered a probe."""
+        self.failures, self.probe_at_s = 0, 0.0
+        self.usable = not (self.removed or self.drained)
+
+    def set_drained(self, drained: bool) -> None:
+        """Send it nothing new, or send it requests again."""
+        self.drained = drained
+        self.usable = not (self.probe_at_s or self.removed or drained)
+
+    def remove(self) -> None:
+        """Send it nothing any more."""
+        self.removed, self.usable = True, False
+        self.close_idle()
 
     def close_idle(self, older_than_s: float = float("inf")) -> None:
         """Close idle connections that were last used before this time."""

@@ -11,7 +11,7 @@ from er.config import FastGateway
 from er.gateway import counts as slots
 from er.gateway.choosers import Choice, Chooser
 from er.gateway.counts import Counts
-from er.gateway.fast import access_log, control, probe, reading
+from er.gateway.fast import access_log, control, endings, probe, reading
 from er.gateway.fast.client import Client
 from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.experts import Experts
@@ -121,7 +121,7 @@ class Server:
         try:
             exchange.start()
         except Refusal as refusal:
-            exchange.refuse(refusal)
+            endings.refuse(exchange, refusal)
 
     # Choosing
 
@@ -181,9 +181,9 @@ class Server:
         problem = await probe.infer(replica, self.timeouts.probe_s)
         replica.probing = False
         if problem:
-            replica.probe_at_s = self.now_s + self.settings.breaker_open_s
+            replica.open_breaker(self.now_s + self.settings.breaker_open_s)
         else:
-            replica.failures, replica.probe_at_s = 0, 0.0
+            replica.close_breaker()
             self.experts.freed(replica)
 
     def _coalesce(self) -> None:
@@ -210,7 +210,7 @@ class Server:
         while self._exchanges and time.monotonic() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for exchange in list(self._exchanges):
-            exchange.cut_short("draining", "was cut off: the gateway stops")
+            endings.cut_short(exchange, "draining", "was cut off: the gateway stops")
         for _ in range(50):  # what is written is to reach the clients
             if not self._clients:
                 break
