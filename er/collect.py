@@ -53,7 +53,7 @@ def draw(attempts: Sequence[Attempt], runs_dir: Path) -> None:
     wanted = {(name, it.tracking_uri, it.study) for it in intents for name in it.figures}
     for name, uri, study in sorted(wanted):
         try:
-            for path in view.draw(name, uri, study, runs_dir / "figures"):
+            for path in view.draw(name, uri, study, runs_dir / "figures").files:
                 print(f"figure: {path}")
         except ErError as error:
             print(f"no {name} yet: {error}")

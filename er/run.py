@@ -199,8 +199,10 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
         for figure in config.figures
     )
     for figure, uri, study, runs_dir in figures:
-        for path in view.draw(figure, uri, study, Path(runs_dir) / "figures"):
-            out.print(f"figure: {path}", highlight=False, soft_wrap=True)
+        picture = view.draw(figure, uri, study, Path(runs_dir) / "figures")
+        kept = " (there already)" if picture.kept else ""
+        for path in picture.files:
+            out.print(f"figure: {path}{kept}", highlight=False, soft_wrap=True)
     drawn = dict.fromkeys((c.tracking.uri, c.study, c.runs_dir) for c in published if c.figures)
     for uri, study, runs_dir in drawn:
         report(uri, study, Path(runs_dir) / "figures", out)
@@ -219,11 +221,12 @@ def report(uri: str, study: str, folder: Path, out: Console) -> None:
 
     if study not in {claim.study for claim in statements.every()}:
         return
-    path, verdicts = files.write(study, uri, folder)
-    words = Counter(verdict.word for verdict in verdicts)
+    written = files.write(study, uri, folder)
+    words = Counter(written.verdicts)
     found = ", ".join(f"{count} {word}" for word, count in words.most_common())
-    out.print(f"the paper's {len(verdicts)} claims: {found}", highlight=False, soft_wrap=True)
-    out.print(f"report: {path}", highlight=False, soft_wrap=True)
+    kept = " (there already)" if written.kept else ""
+    out.print(f"the paper's {words.total()} claims: {found}", highlight=False, soft_wrap=True)
+    out.print(f"report: {written.file}{kept}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def answer(name: str, arguments: Sequence[str]) -> int:
         Path(chosen.get("out", "runs/figures")),
         [run for run in chosen.get("runs", "").split(",") if run],
         chosen.get("width", "page"),
-    ):
+    ).files:
         print(f"figure: {path}")
     return 0
 

@@ -5,7 +5,10 @@ itself is a figure. Nothing heavy is imported before one is drawn.
 """
 
 import importlib
+import importlib.metadata
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,15 @@ if TYPE_CHECKING:
     from er.tracking.query import PublishedRun
 
 FIGURES = Path(__file__).parent
+DRAWN_WITH = ("matplotlib", "numpy", "pandas", "seaborn")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's files, and whether they were there already, from the same runs."""
+
+    files: list[Path]
+    kept: bool
 
 
 def names() -> list[str]:
@@ -23,7 +35,9 @@ def names() -> list[str]:
 
 def study_of(name: str) -> str:
     """The study that a figure shows unless another is named."""
-    return str(importlib.import_module(f"{__package__}.{name}").STUDY)
+    text = (FIGURES / f"{name}.py").read_text()
+    [study] = re.findall(r'^STUDY = "(.+)"$', text, re.MULTILINE)
+    return str(study)
 
 
 def draw(
@@ -33,21 +47,39 @@ def draw(
     folder: Path,
     runs: Sequence[str] | None = None,
     width: str = "page",
-) -> list[Path]:
-    """Draw a figure of a study's runs in the MLflow store at `uri` into `folder`; the files.
+) -> Picture:
+    """Draw a figure of a study's runs in the MLflow store at `uri` into `folder`, unless that very
+    picture is there.
 
     `runs` are MLflow ids, or beginnings of them; without them `er.tracking.query.shown` chooses.
     `width` is that of a `page` or of one `column` of it. Raises ErError where no such run is there.
     """
+    from er.results import kept
     from er.tracking import query
-    from paper_figures import style
+
+    published = query.pinned(uri, runs) if runs else query.shown(uri, study)
+    file = file_name(name, published) + ("" if width == "page" else f"-{width}")
+    inputs = inputs_of(name, published, width)
+    found = kept.find(folder, file, inputs)
+    if found:
+        return Picture([folder / known for known in found["files"]], kept=True)
+
+    from paper_figures import style  # seaborn takes a second
 
     module = importlib.import_module(f"{__package__}.{name}")
-    published = query.pinned(uri, runs) if runs else query.shown(uri, study)
-    column = "" if width == "page" else f"-{width}"
     with style.applied(style.Width[width]):
-        drawn = module.figure(published)
-        return style.save(drawn, folder, file_name(name, published) + column)
+        files = style.save(module.figure(published), folder, file)
+    kept.note(folder, file, inputs, files, runs=[run.run_id for run in published])
+    return Picture(files, kept=False)
+
+
+def inputs_of(name: str, runs: Sequence["PublishedRun"], width: str) -> str:
+    """Of all that a picture is made from: runs, code and libraries."""
+    from er.results import code, kept
+
+    versions = {package: importlib.metadata.version(package) for package in DRAWN_WITH}
+    sources = [path for place in (FIGURES, code.PACKAGE / "results") for path in place.glob("*.py")]
+    return kept.inputs_of([name, width, [run.digest for run in runs], versions], sorted(sources))
 
 
 def file_name(name: str, runs: Sequence["PublishedRun"]) -> str:

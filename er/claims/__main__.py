@@ -1,7 +1,6 @@
 """`python -m er.claims [NAME ...]`: the verdict on each claim of the paper."""
 
 import sys
-import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -43,7 +42,7 @@ def answer(arguments: Sequence[str]) -> int:
     claims = [claim for name in names or statements.names() for claim in statements.read(name)]
     runs = [run for run in words["runs"].split(",") if run]
     verdicts = verdicts_on(claims, words["uri"], words["study"], runs)
-    log(verdicts, words["uri"])
+    documents.log(verdicts, words["uri"])
     out = Console(width=None if sys.stdout.isatty() else 120)
     out.print(documents.table(verdicts))
     out.print(documents.origin(verdicts), highlight=False)
@@ -78,17 +77,6 @@ def verdicts_on(
     if len(unknown) == len(studies):
         raise unknown[0]
     return [decided[_id(claim)] for claim in claims]
-
-
-def log(verdicts: Sequence[Verdict], uri: str) -> None:
-    """Into MLflow, to each run that decided one."""
-    from er.tracking import claims
-
-    by_run: dict[str, list[dict[str, object]]] = {}
-    for verdict in verdicts:
-        for run in verdict.runs:
-            by_run.setdefault(run, []).append(verdict.as_json())
-    claims.log(uri, int(time.time() * 1000), by_run)
 
 
 def _id(claim: Claim) -> str:

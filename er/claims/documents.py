@@ -1,5 +1,6 @@
 """Verdicts as people read them: in a terminal, and as Markdown between marks of a document."""
 
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -78,6 +79,17 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
         "bootstrap over requests, the same prompts for both sides."
     )
     return "\n".join([*lines, "", f"{origin(verdicts)} {intervals}"])
+
+
+def log(verdicts: Sequence[Verdict], uri: str) -> None:
+    """Put the verdicts into MLflow, with each run that decided one."""
+    from er.tracking import claims
+
+    by_run: dict[str, list[dict[str, object]]] = {}
+    for verdict in verdicts:
+        for run in verdict.runs:
+            by_run.setdefault(run, []).append(verdict.as_json())
+    claims.log(uri, int(time.time() * 1000), by_run)
 
 
 def write(verdicts: Sequence[Verdict], experiments: Path, overview: Path | None) -> list[Path]:

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from er.compose import shared
 from er.compose.experiments import collected, folders, one_experiment_each
 from er.compose.job import Job
 from er.compose.jobs import BASIC
@@ -36,8 +36,9 @@ def plugins_of(arguments: Arguments) -> list[str]:
             collected(given, parser, folders(arguments.config_dir)), parser
         )[0]
         single = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
-        chosen = compose(arguments.config_name, overrides=single, return_hydra_config=True).hydra
-    targets = (chosen.launcher._target_, chosen.sweeper._target_)
+        groups = loader.list_groups("")
+        chosen = shared.composed(arguments.config_name, single, groups, parser, with_hydra=True)
+    targets = (chosen.hydra.launcher._target_, chosen.hydra.sweeper._target_)
     return [target.rpartition(".")[2] for target in targets if not target.startswith(BASIC)]
 
 

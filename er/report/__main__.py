@@ -34,8 +34,8 @@ def answer(arguments: Sequence[str]) -> int:
     if len(names) > 1:
         raise ConfigError(f"give one study, not {' '.join(names)}")
     runs = [run for run in words["runs"].split(",") if run]
-    path, _ = files.write((names or ["ladder"])[0], words["uri"], Path(words["out"]), runs)
-    print(f"report: {path}")
+    written = files.write((names or ["ladder"])[0], words["uri"], Path(words["out"]), runs)
+    print(f"report: {written.file}{' (there already)' if written.kept else ''}")
     return 0
 
 

@@ -1,29 +1,62 @@
-"""A study's report, from the store into a file."""
+"""A study's report, from the store into a file, unless that very report is there."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from er.claims import documents, statements
+from er.options import CONF
+from er.results import code, kept, names
+
 if TYPE_CHECKING:
-    from er.claims.verdicts import Verdict
+    from er.tracking.query import PublishedRun
+
+SENSITIVITY = "sensitivity.json"
+MADE_BY = ("claims", "config", "report", "results", "simulation")  # rooms of er
+FIGURES = code.PACKAGE.parent / "paper_figures"
 
 
-def write(
-    study: str, uri: str, folder: Path, ids: Sequence[str] = ()
-) -> "tuple[Path, list[Verdict]]":
-    """Write a study's report into a folder; its path, and the verdicts in it.
+@dataclass(frozen=True)
+class Written:
+    """A report's file, and how many claims got which verdict in it."""
+
+    file: Path
+    verdicts: dict[str, int]
+    kept: bool  # the report was there already
+
+
+def write(study: str, uri: str, folder: Path, ids: Sequence[str] = ()) -> Written:
+    """Write a study's report into a folder, and its verdicts into MLflow.
 
     Raises ErError where the study has no runs.
     """
-    from er import table1
-    from er.claims import sensitivity, statements
-    from er.claims.verdicts import decide
-    from er.report import page
     from er.tracking import query
 
     runs = query.pinned(uri, ids) if ids else query.shown(uri, study)
+    predicted = "-predicted" if any(run.clock == "virtual" for run in runs) else ""
+    name = f"report-{study}{predicted}"
+    file = folder / f"{name}.html"
+    inputs = inputs_of(study, runs, folder)
+    found = kept.find(folder, name, inputs)
+    if found:
+        return Written(file, found["verdicts"], kept=True)
+    words = _write(study, uri, runs, folder, file)
+    kept.note(folder, name, inputs, [file], verdicts=words)
+    return Written(file, words, kept=False)
+
+
+def _write(
+    study: str, uri: str, runs: "Sequence[PublishedRun]", folder: Path, file: Path
+) -> dict[str, int]:
+    from er import table1
+    from er.claims import sensitivity
+    from er.claims.verdicts import decide
+    from er.report import page
+
     about = [claim for claim in statements.every() if claim.study == study]
-    known = folder / sensitivity.FILE
+    known = folder / SENSITIVITY
     rows = [table1.cells(config) for config in table1.configured()]
     verdicts = decide(about, runs)
     report = page.Report(
@@ -34,7 +67,22 @@ def write(
         sensitivity.load(known) if known.exists() and about else None,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    predicted = "-predicted" if any(run.clock == "virtual" for run in runs) else ""
-    path = folder / f"report-{study}{predicted}.html"
-    path.write_text(page.render(report))
-    return path, verdicts
+    file.write_text(page.render(report))
+    documents.log(verdicts, uri)
+    return dict(Counter(verdict.word for verdict in verdicts))
+
+
+def inputs_of(study: str, runs: "Sequence[PublishedRun]", folder: Path) -> str:
+    """Of all that a report is made from: runs, claims, options, code."""
+    sources = [path for room in MADE_BY for path in (code.PACKAGE / room).rglob("*.*")]
+    files = [
+        *[path for path in sources if path.suffix in (".py", ".html", ".json")],
+        code.PACKAGE / "table1.py",
+        *FIGURES.glob("*.py"),
+        *CONF.rglob("*.yaml"),
+        *statements.EXPERIMENTS.glob("*/claims.yaml"),
+        *[run.files / names.PROVENANCE for run in runs],
+        folder / SENSITIVITY,
+    ]
+    there = sorted(path for path in files if path.exists())
+    return kept.inputs_of([study, [run.digest for run in runs]], there)

@@ -16,7 +16,7 @@ from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
 from er.load import prompts
-from er.results import provenance, run_dir
+from er.results import names, provenance, run_dir
 from er.results.keys import run_key, study_key
 from er.results.run_dir import RunDir
 from er.server import kinds as servers
@@ -49,9 +49,8 @@ class Sweep:
         """
         self.progress.start_job()
         key = key_of(config)
-        name = f"{config.deployment.id}-{key[:KEY_DIGITS]}"
         folder = Path(config.runs_dir) / config.study
-        with run_dir.opened(folder, name, key, self.resume) as run:
+        with run_dir.opened(folder, name_of(config, key), key, self.resume) as run:
             self.runs.append(run)
             self.on_open(run)
             self.progress.take(known.points(config, run), run.path)
@@ -86,6 +85,18 @@ def run(job: Job, resume: bool = True) -> RunDir:
     sweep = Sweep(Progress([job.config], Console(soft_wrap=True)), resume)
     sweep.run(job.config)
     return sweep.runs[0]
+
+
+def is_done(config: Config) -> bool:
+    """Whether nothing that the job asks for is missing. Raises ErError as `key_of` does."""
+    key = key_of(config)
+    run = run_dir.newest(Path(config.runs_dir) / config.study, name_of(config, key), key)
+    return bool(run and run.has(names.RECORD) and known.complete(config, run))
+
+
+def name_of(config: Config, key: str) -> str:
+    """Of a run's directory."""
+    return f"{config.deployment.id}-{key[:KEY_DIGITS]}"
 
 
 def key_of(config: Config) -> str:
@@ -155,8 +166,13 @@ def check(jobs: Sequence[Config]) -> None:
 
 
 def check_inputs(jobs: Sequence[Config]) -> None:
-    """The part of `check` that holds wherever the jobs run: corpora are fetched, stores opened."""
+    """The part of `check` that holds wherever the jobs run: corpora are fetched, stores opened.
+
+    A prediction that is there was made from the same inputs.
+    """
     for config in jobs:
+        if config.clock.kind is ClockKind.virtual and is_done(config):
+            continue
         in_container = config.engine.kind in IN_CONTAINER  # of which only a GPU node has all
         if not in_container and not config.capacity:  # where that it does not fit is an answer
             kinds.models(config)

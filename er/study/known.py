@@ -8,15 +8,20 @@ from er.results.run_dir import RunDir
 
 
 class MissingPointError(Exception):
-    """A point that the ladder needs is missing or invalid."""
+    """A point that the ladder needs is missing, or is to be made again."""
 
 
 def points(config: Config, run: RunDir) -> list[Point]:
-    """The valid points of the ladder that the run has."""
+    """The points of the ladder that the run has and that are not made again."""
     if not run.has(names.POINTS):
         return []
     wanted = set(config.load.concurrency)
-    return [p for p in run.points() if p.concurrency in wanted and not p.invalid]
+    return [p for p in run.points() if p.concurrency in wanted and _stays(config, p)]
+
+
+def _stays(config: Config, point: Point) -> bool:
+    """A valid point is not measured again; one of the virtual clock would come out the same."""
+    return config.clock.kind is ClockKind.virtual or not point.invalid
 
 
 def complete(config: Config, run: RunDir) -> bool:
@@ -26,11 +31,12 @@ def complete(config: Config, run: RunDir) -> bool:
     if config.capacity:
         return run.has(names.CAPACITY)
 
+    there = {point.concurrency: point for point in points(config, run)}
+
     def point_at(concurrency: int) -> Point:
-        point = run.valid_point(concurrency)
-        if not point:
+        if concurrency not in there:
             raise MissingPointError
-        return point
+        return there[concurrency]
 
     try:
         knee.walk(config.load, point_at)

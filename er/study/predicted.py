@@ -29,7 +29,7 @@ from er.simulation.prefixes import groups_of
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import LEAST_LOADED
 from er.simulation.users import NO_FLAGS
-from er.study import inputs
+from er.study import inputs, known
 from er.study.progress import Progress
 
 UNMEASURED_PER_USER = 4  # prompts to begin with, until the last measured request has ended
@@ -50,11 +50,11 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
     """
     study = Study(config)
     run.write(names.STEP_TIMES, origin_of(study.spec))
+    there = {point.concurrency: point for point in known.points(config, run)}
 
     def point_at(concurrency: int) -> Point:
-        known = run.valid_point(concurrency)
-        if known:
-            return known
+        if concurrency in there:
+            return there[concurrency]
         progress.time_left.begin_point(concurrency)
         run.set_aside(concurrency)
         prompts = batches.build_batch(config, concurrency)

@@ -63,6 +63,12 @@ class Progress:
         left = len(load.concurrency) - len(points)
         rest = f"{left} to go" if left and not load.find_knee else "nothing is measured again"
         self._print(f"{self._where()}: {found} users taken from {place}; {rest}")
+        invalid = ", ".join(str(point.concurrency) for point in points if point.invalid)
+        if invalid:
+            self._print(
+                f"{self._where()}: {invalid} users INVALID, and would be again: the same key "
+                "makes the same point on the virtual clock"
+            )
 
     def say(self, what: str) -> None:
         """A step of the current deployment."""

@@ -42,6 +42,7 @@ def publish(run: RunDir, uri: str) -> str:
         experiment_id = experiment_for(client, config["study"], run.path.absolute().parents[1])
         known = find(client, experiment_id, run.path)
         if known and known.data.tags.get("er.content") == _content(run):
+            _retag(client, known, record["tags"])
             return str(known.info.run_id)
         if known and not _grows(known, run):
             client.delete_run(known.info.run_id)
@@ -81,9 +82,19 @@ def identity(folder: Path) -> str:
 
 
 def _content(run: RunDir) -> str:
-    """What a published run was made from."""
-    files = [path for path in sorted(run.path.glob("*.json")) if path.name != names.PROVENANCE]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+    """What a published run was made from; its tags apart, which can be set again."""
+    apart = {names.PROVENANCE, names.RECORD}
+    files = [path for path in sorted(run.path.glob("*.json")) if path.name not in apart]
+    record = {name: value for name, value in run.read(names.RECORD).items() if name != "tags"}
+    contents = [json.dumps(record, sort_keys=True).encode(), *(f.read_bytes() for f in files)]
+    return hashlib.sha256(b"\0".join(contents)).hexdigest()
+
+
+def _retag(client: MlflowClient, known: Run, tags: dict[str, str]) -> None:
+    """Set the tags that differ, such as which command named the run last."""
+    changed = {name: value for name, value in tags.items() if known.data.tags.get(name) != value}
+    if changed:
+        client.log_batch(known.info.run_id, tags=[RunTag(*item) for item in changed.items()])
 
 
 def _grows(known: Run, run: RunDir) -> bool:

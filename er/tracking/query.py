@@ -1,5 +1,6 @@
 """Published runs, read back from MLflow for figures and tables."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,21 @@ class PublishedRun:
         """GPUs that the deployment occupies."""
         deployment = self.config["deployment"]
         return int(deployment["tp"] * deployment["experts"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that a figure or a verdict is made from, in hexadecimal digits.
+
+        Of requests only names and sizes are read: their statistics are in the points.
+        """
+        said = (self.run_id, self.study, self.title, self.engine_kind, self.workload, self.started)
+        total = hashlib.sha256("\0".join(said).encode())
+        for name in (names.CONFIG, names.POINTS, names.PREDICTED, names.CAPACITY):
+            path = self.files / name
+            total.update(path.read_bytes() if path.exists() else b"none")
+        for path in sorted((self.files / names.REQUESTS).glob("*.parquet")):
+            total.update(f"{path.name} {path.stat().st_size}".encode())
+        return total.hexdigest()
 
     def requests(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests of every point, unmeasured ones too; see run_dir.frame.

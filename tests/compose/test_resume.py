@@ -16,7 +16,7 @@ from rich.console import Console
 from er import compose
 from er.config import Config
 from er.results.run_dir import RunDir
-from er.study import job
+from er.study import job, known
 from er.study.progress import Progress
 
 KILLS = 20
@@ -75,17 +75,26 @@ def test_new_concurrencies_are_added(tmp_path: Path, cache_dir: Path) -> None:
     assert files_of(after)["c0002.parquet"] == kept["c0002.parquet"]
 
 
-def test_an_invalid_point_is_measured_again(tmp_path: Path, cache_dir: Path) -> None:
-    made, _ = run(config_of(tmp_path, cache_dir))
+def test_an_invalid_point_is_measured_again_but_not_predicted_again(
+    tmp_path: Path, cache_dir: Path
+) -> None:
+    config = config_of(tmp_path, cache_dir)
+    made, _ = run(config)
     points = made.read("points.json")
-    points[1]["invalid"] = ["the machine was busy"]
+    points[1]["invalid"] = ["Little's law is broken"]
     made.write("points.json", points)
+    real = config_of(tmp_path, cache_dir, "clock=real")
+    real.load.gateway_probes = 0
 
-    again, said = run(config_of(tmp_path, cache_dir))
+    again, printed = run(config)
 
-    assert "1, 4 users taken from" in said
-    assert [point.invalid for point in again.points()] == [[], [], []]
-    assert (again.path / "set_aside" / "001" / "c0002.parquet").exists()
+    assert "1, 2, 4 users taken from" in printed
+    assert "2 users INVALID, and would be again" in printed
+    assert files_of(again) == files_of(made)
+    assert not (again.path / "set_aside").exists()
+    assert known.complete(config, made)
+    assert not known.complete(real, made)
+    assert [point.concurrency for point in known.points(real, made)] == [1, 4]
 
 
 def test_measured_anew_on_request(tmp_path: Path, cache_dir: Path) -> None:

@@ -134,7 +134,7 @@ def test_mlflow_has_a_comparable_run_for_each_deployment(sweep: Done) -> None:
 
 def test_the_figure_is_drawn_again_from_mlflow_alone(sweep: Done, tmp_path: Path) -> None:
     assert [run.deployment for run in shown(sweep.uri, "ladder")] == ["a", "e"]
-    png, pdf, svg = view.draw("fig4", sweep.uri, "ladder", tmp_path)
+    png, pdf, svg = view.draw("fig4", sweep.uri, "ladder", tmp_path).files
     assert png.read_bytes().startswith(b"\x89PNG")
     assert pdf.read_bytes().startswith(b"%PDF")
     assert b"<svg" in svg.read_bytes()

@@ -33,6 +33,22 @@ def add_point(run: RunDir, config: Config, users: int) -> None:
     run.add_point(replace(point, invalid=[]))
 
 
+def test_a_run_that_another_command_names_gets_its_tags_and_nothing_else(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run, uri = finished_run(config), config.tracking.uri
+    run_id = publish(run, uri)
+    client = open_store(uri)
+    before = client.get_run(run_id)
+    run.relabel(run.read("run.json")["tags"] | {"er.sweep": "later"})
+    assert publish(run, uri) == run_id
+    after = client.get_run(run_id)
+    assert after.data.tags == before.data.tags | {"er.sweep": "later"}
+    assert len(client.get_metric_history(run_id, "latency/ttft_p50_s")) == len(
+        {point.concurrency for point in run.points() if not point.invalid}
+    )
+
+
 def test_times_source_note_and_workload_are_those_of_the_measurement(
     config: Config, finished_run: Callable[..., RunDir]
 ) -> None:
