@@ -8,6 +8,7 @@ from pathlib import Path
 
 from er import config
 from er.errors import ErError
+from er.gateway import descriptors
 from er.gateway.paths import GENERATE_PATH, READY_PATH
 from er.gateway.plan import Plan
 from er.process import readiness
@@ -62,6 +63,13 @@ def serve(
 def base(port_file: Path, host: str) -> str:
     """Address of the gateway that has written this file."""
     return f"http://{host}:{port_file.read_text().strip()}"
+
+
+def check(gateway: config.Gateway) -> None:
+    """Raise ErError when the gateway cannot be started here."""
+    require_free(gateway.port, gateway.host)
+    if isinstance(gateway, config.FastGateway):
+        descriptors.require(gateway)
 
 
 def require_free(port: int, host: str = "127.0.0.1") -> None:

@@ -11,13 +11,16 @@ from er.config import Config
 from er.config.trtllm import ContainerEngine
 from er.results import names
 from er.results.request import Endpoint, ServedModel
-from er.server import container, embedded, ports
+from er.server import container, embedded, machine, ports
 
 
 def check(config: Config) -> None:
     """Raise ErError, saying how to fix it, when the server cannot start here."""
     if config.server.kind == "embedded":
         embedded.check()
+        machine.check(
+            Path(config.runs_dir), config.deployment.experts, max(config.load.concurrency)
+        )
     with ports.reserved(config.server):
         pass
 

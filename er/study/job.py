@@ -161,7 +161,8 @@ def check(jobs: Sequence[Config]) -> None:
             kinds.models(config)
         if config.clock.kind is ClockKind.real:
             servers.check(config)
-            gateway.require_free(config.gateway.port)
+            if config.deployment.routed:
+                gateway.check(config.gateway)
     check_inputs(jobs)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ from er.gateway.fast.replica import OPENAI
 from er.gateway.fast.server import Server
 
 BACKLOG = 65535
-SPARE_DESCRIPTORS = 64
 
 
 @asynccontextmanager
@@ -77,16 +75,3 @@ def tls_context(settings: FastGateway) -> ssl.SSLContext | None:
             f"used: {error.strerror or error}"
         ) from error
     return context
-
-
-def raise_descriptor_limit(settings: FastGateway) -> None:
-    """Allow two descriptors for each connection. Raises ErError when the system allows fewer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 2 * settings.in_flight_at_most + SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ErError(
-            f"{settings.in_flight_at_most} requests in flight need {needed} open files, the system "
-            f"allows {hard}: raise it (ulimit -Hn), or lower gateway.in_flight_at_most"
-        )
-    if soft != resource.RLIM_INFINITY:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -14,7 +14,7 @@ import uvloop
 
 from er.config import FastGateway
 from er.errors import ErError
-from er.gateway import choosers, keys
+from er.gateway import choosers, descriptors, keys
 from er.gateway.counts import Counts
 from er.gateway.fast import admin, listening
 from er.gateway.fast.server import Server
@@ -31,7 +31,7 @@ def prepare(planned: Plan) -> Callable[[], None]:
     """
     settings = planned.gateway
     assert isinstance(settings, FastGateway)
-    listening.raise_descriptor_limit(settings)
+    descriptors.require(settings)
     listening.tls_context(settings)
     chooser = choosers.chooser(*planned.shape)
     counts = Counts(settings.processes)

@@ -1,0 +1,12 @@
+"""How many open files a gateway needs."""
+
+from er.config import FastGateway
+from er.process import open_files
+
+SPARE = 64
+
+
+def require(settings: FastGateway) -> None:
+    """Allow two descriptors for each connection. Raises ErError when the system allows fewer."""
+    most = settings.in_flight_at_most
+    open_files.require(2 * most + SPARE, f"{most} requests in flight", "gateway.in_flight_at_most")
