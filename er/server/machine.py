@@ -41,6 +41,6 @@ def require_plain(folder: Path) -> None:
     found = re.search(r"[^\w./+:=@%,~-]", str(folder))
     if found:
         raise ErError(
-            f"runs_dir {str(folder)!r} has {found.group()!r} in its path, which Triton's own start of a "
-            "model breaks at: give runs_dir=... without blanks and shell characters"
+            f"runs_dir {str(folder)!r} has {found.group()!r} in its path, at which Triton "
+            "breaks when it starts a model: give runs_dir=... without blanks and shell characters"
         )
