@@ -1,6 +1,6 @@
 """How every command ends: one line about what ended it, and an exit code.
 
-0 done, 1 failed, 2 cannot be run, 75 no time left, 130 Ctrl-C, 141 nobody reads on, 143 TERM.
+0 done, 1 failed, 2 cannot be run, 75 no time left, 129 HUP, 130 Ctrl-C, 141 no reader, 143 TERM.
 """
 
 import argparse
@@ -20,10 +20,15 @@ from er.errors import ConfigError, ErError, OutOfTimeError
 
 EXIT_CODES = __doc__.splitlines()[-1]
 OUT_OF_TIME, TERMINATED = 75, 143
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # HUP: the terminal is closed
 
 
 class Terminated(BaseException):
-    """TERM arrived: unwind, so that everything started is stopped."""
+    """TERM or HUP arrived: unwind, so that everything started is stopped."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -79,7 +84,10 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
 
     `name` begins the line that says what went wrong; `kept` tells what an interruption left.
     """
-    before = signal.signal(signal.SIGTERM, _raise_terminated)
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number in ENDING:
+        if before[number] is not signal.SIG_IGN:  # under nohup
+            signal.signal(number, _raise_terminated)
     try:
         return _run(work)
     except ErError as error:
@@ -94,10 +102,11 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
         return fail(name, describe_error(error), 1)
     except KeyboardInterrupt:
         return fail(name, f"interrupted: {kept}", 130)
-    except Terminated:
-        return fail(name, f"terminated: {kept}", TERMINATED)
+    except Terminated as ended:
+        return fail(name, f"terminated: {kept}", ended.code)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in ENDING:
+            signal.signal(number, before[number])
 
 
 def exit_code(error: Exception) -> int:
@@ -158,7 +167,8 @@ def _nobody_reads() -> bool:
     return True
 
 
-def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+def _raise_terminated(number: int, _frame: FrameType | None) -> None:
     # Batch systems send it to every process, and a script passes it on: one is enough to unwind.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise Terminated(number)

@@ -1,8 +1,9 @@
 """The ladder in real time: start the deployment once, measure the points that are missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import TracebackType
 
 from er.config import Config
@@ -27,6 +28,7 @@ class Serving:
 
     entry: Endpoint  # where users send: the gateway when routed, else the only model
     models: list[tuple[Endpoint, ServedModel]]
+    gateway_log: Path = Path()
 
     @property
     def experts(self) -> list[Endpoint]:
@@ -34,9 +36,15 @@ class Serving:
         return [endpoint for endpoint, _ in self.models]
 
     def prove(self) -> None:
-        """Raise ErError unless every model still answers."""
+        """Raise ErError unless every model still answers, and the gateway before them."""
         for endpoint, model in self.models:
             embedded.prove(endpoint, model.ready_max_tokens)
+        if self.entry in self.experts:
+            return
+        try:
+            embedded.prove(self.entry, self.models[0][1].ready_max_tokens)
+        except ErError as error:
+            raise ErError(f"the gateway died: {error} (log: {self.gateway_log})") from error
 
 
 def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
@@ -143,7 +151,7 @@ def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
             config.seed,
             config.routing.shares,
         ) as entry:
-            yield Serving(entry, together)
+            yield Serving(entry, together, run.path / "logs" / "gateway.log")
 
 
 def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:
@@ -154,6 +162,8 @@ def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:
     differences = summarise(
         [through.ttft_s - direct.ttft_s for through, direct in pairs if through.ok and direct.ok]
     )
+    if not differences.count:
+        raise ErError(f"the gateway's cost is unknown: {failed_pair(pairs)}")
     run.write(
         names.GATEWAY_COST,
         {
@@ -164,3 +174,9 @@ def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:
             "ttft_difference_p75_s": differences.p75,
         },
     )
+
+
+def failed_pair(pairs: Sequence[tuple[Request, Request]]) -> str:
+    """Why no pair of requests could be compared."""
+    causes = [request.error for pair in pairs for request in pair if request.error]
+    return f"all {len(pairs)} pairs of requests failed ({causes[0] if causes else 'no tokens'})"

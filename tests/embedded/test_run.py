@@ -254,3 +254,20 @@ def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
     assert any("after this point model ensemble does not infer" in r for r in second["invalid"])
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
     assert_nothing_left(tmp_path)
+
+
+def test_a_gateway_that_dies_makes_its_point_invalid_and_the_run_fail(
+    start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    run = start("e", "load.request_timeout_s=3", "tracking.enabled=false")
+    command = ["-m", "er.gateway.process"]
+    [gateway] = [p for p in processes_naming(str(tmp_path)) if p.cmdline()[1:3] == command]
+    gateway.kill()
+    output, errors = run.communicate(timeout=120)
+    assert run.returncode == 1, output + errors
+    assert "the gateway died: " in errors
+    assert "nan" not in output
+    [folder] = (tmp_path / "ladder").iterdir()
+    _, second = json.loads((folder / "points.json").read_text())
+    assert any("after this point the gateway died" in reason for reason in second["invalid"])
+    assert_nothing_left(tmp_path)

@@ -31,22 +31,33 @@ def test_an_error_is_one_line_and_a_code(
     assert capsys.readouterr().err == says
 
 
-def test_term_unwinds_the_work_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_unwinds_the_work_and_is_told(
+    number: signal.Signals, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     unwound = []
 
     def work() -> int:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             signal.pause()
         finally:
             unwound.append(True)
         return 0
 
-    before = signal.getsignal(signal.SIGTERM)
-    assert cli.run("er.x", work, "all is kept") == 143
+    before = signal.getsignal(number)
+    assert cli.run("er.x", work, "all is kept") == code
     assert unwound
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert capsys.readouterr().err == "er.x: terminated: all is kept\n"
+
+
+def test_nohup_holds() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert cli.run("er.x", lambda: os.kill(os.getpid(), signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_fault_of_the_program_is_not_hidden() -> None:
@@ -76,6 +87,7 @@ COMMANDS = [
     "er.routing.recalibrate",
     "er.routing.train",
     "er.run",
+    "er.serve",
     "er.simulation.calibrate",
     "er.simulation.validate",
     "er.table1",
