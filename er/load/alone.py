@@ -44,7 +44,7 @@ def measure_ladder(
         batch = batches.build_batch(config, concurrency)
         point = measure_point(Target(endpoint), batch, concurrency, config, run)
         report(format_row(point))
-        for reason in point.invalid:
+        for reason in [*point.invalid, *point.notes]:
             report(f"       {reason}")
         return point
 

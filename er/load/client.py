@@ -3,15 +3,15 @@
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from urllib.parse import urljoin
 
 import aiohttp
 
-from er.load import answer, credentials
+from er.load import answer, credentials, tokens
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.load.http import BROKEN_CHUNKS
@@ -47,7 +47,7 @@ class Client:
 
     async def send(self, endpoint: Endpoint, prompt: Prompt, request: Request) -> None:
         """Send `prompt` and fill in `request`; a fault of the server becomes its error."""
-        body = answer.body(endpoint, prompt)
+        body = answer.encode_body(endpoint, prompt)
         events: list[bytes] = []
         times_s: list[float] = []
         request.send_s = time.monotonic()
@@ -57,11 +57,11 @@ class Client:
         except TimeoutError:
             request.error = f"timeout after {self.timeout_s:g} s"
         except (aiohttp.ClientError, OSError, BadAnswerError) as error:
-            request.error = cause(error)
+            request.error = describe_error(error)
         request.end_s = request.end_s or time.monotonic()
         if request.error and not request.token_times_s:
             with suppress(BadAnswerError):
-                answer.enter(events, times_s, request)
+                tokens.enter_events(events, times_s, request)
 
     async def _stream(
         self,
@@ -101,26 +101,27 @@ class Client:
             allow_redirects=False,
         ) as response:
             request.status = response.status
-            request.expert = answer.expert(response.headers.get(answer.EXPERT_HEADER, ""))
-            kind = answer.content_type(response.headers)
+            request.expert = answer.parse_expert(response.headers.get(answer.EXPERT_HEADER, ""))
+            kind = answer.parse_content_type(response.headers)
             plain = response.headers.get("content-encoding", "identity") == "identity"
             if response.status != 200 or kind != answer.EVENT_STREAM or not plain:
                 start = await response.content.read(4096)
-                answer.refuse(response.status, response.headers, start)
+                answer.require_event_stream(response.status, response.headers, start)
             reader, size = EventReader(), 0
-            async for chunk in response.content.iter_any():
-                now_s = time.monotonic()
-                size += len(chunk)
-                if size > answer.ANSWER_AT_MOST:
-                    raise BadAnswerError(answer.TOO_LONG)
-                for event in reader.feed(chunk):
-                    events.append(event)
-                    times_s.append(now_s)
+            with _closed_seen(response):
+                async for chunk in response.content.iter_any():
+                    now_s = time.monotonic()
+                    size += len(chunk)
+                    if size > answer.ANSWER_AT_MOST:
+                        raise BadAnswerError(answer.TOO_LONG)
+                    for event in reader.feed(chunk):
+                        events.append(event)
+                        times_s.append(now_s)
             request.end_s = time.monotonic()
             framed = not {"content-length", "transfer-encoding"}.isdisjoint(
                 name.lower() for name in response.headers
             )
-            answer.finish(reader, events, times_s, request, framed)
+            tokens.enter_stream(reader, events, times_s, request, framed)
 
 
 @asynccontextmanager
@@ -136,12 +137,37 @@ async def opened(timeout_s: float) -> AsyncIterator[Client]:
         yield Client(session, timeout_s)
 
 
+@contextmanager
+def _closed_seen(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Fail what reads the answer when its connection has been closed before its end.
+
+    aiohttp 3.14.5 closes it at broken chunks, and its reader waits for ever.
+    """
+    content, connection = response.content, response.connection
+
+    def fail(_: object) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(BadAnswerError(BROKEN_CHUNKS))
+
+    protocol = None if connection is None else connection.protocol
+    closed = None if protocol is None else protocol.closed
+    if closed is not None:
+        closed.add_done_callback(fail)
+    else:
+        fail(None)
+    try:
+        yield
+    finally:
+        if closed is not None:
+            closed.remove_done_callback(fail)
+
+
 async def _note_kept(_session: object, context: SimpleNamespace, _parameters: object) -> None:
     if context.trace_request_ctx is not None:
         context.trace_request_ctx.append(True)
 
 
-def cause(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """A fault as the text by which its requests are counted."""
     if isinstance(error, BadAnswerError):
         return str(error)
@@ -155,8 +181,10 @@ def cause(error: Exception) -> str:
         return "connection reset"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "connection closed before an answer"
-    if isinstance(error, aiohttp.ClientResponseError) and "chunk" in error.message.lower():
-        return BROKEN_CHUNKS
+    if isinstance(error, aiohttp.ClientResponseError):  # aiohttp cannot read what it got
+        if "chunk" in error.message.lower():
+            return BROKEN_CHUNKS
+        return f"not HTTP: {answer.shorten(error.message.partition(':')[0])}"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "connection broke inside the stream"
-    return answer.short(f"{type(error).__name__}: {error}")
+    return answer.shorten(f"{type(error).__name__}: {error}")

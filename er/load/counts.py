@@ -1,7 +1,9 @@
-"""Whether an event is a token: answers counted by the tokenizer, compared with their events."""
+"""Whether an event is a token: events against the server's own count, or a tokenizer's."""
 
 import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from er.config import Workload
 from er.corpus.tokenizer import Encoding
@@ -10,19 +12,70 @@ from er.results.request import Request
 ANSWERS = 200  # counted at most: enough to decide, and cheap
 # Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.
 TOKENS_PER_EVENT_AT_MOST = 1.5
+USAGE_OFF_AT_MOST = 0.01  # of the server's count
+TOGETHER_AT_MOST = 0.5  # of the gaps: beyond, even the median gap is none of the model
+
+
+def known(requests: Sequence[Request], encoding: Encoding) -> dict[str, float]:
+    """Evidence of a point; NaN where not known."""
+    return {
+        "tokens_per_event": tokens_per_event(requests, encoding),
+        "usage_per_event": usage_per_event(requests),
+    }
 
 
 def tokens_per_event(requests: Sequence[Request], encoding: Encoding) -> float:
     """Tokens of the first answers' texts for each event that carried them; NaN without any."""
     answers = [request for request in requests if request.ok and request.text][:ANSWERS]
     counted = encoding.encode_ordinary_batch([answer.text for answer in answers])
-    events = sum(answer.output_tokens for answer in answers)
+    events = sum(answer.output_tokens - answer.reasoning_tokens for answer in answers)
     return sum(map(len, counted)) / events if events else math.nan
+
+
+def usage_per_event(requests: Sequence[Request]) -> float:
+    """Tokens that the server counts for each event that carried one; NaN where it counts none.
+
+    A server may count the token that ends an answer early and has no text.
+    """
+    answers = [request for request in requests if request.ok and request.usage_tokens >= 0]
+    events = sum(answer.output_tokens for answer in answers)
+    return sum(map(_usage, answers)) / events if events else math.nan
+
+
+def _usage(answer: Request) -> int:
+    ended = answer.output_tokens < answer.max_tokens
+    return answer.usage_tokens - (ended and answer.usage_tokens == answer.output_tokens + 1)
 
 
 def doubts(requests: Sequence[Request], encoding: Encoding, workload: Workload) -> list[str]:
     """Reasons, with a fix, not to take events for tokens, or answers for those asked for."""
-    return _merged_tokens(requests, encoding) + _wrong_lengths(requests, workload)
+    return [
+        *_miscounted(requests, encoding),
+        *_all_together(requests),
+        *_wrong_lengths(requests, workload),
+    ]
+
+
+def notes(requests: Sequence[Request], together_share: float) -> list[str]:
+    """What to know of a point that may be right all the same."""
+    found = []
+    if 0.01 < together_share <= TOGETHER_AT_MOST:
+        found.append(
+            f"{together_share:.1%} of the tokens came in one piece with the one before: the server "
+            "or a proxy writes them together, and ITL is of its writes, not of the model's steps"
+        )
+    thinking = [r for r in requests if r.ok and r.measured and r.reasoning_tokens]
+    if thinking:
+        waits_s = [r.first_answer_s - r.send_s for r in thinking if r.first_answer_s]
+        first = (
+            f", the first of the answer after {np.median(waits_s):.3g} s (p50)" if waits_s else ""
+        )
+        mean = np.mean([r.reasoning_tokens for r in thinking])
+        found.append(
+            f"{len(thinking)} answers begin with {mean:.3g} tokens of reasoning or tool calls on "
+            f"average, which TTFT and tokens/s count{first}"
+        )
+    return found
 
 
 def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]:
@@ -39,7 +92,16 @@ def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]
     ]
 
 
-def _merged_tokens(requests: Sequence[Request], encoding: Encoding) -> list[str]:
+def _miscounted(requests: Sequence[Request], encoding: Encoding) -> list[str]:
+    """The server's own count decides; a tokenizer, perhaps another than its own, only without."""
+    usage = usage_per_event(requests)
+    if not math.isnan(usage):
+        if abs(usage - 1) <= USAGE_OFF_AT_MOST:
+            return []
+        return [
+            f"the server counts {usage:.3g} tokens for each event with a token: TPOT, ITL and "
+            "tokens/s are of events: have it stream each token in an event of its own"
+        ]
     each = tokens_per_event(requests, encoding)
     if not each > TOKENS_PER_EVENT_AT_MOST:
         return []
@@ -47,3 +109,24 @@ def _merged_tokens(requests: Sequence[Request], encoding: Encoding) -> list[str]
         f"an event holds {each:.1f} tokens by workload.tokenizer: TPOT, ITL and tokens/s are of "
         "events: have the server stream each token, or name its own tokenizer"
     ]
+
+
+def _all_together(requests: Sequence[Request]) -> list[str]:
+    share = together_share(requests)
+    if not share > TOGETHER_AT_MOST:
+        return []
+    return [
+        f"{share:.1%} of the tokens came in one piece with the one before: the server, or a proxy "
+        "before it, holds tokens back and writes them together: have it flush each token (nginx: "
+        "proxy_buffering off)"
+    ]
+
+
+def together_share(requests: Sequence[Request]) -> float:
+    """Gaps between two tokens that are 0, as a share of all; NaN without any.
+
+    The reads of a client that is in time do not join what comes apart: then the server, or a proxy,
+    writes several tokens at once.
+    """
+    gaps = [np.diff(request.token_times_s) for request in requests if request.output_tokens > 1]
+    return float((np.concatenate(gaps) == 0).mean()) if gaps else math.nan

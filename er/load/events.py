@@ -7,6 +7,7 @@ mark may come first, comments and unknown fields are passed over, an event witho
 from er.load.answer import BadAnswerError
 
 EVENT_AT_MOST = 1 << 20  # bytes
+LINES_AT_MOST = 1 << 20  # of an answer: each costs time, and most of them memory
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -21,14 +22,17 @@ class EventReader:
         self._name = b""
         self._after_cr = False  # a line feed that comes next belongs to it
         self._first = True  # no line has ended yet
+        self._lines = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of every event that `chunk` completes.
 
-        Raises BadAnswerError when an event is longer than EVENT_AT_MOST.
+        Raises BadAnswerError when an event is longer than EVENT_AT_MOST, or the answer has more
+        than LINES_AT_MOST lines.
         """
         if not (self._line or self._data or self._name) and _one_event(chunk):
             self._after_cr = self._first = False
+            self._count(2)
             return [chunk[6:-2]]
         if self._after_cr:
             chunk = chunk.removeprefix(b"\n")
@@ -37,6 +41,7 @@ class EventReader:
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = chunk.split(b"\n")
+        self._count(len(lines))
         events: list[bytes] = []
         for line in lines:
             self._line += line
@@ -53,6 +58,11 @@ class EventReader:
             self._end_line(events)
         self._end_line(events)
         return events
+
+    def _count(self, lines: int) -> None:
+        self._lines += lines
+        if self._lines > LINES_AT_MOST:
+            raise BadAnswerError(f"an answer of more than {LINES_AT_MOST} lines")
 
     def _end_line(self, events: list[bytes]) -> None:
         line = bytes(self._line)

@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from er.load import answer, credentials
+from er.load import answer, credentials, tokens
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.results.request import Endpoint, Prompt, Request
 
 HEAD_AT_MOST = 65536
+INFORMATIONAL_AT_MOST = 100  # answers before the real one
 LINE_AT_MOST = 4096  # before and after a chunk
 BROKEN_CHUNKS = "broken chunks in the stream"
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|$)")
@@ -19,7 +20,7 @@ REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
 def encode_request(endpoint: Endpoint, prompt: Prompt) -> bytes:
     """The whole request for one prompt."""
     url = urlsplit(endpoint.url)
-    content = answer.body(endpoint, prompt)
+    content = answer.encode_body(endpoint, prompt)
     lines = [
         f"POST {url.path or '/'}{'?' + url.query if url.query else ''} HTTP/1.1",
         f"host: {url.netloc}",
@@ -40,6 +41,7 @@ class Chunks:
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # begun, not ended
         self._last = False  # only trailers are to come
+        self._line_end_due = False  # a chunk has ended, and its line has not
 
     def feed(self, data: bytes) -> bytes:
         """The payload within `data`. Raises BadAnswerError where a size is no number."""
@@ -55,6 +57,7 @@ class Chunks:
                 pieces.append(piece)
                 at += len(piece)
                 self._left -= len(piece)
+                self._line_end_due = not self._left
                 continue
             end = data.find(b"\r\n", at)
             if (end if end >= 0 else len(data)) - at > LINE_AT_MOST:
@@ -62,10 +65,13 @@ class Chunks:
             if end < 0:
                 self._line = data[at:]
                 break
-            if end > at:
-                if not self._last:
-                    self._open(data[at:end])
-            elif self._last:
+            if self._line_end_due != (end == at) and not self._last:
+                raise BadAnswerError(BROKEN_CHUNKS)
+            if self._line_end_due:
+                self._line_end_due = False
+            elif not self._last:
+                self._open(data[at:end])
+            elif end == at:
                 self.ended = True
             at = end + 2
         return b"".join(pieces)
@@ -99,7 +105,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._head = b""
+        self._head = bytearray()
+        self._informational = 0
         self._refusal = b""
         self._left = -1  # bytes to come, where the head tells; -1: until the connection ends
         self._chunks: Chunks | None = None
@@ -147,30 +154,37 @@ class Answer:
     def fill(self, request: Request) -> None:
         """Enter what came. Raises BadAnswerError when it is no whole stream of tokens."""
         request.status = self.status
-        request.expert = answer.expert(self.headers.get(answer.EXPERT_HEADER, ""))
+        request.expert = answer.parse_expert(self.headers.get(answer.EXPERT_HEADER, ""))
         if not self.status:
             return
-        answer.refuse(self.status, self.headers, self._refusal)
+        answer.require_event_stream(self.status, self.headers, self._refusal)
         if self.done:
-            answer.finish(self._reader, self.events, self.times_s, request, self._framed)
+            tokens.enter_stream(self._reader, self.events, self.times_s, request, self._framed)
         else:
-            answer.enter(self.events, self.times_s, request, framed=False)
+            tokens.enter_events(self.events, self.times_s, request, framed=False)
 
     def _read_head(self, data: bytes) -> bytes:
         """Read the head once it is whole; returns the bytes beyond it."""
+        searched = max(0, len(self._head) - 3)
         self._head += data
-        head, found, rest = self._head.partition(b"\r\n\r\n")
-        if not found:
-            if len(self._head) > HEAD_AT_MOST or not b"HTTP/1.".startswith(self._head[:7]):
-                raise BadAnswerError(f"not HTTP: {answer.short(self._head[:80])}")
+        end = self._head.find(b"\r\n\r\n", searched)
+        if (end if end >= 0 else len(self._head)) > HEAD_AT_MOST or (
+            end < 0 and not b"HTTP/1.".startswith(self._head[:7])
+        ):
+            raise BadAnswerError(f"not HTTP: {answer.shorten(bytes(self._head[:80]))}")
+        if end < 0:
             return b""
-        first, *lines = head.decode("latin-1").split("\r\n")
+        rest = bytes(self._head[end + 4 :])
+        first, *lines = self._head[:end].decode("latin-1").split("\r\n")
         version, _, code = first.partition(" ")
         if not version.startswith("HTTP/1.") or not code[:3].isdecimal():
-            raise BadAnswerError(f"not HTTP: {answer.short(first)}")
-        self._head = b""
+            raise BadAnswerError(f"not HTTP: {answer.shorten(first)}")
+        self._head.clear()
         if code.startswith("1") and code[:3] != "101":
-            return rest  # informational: the answer is still to come
+            self._informational += 1
+            if self._informational > INFORMATIONAL_AT_MOST:
+                raise BadAnswerError("not HTTP: informational answers without end")
+            return rest  # the answer is still to come
         self.headers = _headers(lines)
         self.status = int(code[:3])
         connection = self.headers.get("connection", "").lower()
@@ -185,14 +199,14 @@ class Answer:
         elif "content-length" in self.headers:
             length = self.headers["content-length"]
             if not (length.isascii() and length.isdecimal() and len(length) < 16):
-                raise BadAnswerError(f"not HTTP: content-length {answer.short(length)}")
+                raise BadAnswerError(f"not HTTP: content-length {answer.shorten(length)}")
             self._left = int(length)
         else:
             self.keep_alive = False
         self._framed = self._chunks is not None or self._left >= 0
         self.done = self._left == 0
         self._streams = self.status == 200 and (
-            answer.content_type(self.headers) == answer.EVENT_STREAM
+            answer.parse_content_type(self.headers) == answer.EVENT_STREAM
         )
         return rest
 

@@ -56,8 +56,9 @@ def measure_point(
         raise
     after = server_side.read(target.engines)
     evidence = proof.prove(load, concurrency)
-    known = asdict(evidence) | (after.since(counted) if after and counted else {}) | watch.known()
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
+    known = asdict(evidence) | counts.known(load.requests, encoding)
+    known |= (after.since(counted) if after and counted else {}) | watch.known()
     doubts = proof.doubts(evidence, config.load)
     doubts += counts.doubts(load.requests, encoding, config.workload)
     try:
@@ -67,5 +68,6 @@ def measure_point(
         raise
     finally:
         point = measure(load.requests, concurrency, config.load, doubts, known)
+        point.notes.extend(counts.notes(load.requests, evidence.together_share))
         run.add_point(point)
     return point

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from er.config import Load, LoadClient
+from er.load import counts
 from er.load.effort import PointLoad
 from er.results import window
 from er.results.request import Request
@@ -46,7 +47,7 @@ def prove(point: PointLoad, concurrency: int) -> Proof:
         loop_lag_p99_s=lag_s(point.loop_lags_s, 0.99, point.processes * point.wall_s),
         read_delay_p50_s=_quantile(point.read_delays_s, 50),
         read_delay_p99_s=_quantile(point.read_delays_s, 99),
-        together_share=together_share(point.requests),
+        together_share=counts.together_share(point.requests),
         cpu_share=point.cpu_s / point.wall_s if point.wall_s else NO_DATA,
         cpu_us_per_token=point.cpu_s / tokens * 1e6 if tokens else NO_DATA,
         processes=point.processes,
@@ -86,16 +87,6 @@ def in_flight_share(requests: Sequence[Request], concurrency: int) -> float:
     """Mean requests in flight in the steady window, as a share of `concurrency`; NaN if none."""
     steady = window.of([request for request in requests if request.measured])
     return window.mean_in_flight(requests, steady) / concurrency
-
-
-def together_share(requests: Sequence[Request]) -> float:
-    """Gaps between two tokens that are 0, as a share of all; NaN without any.
-
-    The reads of a client that is in time do not join what comes apart: then the server, or a proxy,
-    writes several tokens at once.
-    """
-    gaps = [np.diff(request.token_times_s) for request in requests if request.output_tokens > 1]
-    return float((np.concatenate(gaps) == 0).mean()) if gaps else NO_DATA
 
 
 def lag_s(stalls_s: Sequence[float], share: float, span_s: float) -> float:

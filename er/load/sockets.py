@@ -142,7 +142,7 @@ class Streams:
         try:
             slot.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # out of file descriptors
-            self._fail(slot, cause(error))
+            self._fail(slot, describe_error(error))
             return False
         slot.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stamps.enable(slot.socket)
@@ -171,7 +171,7 @@ class Streams:
             except BlockingIOError:
                 pass
             except OSError as error:
-                self._lose(slot, cause(error))
+                self._lose(slot, describe_error(error))
                 return
         if bool(slot.out) != slot.blocked:
             slot.blocked = bool(slot.out)
@@ -200,7 +200,7 @@ class Streams:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(slot, cause(error))
+            self._lose(slot, describe_error(error))
             return
         read_s = time.monotonic()
         if ancillary:
@@ -259,7 +259,7 @@ def complete(request: Request, answer: http.Answer) -> None:
         request.error = request.error or str(error)
 
 
-def cause(error: OSError) -> str:
+def describe_error(error: OSError) -> str:
     """A fault of the connection as the text by which its requests are counted."""
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return "connection reset"

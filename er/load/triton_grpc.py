@@ -17,7 +17,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
-from er.load import answer
+from er.load import answer, tokens
 from er.load.answer import BadAnswerError
 from er.load.client import CONNECT_TIMEOUT_S
 from er.results.request import Endpoint, Prompt, Request
@@ -64,10 +64,10 @@ class Client:
         except TimeoutError:
             request.error = f"timeout after {self.timeout_s:g} s"
         except (InferenceServerException, grpc.RpcError, BadAnswerError) as error:
-            request.error = cause(error, bool(results))
+            request.error = describe_error(error, bool(results))
         request.end_s = request.end_s or time.monotonic()
         try:
-            answer.enter_fields(map(_fields, results), times_s, request)
+            tokens.enter_fields(map(_fields, results), times_s, request)
         except BadAnswerError as error:
             request.error = request.error or str(error)
 
@@ -106,7 +106,7 @@ class Client:
                 now_s = time.monotonic()
                 request.status = OK
                 if error:
-                    raise BadAnswerError(f"server error: {answer.short(error.message())}")
+                    raise BadAnswerError(f"server error: {answer.shorten(error.message())}")
                 results.append(result)
                 times_s.append(now_s)
             request.end_s = time.monotonic()
@@ -125,7 +125,7 @@ async def opened(timeout_s: float, endpoint: Endpoint) -> AsyncIterator[Client]:
         await server.close()
 
 
-def cause(error: Exception, begun: bool) -> str:
+def describe_error(error: Exception, begun: bool) -> str:
     """A fault as the text by which its requests are counted; `begun`: after the first token."""
     if isinstance(error, BadAnswerError):
         return str(error)
@@ -137,7 +137,7 @@ def cause(error: Exception, begun: bool) -> str:
     for sign, words in WORDS.items():
         if sign in message.lower():
             return "connection broke inside the stream" if begun else words
-    return answer.short(f"gRPC {status.removeprefix('StatusCode.')}: {message}")
+    return answer.shorten(f"gRPC {status.removeprefix('StatusCode.')}: {message}")
 
 
 async def _once(arguments: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

@@ -66,6 +66,10 @@ class Point:
     long_answers: int = 0
     window_from_s: float = MISSING  # since that first send: when the time of duration_s begins
     little_ratio: float = MISSING  # in a closed loop
+    reasoning_tokens_mean: float = 0.0  # of the output tokens, those that are no answer
+    # From sending to the first token of the answer itself; like TTFT where nobody thinks first.
+    answer_ttft_s: Summary = field(default_factory=Summary)
+    notes: list[str] = field(default_factory=list)  # what to know of it, valid or not
 
 
 def measure(
@@ -100,6 +104,8 @@ def measure(
         input_tokens_mean=_mean([request.input_tokens for request in good]),
         output_tokens_mean=_mean([request.output_tokens for request in good]),
         ttft_s=summarise([request.ttft_s for request in good]),
+        reasoning_tokens_mean=_mean([request.reasoning_tokens for request in good]),
+        answer_ttft_s=summarise([r.first_answer_s - r.send_s for r in good if r.first_answer_s]),
         ttft_intended_s=summarise([request.ttft_intended_s for request in good]),
         tpot_s=summarise([r.tpot_s for r in good if r.output_tokens > 1]),
         itl_s=summarise([gap for r in good for gap in np.diff(r.token_times_s)], independent=False),

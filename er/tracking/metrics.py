@@ -41,6 +41,9 @@ def values_of(point: Point) -> dict[str, float]:
         summary = getattr(point, f"{quantity}_s")
         if quantity != "ttft_intended" or summary != point.ttft_s:  # alike in a closed loop
             values |= {f"latency/{quantity}_{p}_s": getattr(summary, p) for p in SHARES}
+    if point.reasoning_tokens_mean > 0:
+        values["traffic/reasoning_tokens_mean"] = point.reasoning_tokens_mean
+        values |= {f"latency/answer_ttft_{p}_s": getattr(point.answer_ttft_s, p) for p in SHARES}
     values |= {
         "throughput/goodput": point.goodput,
         "throughput/requests_per_s": point.requests_per_s,

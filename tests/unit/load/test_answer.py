@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from er.load import answer
+from er.load import answer, tokens
 from er.load.answer import BadAnswerError
 from er.results.request import Endpoint, Request
 from tests.unit.load.fakes import prompt
 
 
 def encoded(path: str) -> dict[str, object]:
-    body = answer.body(Endpoint(f"http://host:1{path}", "llama"), prompt("Hello", 7))
+    body = answer.encode_body(Endpoint(f"http://host:1{path}", "llama"), prompt("Hello", 7))
     return dict(json.loads(body))
 
 
@@ -26,7 +26,13 @@ def test_triton_is_asked_for_text_input() -> None:
 
 
 def test_openai_is_asked_for_messages_or_a_prompt() -> None:
-    common = {"model": "llama", "max_tokens": 7, "stream": True, "ignore_eos": True}
+    common: dict[str, object] = {
+        "model": "llama",
+        "max_tokens": 7,
+        "stream": True,
+        "ignore_eos": True,
+    }
+    common["stream_options"] = {"include_usage": True}
     messages = [{"role": "user", "content": "Hello"}]
     assert encoded("/v1/chat/completions") == common | {"messages": messages}
     assert encoded("/v1/completions") == common | {"prompt": "Hello"}
@@ -37,14 +43,14 @@ def test_openai_is_asked_for_messages_or_a_prompt() -> None:
 )
 def test_an_answer_that_may_end_by_itself_is_not_forced(path: str) -> None:
     free = replace(prompt("Hello", 7), stop_at_eos=True)
-    body = json.loads(answer.body(Endpoint(f"http://host:1{path}", "llama"), free))
+    body = json.loads(answer.encode_body(Endpoint(f"http://host:1{path}", "llama"), free))
     assert not {"end_id", "ignore_eos"} & set(body)
 
 
 def entered(*events: object) -> Request:
     request = Request(1, 0, 0, False, "t", 1, 3, 0.0)
     data = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
-    answer.enter(data, [float(place) for place in range(len(data))], request)
+    tokens.enter_events(data, [float(place) for place in range(len(data))], request)
     return request
 
 

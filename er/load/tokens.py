@@ -1,0 +1,177 @@
+"""The tokens of an answer: what each event of a stream means, entered into its request."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from er.load.answer import (
+    OPENAI_END,
+    BadAnswerError,
+    CutError,
+    describe_error_body,
+    describe_error_fields,
+    replace_surrogates,
+    shorten,
+)
+from er.load.events import EventReader
+from er.results.request import Request
+
+CUT = "the answer was cut off: fewer tokens than asked for, and no end"
+HALF = "the stream ended inside an event"
+# Generated tokens of chat completions that are no answer, as vLLM, SGLang and DeepSeek name them.
+THOUGHTS = ("reasoning", "reasoning_content", "tool_calls", "refusal")
+DECODED_TOGETHER = 1 << 18  # bytes: the objects of hostile JSON take 20 times its size
+
+
+def enter_stream(
+    reader: EventReader,
+    events: list[bytes],
+    times_s: list[float],
+    request: Request,
+    framed: bool,
+) -> None:
+    """Enter an event stream that has ended. Raises as `enter_events`, and for an `error` event."""
+    rest = reader.close()
+    if any(event.strip() != OPENAI_END and not _is_json(event) for event in rest):
+        with suppress(CutError):
+            enter_events(events, times_s, request)
+        raise BadAnswerError(HALF)
+    last_s = times_s[-1] if times_s else request.end_s
+    try:
+        enter_events(events + rest, times_s + [last_s] * len(rest), request, framed)
+    except BadAnswerError:
+        if reader.error is None:
+            raise
+    if reader.error is not None:
+        raise BadAnswerError(f"server error: {describe_error_body(reader.error)}")
+
+
+def enter_events(
+    events: Sequence[bytes], times_s: Sequence[float], request: Request, framed: bool = True
+) -> None:
+    """Enter events and when they arrived: every event with a text is one token.
+
+    Triton's text may be empty, where a token is part of a character. An empty last one is a token
+    only where it is the last that was asked for: before, it means that the model has ended, and
+    after, that the answer has. OpenAI's empty pieces only open or close a message. What comes
+    after [DONE] is passed over.
+
+    An answer with fewer tokens than asked for is whole only if its end was sent: by OpenAI's
+    [DONE] or finish_reason, in Triton's contract by the end of a body that is `framed`, by chunks
+    or a length. Otherwise a server that dies looks like one that is quick.
+
+    Raises BadAnswerError, after what came before it was entered, at an event that is the server's
+    error or not of the contract, when there is no token, and when the answer was cut off.
+    """
+    end = next((at for at, event in enumerate(events) if event.strip() == OPENAI_END), None)
+    if end is not None:
+        events, times_s = events[:end], times_s[:end]
+    ended = enter_fields(_decode_all(events), times_s, request)
+    end_seen = end is not None or (framed if ended is None else ended)
+    if request.output_tokens < request.max_tokens and not end_seen:
+        raise CutError(CUT)
+
+
+def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> bool | None:
+    """Enter events whose fields are known. Raises as `enter_events`.
+
+    Returns whether OpenAI's finish_reason was sent; None in Triton's contract, which has none.
+    """
+    texts: list[str] = []
+    finished: bool | None = None
+    try:
+        for fields, time_s in zip(events, times_s, strict=True):
+            if not isinstance(fields, dict):
+                raise BadAnswerError(f"not an object in an event: {shorten(fields)}")
+            if fields.get("error") or fields.get("object") == "error":
+                raise BadAnswerError(f"server error: {describe_error_fields(fields)}")
+            text = fields.get("text_output")
+            if text is None and "choices" in fields:
+                text, thought, ends = _openai_piece(fields["choices"])
+                finished = bool(finished) or ends
+                if thought:
+                    request.reasoning_tokens += 1
+                    request.token_times_s.append(time_s)
+                    texts.append("")
+            if text is not None:
+                request.first_answer_s = request.first_answer_s or time_s
+                request.token_times_s.append(time_s)
+                texts.append(text if isinstance(text, str) else shorten(text))
+            _enter_counts(fields, request)
+        last_is_empty = bool(texts) and not texts[-1] and finished is None
+        if last_is_empty and len(texts) != request.max_tokens:
+            texts.pop()
+            request.token_times_s.pop()
+    finally:
+        request.text = replace_surrogates("".join(texts))
+    if not texts:
+        raise CutError("no tokens")
+    return finished
+
+
+def _openai_piece(choices: Any) -> tuple[Any, bool, bool]:
+    """Of an event of OpenAI's completions: the piece of answer, None without one; whether it is a
+    generated token of another kind (reasoning, a tool call, a refusal); whether it is the last."""
+    try:
+        choice = choices[0]
+        piece = choice["delta"] if "delta" in choice else {"content": choice.get("text")}
+        text = piece.get("content")
+        thought = any(piece.get(name) for name in THOUGHTS)
+        ends = bool(choice.get("finish_reason"))
+    except (LookupError, TypeError, AttributeError):
+        return None, False, False
+    return (text or None), thought and not text, ends
+
+
+def _enter_counts(fields: dict[str, Any], request: Request) -> None:
+    """What an event says beside its text."""
+    if isinstance(fields.get("usage"), dict):
+        count = fields["usage"].get("completion_tokens")
+        request.usage_tokens = count if isinstance(count, int) and 0 <= count < 1 << 31 else -1
+    if "token_lateness" in fields:
+        late = fields["token_lateness"]
+        # Triton writes a list of one as a plain number.
+        values = late if isinstance(late, list) else [late]
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+            raise BadAnswerError(f"token_lateness is no number: {shorten(late)}")
+        request.token_lateness = list(map(float, values))
+
+
+def _decode_all(events: Sequence[bytes]) -> Iterator[Any]:
+    """The JSON of all events, many at a time: that is several times faster than one by one."""
+    together: list[bytes] = []
+    size = 0
+    for event in events:
+        together.append(event)
+        size += len(event)
+        if size > DECODED_TOGETHER:
+            yield from _decode_together(together)
+            together, size = [], 0
+    yield from _decode_together(together)
+
+
+def _decode_together(events: Sequence[bytes]) -> Iterable[Any]:
+    try:
+        decoded: list[Any] = json.loads(b"[" + b",".join(events) + b"]")
+        if len(decoded) == len(events):
+            return decoded
+    except (ValueError, RecursionError):
+        pass
+    return map(_decode, events)
+
+
+def _decode(event: bytes) -> Any:
+    try:
+        return json.loads(event)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswerError(f"not JSON in an event: {shorten(event)}") from error
+
+
+def _is_json(event: bytes) -> bool:
+    try:
+        json.loads(event)
+    except (ValueError, RecursionError):
+        return False
+    return True
