@@ -1,4 +1,8 @@
-"""`python -m er.cancel STUDY`: cancel the jobs of a study; what they measured is kept."""
+"""`python -m er.cancel STUDY`: cancel the jobs of a study; what they measured is kept.
+
+Requests in flight may end, for at most cluster.finish_requests_s; the same command again, or --now,
+ends them at once.
+"""
 
 import sys
 from pathlib import Path
@@ -12,8 +16,9 @@ def main() -> int:
     parser = cli.parser("er.cancel", main.__doc__)
     parser.add_argument("study", help="its name")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
+    parser.add_argument("--now", action="store_true", help="end requests in flight too")
     options = parser.parse_args()
-    if not slurm.cancel(folder.study_of(options.runs_dir, options.study), print):
+    if not slurm.cancel(folder.study_of(options.runs_dir, options.study), print, options.now):
         print(f"no job of {options.study} is queued or running")
     return 0
 

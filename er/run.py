@@ -147,6 +147,7 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     """
     with cli.loading():
         from er.cluster import allocation
+        from er.process import stopping
         from er.study.job import Sweep
         from er.study.progress import Progress
         from er.study.time_left import TimeLeft
@@ -156,7 +157,8 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     sweep.id = job.sweep or sweep.id
     note = file.with_name("run_dir.txt")
     sweep.on_open = lambda run: write_whole(note, str(run.path.absolute()).encode())
-    code = run_sweep([job.config], out, sweep)
+    with stopping.graceful(allocation.finish_requests_s(job.config)):
+        code = run_sweep([job.config], out, sweep)
     valid = [point for run in sweep.runs for point in run.points() if not point.invalid]
     if not code and not job.config.capacity and not valid:
         return cli.fail("er", f"{job.config.title}: no point is valid", 1)

@@ -31,6 +31,13 @@ def end_s(job_id: str, cluster: SlurmCluster) -> float:
         return float("inf")
 
 
+def finish_requests_s(config: Config) -> float:
+    """How long requests in flight may go on after TERM; 0 where no batch system sends it."""
+    if "SLURM_JOB_ID" in os.environ and isinstance(config.cluster, SlurmCluster):
+        return config.cluster.finish_requests_s
+    return 0.0
+
+
 def restarted() -> bool:
     """Whether Slurm has begun this job anew, after preemption or the failure of a node."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0

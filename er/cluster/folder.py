@@ -8,6 +8,7 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
   receipt.json    written after: Slurm's job id
   withdrawn       there when the answer was lost and Slurm does not know the job: it does nothing
   slurm.log       what it printed
+  cancelled       there when er.cancel was called
   run_dir.txt     its run directory, once that is open
   exit_code       how it ended, by itself
   ended.json      how it ended, by Slurm, where that was seen
@@ -74,6 +75,11 @@ class Attempt:
         return self._has("withdrawn")
 
     @property
+    def cancelled(self) -> bool:
+        """Whether er.cancel was called for it."""
+        return self._has("cancelled")
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code that the job wrote; None while it runs, or when it could not write one."""
         text = self._text("exit_code")
@@ -111,6 +117,10 @@ class Attempt:
     def withdraw(self, reason: str) -> None:
         """Give it up; should Slurm run it after all, it does nothing."""
         self.write("withdrawn", {"reason": reason, "when": now()})
+
+    def note_cancelled(self) -> None:
+        """It is about to be cancelled."""
+        self.write("cancelled", {"when": now()})
 
     def _has(self, name: str) -> bool:
         return (self.path / name).exists()

@@ -19,22 +19,34 @@ def status(study: Path) -> list[Status]:
     return [status_of(attempt, entries) for attempt in attempts]
 
 
-def cancel(study: Path, say: Callable[[str], None]) -> int:
-    """Cancel the jobs of a study that are queued or running, by their ids; how many."""
+def cancel(study: Path, say: Callable[[str], None], at_once: bool = False) -> int:
+    """Cancel the jobs of a study that are queued or running, by their ids; how many.
+
+    Unless `at_once`, a running job gets TERM for its script alone: then er in it lets the requests
+    in flight end. Plain `scancel` sends TERM to the servers too.
+    """
     attempts = list(folder.newest_of_study(study))
     if not attempts:
         return 0
     timeout_s = attempts[0].intent.answer_timeout_s
     entries = queue.read(timeout_s)
-    ids = []
-    for attempt in attempts:
-        entry = entry_of(attempt, entries)
-        if entry and entry.alive:
-            ids.append(entry.job_id)
-            say(f"cancelling {attempt.intent.title}: job {entry.job_id}")
-    if ids:
-        call(["scancel", *ids], timeout_s)
-    return len(ids)
+    alive = [
+        (attempt, entry)
+        for attempt in attempts
+        if (entry := entry_of(attempt, entries)) and entry.alive
+    ]
+    ending: list[str] = []
+    removed: list[str] = []
+    for attempt, entry in alive:
+        gently = entry.state == "RUNNING" and not at_once
+        (ending if gently else removed).append(entry.job_id)
+        attempt.note_cancelled()
+        say(f"cancelling {attempt.intent.title}: job {entry.job_id}")
+    if ending:
+        call(["scancel", "--batch", "--signal=TERM", *ending], timeout_s)
+    if removed:
+        call(["scancel", *removed], timeout_s)
+    return len(alive)
 
 
 def status_of(attempt: Attempt, entries: list[queue.Entry]) -> Status:
@@ -79,13 +91,15 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
         return State.unsent, ""
     state = attempt.ended.get("state", "")
     detail = state.lower().replace("_", " ")
+    if attempt.cancelled:
+        detail = "cancelled"
     match attempt.exit_code:
         case 0:
             return State.finished, ""
         case code if code == OUT_OF_TIME:
             return State.out_of_time, ""
         case code if code == TERMINATED:
-            return State.stopped, detail
+            return State.stopped, detail if state != "FAILED" or attempt.cancelled else ""
         case int(code):
             return State.failed, f"exit code {code}"
     if state == "CANCELLED" and not attempt.log.exists():

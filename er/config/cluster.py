@@ -46,6 +46,7 @@ class SlurmCluster(Cluster):
     qos: str
     time_limit_min: int
     stop_before_s: int  # TERM comes so long before the time limit
+    finish_requests_s: float  # so long after TERM may the requests in flight end
     gpus_by: GpusBy
     gpu_type: str
     exclusive: bool
@@ -67,6 +68,11 @@ class SlurmCluster(Cluster):
         require(
             self.cpus > 0 or (self.exclusive and self.cpus == 0),
             f"cluster.cpus is {self.cpus}: give the CPUs of a job, or cluster.exclusive=true",
+        )
+        require(
+            0 <= self.finish_requests_s < self.stop_before_s,
+            f"cluster.finish_requests_s is {self.finish_requests_s:g}: give less than "
+            f"cluster.stop_before_s, {self.stop_before_s}; 0 ends requests in flight at once",
         )
         for name in ("partition", "account", "qos", "gpu_type", "memory"):
             value = getattr(self, name)

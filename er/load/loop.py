@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from er.process import stopping
+
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,6 +26,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     task = loop.create_task(main())
 
     def stop(number: signal.Signals) -> None:
+        if number is signal.SIGTERM and stopping.may_go_on():
+            return
         caught.append(number)
         task.cancel()
 

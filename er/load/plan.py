@@ -98,7 +98,11 @@ class Plan:
 
     def stop(self) -> None:
         """All measured requests, of every part, have ended: nobody begins another."""
-        self._stopped = self._closed
+        self._stopped = self._stopped or self._closed
+
+    def cut(self) -> None:
+        """Nobody begins another request, though measured ones are missing."""
+        self._stopped = True
 
     def start(self) -> list[Work]:
         """What is known before the first answer."""

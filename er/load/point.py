@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from er.config import Config
+from er.config import Config, Load
 from er.errors import ErError
-from er.load import counts, prompts, proof, server_side, server_watch, users
+from er.load import arrivals, counts, prompts, proof, server_side, server_watch, users
+from er.load.effort import PointLoad
+from er.process import stopping
 from er.results.point import Point, measure
 from er.results.request import Endpoint, Prompt, Request
 from er.results.run_dir import RunDir
@@ -31,7 +33,8 @@ def measure_point(
 ) -> Point:
     """Measure one concurrency and add it to `run`; invalid when an engine did not survive it.
 
-    Of `config`, the load, the workload and the corpus count.
+    Of `config`, the load, the workload and the corpus count. Stopped by TERM in a batch job, it
+    is kept with the requests that have ended, and marked as interrupted.
     Raises ErError when an engine has died.
     """
     run.set_aside(concurrency)
@@ -49,6 +52,8 @@ def measure_point(
             server_watch.watch_servers(target.engines) as watch,
         ):
             load = users.run_point(target.entry, batch, concurrency, config.load, keep)
+            if not whole(load, concurrency, config.load):
+                stopping.end_if_stopped()
     except BaseException as error:
         if requests and not isinstance(error, Exception):
             partial = f"interrupted after {len(requests)} requests"
@@ -71,3 +76,11 @@ def measure_point(
         point.notes.extend(counts.notes(load.requests, evidence.together_share))
         run.add_point(point)
     return point
+
+
+def whole(load: PointLoad, concurrency: int, wanted: Load) -> bool:
+    """Whether nothing that was to be measured is missing, failed requests aside."""
+    if wanted.duration_s:
+        return load.wall_s >= wanted.duration_s
+    measured = sum(request.measured for request in load.requests)
+    return measured >= arrivals.count_requests(concurrency, wanted)

@@ -9,6 +9,7 @@ from typing import Protocol
 from er.load import lag, loop, memory
 from er.load.effort import Effort
 from er.load.plan import Plan, Work
+from er.process import stopping
 from er.results.request import Endpoint, Prompt, Request
 
 
@@ -35,17 +36,28 @@ def drive(
 async def _drive(
     endpoint: Endpoint, plan: Plan, opening: Opening, on_request: Callable[[Request], None]
 ) -> Effort:
+    waiting: set[asyncio.Task[None] | None] = set()  # for the time of their next request
+
     async def carry(work: Work | None) -> None:
+        me = asyncio.current_task()
         while work and not plan.over:
             request = work.request
             request.intended_s = started_s + work.due_s
+            waiting.add(me)
             while (left_s := request.intended_s - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)  # once may not do: uvloop rounds to milliseconds
                 if plan.over:
                     return
+            waiting.discard(me)
             await sender.send(endpoint, work.prompt, request)
             on_request(request)
             work = plan.after(request, request.end_s - started_s)
+
+    def begin_no_more() -> None:
+        plan.cut()
+        for task in waiting:
+            if task:
+                task.cancel()
 
     effort = Effort()
     memory.forget_peak()
@@ -54,7 +66,8 @@ async def _drive(
         works = plan.start()
         started_s, cpu_s = time.monotonic(), time.process_time()
         async with lag.watch(effort.loop_lags_s):
-            await _together([carry(work) for work in works])
+            with stopping.stoppable(begin_no_more):
+                await _together([carry(work) for work in works])
         effort.cpu_s = time.process_time() - cpu_s
         effort.wall_s = time.monotonic() - started_s
     effort.peak_rss_bytes = memory.peak_bytes()

@@ -2,7 +2,8 @@
 
 It reads its job from standard input and writes to standard output, both pickled: READY once
 connected, each Request as it ends, MEASURED when its measured requests have ended, and its Effort
-at the end. It starts when GO comes, begins no more requests after STOP, and dies with the input.
+at the end. It starts when GO comes, begins no more requests after STOP, which comes when all that
+are measured have ended, or after CUT, which comes sooner, and dies with the input.
 """
 
 import gc
@@ -29,7 +30,7 @@ READY = "ready"
 IDLE_TURN_S = 0.005  # a turn without news still looks at the clock: a stop is seen from then on
 REPORT_WITHIN_S = 0.5
 MEASURED = "measured"
-GO, STOP = b"g", b"s"
+GO, STOP, CUT = b"g", b"s", b"c"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def drive(
 
 def main() -> None:
     """Serve one job."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides
     _allow_many_files()
     job: Job = pickle.load(sys.stdin.buffer)
     out = sys.stdout.buffer
@@ -145,9 +147,12 @@ def main() -> None:
 
 
 def _watch_input(plan: Plan) -> None:
-    """Stop the plan on a byte of input; exit when the input ends."""
-    while os.read(sys.stdin.fileno(), 1):
-        plan.stop()
+    """Stop or cut the plan on a byte of input; exit when the input ends."""
+    while byte := os.read(sys.stdin.fileno(), 1):
+        if byte == CUT:
+            plan.cut()
+        else:
+            plan.stop()
     os._exit(1)
 
 

@@ -17,9 +17,9 @@ from er.errors import ErError
 from er.load import worker
 from er.load.effort import Effort
 from er.load.worker import Job
+from er.process import stopping
 from er.results.request import Request
 
-STOP_TIMEOUT_S = 5.0
 TOKENS_PER_USER_S = 30  # of one stream, roughly
 TOKENS_PER_S = 15_000  # that one process takes in at half of a core
 LOOK_S = 0.2  # for idle cores
@@ -77,6 +77,7 @@ def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Ef
             _stdin(process).flush()
             relay = threading.Thread(target=_relay, args=(number, process, messages), daemon=True)
             relay.start()
+        stack.enter_context(stopping.stoppable(lambda: _cut(processes)))
         try:
             while len(efforts) < len(jobs):
                 handle(*messages.get())
@@ -98,14 +99,17 @@ def _started(job: Job) -> Iterator["subprocess.Popen[bytes]"]:
         _stdin(process).flush()
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # it has nothing to tidy, and leaves TERM to this process
+        process.wait()
         _close(_stdin(process))
         _close(_stdout(process))
+
+
+def _cut(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Have every worker begin no more requests; called while a signal is handled."""
+    for process in processes:
+        with suppress(OSError):
+            os.write(_stdin(process).fileno(), worker.CUT)
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]") -> None:

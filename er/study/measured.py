@@ -12,6 +12,7 @@ from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
 from er.load import batches, knee, probe
 from er.load.point import Target, measure_point
+from er.process import stopping
 from er.results import names
 from er.results.point import Point, summarise
 from er.results.request import Endpoint, Request, ServedModel
@@ -123,6 +124,7 @@ class Bench:
             self._tell_last(concurrency)
             raise
         self._progress.point_done(point)
+        stopping.end_if_stopped()
         return point
 
     def _tell_last(self, concurrency: int) -> None:

@@ -35,9 +35,9 @@ class User:
         """Of its jobs."""
         return slurm.status(Path("runs") / study)
 
-    def wait_for_points(self, study: str = "single", count: int = 1) -> RunDir:
+    def wait_for_points(self, study: str = "single", count: int = 1, limit_s: float = 60) -> RunDir:
         """The run of its only job, once that many points are there."""
-        return until(lambda: self._run_with(study, count), f"{count} points")
+        return until(lambda: self._run_with(study, count), f"{count} points", limit_s)
 
     def _run_with(self, study: str, count: int) -> RunDir | None:
         [attempt] = folder.newest_of_study(Path("runs") / study)

@@ -63,7 +63,7 @@ def test_a_cancelled_job_keeps_its_points_and_goes_on(
     [one] = user.statuses()
 
     assert command(monkeypatch, cancel.main, "single") == 0
-    user.site.wait(one.job_id, "CANCELLED")
+    user.site.wait(one.job_id, "FAILED")
     [stopped] = user.statuses()
     kept = len(measured.points())
 

@@ -4,29 +4,46 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slurm_user import User
+from slurm_user import User, until
 
+from er import cancel
 from er.cluster.base import State
+from er.results.run_dir import RunDir
 
-SHORT = ["deployment=a", "load.concurrency=[1]", "load.requests_at_least=8"]
+TWO = ["deployment=a", "load.concurrency=[1,2]", "load.requests_at_least=8"]
+LONG = "load.requests_per_user=8"
 
 
 @pytest.mark.embedded
-def test_a_job_measures_and_leaves_nothing_behind(user: User) -> None:
-    user.run(*SHORT)
+def test_a_job_measures_lets_requests_end_and_leaves_nothing_behind(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.run(*TWO, LONG)
     [one] = user.statuses()
+    run = user.wait_for_points(limit_s=150)
+    until(lambda: requests_under_way(run, 2) > 2 or None, "measured request", limit_s=60)
+    monkeypatch.setattr("sys.argv", ["er.cancel", "single"])
+    cancel.main()
 
-    user.site.wait(one.job_id, "COMPLETED", "FAILED", limit_s=150)
+    user.site.wait(one.job_id, "FAILED", limit_s=60)
 
     [ended] = user.statuses()
-    assert ended.run
     assert ended.log
-    [point] = ended.run.points()
+    point, partial = run.points()
     assert (point.requests, point.errors) == (8, 0), ended.log.read_text()
-    # On a busy machine the one point may be invalid, and then the job has to fail.
-    assert ended.state is (State.failed if point.invalid else State.finished)
+    assert (ended.state, ended.detail) == (State.stopped, "cancelled")
+    # All that was sent has been answered.
+    assert partial.errors == 0
+    assert any("interrupted after" in reason for reason in partial.invalid)
+    assert 1 <= partial.requests < 16
     here = str(Path.cwd())
     assert not [line for line in map(command_line, psutil.process_iter()) if here in line]
+
+
+def requests_under_way(run: RunDir, concurrency: int) -> int:
+    """Those of a point that is being measured which have ended."""
+    log = run.path / "requests" / f"c{concurrency:04d}.jsonl"
+    return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def command_line(process: psutil.Process) -> str:

@@ -26,26 +26,29 @@ fi
 rm -f "$job/exit_code"
 echo "$SLURM_JOB_ID on $(hostname), started $(date -Is), restarts: ${SLURM_RESTART_COUNT:-0}"
 
+# TERM (time limit, preemption, scancel) goes on to er, which lets the requests in flight end, for
+# a while, and stops what it started. Before er has started, nothing is to be stopped.
+er=
+code=143
+stopped=
+trap 'stopped=1; [ -z "$er" ] || kill -TERM "$er" 2>/dev/null' TERM
+
 # What the site asks for before er starts (cluster.setup).
 
 
 # er as it was when the job was submitted, whatever has become of the checkout.
 export PYTHONPATH=/home/me/runs/ladder/jobs/code/DIGEST${PYTHONPATH:+:$PYTHONPATH} PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
 
-# TERM (time limit, preemption, scancel) goes on to er, which stops what it started.
-er=
-stopped=
-trap 'stopped=1; [ -z "$er" ] || kill -TERM "$er" 2>/dev/null' TERM
 if [ -z "$stopped" ]; then
   "$python" -m er.run job=/home/me/runs/ladder/jobs/JOB/001/job.json &
   er=$!
-fi
-wait "$er"
-code=$?
-while kill -0 "$er" 2>/dev/null; do # a signal ends `wait`, not er
   wait "$er"
   code=$?
-done
+  while kill -0 "$er" 2>/dev/null; do # a signal ends `wait`, not er
+    wait "$er"
+    code=$?
+  done
+fi
 
 echo "$code" >"$job/exit_code"
 exit "$code"
