@@ -109,27 +109,30 @@ async def fetch(port: int, timeout_s: float = 60.0) -> Reply:
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(REQUEST)
-            while not reply.complete and (data := await reader.read(READ_BYTES)):
-                reply.feed(data)
-            writer.close()
+            try:
+                writer.write(REQUEST)
+                while not reply.complete and (data := await reader.read(READ_BYTES)):
+                    reply.feed(data)
+            finally:
+                writer.close()
     except (OSError, TimeoutError):
         pass
     return reply
 
 
 def main() -> None:
-    """Serve on a port until killed: 20 tokens, 2 a second."""
+    """Serve on a port until killed: 20 tokens, with this interval."""
+    port, interval_s = int(sys.argv[1]), float(sys.argv[2])
 
     async def answer(writer: Writer) -> None:
         writer.write(HEAD)
         for _ in range(20):
             writer.write(TOKEN)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(interval_s)
         writer.write(END)
 
     async def serve() -> None:
-        async with Expert(answer).serving(int(sys.argv[1])):
+        async with Expert(answer).serving(port):
             await asyncio.Event().wait()
 
     uvloop.run(serve())

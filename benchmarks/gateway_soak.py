@@ -24,7 +24,7 @@ import uvloop
 from benchmarks.gateway_experts import EVENT, Reply, fetch
 from benchmarks.gateway_peers import alone, free_port
 
-EXPERTS, TOKENS = 4, 20
+EXPERTS, TOKENS, INTERVAL_S = 4, 20, 0.5
 PERIOD_S, DEAD_S = 20.0, 10.0
 SETTLE_S = 60.0  # buffers and pools have their size then
 
@@ -131,8 +131,8 @@ async def kill_and_revive(running: list["subprocess.Popen[bytes]"], ports: list[
 
 def start_expert(port: int) -> "subprocess.Popen[bytes]":
     """A process that answers on this port, on the second core."""
-    command = ("taskset", "-c", "1", sys.executable, "-m", "benchmarks.gateway_experts", str(port))
-    return subprocess.Popen(command)
+    program = ("taskset", "-c", "1", sys.executable, "-m", "benchmarks.gateway_experts")
+    return subprocess.Popen((*program, str(port), str(INTERVAL_S)))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def router(tmp_path_factory):
 def served(router, tmp_path_factory):
     """The gateway's endpoint and its experts'."""
     run_dir = tmp_path_factory.mktemp("run")
-    [job] = plan(["deployment=e", "deployment.experts=2"])
+    [job] = plan(["deployment=e", "deployment.experts=2", "engine.max_batch_size=2"])
     with (
         serve_triton(models(job), job.server, run_dir) as experts,
         serve_gateway(router[1], experts, job.gateway, run_dir) as gateway,
@@ -94,6 +94,23 @@ async def test_a_client_that_leaves_frees_its_place_in_the_gateway(router, serve
                     return
             await asyncio.sleep(0.02)
     raise AssertionError("the request is still in flight")
+
+
+async def test_clients_that_leave_free_their_places_in_triton(served):
+    """Two fill the batch of an expert, the third waits there for its first token."""
+    gateway, _ = served
+
+    async def ask(session, max_tokens):
+        body = {"text_input": LAW, "max_tokens": max_tokens, "stream": True}
+        async with session.post(gateway.url, json=body) as response:
+            return (await response.read()).count(b"data: ")
+
+    async with aiohttp.ClientSession() as session:
+        leaving = [asyncio.create_task(ask(session, 3000)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        for task in leaving:
+            task.cancel()
+        assert await asyncio.wait_for(ask(session, 2), 15) == 2
 
 
 def test_ready_infers_and_openais_api_reaches_triton(served):
