@@ -10,9 +10,9 @@ from er.cluster import folder, slurm
 from er.cluster.base import State, Status
 from er.cluster.folder import Attempt
 from er.errors import ErError
+from er.report import views
 from er.results import names
 from er.tracking.publish import publish as publish_to_mlflow
-from paper_figures import view
 
 EVERY_S = 15.0
 
@@ -53,7 +53,7 @@ def draw(attempts: Sequence[Attempt], runs_dir: Path) -> None:
     wanted = {(name, it.tracking_uri, it.study) for it in intents for name in it.figures}
     for name, uri, study in sorted(wanted):
         try:
-            for path in view.draw(name, uri, study, runs_dir / "figures").files:
+            for path in views.draw(name, uri, study, runs_dir / "figures").files:
                 print(f"figure: {path}")
         except ErError as error:
             print(f"no {name} yet: {error}")

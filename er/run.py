@@ -20,8 +20,8 @@ from er.config import Config
 from er.config.runnable import require_runnable
 from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
+from er.report import views
 from er.results.files import write_whole
-from paper_figures import view
 
 if TYPE_CHECKING:
     from er.study.job import Sweep
@@ -99,8 +99,8 @@ def jobs_of(parsed: Arguments) -> list[Job]:
 def require_figures(jobs: list[Config]) -> None:
     """Raise ConfigError unless the figure of every job can be drawn."""
     for figure in {figure for job in jobs for figure in job.figures}:
-        if figure not in view.names():
-            raise ConfigError(f"figures has {figure}: choose from {', '.join(view.names())}")
+        if figure not in views.names():
+            raise ConfigError(f"figures has {figure}: choose from {', '.join(views.names())}")
 
 
 def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Console) -> int:
@@ -201,7 +201,7 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
         for figure in config.figures
     )
     for figure, uri, study, runs_dir in figures:
-        picture = view.draw(figure, uri, study, Path(runs_dir) / "figures")
+        picture = views.draw(figure, uri, study, Path(runs_dir) / "figures")
         kept = " (there already)" if picture.kept else ""
         for path in picture.files:
             out.print(f"figure: {path}{kept}", highlight=False, soft_wrap=True)

@@ -20,13 +20,16 @@ from er.claims.unknowns import Setting
 from er.claims.verdicts import outcome_of
 from er.config import Config, SimulatedEngine
 from er.config.plain import plain
+from er.options import CONF
+from er.results import code, kept
 from er.results.json_file import text_of
 from er.results.marked import replace_between
 from er.results.point import Point
 from er.tracking.query import PublishedRun
 
 DEPLOYMENTS = "abcde"
-FILE = "sensitivity.json"
+NAME = "sensitivity"
+FILE = f"{NAME}.json"
 SYMBOLS = {"holds": "yes", "fails": "no", "open": "?"}
 BEGIN = "<!-- sensitivity: written by python -m er.claims.sensitivity write=true -->"
 END = "<!-- end of sensitivity -->"
@@ -149,15 +152,31 @@ def answer(arguments: Sequence[str]) -> int:
         print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
         return 0
     _, words = cli.read_words(arguments, {"write": "false", "out": "runs/figures"})
-    found = examine()
+    files, _ = make(Path(words["out"]))
+    found = load(Path(words["out"]) / FILE)
     print(markdown(found))
-    for path in save(found, Path(words["out"])):
+    for path in files:
         print(f"figure: {path}")
     if words["write"] == "true":
         title = "## What hangs on what the paper does not say\n\n"
         paper = statements.EXPERIMENTS.parent / "docs" / "paper.md"
         replace_between(paper, BEGIN, END, title + markdown(found), add=True)
     return 0
+
+
+def make(folder: Path) -> tuple[list[Path], bool]:
+    """The table and the picture in a folder, and whether they were there already, from the same
+    code, claims and options."""
+    experiments = statements.EXPERIMENTS
+    sources = [path for room in ("claims", "config") for path in (code.PACKAGE / room).glob("*.py")]
+    options = [*CONF.rglob("*.yaml"), *experiments.glob("*/claims.yaml"), unknowns.FILE]
+    inputs = kept.inputs_of(code.digest_of_simulating(), sorted([*sources, *options]))
+    known = kept.find(folder, NAME, inputs)
+    if known:
+        return [folder / name for name in known["files"]], True
+    files = [folder / FILE, *save(examine(), folder)]
+    kept.note(folder, NAME, inputs, files)
+    return files, False
 
 
 def save(found: Sensitivity, folder: Path) -> list[Path]:
@@ -168,7 +187,7 @@ def save(found: Sensitivity, folder: Path) -> list[Path]:
     (folder / FILE).write_text(text_of(asdict(found)))
     with style.applied():
         drawn = sensitivity.heat_map(found.claims, found.settings, found.outcomes)
-        return style.save(drawn, folder, "sensitivity")
+        return style.save(drawn, folder, NAME)
 
 
 def load(file: Path) -> Sensitivity:

@@ -26,6 +26,7 @@ APART = {
     "routing/explain.py",
     "routing/measures.py",
     "routing/pictures.py",
+    "routing/projection.py",
     "routing/recalibrate.py",
     "routing/train.py",
     "simulation/as_published.py",

@@ -10,6 +10,7 @@ KNEE = "knee.json"
 CAPACITY = "capacity.json"
 GATEWAY_COST = "gateway_cost.json"
 ENGINE = "engine.json"
+ROUTER_MAP = "router_map.json"  # what a router was trained on, in two dimensions
 ENDPOINTS = "endpoints.json"
 REQUESTS = "requests"
 LOGS = "logs"

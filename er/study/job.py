@@ -4,11 +4,12 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from er.compose import Job
-from er.config import ClockKind, Config
+from er.config import ClockKind, Config, Policy
 from er.config.run import IN_CONTAINER
 from er.config.trtllm import OF_DEPLOYMENT, ContainerEngine, weights_of
 from er.corpus import collection
@@ -19,8 +20,9 @@ from er.load import prompts
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key, study_key
 from er.results.run_dir import RunDir
+from er.routing import projection
 from er.server import kinds as servers
-from er.study import capacity, known, measured, predicted
+from er.study import capacity, inputs, known, measured, predicted
 from er.study.progress import Progress
 from er.tracking.publish import publish as publish_to_mlflow
 from er.tracking.store import open_store
@@ -63,6 +65,8 @@ class Sweep:
     def _add_to(self, run: RunDir, config: Config) -> None:
         """Walk the ladder; note how that ended."""
         run.begin(config, provenance.collect(), tags(config, self.id))
+        if config.deployment.routed and config.routing.policy is Policy.kmeans:
+            run.write(names.ROUTER_MAP, map_of_router(config))
         try:
             walk = capacity.search if config.capacity else LADDERS[config.clock.kind]
             walk(config, run, self.progress)
@@ -74,6 +78,14 @@ class Sweep:
                 self.progress.tell(str(unpublished))
             raise
         run.end("finished")
+
+
+def map_of_router(config: Config) -> dict[str, Any]:
+    """What the deployment's router was trained on, for Figure 1."""
+    file = inputs.router_of(config)
+    assert file
+    texts = collection.load(config.corpus, Path(config.cache_dir))
+    return projection.map_of(file, [text.text for text in texts if text.split == "train"])
 
 
 def run(job: Job, resume: bool = True) -> RunDir:

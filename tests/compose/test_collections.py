@@ -38,10 +38,10 @@ def test_a_collection_that_names_nothing_known_is_refused(tmp_path: Path) -> Non
 
 
 def test_every_figure_of_an_experiment_is_there() -> None:
-    from paper_figures import view
+    from er.report import views
 
     for path in sorted((CONF / "experiment").glob("*.yaml")):
         if path.stem in ("all", "capacity", "most_users", "smollm2"):
             continue
         for job in compose.plan([f"+experiment={path.stem}"]):
-            assert set(job.figures) <= set(view.names())
+            assert set(job.figures) <= set(views.names())

@@ -72,6 +72,20 @@ def test_what_is_written_is_read_again_and_told(tmp_path: Path) -> None:
     assert "- D queues: from 150 users on" in text
 
 
+def test_it_is_made_again_only_where_what_it_is_made_from_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = []
+    monkeypatch.setattr(sensitivity, "examine", lambda: times.append(1) or FOUND)
+    files, kept = sensitivity.make(tmp_path)
+    assert (len(files), kept, len(times)) == (4, False, 1)
+    assert sensitivity.make(tmp_path) == (files, True)
+    assert len(times) == 1
+    files[0].write_text("{}")
+    assert sensitivity.make(tmp_path) == (files, False)
+    assert sensitivity.load(files[0]) == FOUND
+
+
 def test_the_picture_says_it_without_colour() -> None:
     with style.applied():
         [axes] = heat_map(FOUND.claims, FOUND.settings, FOUND.outcomes).axes

@@ -1,0 +1,174 @@
+"""Figure 1: the architecture of a study's deployments, drawn from their configurations.
+
+`python -m paper_figures.fig1` draws it again from the runs that MLflow holds.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from er.results import names
+from er.tracking.query import PublishedRun
+from paper_figures import boxes, command, style
+from paper_figures.looks import name_of, routed
+
+STUDY = "ladder"
+BLUE, YELLOW, GREEN = "#e8f1f8", "#fdf1dc", "#eaf5ef"
+COLUMNS = 4  # of experts
+ARROWS = (  # from and to, in order of their numbers
+    ((3.2, 4.2), (4.5, 4.2)),
+    ((6.2, 5.8), (6.2, 4.9)),
+    ((7.6, 4.9), (7.6, 5.8)),
+    ((9.3, 4.2), (10.8, 4.2)),
+    ((10.8, 3.0), (9.3, 3.0)),
+    ((4.5, 3.0), (3.2, 3.0)),
+)
+NOTE = (
+    "The paper numbers the arrows: (1) a prompt, (2, 3) its class, (4) to the matching model, "
+    "(5, 6) the answer back to the same user; that 5 ends in the gateway is [inferred], and so are "
+    "k = 8 clusters and an expert for each GPU."
+)
+MAP_NOTE = "Dots: {shown} of {samples} samples that the router was trained on, by {method}."
+
+
+def figure(runs: Sequence[PublishedRun]) -> Figure:
+    """With the gateway above, without it below, as far as the study has such runs."""
+    parts = [[run for run in runs if routed(run) is through] for through in (True, False)]
+    parts = [part for part in parts if part]
+    heights = list(map(height_of, parts))
+    drawn, panels = plt.subplots(
+        len(parts), 1, figsize=style.size(sum(heights)), height_ratios=heights,
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for panel, part, height in zip(panels.flat, parts, heights, strict=True):
+        panel.set(xlim=(0, style.Width.page.value), ylim=(0, height))
+        panel.axis("off")
+        (router_panel if routed(part[0]) else baseline_panel)(panel, part)
+    found = map_of(runs)
+    dots = MAP_NOTE.format(**found, shown=len(found["x"])) if found else ""
+    return style.finish(drawn, "Figure 1: architecture", runs, note=f"{NOTE} {dots}".strip())
+
+
+def height_of(runs: Sequence[PublishedRun]) -> float:
+    """Of a panel, in cm at the width of a page."""
+    return 7.2 if routed(runs[0]) else 1.8 + 0.65 * len(runs)
+
+
+def router_panel(axes: Axes, runs: Sequence[PublishedRun]) -> None:
+    """Users, gateway with its classifier, Triton with the experts; arrows 1 to 6."""
+    gateway, routing = runs[0].config["gateway"], runs[0].config["routing"]
+    users(axes, runs, (0.1, 2.3, 3.1, 2.6))
+    title = f"Routing gateway ({gateway['kind']})"
+    boxes.titled(axes, (4.5, 0.2, 4.8, 6.8), YELLOW, title, f"HTTP, {port_of(gateway['port'])}")
+    classes = f"k = {routing['clusters']}" if routing["policy"] == "kmeans" else routing["policy"]
+    boxes.titled(axes, (4.7, 0.4, 4.4, 4.5), "white", f"Classifier: {routing['policy']}, {classes}")
+    scatter(axes, map_of(runs))
+    triton(axes, runs, (10.8, 0.2, 6.9, 6.8))
+    for number, (start, end) in enumerate(ARROWS, 1):
+        boxes.arrow(axes, start, end, str(number))
+
+
+def baseline_panel(axes: Axes, runs: Sequence[PublishedRun]) -> None:
+    """Users, and Triton with one engine over several GPUs."""
+    height = height_of(runs) - 0.2
+    users(axes, runs, (0.1, 0.1, 3.1, height))
+    triton(axes, runs, (10.8, 0.1, 6.9, height))
+    boxes.arrow(axes, (3.2, height / 2 + 0.3), (10.8, height / 2 + 0.3))
+    boxes.arrow(axes, (10.8, height / 2 - 0.3), (3.2, height / 2 - 0.3))
+    axes.text(7, height / 2 + 0.6, "no gateway", ha="center", fontsize=boxes.small())
+
+
+def users(axes: Axes, runs: Sequence[PublishedRun], place: boxes.Place) -> None:
+    """Who sends."""
+    most = max(max(run.config["load"]["concurrency"]) for run in runs)
+    arrivals = runs[0].config["load"]["arrivals"].replace("_", " ")
+    boxes.titled(axes, place, BLUE, "User simulator", f"1 to {most:,} users\n{arrivals}")
+
+
+def triton(axes: Axes, runs: Sequence[PublishedRun], place: boxes.Place) -> None:
+    """What the deployments run, and a box for each expert, or for each deployment of one engine."""
+    port = port_of(runs[0].config["server"]["http_port"])
+    below = f"{runs[0].engine_kind} engines\nHTTP, {port}"
+    boxes.titled(axes, place, GREEN, "Triton inference server", below)
+    left, bottom, width, height = place
+    if not routed(runs[0]):
+        rows = [f"{name_of(run)}: {engine(run)} on {gpus_of(0, run)}" for run in runs]
+        for row, text in enumerate(rows):
+            at = (left + 0.15, bottom + 0.1 + 0.65 * (len(rows) - 1 - row), width - 0.3, 0.6)
+            boxes.plain(axes, at, "white", text)
+        return
+    for row, run in enumerate(runs):
+        experts = run.config["deployment"]["experts"]
+        axes.text(left + width / 2, bottom + height - 1.7 - 0.42 * row,
+                  f"{name_of(run)}: {experts} x {engine(run)}", ha="center", va="center",
+                  fontsize=boxes.small())  # fmt: skip
+    experts = max(run.config["deployment"]["experts"] for run in runs)
+    rows_of = -(-experts // COLUMNS)
+    cell = (width - 0.3) / COLUMNS, (height - 2 - 0.42 * len(runs)) / rows_of
+    for expert in range(experts):
+        at = (
+            left + 0.2 + expert % COLUMNS * cell[0],
+            bottom + 0.2 + (rows_of - 1 - expert // COLUMNS) * cell[1],
+            cell[0] - 0.1,
+            cell[1] - 0.1,
+        )
+        text = f"expert {expert}\n{gpus_of(expert, runs[0])}"
+        boxes.plain(axes, at, "white", text, edgecolor=palette()[expert % 10], linewidth=1.4)
+
+
+def engine(run: PublishedRun) -> str:
+    """Model, precision and tensor parallelism of one engine."""
+    deployment = run.config["deployment"]
+    name = deployment["model"].get("title") or deployment["model"]["name"]
+    return f"{name} {deployment['precision'].upper()}, TP={deployment['tp']}"
+
+
+def gpus_of(expert: int, run: PublishedRun) -> str:
+    """The GPUs of one expert."""
+    tp = run.config["deployment"]["tp"]
+    first = expert * tp
+    return f"GPU {first}" if tp == 1 else f"GPUs {first} to {first + tp - 1}"
+
+
+def port_of(number: int) -> str:
+    """As configured: 0 stands for any."""
+    return f"port {number}" if number else "any free port"
+
+
+def map_of(runs: Sequence[PublishedRun]) -> dict[str, Any]:
+    """What the router was trained on, in two dimensions; empty where no run has it."""
+    for run in runs:
+        path = run.files / names.ROUTER_MAP
+        if path.exists():
+            found: dict[str, Any] = json.loads(path.read_text())
+            return found
+    return {}
+
+
+def scatter(axes: Axes, found: dict[str, Any]) -> None:
+    """A dot for each training sample, in its expert's colour."""
+    inset = axes.inset_axes((4.9, 0.6, 4.0, 3.7), transform=axes.transData)
+    inset.set(xticks=[], yticks=[])
+    inset.grid(visible=False)
+    for side in inset.spines.values():
+        side.set_visible(False)
+    if not found:
+        inset.text(0.5, 0.5, "no map kept", ha="center", va="center", fontsize=boxes.small())
+        return
+    colours = [palette()[expert % 10] for expert in found["expert"]]
+    inset.scatter(found["x"], found["y"], s=2.5, c=colours, linewidths=0)
+
+
+def palette() -> list[tuple[float, float, float]]:
+    """A colour for each expert."""
+    return [tuple(colour) for colour in sns.color_palette("colorblind", 10)]
+
+
+if __name__ == "__main__":
+    sys.exit(command.main("fig1"))
