@@ -5,7 +5,6 @@ Exit codes: those of er.cli.
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from er.config.runnable import require_runnable
 from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
 from er.report import views
+from er.report.study import Study, finish
 from er.results.files import write_whole
 
 if TYPE_CHECKING:
@@ -193,42 +193,25 @@ def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
 
 
 def draw(jobs: Sequence[Config], out: Console) -> None:
-    """Draw the figures of every study from the published runs."""
-    published = [config for config in jobs if config.tracking.enabled]
-    figures = dict.fromkeys(
-        (figure, config.tracking.uri, config.study, config.runs_dir)
-        for config in published
-        for figure in config.figures
-    )
-    for figure, uri, study, runs_dir in figures:
-        picture = views.draw(figure, uri, study, Path(runs_dir) / "figures")
-        kept = " (there already)" if picture.kept else ""
-        for path in picture.files:
-            out.print(f"figure: {path}{kept}", highlight=False, soft_wrap=True)
-    drawn = dict.fromkeys((c.tracking.uri, c.study, c.runs_dir) for c in published if c.figures)
-    for uri, study, runs_dir in drawn:
-        report(uri, study, Path(runs_dir) / "figures", out)
-    for uri, study in dict.fromkeys((job.tracking.uri, job.study) for job in published):
+    """Make the figures and reports of every study from the published runs."""
+
+    def say(line: str) -> None:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    wanted: dict[tuple[str, str, str], dict[str, None]] = {}
+    for job in jobs:
+        if job.tracking.enabled:
+            place = job.study, job.tracking.uri, job.runs_dir
+            wanted.setdefault(place, {}).update(dict.fromkeys(job.figures))
+    for (study, uri, runs_dir), figures in wanted.items():
+        if figures:
+            finish(Study(study, uri, Path(runs_dir), list(figures)), say)
+    for study, uri in dict.fromkeys((study, uri) for study, uri, _ in wanted):
         with cli.loading():
             from er.tracking.experiment import describe_ui
 
         for line in describe_ui(uri, study):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def report(uri: str, study: str, folder: Path, out: Console) -> None:
-    """Hold a study about which claims are stated against the paper, and name its report."""
-    from er.claims import statements
-    from er.report import files
-
-    if study not in {claim.study for claim in statements.every()}:
-        return
-    written = files.write(study, uri, folder)
-    words = Counter(written.verdicts)
-    found = ", ".join(f"{count} {word}" for word, count in words.most_common())
-    kept = " (there already)" if written.kept else ""
-    out.print(f"the paper's {words.total()} claims: {found}", highlight=False, soft_wrap=True)
-    out.print(f"report: {written.file}{kept}", highlight=False, soft_wrap=True)
+            say(line)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A study's report, from the store into a file, unless that very report is there."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ FIGURES = code.PACKAGE.parent / "paper_figures"
 
 @dataclass(frozen=True)
 class Written:
-    """A report's file, and how many claims got which verdict in it."""
+    """A report's file, and the verdicts in it."""
 
     file: Path
-    verdicts: dict[str, int]
+    claims: list[list[str]]  # figure and claim, and the word of its verdict
     kept: bool  # the report was there already
 
 
@@ -41,15 +40,15 @@ def write(study: str, uri: str, folder: Path, ids: Sequence[str] = ()) -> Writte
     inputs = inputs_of(study, runs, folder)
     found = kept.find(folder, name, inputs)
     if found:
-        return Written(file, found["verdicts"], kept=True)
-    words = _write(study, uri, runs, folder, file)
-    kept.note(folder, name, inputs, [file], verdicts=words)
-    return Written(file, words, kept=False)
+        return Written(file, found["claims"], kept=True)
+    claims = _write(study, uri, runs, folder, file)
+    kept.note(folder, name, inputs, [file], claims=claims)
+    return Written(file, claims, kept=False)
 
 
 def _write(
     study: str, uri: str, runs: "Sequence[PublishedRun]", folder: Path, file: Path
-) -> dict[str, int]:
+) -> list[list[str]]:
     from er import table1
     from er.claims import sensitivity
     from er.claims.verdicts import decide
@@ -69,7 +68,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(page.render(report))
     documents.log(verdicts, uri)
-    return dict(Counter(verdict.word for verdict in verdicts))
+    return [[f"{v.claim.figure} {v.claim.id}", v.word] for v in verdicts]
 
 
 def inputs_of(study: str, runs: "Sequence[PublishedRun]", folder: Path) -> str:

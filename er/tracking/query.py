@@ -137,9 +137,10 @@ def finished(uri: str, study: str) -> list[Run]:
         if known
         else []
     )
-    if not found:
+    runs = [run for run in found if "er.deployment" in run.data.tags]  # one holds the figures
+    if not runs:
         raise ErError(f"no finished run of study {study} in {uri}: make one with python -m er.run")
-    return list(found)
+    return runs
 
 
 def _existing_store(uri: str) -> MlflowClient:

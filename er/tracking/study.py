@@ -1,0 +1,61 @@
+"""A study's own run in MLflow: its figures, report and verdicts, beside the runs they show.
+
+A figure shows several runs, so it is an artifact of none of them. The charts page of the experiment
+draws no curve of this run: it has no metrics.
+"""
+
+import getpass
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlflow.entities import Run, RunTag
+from mlflow.tracking import MlflowClient
+
+from er.errors import ErError
+from er.tracking.experiment import experiment_for
+from er.tracking.store import STORE_ERRORS, first_line, open_store
+
+KIND = "er.views_of"  # the tag of such a run: how its points came about
+FOLDER = "figures"
+NOTE = "mlflow.note.content"
+
+
+def publish_study(
+    uri: str, study: str, how: str, runs_dir: Path, files: Sequence[Path], note: str
+) -> str:
+    """Bring the run up to date with these files, and return its id.
+
+    `how` the study came about, measured or predicted, names the run; `note` is Markdown for its
+    page. Raises ErError when the store cannot be written.
+    """
+    client = open_store(uri)
+    try:
+        experiment_id = experiment_for(client, study, runs_dir.absolute())
+        run = _find(client, experiment_id, how) or _create(client, experiment_id, study, how)
+        run_id = str(run.info.run_id)
+        tags = {NOTE: note}
+        for file in files:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            if run.data.tags.get(_tag_of(file)) != digest:
+                client.log_artifact(run_id, str(file), FOLDER)
+                tags[_tag_of(file)] = digest
+        client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+        client.set_terminated(run_id)
+    except STORE_ERRORS as error:
+        raise ErError(f"cannot publish the figures to {uri}: {first_line(error)}") from error
+    return run_id
+
+
+def _tag_of(file: Path) -> str:
+    return f"er.digest.{file.name}"
+
+
+def _find(client: MlflowClient, experiment_id: str, how: str) -> Run | None:
+    found = client.search_runs([experiment_id], f"tags.`{KIND}` = '{how}'")
+    return found[0] if found else None
+
+
+def _create(client: MlflowClient, experiment_id: str, study: str, how: str) -> Run:
+    tags = {KIND: how, "mlflow.user": getpass.getuser(), "mlflow.source.type": "LOCAL"}
+    return client.create_run(experiment_id, tags=tags, run_name=f"figures of {study}, {how}")

@@ -1,0 +1,43 @@
+"""What a study ends with is made once, and is in MLflow too."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from er.config import Config
+from er.errors import ErError
+from er.report.study import Study, finish
+from er.results.run_dir import RunDir
+from er.tracking import query
+from er.tracking.publish import publish
+from er.tracking.store import open_store
+
+
+def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    uri, runs_dir = config.tracking.uri, Path(config.runs_dir)
+    measured = publish(finished_run(config), uri)
+    said: list[str] = []
+    finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), said.append)
+    client = open_store(uri)
+    experiment = client.get_experiment_by_name("ladder")
+    [own] = client.search_runs([experiment.experiment_id], "tags.`er.views_of` = 'measured'")
+    names = {Path(entry.path).name for entry in client.list_artifacts(own.info.run_id, "figures")}
+    assert names == {"fig4.png", "fig4.pdf", "fig4.svg", "table1.md", "report-ladder.html"}
+    assert "| fig4 baselines-below-d | not decidable |" in own.data.tags["mlflow.note.content"]
+    assert own.info.status == "FINISHED"
+    assert not own.data.metrics
+    assert [run.run_id for run in query.shown(uri, "ladder")] == [measured]
+
+    again: list[str] = []
+    finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), again.append)
+    assert sum("(there already)" in line for line in again) == 5
+    assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def test_a_study_without_runs_is_refused(config: Config) -> None:
+    open_store(config.tracking.uri)
+    with pytest.raises(ErError, match="no finished run of study mine"):
+        finish(Study("mine", config.tracking.uri, Path(config.runs_dir), ["fig4"]), print)
