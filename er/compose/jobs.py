@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from er.errors import ConfigError
 from er.options import Arguments
 
 BASIC = "hydra._internal.core_plugins."  # where Hydra's own launcher and sweeper are
+JOBS_AT_MOST = 1000  # a fifth of a second each to compose, before the first starts
 READ_OF_HYDRA = ("mode", "searchpath", "sweeper", "launcher")
 
 
@@ -120,7 +122,7 @@ def composed(
 def combinations(given: Sequence[Override]) -> list[list[str]]:
     """A list of overrides for each combination of the values; of two for a key the later counts.
 
-    Raises ConfigError for an interval, which has no list of values.
+    Raises ConfigError for an interval, which has no list of values, and for more than JOBS_AT_MOST.
     """
     values: dict[str, list[str]] = {}
     for override in given:
@@ -133,6 +135,11 @@ def combinations(given: Sequence[Override]) -> list[list[str]]:
             raise ConfigError(
                 f"{override.input_line} is an interval: hydra/sweeper=optuna takes it"
             )
+    count = math.prod(map(len, values.values()))
+    if count > JOBS_AT_MOST:
+        raise ConfigError(
+            f"these are {count:,} jobs, {JOBS_AT_MOST:,} at most: sweep over fewer values"
+        )
     return [list(combination) for combination in itertools.product(*values.values())]
 
 
@@ -142,6 +149,10 @@ def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str])
         group = override.key_or_group
         if group in groups and isinstance(override.value(), list | dict):
             raise ConfigError(f"{override.input_line}: give the name of one option of conf/{group}")
+        if group == "capacity" and isinstance(override.value(), dict):
+            raise ConfigError(
+                f"{override.input_line}: choose +experiment=capacity, and set capacity.KEY=VALUE"
+            )
 
 
 def refuse_hydra_settings(overrides: Sequence[Override]) -> None:

@@ -49,7 +49,7 @@ def one_line(error: BaseException) -> str:
         if "ListConfig" in reason:
             key = text.removeprefix("Error merging override ").partition("=")[0]
             reason = f"give a list such as {LISTS.get(key, '[...]')}"
-        return f"{text.removeprefix('Error merging override ')}: {reason}"
+        return f"{' '.join(text.removeprefix('Error merging override ').split())}: {reason}"
     plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
         return f"hydra/{plugin[1]}={plugin[2]} is not installed: pip install 'er[joblib,optuna]'"

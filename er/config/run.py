@@ -75,6 +75,13 @@ class Tracking:
     enabled: bool
     uri: str
 
+    def __post_init__(self) -> None:
+        require(
+            bool(self.uri),
+            "tracking.uri is empty: give sqlite:///FILE or the address of an MLflow server, or "
+            "tracking.enabled=false",
+        )
+
 
 @dataclass
 class Config:
@@ -105,7 +112,7 @@ class Config:
         return title(plain(self))
 
     def __post_init__(self) -> None:
-        require(self.seed >= 0, f"seed is {self.seed}: give 0 or more")
+        require(0 <= self.seed < 2**32, f"seed is {self.seed}: give 0 to 4294967295")
         require(
             bool(self.study) and "/" not in self.study,
             f"study is '{self.study}': give a name that can be a folder's",

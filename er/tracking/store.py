@@ -34,6 +34,11 @@ def open_store(uri: str) -> MlflowClient:
         with _one_at_a_time(uri):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
+    except ImportError as error:
+        raise ErError(
+            f"cannot open the MLflow store {uri}: its driver is not installed ({error.name}): "
+            "pip install it, or set tracking.uri=..."
+        ) from error
     except STORE_ERRORS as error:
         raise ErError(
             f"cannot open the MLflow store {uri}: {first_line(error)}: {ADVICE}"
