@@ -1,5 +1,6 @@
 """The schema of `load`: how many users, and when they send."""
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -63,6 +64,10 @@ class Load:
     # output_tokens.
     trace_columns: dict[str, str] = field(default_factory=dict)
     trace_rows: int = 0  # only so many of its first rows; 0 for all
+    # Sent with every request: a name, and the environment variable that holds the value, which is
+    # kept nowhere else.
+    headers: dict[str, str] = field(default_factory=dict)
+    tls_verify: bool = True  # false: take any certificate, as of a server that signed its own
     find_knee: bool = False  # bisect concurrency for the most users within the limits below
     ttft_at_most_s: float = 1.0  # what users accept: goodput counts what keeps both limits
     tpot_at_most_s: float = 0.1
@@ -96,6 +101,7 @@ class Load:
             "load.requests_per_user and load.duration_s cannot be negative",
         )
         self._check_end()
+        self._check_headers()
         require(
             self.think_time_s >= 0 and self.ramp_s >= 0,
             "load.think_time_s and load.ramp_s cannot be negative",
@@ -115,6 +121,23 @@ class Load:
         require(
             self.warmup_requests_per_user >= 0 and self.gateway_probes >= 0,
             "load.warmup_requests_per_user and load.gateway_probes cannot be negative",
+        )
+
+    def _check_headers(self) -> None:
+        """What is no variable may be a secret, and is not repeated."""
+        for name, variable in self.headers.items():
+            require(
+                bool(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)),
+                f"load.headers has {name!r}: a header's name has no such characters",
+            )
+            require(
+                bool(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable)),
+                f"load.headers gives {name} no variable: export the value, and say "
+                f"'load.headers={{{name}: VARIABLE}}'",
+            )
+        require(
+            self.tls_verify or self.client is LoadClient.aiohttp,
+            "load.tls_verify is false: only load.client=aiohttp can do without",
         )
 
     def _check_end(self) -> None:

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 from er import cli, compose
 from er.config import Config
 from er.errors import ConfigError
-from er.load import alone, trace
-from er.load.users import require_speaks
+from er.load import alone, credentials, trace, users
 from er.options import Arguments, Command, Word, parse_arguments
 from er.results.request import Endpoint
 
@@ -44,6 +43,7 @@ COMMAND = Command(
 
 def main() -> int:
     """Measure, and print the results."""
+    credentials.hide_password(sys.argv)
     return cli.run("er.load", lambda: run_command(sys.argv[1:]), "what was measured is kept")
 
 
@@ -87,7 +87,8 @@ def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
     jobs = compose.jobs_for(parsed)
     if len(jobs) > 1:
         raise ConfigError("one target takes one load: leave out -m and +experiment")
-    require_speaks(endpoint, jobs[0].config.load.client)
+    load = jobs[0].config.load
+    users.check(endpoint, load, load.concurrency[-1])
     return endpoint, jobs[0].config
 
 
@@ -98,11 +99,6 @@ def _endpoint(target: str, model: str) -> Endpoint:
         url.port  # noqa: B018
     except ValueError as error:
         raise ConfigError(f"target={target}: {error}: give http://host:port/...") from error
-    if url.username is not None:
-        raise ConfigError(
-            "target holds a name or a password, and is kept with the run: leave it out, and set "
-            "the key as ER_API_KEY in the environment"
-        )
     path = url.path.rstrip("/")
     if url.scheme in ("http", "https") and (path == "" or path.endswith("/v1")):
         base = f"{url.scheme}://{url.netloc}{path or '/v1'}"

@@ -59,6 +59,8 @@ def require_event_stream(status: int, headers: Mapping[str, str], start: bytes) 
         place = headers.get("location", "")
         if 300 <= status < 400 and place:
             detail = f"moved to {shorten(place)}"
+        if status == 401:
+            detail = f"{detail}{': ' if detail else ''}set ER_API_KEY, or load.headers"
         raise BadAnswerError(f"HTTP {status}" + (f": {detail}" if detail else ""))
     kind = parse_content_type(headers)
     if kind != EVENT_STREAM:

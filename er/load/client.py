@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from er.load import answer, credentials, tokens
+from er.load import answer, credentials, retries, tokens
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.load.http import BROKEN_CHUNKS
@@ -79,7 +79,11 @@ class Client:
         while True:
             kept: list[bool] = []
             try:
-                return await self._post(endpoint, body, request, events, times_s, kept)
+                wait_s = await self._post(endpoint, body, request, events, times_s, kept)
+                if wait_s is None:
+                    return
+                request.retries += 1
+                await asyncio.sleep(wait_s)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if request.status or not kept:
                     raise
@@ -92,7 +96,9 @@ class Client:
         events: list[bytes],
         times_s: list[float],
         kept: list[bool],
-    ) -> None:
+    ) -> float | None:
+        """Send once; returns how long to wait before the server wants it again, None if it does
+        not."""
         async with self.session.post(
             endpoint.url,
             data=body,
@@ -104,6 +110,9 @@ class Client:
             request.expert = answer.parse_expert(response.headers.get(answer.EXPERT_HEADER, ""))
             kind = answer.parse_content_type(response.headers)
             plain = response.headers.get("content-encoding", "identity") == "identity"
+            wait_s = retries.wait_s(response.status, response.headers)
+            if wait_s is not None:
+                return wait_s
             if response.status != 200 or kind != answer.EVENT_STREAM or not plain:
                 start = await response.content.read(4096)
                 answer.require_event_stream(response.status, response.headers, start)
@@ -122,17 +131,26 @@ class Client:
                 name.lower() for name in response.headers
             )
             tokens.enter_stream(reader, events, times_s, request, framed)
+            return None
 
 
 @asynccontextmanager
-async def opened(timeout_s: float) -> AsyncIterator[Client]:
-    """A client with as many connections as requests in flight."""
-    connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=None, keepalive_timeout=3600)
+async def opened(
+    timeout_s: float, proxy: str = "", *, tls_verify: bool = True
+) -> AsyncIterator[Client]:
+    """A client with as many connections as requests in flight, through a proxy if one is given."""
+    connector = aiohttp.TCPConnector(
+        limit=0, ttl_dns_cache=None, keepalive_timeout=3600, ssl=tls_verify
+    )
     no_timeouts = aiohttp.ClientTimeout(total=None, sock_connect=None)
     kept = aiohttp.TraceConfig()
     kept.on_connection_reuseconn.append(_note_kept)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=no_timeouts, trace_configs=[kept], auto_decompress=False
+        connector=connector,
+        timeout=no_timeouts,
+        trace_configs=[kept],
+        auto_decompress=False,
+        proxy=proxy or None,
     ) as session:
         yield Client(session, timeout_s)
 

@@ -64,6 +64,12 @@ def notes(requests: Sequence[Request], together_share: float) -> list[str]:
             f"{together_share:.1%} of the tokens came in one piece with the one before: the server "
             "or a proxy writes them together, and ITL is of its writes, not of the model's steps"
         )
+    again = sum(request.retries for request in requests if request.measured)
+    if again:
+        found.append(
+            f"{again} times the server was too busy (429) and got a request again after its "
+            "Retry-After: that wait is part of TTFT and E2E"
+        )
     thinking = [r for r in requests if r.ok and r.measured and r.reasoning_tokens]
     if thinking:
         waits_s = [r.first_answer_s - r.send_s for r in thinking if r.first_answer_s]

@@ -211,6 +211,14 @@ class Answer:
         return rest
 
 
+def complete(request: Request, answer: Answer) -> None:
+    """Enter the answer into its request, once there is time for it."""
+    try:
+        answer.fill(request)
+    except BadAnswerError as error:
+        request.error = request.error or str(error)
+
+
 def _headers(lines: list[str]) -> dict[str, str]:
     """Headers by name in small letters; of several with one name, the first."""
     headers: dict[str, str] = {}

@@ -9,46 +9,17 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from heapq import heappop, heappush
 from urllib.parse import urlsplit
 
-from er.load import http, stamps
+from er.load import addresses, http, retries, stamps
 from er.load.answer import BadAnswerError
 from er.load.effort import times
+from er.load.slot import Slot
 from er.results.request import Endpoint, Request
 
-CONNECT_TIMEOUT_S = 5.0
 RECEIVE_BYTES = 65536
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-
-
-class Slot:
-    """One connection, kept between requests, and the request it carries."""
-
-    __slots__ = (
-        "answer",
-        "blocked",
-        "connected",
-        "data",
-        "kept",
-        "last_s",
-        "out",
-        "request",
-        "serial",
-        "socket",
-    )
-
-    def __init__(self) -> None:
-        self.socket: socket.socket | None = None
-        self.connected = False
-        self.data = b""  # the request, whole
-        self.out = b""  # still to be sent
-        self.kept = False  # whether the connection was there before the request
-        self.blocked = False  # the kernel takes no more for now
-        self.request: Request | None = None
-        self.answer = http.Answer()
-        self.last_s = 0.0  # arrival of the last bytes
-        self.serial = 0  # of the request, to know it again when its time is over
 
 
 class Streams:
@@ -68,11 +39,12 @@ class Streams:
         self.on_done = on_done
         self.turns_s = times()  # how long each turn, or a late wake, kept others waiting
         self.read_delays_s = times()  # from the kernel's stamp to the read, of every read
-        self._address = _resolve(url.hostname or "", url.port or 80)
+        self._address = addresses.resolve(url.hostname or "", url.port or 80)
         self._poll = select.epoll()
         self._slots: dict[int, Slot] = {}  # by file descriptor
         self._deadlines: deque[tuple[float, int, Slot]] = deque()
         self._failed: list[tuple[Slot, int, str]] = []  # slot, serial, cause: to be ended
+        self._again: list[tuple[float, int, Slot]] = []  # a heap: when the server wants it again
         self._serial = 0
 
     def connect(self, slots: list[Slot]) -> None:
@@ -80,7 +52,7 @@ class Streams:
         for slot in slots:
             if not self._open(slot):
                 break
-        until_s = time.monotonic() + CONNECT_TIMEOUT_S
+        until_s = time.monotonic() + addresses.CONNECT_TIMEOUT_S
         while any(slot.socket and not slot.connected for slot in slots):
             if time.monotonic() > until_s:
                 break
@@ -106,9 +78,7 @@ class Streams:
         """Wait for news at most `wait_s`, and handle all of it; False when there was none."""
         due_s = time.monotonic() + wait_s
         if wait_s and not self._failed:
-            select.select(
-                [self._poll], [], [], wait_s
-            )  # to the microsecond; epoll to a millisecond
+            select.select([self._poll], [], [], wait_s)  # epoll waits whole milliseconds
         ready = self._poll.poll(0)
         woke_s = time.monotonic()
         offset_s = time.time() - woke_s
@@ -122,6 +92,7 @@ class Streams:
                 self._write(slot)
             else:
                 self._read(slot, offset_s)
+        self._send_again()
         self._settle()
         if ready or woke_s > due_s:
             self.turns_s.append(time.monotonic() - min(woke_s, due_s))
@@ -142,7 +113,7 @@ class Streams:
         try:
             slot.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:  # out of file descriptors
-            self._fail(slot, describe_error(error))
+            self._fail(slot, addresses.describe_error(error))
             return False
         slot.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stamps.enable(slot.socket)
@@ -171,7 +142,7 @@ class Streams:
             except BlockingIOError:
                 pass
             except OSError as error:
-                self._lose(slot, describe_error(error))
+                self._lose(slot, addresses.describe_error(error))
                 return
         if bool(slot.out) != slot.blocked:
             slot.blocked = bool(slot.out)
@@ -200,7 +171,7 @@ class Streams:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(slot, describe_error(error))
+            self._lose(slot, addresses.describe_error(error))
             return
         read_s = time.monotonic()
         if ancillary:
@@ -232,7 +203,28 @@ class Streams:
             if slot.serial == serial:  # and has not begun another request since
                 self._finish(slot, error)
 
+    def _send_again(self) -> None:
+        """Send what a server was too busy for (429) and whose wait is over."""
+        while self._again and self._again[0][0] <= time.monotonic():
+            _, serial, slot = heappop(self._again)
+            if slot.request is None or slot.serial != serial:
+                continue  # it has run out of time
+            slot.out, slot.kept, slot.answer = slot.data, False, http.Answer()
+            self._open(slot)
+
+    def _waits(self, slot: Slot) -> bool:
+        """Whether the answer is that the server wants the request again later."""
+        wait_s = retries.wait_s(slot.answer.status, slot.answer.headers)
+        if wait_s is None or slot.request is None:
+            return False
+        slot.request.retries += 1
+        self._drop(slot)
+        heappush(self._again, (time.monotonic() + wait_s, slot.serial, slot))
+        return True
+
     def _finish(self, slot: Slot, error: str) -> None:
+        if not error and self._waits(slot):
+            return
         request, slot.request = slot.request, None
         if error or not slot.answer.keep_alive or request is None:
             self._drop(slot)
@@ -249,34 +241,3 @@ class Streams:
         slot.socket = None
         slot.connected = False
         slot.out = b""
-
-
-def complete(request: Request, answer: http.Answer) -> None:
-    """Enter the answer into its request, once there is time for it."""
-    try:
-        answer.fill(request)
-    except BadAnswerError as error:
-        request.error = request.error or str(error)
-
-
-def describe_error(error: OSError) -> str:
-    """A fault of the connection as the text by which its requests are counted."""
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "connection reset"
-    return os.strerror(error.errno or 0).lower()
-
-
-def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]] | str:
-    """Address family and address of the endpoint, or the cause of having none.
-
-    Of several addresses (`localhost` often has two) it is the first that takes a connection.
-    """
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror:
-        return "host name not found"
-    if len(addresses) > 1:
-        with suppress(OSError), socket.create_connection((host, port), CONNECT_TIMEOUT_S) as probe:
-            return probe.family, probe.getpeername()
-    family, _, _, _, address = addresses[0]
-    return family, address

@@ -17,7 +17,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
-from er.load import answer, tokens
+from er.load import answer, credentials, tokens
 from er.load.answer import BadAnswerError
 from er.load.client import CONNECT_TIMEOUT_S
 from er.results.request import Endpoint, Prompt, Request
@@ -41,6 +41,7 @@ class Client:
 
     server: Any  # InferenceServerClient
     timeout_s: float  # of a whole request
+    headers: dict[str, str] = field(default_factory=dict)  # of every call
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each model takes
 
     async def connect(self, endpoint: Endpoint, _connections: int) -> None:
@@ -90,7 +91,7 @@ class Client:
 
     async def _learn(self, model: str) -> dict[str, Any]:
         """The inputs of the model: their types and shapes differ from server to server."""
-        metadata = await self.server.get_model_metadata(model)
+        metadata = await self.server.get_model_metadata(model, headers=self.headers)
         inputs = {tensor.name: tensor for tensor in metadata.inputs}
         if "text_input" not in inputs:
             raise BadAnswerError(f"model {model} takes no text_input, but {', '.join(inputs)}")
@@ -100,13 +101,17 @@ class Client:
     async def _stream(
         self, arguments: dict[str, Any], request: Request, results: list[Any], times_s: list[float]
     ) -> None:
-        stream = self.server.stream_infer(_once(arguments))
+        size = 0
+        stream = self.server.stream_infer(_once(arguments), headers=self.headers)
         try:
             async for result, error in stream:
                 now_s = time.monotonic()
                 request.status = OK
                 if error:
                     raise BadAnswerError(f"server error: {answer.shorten(error.message())}")
+                size += result.get_response().ByteSize()
+                if size > answer.ANSWER_AT_MOST:
+                    raise BadAnswerError(answer.TOO_LONG)
                 results.append(result)
                 times_s.append(now_s)
             request.end_s = time.monotonic()
@@ -120,7 +125,7 @@ async def opened(timeout_s: float, endpoint: Endpoint) -> AsyncIterator[Client]:
     secure = endpoint.url.startswith("grpcs")
     server = InferenceServerClient(endpoint.grpc_address, ssl=secure)
     try:
-        yield Client(server, timeout_s)
+        yield Client(server, timeout_s, credentials.headers(endpoint))
     finally:
         await server.close()
 

@@ -1,12 +1,13 @@
 """N users at once, who send their prompts as the load says."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from er.config import Load, LoadClient
 from er.errors import ConfigError, ErError
-from er.load import workers
+from er.load import credentials, descriptors, proxies, workers
 from er.load.effort import PointLoad
 from er.load.plan import Plan
 from er.load.worker import Job
@@ -15,7 +16,7 @@ from er.results.request import Endpoint, Prompt, Request
 if TYPE_CHECKING:
     from er.load import tasks
 
-__all__ = ["PointLoad", "require_speaks", "run_point"]
+__all__ = ["PointLoad", "check", "run_point"]
 
 
 def run_point(
@@ -46,7 +47,8 @@ def run_point(
         on_request(request)
 
     timeout_s = load.request_timeout_s
-    require_speaks(endpoint, load.client)
+    check(endpoint, load, concurrency)
+    endpoint = replace(endpoint, headers=tuple(load.headers.items()))
     if load.client is LoadClient.sockets:
         processes = workers.processes_for(concurrency, load.workers)
         plans = [Plan(prompts, concurrency, load, at, processes) for at in range(processes)]
@@ -55,13 +57,27 @@ def run_point(
     else:
         from er.load import tasks  # here, so that plain sockets do without its memory
 
-        opening = _opening(load.client, endpoint, timeout_s)
+        descriptors.allow_most()
+        opening = _opening(endpoint, load)
         point.add(tasks.drive(endpoint, Plan(prompts, concurrency, load), opening, keep))
     return point
 
 
-def require_speaks(endpoint: Endpoint, client: LoadClient) -> None:
-    """Raise ConfigError unless `client` speaks what `endpoint` does."""
+def check(endpoint: Endpoint, load: Load, concurrency: int) -> None:
+    """Raise ConfigError for what would make every request to `endpoint` fail."""
+    _require_speaks(endpoint, load.client)
+    credentials.check(load)
+    descriptors.check(load, concurrency)
+    proxy = proxies.proxy_for(endpoint.url) if load.client is LoadClient.sockets else ""
+    if proxy:
+        host = urlsplit(endpoint.url).hostname
+        raise ConfigError(
+            f"the environment names a proxy for {host}, and load.client=sockets goes through none: "
+            f"set no_proxy={host} to go directly, or load.client=aiohttp"
+        )
+
+
+def _require_speaks(endpoint: Endpoint, client: LoadClient) -> None:
     schemes = {LoadClient.aiohttp: ("http", "https"), LoadClient.sockets: ("http",)}
     spoken = {name for name, known in schemes.items() if urlsplit(endpoint.url).scheme in known}
     if endpoint.grpc_address:
@@ -73,11 +89,12 @@ def require_speaks(endpoint: Endpoint, client: LoadClient) -> None:
         )
 
 
-def _opening(client: LoadClient, endpoint: Endpoint, timeout_s: float) -> "tasks.Opening":
-    if client is LoadClient.grpc:
+def _opening(endpoint: Endpoint, load: Load) -> "tasks.Opening":
+    if load.client is LoadClient.grpc:
         from er.load import triton_grpc
 
-        return triton_grpc.opened(timeout_s, endpoint)
+        return triton_grpc.opened(load.request_timeout_s, endpoint)
     from er.load import client as http_client
 
-    return http_client.opened(timeout_s)
+    proxy = proxies.proxy_for(endpoint.url)
+    return http_client.opened(load.request_timeout_s, proxy, tls_verify=load.tls_verify)

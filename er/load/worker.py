@@ -19,11 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from er.load import http, sockets
+from er.load import descriptors, http
 from er.load.effort import Effort
 from er.load.http import Answer
 from er.load.plan import Plan, Work
-from er.load.sockets import Slot, Streams
+from er.load.slot import Slot
+from er.load.sockets import Streams
 from er.results.request import Endpoint, Request
 
 READY = "ready"
@@ -67,7 +68,7 @@ def drive(
 
     def on_done(slot: Slot, request: Request, answer: Answer) -> None:
         if request.error or answer.status != 200 or len(answer.events) < 2:
-            sockets.complete(request, answer)  # now: users may have to give up
+            http.complete(request, answer)  # now: users may have to give up
         in_flight.discard(slot)
         idle.append(slot)
         ended.append((request, answer))
@@ -88,7 +89,7 @@ def drive(
         if ended and time.monotonic() - ended[0][0].end_s >= least_age_s:
             request, answer = ended.popleft()
             if not request.error:
-                sockets.complete(request, answer)
+                http.complete(request, answer)
             emit(request)
 
     streams = Streams(job.endpoint, job.timeout_s, on_done)
@@ -127,7 +128,7 @@ def main() -> None:
     """Serve one job."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides
-    _allow_many_files()
+    descriptors.allow_most()
     job: Job = pickle.load(sys.stdin.buffer)
     out = sys.stdout.buffer
 
@@ -154,8 +155,3 @@ def _watch_input(plan: Plan) -> None:
         else:
             plan.stop()
     os._exit(1)
-
-
-def _allow_many_files() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -16,6 +16,8 @@ class Endpoint:
     model: str
     grpc_address: str = ""  # host:port where the same server speaks gRPC; empty: nowhere
     metrics_url: str = ""  # of the same server, in Prometheus' text format; empty: nowhere
+    # Headers of each request: a name, and the environment variable that holds the value.
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Request:
     reasoning_tokens: int = 0  # of the tokens received, those that are no answer
     first_answer_s: float = 0.0  # arrival of the first that is; 0 without
     usage_tokens: int = -1  # as the server counts them; -1 where it does not tell
+    retries: int = 0  # times that it was sent again as the server, too busy (429), wished
     cooldown: bool = False  # unmeasured: keeps its user in flight until the last measured one ends
 
     @property

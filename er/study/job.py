@@ -16,7 +16,7 @@ from er.corpus import collection
 from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
-from er.load import prompts
+from er.load import credentials, descriptors, prompts
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key, study_key
 from er.results.run_dir import RunDir
@@ -172,6 +172,8 @@ def check(jobs: Sequence[Config]) -> None:
         if config.engine.kind in IN_CONTAINER:
             kinds.models(config)
         if config.clock.kind is ClockKind.real:
+            descriptors.check(config.load, config.load.concurrency[-1])
+            credentials.check(config.load)
             servers.check(config)
             if config.deployment.routed:
                 gateway.check(config.gateway)

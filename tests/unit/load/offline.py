@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from er.load import http, sockets
+from er.load import http
 from er.load.answer import BadAnswerError
 from er.load.client import Client
 from er.results.request import Endpoint, Request
@@ -31,7 +31,7 @@ def by_sockets(_: str, pieces: Sequence[bytes], tokens: int) -> Request:
     except BadAnswerError as error:
         request.error = str(error)
     request.end_s = time.monotonic()
-    sockets.complete(request, answer)
+    http.complete(request, answer)
     return request
 
 

@@ -1,6 +1,8 @@
 """Answers that nobody thought of, through both clients of HTTP: drawn, broken and cut.
 
-ER_FUZZ_CASES sets the number of cases for each client; a few are enough to see that it runs.
+ER_FUZZ_CASES sets the number of cases for each client; `make test` draws a few. For all of them:
+
+    ER_FUZZ_CASES=20000 python -m pytest --timeout=0 tests/unit/load/test_answers_fuzz.py
 """
 
 import json

@@ -44,7 +44,7 @@ async def http_500(_: Body, writer: Writer) -> None:
 
 
 async def http_429(_: Body, writer: Writer) -> None:
-    writer.write(b"HTTP/1.1 429 Slow down\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n")
+    writer.write(b"HTTP/1.1 429 Slow down\r\nretry-after: 86400\r\ncontent-length: 0\r\n\r\n")
 
 
 async def error_body(_: Body, writer: Writer) -> None:

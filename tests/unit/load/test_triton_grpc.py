@@ -177,8 +177,15 @@ def cut_after(endpoint: Endpoint, tokens: bytes) -> Iterator[Endpoint]:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
+        source.settimeout(0.05)  # who waits in recv keeps a connection open that others close
         with suppress(OSError):
-            while data := source.recv(65536):
+            while True:
+                try:
+                    data = source.recv(65536)
+                except TimeoutError:
+                    continue
+                if not data:
+                    return
                 sink.sendall(data)
                 if tokens in data:
                     time.sleep(0.05)  # a reset would take what has not been read

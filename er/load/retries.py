@@ -1,0 +1,24 @@
+"""When a server that is too busy (429) wants a request again: RFC 9110, 10.2.3, Retry-After."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+TOO_MANY = 429
+WAIT_AT_MOST_S = 30.0  # a longer wait is a failure
+
+
+def wait_s(status: int, headers: Mapping[str, str]) -> float | None:
+    """How long to wait before a request is sent again; None where it is not."""
+    if status != TOO_MANY:
+        return None
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdecimal():
+        seconds = float(value[:9])
+    else:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = (date - datetime.now(date.tzinfo or UTC)).total_seconds()
+    return max(0.0, seconds) if seconds <= WAIT_AT_MOST_S else None
