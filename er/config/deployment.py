@@ -44,13 +44,21 @@ class Deployment:
     tp: int
     experts: int
     labels: dict[str, str]  # where each fact comes from: paper, inferred or unknown
+    # Equal engines that take turns (round robin): each is an expert that is chosen blindly.
+    replicas: int = 1
 
     def __post_init__(self) -> None:
         require(
             self.tp in (1, 2, 4, 8),
             f"deployment.tp is {self.tp}: tensor parallelism is 1, 2, 4 or 8 on an 8-GPU node",
         )
-        require_positive(self, "deployment", "experts")
+        require_positive(self, "deployment", "experts", "replicas")
+        require(
+            self.replicas == 1 or self.experts in (1, self.replicas),
+            f"deployment.replicas is {self.replicas} and deployment.experts {self.experts}: only a "
+            "deployment of one engine is replicated, leave one of the two at 1",
+        )
+        self.experts = max(self.experts, self.replicas)
         for fact, origin in self.labels.items():
             require(
                 origin in ORIGINS,

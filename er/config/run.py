@@ -12,7 +12,7 @@ from er.config.engine import Engine
 from er.config.gateway import Gateway
 from er.config.load import Arrivals, Load, LoadClient
 from er.config.plain import plain
-from er.config.routing import Corpus, Routing
+from er.config.routing import Corpus, Policy, Routing
 from er.config.serving import Server
 from er.config.title import title
 from er.config.workload import MultiTurnWorkload, Workload
@@ -123,10 +123,13 @@ class Config:
                 bool(folder) and (Path(folder).is_dir() or not Path(folder).exists()),
                 f"{name} is '{folder}': give a folder, which may be new",
             )
+        if self.deployment.replicas > 1:
+            self.routing.policy = Policy.round_robin
+            self.routing.clusters = self.deployment.experts
         need, have = self.deployment.gpus, self.hardware.gpus
         require(
             need <= have,
-            f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts), "
+            f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts or replicas), "
             f"hardware.{self.hardware.name} has {have}",
         )
         shares = len(self.routing.shares)

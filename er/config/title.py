@@ -10,7 +10,9 @@ def title(config: dict[str, Any]) -> str:
     model = deployment["model"].get("title") or deployment["model"]["name"]
     engines = f"{model} {deployment['precision'].upper()}, TP={deployment['tp']}"
     parts = [engines]
-    if deployment["experts"] > 1:
+    if deployment.get("replicas", 1) > 1:
+        parts = [f"{deployment['replicas']} replicas of {engines}"]
+    elif deployment["experts"] > 1:
         parts = [f"Expert Router, {deployment['experts']} x {engines}"]
         if config["routing"]["policy"] != "kmeans":
             parts.append(f"{config['routing']['policy']} routing")
