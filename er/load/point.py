@@ -6,7 +6,7 @@ from pathlib import Path
 
 from er.config import Config, Load
 from er.errors import ErError
-from er.load import arrivals, counts, prompts, proof, server_side, server_watch, users
+from er.load import arrivals, counts, gpus, prompts, proof, server_side, server_watch, users
 from er.load.effort import PointLoad
 from er.process import stopping
 from er.results.point import Point, measure
@@ -20,6 +20,7 @@ class Target:
 
     entry: Endpoint  # where users send
     engines: Sequence[Endpoint] = ()  # whose own counters are read before and after
+    gpus: Sequence[int] = ()  # of the engines, on this machine, by number: they are sampled
     prove: Callable[[], None] = lambda: None  # raises ErError when an engine has died
 
 
@@ -50,6 +51,7 @@ def measure_point(
         with (
             run.request_log(concurrency) as log,
             server_watch.watch_servers(target.engines) as watch,
+            gpus.watch_gpus(target.gpus) as gpu_watch,
         ):
             load = users.run_point(target.entry, batch, concurrency, config.load, keep)
             if not whole(load, concurrency, config.load):
@@ -64,6 +66,9 @@ def measure_point(
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
     known = asdict(evidence) | counts.known(load.requests, encoding)
     known |= (after.since(counted) if after and counted else {}) | watch.known()
+    known |= gpu_watch.known(sum(request.output_tokens for request in load.requests))
+    if gpu_watch.samples:
+        run.keep_gpu_samples(concurrency, map(asdict, gpu_watch.samples))
     doubts = proof.doubts(evidence, config.load)
     doubts += counts.doubts(load.requests, encoding, config.workload)
     try:

@@ -1,13 +1,9 @@
-"""What the servers report about themselves while a point runs: KV cache, batch, processes, GPUs.
+"""What the servers report about themselves while a point runs: KV cache, batch, processes.
 
-Servers without TensorRT-LLM's C++ backend have no such metrics, and a machine may have no
-`nvidia-smi`: then the values are left out.
+Servers without TensorRT-LLM's C++ backend have no such metrics: then the values are left out.
 """
 
 import re
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
@@ -29,8 +25,6 @@ GAUGE = re.compile(
     r'(request_type|kv_cache_block_type|inflight_batcher_specific_metric)="(\w+)"[^}]*\} (\S+)$',
     re.MULTILINE,
 )
-GPU_FIELDS = "memory.used,clocks.sm,utilization.gpu"
-MIB = 2**20
 
 Gauges = dict[str, float]
 
@@ -40,13 +34,12 @@ class Watch:
     """Samples of one point."""
 
     servers: list[list[Gauges]] = field(default_factory=list)  # one a server, at each time
-    gpus: list[list[float]] = field(default_factory=list)  # memory in MiB, MHz, % of one GPU each
     stub_cpu_s: list[float] = field(default_factory=list)  # of each stub, over the point
     span_s: float = 0.0
 
     def known(self) -> dict[str, float]:
         """The samples as evidence of the point; what is not known is left out."""
-        return {**self._of_servers(), **self._of_stubs(), **self._of_gpus()}
+        return {**self._of_servers(), **self._of_stubs()}
 
     def _of_servers(self) -> dict[str, float]:
         if not self.servers:
@@ -86,16 +79,6 @@ class Watch:
             "server_stub_cpu_share_sum": sum(self.stub_cpu_s) / self.span_s,
         }
 
-    def _of_gpus(self) -> dict[str, float]:
-        if not self.gpus:
-            return {}
-        memory_mib, clocks_mhz, busy_percent = zip(*self.gpus, strict=True)
-        return {
-            "gpu_memory_used_max_bytes": max(memory_mib) * MIB,
-            "gpu_clock_min_mhz": min(clocks_mhz),
-            "gpu_busy_mean": sum(busy_percent) / len(busy_percent) / 100,
-        }
-
 
 @contextmanager
 def watch_servers(engines: Sequence[Endpoint]) -> Iterator[Watch]:
@@ -107,18 +90,17 @@ def watch_servers(engines: Sequence[Endpoint]) -> Iterator[Watch]:
     sampler = threading.Thread(target=sample, args=[watch, urls, stop], daemon=True)
     have_gauges = any(gauges_of(url) for url in urls)
     begin_s = time.monotonic()
-    with gpu_log(watch, on=bool(urls)):
+    if have_gauges:
+        sampler.start()
+    try:
+        yield watch
+    finally:
+        stop.set()
         if have_gauges:
-            sampler.start()
-        try:
-            yield watch
-        finally:
-            stop.set()
-            if have_gauges:
-                sampler.join()
-            watch.span_s = time.monotonic() - begin_s
-            after = stub_times_s() if stubs else {}
-            watch.stub_cpu_s = [after[pid] - stubs[pid] for pid in stubs if pid in after]
+            sampler.join()
+        watch.span_s = time.monotonic() - begin_s
+        after = stub_times_s() if stubs else {}
+        watch.stub_cpu_s = [after[pid] - stubs[pid] for pid in stubs if pid in after]
 
 
 def sample(watch: Watch, urls: Sequence[str], stop: threading.Event) -> None:
@@ -152,34 +134,3 @@ def stub_times_s() -> dict[int, float]:
         except psutil.Error:
             continue
     return times_s
-
-
-@contextmanager
-def gpu_log(watch: Watch, *, on: bool) -> Iterator[None]:
-    """Have nvidia-smi write memory, clock and use of every GPU, each second."""
-    if not on or not shutil.which("nvidia-smi"):
-        yield
-        return
-    line = ["nvidia-smi", f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits"]
-    every = f"--loop-ms={int(INTERVAL_S * 1000)}"
-    with tempfile.TemporaryFile("w+") as output:  # a pipe would be full after some minutes
-        with subprocess.Popen([*line, every], stdout=output) as logger:
-            try:
-                yield
-            finally:
-                logger.terminate()
-        output.seek(0)
-        watch.gpus += rows_of(output.read())
-
-
-def rows_of(output: str) -> list[list[float]]:
-    """The rows that are whole: a GPU may not have a value, and the last may be half a line."""
-    rows = []
-    for row in output.splitlines():
-        try:
-            values = [float(word) for word in row.split(",")]
-        except ValueError:
-            continue
-        if len(values) == len(GPU_FIELDS.split(",")):
-            rows.append(values)
-    return rows

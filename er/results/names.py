@@ -13,6 +13,7 @@ ENGINE = "engine.json"
 ROUTER_MAP = "router_map.json"  # what a router was trained on, in two dimensions
 ENDPOINTS = "endpoints.json"
 REQUESTS = "requests"
+GPUS = "gpus"
 LOGS = "logs"
 SESSIONS = "sessions"
 SET_ASIDE = "set_aside"

@@ -6,6 +6,7 @@ runs/<study>/<deployment>-<key>/
   provenance.json  code, packages, host and command line of that command
   sessions/        both, of each command that measured, and the logs of the one before it
   requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
+  gpus/            c0008.csv: what each GPU said, each second of that point; where there are any
   points.json      one entry for each measured point
   knee.json        the most users within the limits, where load.find_knee asked for them
   logs/            of the processes that were started
@@ -75,7 +76,8 @@ class RunDir:
 
     def set_aside(self, concurrency: int) -> None:
         """Put away what there is of a point that is to be measured again."""
-        files = sorted((self.path / names.REQUESTS).glob(f"{_name_of(concurrency)}.*"))
+        files = sorted(self.path.glob(f"{names.REQUESTS}/{_name_of(concurrency)}.*"))
+        files += self.path.glob(f"{names.GPUS}/{_name_of(concurrency)}.*")
         points = self.points()
         old = [point for point in points if point.concurrency == concurrency]
         if not (files or old):
@@ -134,6 +136,12 @@ class RunDir:
         """Write one point's requests, a row for each with the columns of `request_table`."""
         path = self.path / names.REQUESTS / f"{_name_of(concurrency)}.parquet"
         request_table.write(requests, path)
+
+    def keep_gpu_samples(self, concurrency: int, samples: Iterable[dict[str, Any]]) -> None:
+        """Write what GPUs said while one point was measured: a row for each GPU and time."""
+        path = self.path / names.GPUS / f"{_name_of(concurrency)}.csv"
+        path.parent.mkdir(exist_ok=True)
+        pd.DataFrame(samples).to_csv(path, index=False)
 
     @contextmanager
     def request_log(self, concurrency: int) -> Iterator[RequestLog]:

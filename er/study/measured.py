@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from er.config import Config
+from er.config.trtllm import ContainerEngine
 from er.engine import kinds
 from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
@@ -19,6 +20,7 @@ from er.results.request import Endpoint, Request, ServedModel
 from er.results.run_dir import RunDir
 from er.server import embedded
 from er.server import kinds as servers
+from er.server.trtllm_launch import visible_gpus
 from er.study import inputs, predicted
 from er.study.progress import Progress
 
@@ -117,7 +119,8 @@ class Bench:
             measured += request.measured
             self._progress.request_done(concurrency, measured, counted=request.measured)
 
-        target = Target(serving.entry, serving.experts, serving.prove)
+        gpus = gpus_of(self._config)
+        target = Target(serving.entry, serving.experts, gpus, serving.prove)
         try:
             point = measure_point(target, batch, concurrency, self._config, self._run, count)
         except ErError:
@@ -154,6 +157,13 @@ def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
             config.routing.shares,
         ) as entry:
             yield Serving(entry, together, run.path / "logs" / "gateway.log")
+
+
+def gpus_of(config: Config) -> list[int]:
+    """The GPUs that its engines are on, by number; none under a simulated engine."""
+    if not isinstance(config.engine, ContainerEngine):
+        return []
+    return visible_gpus(config.deployment.gpus)
 
 
 def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:

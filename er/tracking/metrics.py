@@ -62,5 +62,8 @@ def values_of(point: Point) -> dict[str, float]:
         "validity/little_ratio": point.little_ratio,
         "validity/token_lateness_p50": point.token_lateness_p50,
     }
-    values |= {f"validity/client_{name}": float(value) for name, value in point.client.items()}
+    for name, value in point.client.items():
+        group, _, rest = name.partition("_")
+        shown = f"gpu/{rest}" if group == "gpu" else f"validity/client_{name}"
+        values[shown] = float(value)
     return {name: value for name, value in values.items() if not math.isnan(value)}

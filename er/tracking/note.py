@@ -9,6 +9,7 @@ from er.results.point import Point
 
 TAG_LENGTH = 8000  # MLflow takes no more
 REASONS_SHOWN = 20
+ENERGY = "gpu_energy_per_token_j"
 COLUMNS = (
     "concurrency",
     "TTFT p50 ms",
@@ -52,8 +53,14 @@ def module_of(program: str) -> str:
 
 
 def csv(points: list[Point]) -> str:
-    """The same table for every point."""
-    return "\n".join(",".join(cells) for cells in [COLUMNS, *map(_row, points)]) + "\n"
+    """The same table for every point; with the energy of the GPUs where that is known."""
+    rows = [COLUMNS, *map(_row, points)]
+    if any(ENERGY in point.client for point in points):
+        energy = [
+            f"{point.client[ENERGY]:.3g}" if ENERGY in point.client else "" for point in points
+        ]
+        rows = [(*row, cell) for row, cell in zip(rows, ["J per token", *energy], strict=True)]
+    return "\n".join(",".join(cells) for cells in rows) + "\n"
 
 
 def _made_by(config: dict[str, Any]) -> list[str]:

@@ -26,7 +26,7 @@ from er.tracking.store import SQLITE, STORE_ERRORS, first_line, open_store
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 METRICS_AT_ONCE = 1000  # MLflow takes no more
-FOLDERS = ("requests", "logs", "sessions", "figures")
+FOLDERS = ("requests", "gpus", "logs", "sessions", "figures")
 
 
 def publish(run: RunDir, uri: str) -> str:

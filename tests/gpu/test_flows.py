@@ -10,10 +10,11 @@ import pytest
 from er import build
 from er.compose import plan
 from er.engine import kinds, node
-from er.load import server_watch
+from er.load import gpus, server_watch
 from er.load.users import run_point
 from er.results.request import Prompt
 from er.server import kinds as servers
+from er.study.measured import gpus_of
 
 pytestmark = pytest.mark.gpu
 
@@ -83,7 +84,10 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
     forced = [Prompt(text, "", len(text), TOKENS) for text in texts]
     free = [Prompt(text, "", len(text), TOKENS, stop_at_eos=True) for text in texts]
     with servers.serve(kinds.models(config), config, tmp_path) as (endpoint,):
-        with server_watch.watch_servers([endpoint]) as watch:
+        with (
+            server_watch.watch_servers([endpoint]) as watch,
+            gpus.watch_gpus(gpus_of(config)) as gpu_watch,
+        ):
             load = run_point(endpoint, forced, USERS, config.load, lambda _: None)
             time.sleep(2 * server_watch.INTERVAL_S)
         ended = run_point(endpoint, free, USERS, config.load, lambda _: None)
@@ -98,7 +102,9 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
         pool = watch.known()["server_kv_pool_tokens"]
         print(f"KV pool: {pool:.0f} tokens, predicted {engine['predicted_kv_pool_tokens']}")
         assert pool > USERS * TOKENS
-    assert watch.known()["gpu_memory_used_max_bytes"] > 0
+    said = gpu_watch.known(sum(request.output_tokens for request in load.requests))
+    assert said["gpu_memory_used_max_bytes"] > 0
+    assert said["gpu_energy_per_token_j"] > 0
     deadline = time.monotonic() + 60
     while used_bytes() > before_bytes + LEFT_BYTES:
         assert time.monotonic() < deadline, "memory is left on a GPU"

@@ -98,23 +98,3 @@ def test_the_busiest_python_model_is_told(
     known = watch.known()
     assert 0.05 < known["server_stub_cpu_share_max"] <= 1.2
     assert known["server_stub_cpu_share_sum"] >= known["server_stub_cpu_share_max"]
-
-
-def test_gpus_are_followed(
-    metrics_server: tuple[list[str], list[Endpoint]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(
-        "#!/bin/sh\necho '70000, 1980, 50'\necho '71000, 1200, 100'\necho '[N/A], 1, 1'\n"
-        "printf '7100'\nexec sleep 60\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with server_watch.watch_servers(metrics_server[1]) as watch:
-        time.sleep(0.5)
-    known = watch.known()
-    assert known["gpu_memory_used_max_bytes"] == 71000 * 2**20
-    assert known["gpu_clock_min_mhz"] == 1200
-    assert known["gpu_busy_mean"] == 0.75
