@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from er.errors import ConfigError, ErError, OutOfTimeError
 
 EXIT_CODES = __doc__.splitlines()[-1]
 OUT_OF_TIME, TERMINATED = 75, 143
+AGAIN_S = 0.001
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # HUP: the terminal is closed
 
 
@@ -84,7 +86,8 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
 
     `name` begins the line that says what went wrong; `kept` tells what an interruption left.
     """
-    before = {number: signal.getsignal(number) for number in ENDING}
+    before, hook = {number: signal.getsignal(number) for number in ENDING}, sys.unraisablehook
+    sys.unraisablehook = _raise_later
     for number in ENDING:
         if before[number] is not signal.SIG_IGN:  # under nohup
             signal.signal(number, _raise_terminated)
@@ -107,6 +110,7 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
     finally:
         for number in ENDING:
             signal.signal(number, before[number])
+        sys.unraisablehook = hook
 
 
 def exit_code(error: Exception) -> int:
@@ -172,3 +176,17 @@ def _raise_terminated(number: int, _frame: FrameType | None) -> None:
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Terminated(number)
+
+
+def _raise_later(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again whose exception C code swallowed, as LLVM's callbacks do."""
+    error = unraisable.exc_value
+    if isinstance(error, Terminated):
+        number = error.code - 128
+        signal.signal(number, _raise_terminated)
+    elif isinstance(error, KeyboardInterrupt):
+        number = signal.SIGINT
+    else:
+        sys.__unraisablehook__(unraisable)
+        return
+    threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()

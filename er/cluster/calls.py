@@ -10,6 +10,20 @@ from er.errors import ErError
 SILENT = ("timed out", "Unexpected message received", "Zero Bytes were transmitted")
 
 
+# Where a site, an account or a user may have no more jobs; the first makes sbatch try for minutes.
+LIMITS = (
+    "temporarily unable to accept job",
+    "Resource temporarily unavailable",
+    "job submit limit",
+    "SubmitJobLimit",
+    "SubmitJobPerUserLimit",
+)
+
+
+class LimitError(ErError):
+    """Slurm takes no more jobs now."""
+
+
 class NoAnswerError(ErError):
     """Slurm did not answer: whether it did what was asked for is not known."""
 
@@ -17,7 +31,8 @@ class NoAnswerError(ErError):
 def call(command: Sequence[str], timeout_s: float) -> str:
     """What a program of Slurm prints.
 
-    Raises NoAnswerError when it gives no answer in time, ErError when it is missing or refuses.
+    Raises NoAnswerError when it gives no answer in time, LimitError when no more jobs are taken
+    now, ErError when it is missing or refuses.
     """
     if not shutil.which(command[0]):
         raise ErError(
@@ -34,6 +49,8 @@ def call(command: Sequence[str], timeout_s: float) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
+        output = (error.stderr or b"").decode(errors="replace")
+        require_within_limits(command[0], output)
         raise NoAnswerError(
             f"{command[0]} gives no answer within {timeout_s:g} s: look at Slurm's controller with "
             "scontrol ping, or raise cluster.answer_timeout_s"
@@ -42,9 +59,17 @@ def call(command: Sequence[str], timeout_s: float) -> str:
         return done.stdout
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     reason = lines[-1] if lines else f"exit status {done.returncode}, without a word"
+    require_within_limits(command[0], done.stderr)
     if any(words in done.stderr for words in SILENT):
         raise NoAnswerError(f"{command[0]} has no answer from Slurm's controller: {reason}")
     raise ErError(f"{command[0]} refuses: {reason}")
+
+
+def require_within_limits(program: str, output: str) -> None:
+    """Raise LimitError when a program of Slurm says that no more jobs are taken now."""
+    for line in output.splitlines():
+        if any(words in line for words in LIMITS):
+            raise LimitError(f"{program}: Slurm takes no more jobs now ({line.strip()})")
 
 
 def environment() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from er.cluster import builds, folder, frozen, partition, queue
 from er.cluster.base import State
-from er.cluster.calls import NoAnswerError, call
+from er.cluster.calls import LimitError, NoAnswerError, call
 from er.cluster.folder import Attempt, Intent
 from er.cluster.script import Places, render
 from er.cluster.slurm import status_of
@@ -57,9 +57,15 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
         prepared = [prepare(replace(job, sweep=sweep), code, resume) for job in missing]
         for one in prepared:
             call(["sbatch", "--test-only", str(one.script)], timeout_s)
-        for job, one in zip(missing, prepared, strict=True):
-            build = build_first(job, code, say)
-            send(one, timeout_s, build)
+        for number, (job, one) in enumerate(zip(missing, prepared, strict=True)):
+            try:
+                build = build_first(job, code, say)
+                send(one, timeout_s, build)
+            except LimitError as error:
+                raise ErError(
+                    f"{error}: {number} of {len(missing)} jobs are submitted; the same command "
+                    "submits the others, once some have ended"
+                ) from error
             waits = f", after job {build.job_id}" if build else ""
             say(f"submitted {job.config.title}: job {one.attempt.job_id}{waits}")
 
@@ -203,8 +209,11 @@ def send(one: Submission, timeout_s: float, after: Attempt | None = None) -> Non
     folder.note_intent(attempt, intent)
     try:
         said = call(["sbatch", "--parsable", *options, str(one.script)], timeout_s)
-    except NoAnswerError as error:
+    except (NoAnswerError, LimitError) as error:
         found = look_for(intent.name, timeout_s)
+        if not found and isinstance(error, LimitError):
+            attempt.withdraw(str(error))
+            raise
         if not found:
             raise ErError(
                 f"{error}; whether Slurm took {intent.title} is not known: the same command looks "

@@ -106,6 +106,12 @@ class Site:
         self.start("slurmctld", ["slurmctld", "-D", *options])
         self.until_ready()
 
+    def set(self, name: str, value: object) -> None:
+        """Change one of its settings; the controller must not run."""
+        path = self.folder / "slurm.conf"
+        lines = [line for line in path.read_text().splitlines() if not line.startswith(f"{name}=")]
+        path.write_text("\n".join([*lines, f"{name}={value}"]) + "\n")
+
     def until_ready(self) -> None:
         """Return when the controller answers and all nodes are idle or at work."""
         deadline_s = time.monotonic() + 30

@@ -1,9 +1,14 @@
 """Submit and walk away, on a real Slurm; the deployments are predicted on a virtual clock."""
 
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from site_of_tests import Site
 from slurm_user import FAST, LONG, User, until
 
 from er import build, cancel, collect, status
@@ -232,14 +237,86 @@ def test_studies_do_not_touch_each_other(user: User, monkeypatch: pytest.MonkeyP
 
 
 def test_a_controller_that_is_down_is_named_and_nothing_is_submitted(user: User) -> None:
-    user.site.stop("slurmctld")
-    try:
-        with pytest.raises(ErError, match=r"sinfo .*(controller|answer)"):
-            user.run(*FAST, "cluster.answer_timeout_s=2")
-    finally:
-        user.site.start_controller()
+    with (
+        controller_down(user.site),
+        pytest.raises(ErError, match=r"sinfo .*(controller|answer)"),
+    ):
+        user.run(*FAST, "cluster.answer_timeout_s=2")
 
     assert not Path("runs/single/jobs").exists()
+
+
+def test_a_site_that_takes_no_more_jobs_is_named(user: User) -> None:
+    with controller_down(user.site) as known:  # jobs that have ended count too
+        user.site.set("MaxJobCount", max(1, len(known)))
+    user.site.call("sbatch", "--hold", "--wrap=true", "--output=/dev/null") if not known else None
+    try:
+        with pytest.raises(ErError, match="Slurm takes no more jobs now"):
+            user.run(*FAST)
+    finally:
+        with controller_down(user.site):
+            user.site.set("MaxJobCount", 10_000)
+
+    assert not list(Path("runs").glob("single/jobs/*/*/intent.json"))
+
+
+def test_jobs_beyond_a_limit_are_submitted_by_the_same_command_later(
+    user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    two = ["-m", "seed=0,1", *FAST, "cluster.sbatch=[--hold]", "cluster.answer_timeout_s=3"]
+    with monkeypatch.context() as limited:
+        put_sbatch(tmp_path / "bin", TAKES_ONE.format(note=tmp_path / "taken"), limited)
+        with pytest.raises(ErError, match=r"no more jobs now .* 1 of 2 jobs are submitted"):
+            user.run(*two)
+    [first] = user.statuses()
+
+    user.run(*two)
+
+    assert first in user.statuses()
+    assert [one.state for one in user.statuses()] == [State.queued] * 2
+
+
+# As Slurm's own does while the site, the account or the user has no room.
+TAKES_ONE = """
+[ "$1" = --test-only ] || [ ! -e {note} ] || {{
+  echo 'sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying' >&2
+  exec sleep 30
+}}
+[ "$1" = --test-only ] || touch {note}
+exec /usr/bin/sbatch "$@"
+"""
+
+
+@contextmanager
+def controller_down(site: Site) -> Iterator[dict[str, str]]:
+    """Slurm's controller is away while the block lasts; the states of the jobs it knew."""
+    states = site.states()
+    site.stop("slurmctld")
+    try:
+        yield states
+    finally:
+        site.start_controller()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small file system")
+def test_a_disk_that_is_full_is_named_in_the_log(user: User) -> None:
+    Path("runs").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", "runs"]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        user.run(*FAST, "cluster.sbatch=[--hold]")
+        [one] = user.statuses()
+        free = os.statvfs("runs")
+        Path("runs/filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 60_000))
+        user.site.call("scontrol", "release", one.job_id)
+        user.site.wait(one.job_id, "FAILED")
+
+        [ended] = user.statuses()
+        assert (ended.state, ended.detail) == (State.failed, "exit code 1")
+        assert "the disk is full: make room and run again" in ended.last_line()
+    finally:
+        subprocess.run(["umount", "--lazy", "runs"], check=True)
 
 
 def test_a_lost_answer_is_found_and_nothing_is_sent_twice(
@@ -273,11 +350,15 @@ def test_an_answer_that_nobody_can_give_is_looked_for_later(
 
 def lose_answers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An sbatch whose answer does not come, though Slurm has the job."""
+    lost = '/usr/bin/sbatch "$@" || exit\n[ "$1" = --test-only ] || { exec sleep 30; }'
+    put_sbatch(place, lost, monkeypatch)
+
+
+def put_sbatch(place: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell script in place of sbatch."""
     place.mkdir()
     script = place / "sbatch"
-    script.write_text(
-        '#!/bin/sh\n/usr/bin/sbatch "$@" || exit\n[ "$1" = --test-only ] || { exec sleep 30; }\n'
-    )
+    script.write_text(f"#!/bin/sh\n{text}\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin:/usr/sbin")
 

@@ -1,10 +1,12 @@
 """What ends a command line becomes one line and an exit code."""
 
+import ctypes
 import gc
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -50,6 +52,20 @@ def test_a_signal_unwinds_the_work_and_is_told(
     assert unwound
     assert signal.getsignal(number) is before
     assert capsys.readouterr().err == "er.x: terminated: all is kept\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_c_code_swallows_comes_again(number: signal.Signals, code: int) -> None:
+    swallow = ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))
+
+    def work() -> int:
+        swallow()
+        time.sleep(10)
+        return 0
+
+    begin_s = time.monotonic()
+    assert cli.run("er.x", work) == code
+    assert time.monotonic() - begin_s < 5
 
 
 def test_nohup_holds() -> None:
