@@ -55,11 +55,10 @@ def module_of(program: str) -> str:
 def csv(points: list[Point]) -> str:
     """The same table for every point; with the energy of the GPUs where that is known."""
     rows = [COLUMNS, *map(_row, points)]
-    if any(ENERGY in point.client for point in points):
-        energy = [
-            f"{point.client[ENERGY]:.3g}" if ENERGY in point.client else "" for point in points
-        ]
-        rows = [(*row, cell) for row, cell in zip(rows, ["J per token", *energy], strict=True)]
+    energies = [point.client.get(ENERGY) for point in points]
+    if any(energies):
+        cells = ["J per token", *("" if one is None else f"{one:.3g}" for one in energies)]
+        rows = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
     return "\n".join(",".join(cells) for cells in rows) + "\n"
 
 
