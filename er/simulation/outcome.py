@@ -167,6 +167,7 @@ class Outcome:
             "reasoning_tokens": np.zeros(count, np.int64),
             "first_answer_s": np.where(tokens > 0, first_s, 0.0),
             "usage_tokens": np.full(count, -1),
+            "retries": np.zeros(count, np.int64),
             "cooldown": ~self.measured & ~before,
             "output_tokens": tokens,
             "ok": ok,
