@@ -17,6 +17,7 @@ MARKERS = "osD^vPX<>ph"  # as many as make, with ten colours, 110 pairs
 DASHES = ((5, 2), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1))
 PLACES = ("runs_dir", "cache_dir", "tracking.", "server.", "gateway.port", "study", "figures")
 FOLLOWING = ("routing.clusters", "engine.checkpoint")  # set from the deployment
+OF_GATEWAY = ("gateway.", "routing.")  # which a run without one does not have
 IN_ENGINES = ("deployment.", "routing.policy", "routing.shares")  # labels.engines shows them
 
 
@@ -79,6 +80,7 @@ def settings_apart(runs: Sequence[PublishedRun]) -> list[dict[str, str]]:
             name: str(value)
             for name, value in mine.items()
             if not name.startswith((*PLACES, *FOLLOWING))
+            and (routed(run) or not name.startswith(OF_GATEWAY))
             and any(
                 name in other and other[name] != value
                 for other in (same if name.startswith("deployment.") else flat)

@@ -36,14 +36,21 @@ class Comparison:
     high: float
     outcome: Outcome
     paired: bool
+    within: float = 0.0  # standard error over requests, as a share of the ratio
+    between: float = 0.0  # the same over repeats; 0 where there are none
 
     @property
     def described(self) -> str:
         """In words, such as "A over D at 8 users: 0.54 (0.51 to 0.57)"."""
         sides = f"{_name(self.of)} over {_name(self.than)}" if self.than else _name(self.of)
         interval = f" ({self.low:.3g} to {self.high:.3g})"
+        spread = (
+            f", standard error {self.within:.1%} over requests, {self.between:.1%} over seeds"
+            if self.between
+            else ""
+        )
         return f"{sides} at {self.concurrency:,} user{'s' * (self.concurrency > 1)}: " + (
-            f"{self.ratio:.3g}{interval if self.low < self.high else ''}"
+            f"{self.ratio:.3g}{interval if self.low < self.high else ''}{spread}"
         )
 
 
@@ -59,7 +66,8 @@ class Missing:
 @dataclass(frozen=True)
 class _Side:
     log: float
-    draws: Values  # deviations of the logarithm
+    draws: Values  # deviations of the logarithm, over requests
+    between: float = 0.0  # standard error of the mean of repeats
 
 
 def compare(
@@ -92,11 +100,15 @@ def compare(
         if isinstance(left, Missing) or isinstance(right, Missing):
             missing += [side for side in (left, right) if isinstance(side, Missing)]
             continue
-        log, error = left.log - right.log, float(np.std(left.draws - right.draws))
+        log, within = left.log - right.log, float(np.std(left.draws - right.draws))
+        between = math.hypot(left.between, right.between)
+        error = max(within, between)  # the spread between repeats has that within them in it
         low, ratio, high = (math.exp(log + sign * z * error) for sign in (-1, 0, 1))
         outcome = judge(claim, low, high)
         paired = drawn is not None and drawn.paired.get(concurrency, False)
-        compared.append(Comparison(concurrency, of, than, ratio, low, high, outcome, paired))
+        compared.append(
+            Comparison(concurrency, of, than, ratio, low, high, outcome, paired, within, between)
+        )
     return compared, list(dict.fromkeys(missing))
 
 
@@ -142,19 +154,15 @@ def _side(
         if isinstance(own, Missing):
             return own
         sides.append(own)
-    return pooled(sides, concurrency)
+    return pooled(sides)
 
 
-def pooled(sides: Sequence[_Side], seed: int) -> _Side:
-    """The mean of repeats; its draws have the spread between them beside that within."""
+def pooled(sides: Sequence[_Side]) -> _Side:
+    """The mean of repeats; the spread between them is kept apart from that over requests."""
     logs = np.array([side.log for side in sides])
     draws = np.mean([side.draws for side in sides], axis=0)
-    if len(sides) > 1:
-        between = float(logs.std(ddof=1)) / math.sqrt(len(sides))
-        within = float(np.std(draws))
-        added = math.sqrt(max(0.0, between**2 - within**2))
-        draws = draws + np.random.default_rng(seed).normal(0, added, len(draws))
-    return _Side(float(logs.mean()), draws)
+    between = float(logs.std(ddof=1)) / math.sqrt(len(sides)) if len(sides) > 1 else 0.0
+    return _Side(float(logs.mean()), draws, between)
 
 
 def _base(claim: Claim, concurrency: int, ladder: Sequence[int]) -> int:

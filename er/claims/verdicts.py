@@ -7,6 +7,7 @@ from typing import Any
 from er.claims.comparisons import Comparison, Missing, Outcome, compare
 from er.claims.resamples import Resamples
 from er.claims.statements import Claim, Relation
+from er.results.keys import NAMES, VALUES
 from er.tracking.query import PublishedRun
 
 WORDS = {
@@ -67,7 +68,11 @@ def repeats_of(runs: Sequence[PublishedRun]) -> dict[str, list[PublishedRun]]:
 
 
 def _without_seed(run: PublishedRun) -> dict[str, Any]:
-    return {name: value for name, value in run.config.items() if name != "seed"}
+    """What decides its points, but the seed; not the ladder, of which a repeat may have less."""
+    apart = {*NAMES, "seed"}
+    values = {name: value for name, value in run.config.items() if name not in apart}
+    load = {k: v for k, v in run.config["load"].items() if k not in VALUES["load"]}
+    return {**values, "load": load}
 
 
 def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples) -> Verdict:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -61,9 +62,23 @@ def jobs_of(
         several = multirun or named != given
         given = named
         studies = one_experiment_each(given, parser) if several else [given]
-        return [
+        jobs = [
             job for study in studies for job in _jobs(study, multirun, config_name, groups, parser)
         ]
+    return [repeat for job in jobs for repeat in repeated(job)]
+
+
+def repeated(job: Job) -> list[Job]:
+    """The job with as many seeds as it asks for, from its own on."""
+    seeds = range(job.config.seed, job.config.seed + job.config.repeats)
+    return [
+        replace(
+            job, overrides=(*job.overrides, f"seed={seed}"), config=replace(job.config, seed=seed)
+        )
+        if seed > seeds[0]
+        else job
+        for seed in seeds
+    ]
 
 
 def _jobs(

@@ -105,6 +105,7 @@ class Config:
     tracking: Tracking
     cluster: Cluster
     capacity: Capacity | None = None
+    repeats: int = 1  # jobs in place of this one: each with the next seed
 
     @property
     def title(self) -> str:
@@ -113,6 +114,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, f"seed is {self.seed}: give 0 to 4294967295")
+        require(self.repeats >= 1, f"repeats is {self.repeats}: give 1 or more")
         require(
             bool(self.study) and "/" not in self.study,
             f"study is '{self.study}': give a name that can be a folder's",

@@ -14,7 +14,7 @@ from er.config.plain import plain
 from er.results import code
 
 # Sections, and values of sections, that decide no point. Everything else does.
-NAMES = {"study", "figures", "runs_dir", "cache_dir", "tracking", "cluster"}
+NAMES = {"study", "figures", "repeats", "runs_dir", "cache_dir", "tracking", "cluster"}
 VALUES = {
     "deployment": {"id", "labels", "replicas"},  # as many experts, with a policy of their own
     "load": {"name", "concurrency", "request_timeout_s"},

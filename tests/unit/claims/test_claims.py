@@ -157,6 +157,12 @@ def test_repeats_widen_the_interval_by_what_lies_between_them(made: Make) -> Non
     assert far is not None
     assert verdict(*alike, *d).repeats == 3
     assert far.high / far.low > 1.2 > close.high / close.low
+    assert far.between > 0.1 > far.within > 0
+    assert f"{far.between:.1%} over seeds" in far.described
+    alone = verdict(alike[0], d[0]).effect
+    assert alone is not None
+    assert alone.between == 0
+    assert "over seeds" not in alone.described
 
 
 def test_verdicts_replace_only_those_of_the_same_origin(made: Make, tmp_path: Path) -> None:
