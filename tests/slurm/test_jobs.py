@@ -211,19 +211,6 @@ def test_the_preflight_of_a_node_runs_as_a_job(
     assert "MISSING GPUs" in ended.log.read_text()
 
 
-def test_without_its_engine_a_deployment_is_not_measured(user: User) -> None:
-    user.run("engine=trtllm", "server=container", "load.concurrency=[1]")
-
-    build, measuring = sorted(user.statuses(), key=lambda one: int(one.job_id))
-    user.site.wait(measuring.job_id, "CANCELLED")
-
-    found = {one.job_id: one for one in user.statuses()}
-    assert found[build.job_id].state is State.failed
-    assert "engine of" in found[build.job_id].title
-    after = found[measuring.job_id]
-    assert (after.state, after.detail) == (State.cancelled, "its engine was not built")
-
-
 def test_studies_do_not_touch_each_other(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     for study in ("one", "two"):
         user.run(*FAST, f"study={study}", "cluster.sbatch=[--hold]")

@@ -1,0 +1,107 @@
+"""A job that builds an engine, and the job that waits for it, with stand-ins for TensorRT-LLM.
+
+The build's tools are tests/unit/engine/fake_trtllm.py; the engine is served by the wheel's Triton
+with a stand-in for the C++ backend.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from slurm_user import User
+
+from er.cluster.base import State, Status
+from tests.embedded.nodes import STANDINS, own_container
+
+TOOL = Path(__file__).parents[1] / "unit" / "engine" / "fake_trtllm.py"
+SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "parameters": 1000}
+HF_CONFIG = {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "hidden_size": 32,
+}
+
+
+def node(folder: Path, tritonserver: Path, behaviour: str = "") -> list[str]:
+    """Overrides for a node that is its own container, and the tools on its path."""
+    tools, checkpoint = folder / "bin", folder / "hf"
+    tools.mkdir()
+    checkpoint.mkdir()
+    for name in ("trtllm-build", "nvidia-smi", "convert_checkpoint.py"):
+        (tools / name).write_text(f"#!{sys.executable}\n{TOOL.read_text()}")
+        (tools / name).chmod(0o755)
+    (checkpoint / "config.json").write_text(json.dumps(HF_CONFIG))
+    for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        (checkpoint / name).write_text(name)
+    setup = [
+        f"export PATH={tools}:{Path(sys.executable).parent}:$PATH",
+        f"export FAKE_TRTLLM={behaviour} FAKE_TRTLLM_CALLS={folder / 'calls'}",
+    ]
+    return [
+        "deployment=b",
+        "deployment.tp=1",
+        *(f"deployment.model.{name}={value}" for name, value in SHAPE.items()),
+        "deployment.model.embedding_parameters=100",
+        "engine=trtllm",
+        "server=container",
+        "engine.container.runtime=bare",
+        f"engine.checkpoint={checkpoint}",
+        f"engine.convert_script={tools / 'convert_checkpoint.py'}",
+        f"engine.tritonserver={tritonserver}",
+        f"engine.model_code={STANDINS / 'models'}",
+        "load.concurrency=[1]",
+        "load.requests_at_least=8",
+        f"cluster.setup={json.dumps(setup)}",
+    ]
+
+
+def both(user: User) -> tuple[Status, Status]:
+    """The build and the job that measures, in order of submission."""
+    build, measuring = sorted(user.statuses(), key=lambda one: int(one.job_id))
+    return build, measuring
+
+
+def own_cache(user: User, folder: Path) -> User:
+    """Whose engines are none yet, and all else is there."""
+    cache = folder / "cache"
+    cache.mkdir()
+    for path in user.cache_dir.iterdir():
+        if path.name != "engines":
+            (cache / path.name).symlink_to(path)
+    return User(user.site, cache)
+
+
+@pytest.mark.embedded
+def test_a_job_measures_once_its_engine_is_built(user: User, tmp_path: Path) -> None:
+    user = own_cache(user, tmp_path)
+    tritonserver = own_container(tmp_path)
+
+    user.run(*node(tmp_path, tritonserver))
+
+    build, measuring = both(user)
+    assert build.title.startswith("engine of")
+    user.site.wait(measuring.job_id, "COMPLETED", "FAILED", limit_s=150)
+    build, measuring = both(user)
+    assert build.state is State.finished
+    assert (tmp_path / "calls").read_text().split() == ["convert_checkpoint.py", "trtllm-build"]
+    assert measuring.run, measuring.log and measuring.log.read_text()
+    [point] = measuring.run.points()
+    assert (point.requests, point.errors) == (8, 0), point.error_causes
+    assert measuring.run.read("engine.json")["engine_dir"].startswith(str(tmp_path / "cache"))
+    assert not list((tmp_path / "cache" / "engines" / ".building").iterdir())
+
+
+def test_without_its_engine_a_deployment_is_not_measured(user: User, tmp_path: Path) -> None:
+    user = own_cache(user, tmp_path)
+    user.run(*node(tmp_path, tmp_path / "none", behaviour="fail"))
+
+    build, measuring = both(user)
+    user.site.wait(measuring.job_id, "CANCELLED")
+
+    build, measuring = both(user)
+    assert build.log
+    assert (build.state, build.detail) == (State.failed, "exit code 1")
+    assert "Unsupported architecture" in build.last_line()
+    assert (measuring.state, measuring.detail) == (State.cancelled, "its engine was not built")
