@@ -30,7 +30,8 @@ class Launch:
     node: str = ""  # empty: this machine
     tasks: int = 1
     mpi: Mpi = Mpi.alone
-    cpus: int = 1  # of all tasks together; not bound to any
+    cpus: int = 1  # of all tasks together
+    cpu_list: str = ""  # the CPUs that they may use, such as 0-51; empty: any
     memory_bytes: int = 0  # 0: all that the node has
     gpus: tuple[int, ...] = ()  # by the node's numbers; every task sees all of them
     image: str = ""  # a registry's name, or a file; not looked at without a container

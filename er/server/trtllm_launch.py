@@ -12,6 +12,7 @@ from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
 from er.errors import ErError
+from er.process import cores
 from er.process.launch import Launch, Mpi, unique
 from er.server.ports import Ports
 
@@ -70,6 +71,7 @@ def launch(
         tasks=tasks,
         mpi=mpi,
         cpus=engine.container.cpus_per_gpu * len(place.gpus),
+        cpu_list=cores.cpu_list(cores.chosen()),
         gpus=place.gpus,
         image=engine.container.image,
         mounts=tuple(mounts),

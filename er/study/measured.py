@@ -1,7 +1,7 @@
 """The ladder in real time: start the deployment once, measure the points that are missing."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
 from er.load import batches, knee, probe
 from er.load.point import Target, measure_point
-from er.process import stopping
+from er.process import cores, stopping
 from er.results import names
 from er.results.point import Point, summarise
 from er.results.request import Endpoint, Request, ServedModel
@@ -141,22 +141,34 @@ def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
     """Triton with the deployment's engines and, when it is routed, the gateway before them."""
     models = kinds.models(config)
     progress.say(f"starting Triton with {len(models)} model{'s' if len(models) > 1 else ''}")
-    with servers.serve(models, config, run.path) as endpoints:
+    parts = cores.split_for(config.cluster, config.deployment.routed)
+    with ExitStack() as stack:
+        with cores.running_on(parts.server):
+            endpoints = stack.enter_context(servers.serve(models, config, run.path))
         together = list(zip(endpoints, models, strict=True))
-        if not config.deployment.routed:
-            yield Serving(endpoints[0], together)
-            return
-        progress.say("starting the gateway")
-        with gateway.serve(
-            inputs.router_of(config),
-            endpoints,
-            config.gateway,
-            run.path,
-            config.routing.policy,
-            config.seed,
-            config.routing.shares,
-        ) as entry:
-            yield Serving(entry, together, run.path / "logs" / "gateway.log")
+        entry, log = endpoints[0], Path()
+        if config.deployment.routed:
+            progress.say("starting the gateway")
+            with cores.running_on(parts.gateway):
+                entry = stack.enter_context(serve_gateway(config, endpoints, run))
+            log = run.path / "logs" / "gateway.log"
+        stack.enter_context(cores.running_on(parts.load))
+        yield Serving(entry, together, log)
+
+
+def serve_gateway(
+    config: Config, experts: list[Endpoint], run: RunDir
+) -> AbstractContextManager[Endpoint]:
+    """The gateway of the deployment before its engines."""
+    return gateway.serve(
+        inputs.router_of(config),
+        experts,
+        config.gateway,
+        run.path,
+        config.routing.policy,
+        config.seed,
+        config.routing.shares,
+    )
 
 
 def gpus_of(config: Config) -> list[int]:

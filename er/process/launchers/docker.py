@@ -18,6 +18,7 @@ def render(launch: Launch) -> list[str]:
     """`docker run`. The device list decides which GPUs are visible, and numbers them from 0."""
     line = ["docker", "run", f"--name={launch.name}", "--rm", "--init", f"--user={user()}"]
     line += ["--network=host", "--ipc=host", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
+    line += [f"--cpuset-cpus={launch.cpu_list}"] if launch.cpu_list else []
     line += [f"--memory={launch.memory_bytes}"] if launch.memory_bytes else []
     line += [f'--gpus="device={",".join(map(str, launch.gpus))}"'] if launch.gpus else []
     line += [f"--volume={folder}:{folder}" for folder in folders(launch)]

@@ -27,6 +27,7 @@ def render(launch: Launch) -> list[str]:
     line += [f"--container-mounts={mounts}"] if mounts else []
     # A program that spawns ranks has an mpirun of its own inside the step.
     inner = mpirun(launch) if launch.mpi is Mpi.spawns else list(launch.command)
+    line += ["taskset", "--cpu-list", launch.cpu_list] if launch.cpu_list else []
     return [*line, "env", *assignments({"PYTHONNOUSERSITE": "1"} | visible(launch)), *inner]
 
 

@@ -148,3 +148,12 @@ def test_a_step_on_another_node_names_it() -> None:
     launch = Launch("it", ("true",), Path("log"), node="n2", tasks=2, mpi=Mpi.ranks, cpus=16)
     line = container.render(Runtime.pyxis, launch)
     assert {"--nodelist=n2", "--ntasks=2", "--cpus-per-task=8"} <= set(line)
+
+
+def test_a_container_keeps_to_its_cpus() -> None:
+    launch = Launch("x", ("serve",), Path("log"), cpu_list="0-51", image="image")
+
+    assert "--cpuset-cpus=0-51" in docker.render(launch)
+    line = pyxis.render(launch)
+    assert line[line.index("taskset") :][:4] == ["taskset", "--cpu-list", "0-51", "env"]
+    assert "taskset" not in pyxis.render(Launch("x", ("serve",), Path("log")))
