@@ -55,6 +55,9 @@ class Exchange:
     def start(self) -> None:
         """Read the prompt and choose. Raises Refusal."""
         self.user = admission.key_name(self.server, self.request)
+        if len(self.request.body) > admission.LARGE_BYTES:
+            self.opening = self.server.spawn(self._choose_in_steps())
+            return
         text = admission.prompt(self.server, self.request, self.route)
         if len(text) > self.server.slice_characters:
             self.opening = self.server.spawn(self._choose_in_slices(text))
@@ -62,6 +65,19 @@ class Exchange:
             if self.request.head.explain:
                 self.reason = self.server.chooser.reason(text)
             self._chosen(self.server.choose(text))
+
+    async def _choose_in_steps(self) -> None:
+        """Let others have their turn between the steps."""
+        try:
+            admission.require_few_brackets(self.request.body)
+            await asyncio.sleep(0)
+            text = admission.prompt(self.server, self.request, self.route)
+        except Refusal as refusal:
+            self.opening = None
+            endings.refuse(self, refusal)
+            return
+        await asyncio.sleep(0)
+        await self._choose_in_slices(text)
 
     async def _choose_in_slices(self, text: str) -> None:
         choice = await self.server.choose_in_slices(text)

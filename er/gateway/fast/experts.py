@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from er.config import FastGateway
 from er.gateway import counts as slots
 from er.gateway.counts import Counts
+from er.gateway.fast import endings
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica
 
@@ -100,11 +101,26 @@ class Experts:
 
     def freed(self, replica: Replica) -> None:
         """A place has become free: the first that waits for it takes it."""
-        queue = self._queues[replica.cluster]
-        while queue and self._free(replica.cluster):
+        if self._queues[replica.cluster]:
+            self._serve_queue(replica.cluster)
+
+    def serve_queues(self) -> None:
+        """Place requests for which another process has freed a place, or that wait in vain."""
+        for cluster, queue in enumerate(self._queues):
+            if queue:
+                self._serve_queue(cluster)
+
+    def _serve_queue(self, cluster: int) -> None:
+        queue = self._queues[cluster]
+        while queue and (
+            self._free(cluster) or not any(replica.usable for replica in self.clusters[cluster])
+        ):
             waiting = queue.popleft()
-            self._counts.row[slots.QUEUED + replica.cluster] = len(queue)
-            self.place(waiting)
+            self._counts.row[slots.QUEUED + cluster] = len(queue)
+            try:
+                self.place(waiting)
+            except Refusal as refusal:
+                endings.refuse(waiting, refusal)
 
     def unqueue(self, exchange: "Exchange") -> None:
         """A request waits no longer."""

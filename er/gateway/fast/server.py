@@ -166,6 +166,7 @@ class Server:
                 replica.close_idle(self.now_s - self.timeouts.keepalive_s)
                 if replica.probe_at_s and not replica.probing and self.now_s >= replica.probe_at_s:
                     self.spawn(self._probe(replica))
+            self.experts.serve_queues()
             self._coalesce()
             self.write_log()
 

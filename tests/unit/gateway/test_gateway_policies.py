@@ -193,6 +193,27 @@ async def test_a_request_waits_for_a_place(start: Start) -> None:
         assert await metric(gateway, "er_gateway_queued{") == 0
 
 
+async def test_who_waits_for_an_expert_that_dies_goes_elsewhere(start: Start) -> None:
+    dying = asyncio.Event()
+
+    async def die(writer: asyncio.StreamWriter) -> bool:
+        await dying.wait()
+        writer.transport.abort()
+        return False
+
+    async with RawExpert(die).serving() as url, answering(ONE).serving() as other:
+        limits = {"at_most": 1, "queue_at_most": 5, "retries": 1, "breaker_failures": 1}
+        gateway = await start(urls=[url, other, other], policy=Policy.round_robin, **limits)
+        asking = []
+        for _ in range(4):  # the first and the last for the one that dies
+            asking.append(asyncio.ensure_future(say(gateway.port, post())))
+            await asyncio.sleep(0.05)
+        await queued(gateway, 1)
+        dying.set()
+        answers = await asyncio.wait_for(asyncio.gather(*asking), 5)
+        assert [status(answer) for answer in answers] == [200] * 4
+
+
 async def test_who_leaves_the_queue_takes_no_place(start: Start) -> None:
     gateway = await start(Expert(endless), at_most=1, queue_at_most=5)
     async with gateway.ask("court") as one:

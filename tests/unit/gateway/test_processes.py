@@ -267,3 +267,16 @@ def test_too_few_descriptors_are_told_before_anything_starts(tmp_path: Path) -> 
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "4096 requests in flight need 8256 open files, the system allows 256" in line
+
+
+async def test_a_place_that_one_process_frees_is_seen_by_the_others_queues(tmp_path: Path) -> None:
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(0.05)
+        writer.write(ONE)
+        return True
+
+    async with RawExpert(answer).serving() as url:
+        changes = {"processes": 3, "in_flight_at_most": 1, "queue_at_most": 100}
+        with running(tmp_path, [url], **changes) as (port, _):
+            answers = await asyncio.gather(*(say(port, post(), 20) for _ in range(30)))
+    assert [status(got) for got in answers] == [200] * 30
