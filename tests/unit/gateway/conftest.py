@@ -33,11 +33,11 @@ class Expert:
     """A fake expert: how it answers, and what it has seen."""
 
     answer: Callable[[web.Request, web.StreamResponse], Awaitable[None]]
-    asked: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def respond(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(await request.read())
+        self.received.append(await request.read())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         try:

@@ -61,7 +61,7 @@ class RawExpert:
     """Answers every request by `answer(writer)`; the connection closes when that returns False."""
 
     answer: Callable[[asyncio.StreamWriter], Awaitable[bool]]
-    asked: list[bytes] = field(default_factory=list)  # heads and bodies
+    received: list[bytes] = field(default_factory=list)  # heads and bodies
     connections: int = 0
     left: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
@@ -73,7 +73,7 @@ class RawExpert:
             while goes_on:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                self.asked.append(head + await reader.readexactly(length))
+                self.received.append(head + await reader.readexactly(length))
                 goes_on = await self.answer(writer)
                 await writer.drain()
         except (OSError, EOFError):

@@ -48,16 +48,16 @@ async def test_a_connection_that_the_expert_closed_is_replaced(start: Start) -> 
             async with gateway.ask("court") as response:
                 assert response.status == 200
                 assert await response.read() == event("one")
-    assert len(expert.asked) == 50
+    assert len(expert.received) == 50
 
 
 async def test_a_kept_connection_that_dies_under_a_request_is_replaced(start: Start) -> None:
-    asked = 0
+    received = 0
 
     async def answer(writer: asyncio.StreamWriter) -> bool:
-        nonlocal asked
-        asked += 1
-        if asked % 2:
+        nonlocal received
+        received += 1
+        if received % 2:
             writer.write(ONE)
             return True
         writer.transport.abort()  # the second request of each connection is never answered
@@ -100,11 +100,11 @@ async def test_end_to_end_headers_pass_and_others_do_not(start: Start) -> None:
         assert line + b"\r\n" in got
     for word in (b"secret", b"x-hop", b"keep-alive"):
         assert word not in got
-    asked = expert.asked[0].lower()
+    received = expert.received[0].lower()
     for line in (b"traceparent: 00-1", b"x-request-id: abc-1", b"accept-encoding: br"):
-        assert line + b"\r\n" in asked
+        assert line + b"\r\n" in received
     for word in (b"secret", b"x-mine", b"te: ", b"x-er-"):
-        assert word not in asked
+        assert word not in received
 
 
 async def test_authorization_is_passed_where_it_is_wanted(start: Start) -> None:
@@ -112,7 +112,7 @@ async def test_authorization_is_passed_where_it_is_wanted(start: Start) -> None:
     async with expert.serving() as url:
         gateway = await start(urls=[url, url], pass_authorization=True)
         await say(gateway.port, post(BODY, "authorization: Bearer k"))
-    assert b"authorization: Bearer k\r\n" in expert.asked[0]
+    assert b"authorization: Bearer k\r\n" in expert.received[0]
 
 
 async def test_a_dead_expert_gets_nothing_from_least_loaded(start: Start) -> None:
@@ -123,13 +123,13 @@ async def test_a_dead_expert_gets_nothing_from_least_loaded(start: Start) -> Non
                 assert response.status == 200
                 assert response.headers["x-er-expert"] == "1"
         assert await metric(gateway, 'er_gateway_requests_total{expert="0"}') == 2
-        code, told = await gateway.get("/ready")
+        code, reported = await gateway.get("/ready")
         assert code == 503
-        assert '"problems": {"0": "cannot be reached' in told
-        assert DEAD.partition("//")[2][:9] not in told
+        assert '"problems": {"0": "cannot be reached' in reported
+        assert DEAD.partition("//")[2][:9] not in reported
 
 
-async def test_without_retries_a_dead_expert_is_told(start: Start) -> None:
+async def test_without_retries_a_dead_expert_is_reported(start: Start) -> None:
     gateway = await start(urls=[DEAD, DEAD], retries=0)
     async with gateway.ask("court") as response:
         assert response.status == 503
@@ -187,7 +187,7 @@ async def test_a_request_waits_for_a_place(start: Start) -> None:
         refused = await say(gateway.port, post())
         assert status(refused) == 429
         assert b"retry-after: 1\r\n" in refused
-        assert len(expert.asked) == 1
+        assert len(expert.received) == 1
         release.set()
         assert [status(answer) for answer in await asyncio.gather(*waiting)] == [200, 200]
         assert await metric(gateway, "er_gateway_queued{") == 0
@@ -278,7 +278,7 @@ async def test_an_idle_connection_is_closed(start: Start) -> None:
     writer.close()
 
 
-async def test_a_first_byte_that_does_not_come_is_asked_for_elsewhere(start: Start) -> None:
+async def test_a_first_byte_that_does_not_come_is_requested_elsewhere(start: Start) -> None:
     async def silent(_: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(60)
         return False
@@ -366,7 +366,7 @@ async def test_draining_lets_answers_end(start: Start) -> None:
         await asyncio.wait_for(draining, 5)
 
 
-async def test_draining_has_an_end_that_is_told(start: Start) -> None:
+async def test_draining_has_an_end_that_is_reported(start: Start) -> None:
     gateway = await start(Expert(endless), timeouts={"drain_s": 0.2})
     assert gateway.server
     async with gateway.ask("court") as response:
@@ -386,7 +386,7 @@ async def test_too_many_connections_are_refused(start: Start) -> None:
         writer.close()
 
 
-async def test_a_reason_is_told_where_it_is_asked_for(start: Start) -> None:
+async def test_a_reason_is_reported_where_it_is_requested(start: Start) -> None:
     async with answering(ONE).serving() as url:
         gateway = await start(urls=[url, url])
         got = await say(gateway.port, post(b'{"text_input": "court butter"}', "x-er-explain: 1"))

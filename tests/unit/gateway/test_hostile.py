@@ -97,7 +97,7 @@ class EchoExpert:
                 replica.idle.append(connection)
 
     def answer(self) -> None:
-        """Answer what was asked."""
+        """Answer what was received."""
         while self._asked:
             connection, body = self._asked.pop()
             if connection.exchange:
@@ -212,8 +212,8 @@ async def test_the_gateways_own_description_holds(tmp_path: Any) -> None:
                 nonlocal called
                 called += 1
                 response = case.call(base_url=f"http://127.0.0.1:{port}", timeout=10)
-                told = {"200", "400", "401", "413", "415", "429"}
-                assert str(response.status_code) in told, (case, response.text)
+                allowed = {"200", "400", "401", "413", "415", "429"}
+                assert str(response.status_code) in allowed, (case, response.text)
 
             call()
         return called
@@ -227,7 +227,7 @@ async def test_the_gateways_own_description_holds(tmp_path: Any) -> None:
 
 async def test_every_stream_carries_its_own_secret(tmp_path: Any) -> None:
     async def answer(writer: asyncio.StreamWriter) -> bool:
-        secret = json.loads(expert.asked[-1].partition(b"\r\n\r\n")[2])["text_input"]
+        secret = json.loads(expert.received[-1].partition(b"\r\n\r\n")[2])["text_input"]
         writer.write(HEAD)
         for _ in range(20):
             writer.write(chunk(event(secret)))

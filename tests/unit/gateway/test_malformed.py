@@ -62,7 +62,7 @@ async def test_malformed_requests(
         assert status(answer) == right
         assert answer.count(b"HTTP/1.1 ") == 1
         assert b"server:" not in answer.lower()
-        assert not expert.asked
+        assert not expert.received
         assert status(await say(gateway.port, post())) == 200
     assert not [record for record in caplog.records if record.exc_info]
     counted = (await gateway.get("/metrics"))[1]

@@ -52,8 +52,8 @@ async def test_the_official_client_streams_a_chat(start: Start, client: openai.A
     assert chunks[-2].choices[0].finish_reason == "length"
     assert chunks[-1].usage.completion_tokens == 3
     assert len({c.id for c in chunks}) == 1
-    asked = json.loads(expert.asked[0].partition(b"\r\n\r\n")[2])
-    assert asked == {
+    received = json.loads(expert.received[0].partition(b"\r\n\r\n")[2])
+    assert received == {
         "text_input": "court contract", "max_tokens": 3, "temperature": 0.5, "random_seed": 7,
         "stop_words": ["\n"], "stream": True,
     }  # fmt: skip
@@ -99,7 +99,7 @@ async def test_death_in_a_stream_is_the_official_clients_error(
             await client.completions.create(model="er", prompt="court")
 
 
-async def test_tritons_error_within_a_stream_is_told(
+async def test_tritons_error_within_a_stream_is_reported(
     start: Start, client: openai.AsyncOpenAI
 ) -> None:
     full = HEAD + chunk(b'data: {"error": "out of KV cache"}\n\n') + END
@@ -120,8 +120,8 @@ async def test_where_the_dialects_agree_bytes_pass_untouched(start: Start, path:
             body = json.dumps({"messages": USER, "prompt": "court", "model": "m"}).encode()
             got = await say(gateway.port, post(body, path=f"/v1/{action}"))
             assert got.endswith(OPENAI.removeprefix(HEAD))
-            assert expert.asked[-1].startswith(f"POST /v1/{action} HTTP/1.1\r\n".encode())
-            assert expert.asked[-1].endswith(body)
+            assert expert.received[-1].startswith(f"POST /v1/{action} HTTP/1.1\r\n".encode())
+            assert expert.received[-1].endswith(body)
 
 
 async def test_experts_of_both_kinds_stand_side_by_side(start: Start) -> None:
@@ -137,8 +137,8 @@ async def test_experts_of_both_kinds_stand_side_by_side(start: Start) -> None:
             got = await say(gateway.port, post(body, path="/v1/completions"))
             assert got.count(b"data: ") >= 4
             assert b"data: [DONE]\n\n" in got
-    assert triton.asked
-    assert other.asked
+    assert triton.received
+    assert other.received
 
 
 async def test_the_experts_own_model_name_is_used(start: Start) -> None:
@@ -150,8 +150,8 @@ async def test_the_experts_own_model_name_is_used(start: Start) -> None:
             replica.model = "llama"
         body = json.dumps({"model": "er", "prompt": "court", "logit_bias": {"5": 1.5}}).encode()
         await say(gateway.port, post(body, path="/v1/completions"))
-    asked = json.loads(expert.asked[-1].partition(b"\r\n\r\n")[2])
-    assert asked == {"model": "llama", "prompt": "court", "logit_bias": {"5": 1.5}}
+    received = json.loads(expert.received[-1].partition(b"\r\n\r\n")[2])
+    assert received == {"model": "llama", "prompt": "court", "logit_bias": {"5": 1.5}}
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64])

@@ -174,8 +174,8 @@ async def test_an_administrator_drains_adds_shadows_and_reloads(
             tmp_path, [url, url], config.Policy.kmeans, str(file), admin_port=admin, processes=2
         ) as (port, _):
             assert status(await say(port, post(b"{}", path="/admin/drain"))) == 404
-            told = await asyncio.to_thread(get, f"http://{HOST}:{admin}/admin/experts")
-            assert [expert["usable"] for expert in told["experts"]] == [True, True]
+            reported = await asyncio.to_thread(get, f"http://{HOST}:{admin}/admin/experts")
+            assert [expert["usable"] for expert in reported["experts"]] == [True, True]
             chosen = router.classify("court")
             run = asyncio.to_thread
             await run(command, admin, "add", expert=chosen, url=other_url)
@@ -183,15 +183,15 @@ async def test_an_administrator_drains_adds_shadows_and_reloads(
             await asyncio.sleep(0.3)
             for _ in range(20):
                 assert status(await say(port, post())) == 200
-            assert not one.asked
-            assert len(other.asked) == 20
+            assert not one.received
+            assert len(other.received) == 20
             await run(command, admin, "restore", url=url)
             await run(command, admin, "remove", url=other_url)
             await asyncio.sleep(0.3)
             await say(port, post())
-            assert one.asked
-            told = await run(command, admin, "shadow", router=str(file))
-            assert told["shadow"] == told["router"]
+            assert one.received
+            reported = await run(command, admin, "shadow", router=str(file))
+            assert reported["shadow"] == reported["router"]
             await asyncio.sleep(1.5)
             for _ in range(10):
                 await say(port, post())
@@ -230,7 +230,7 @@ async def test_keys_are_needed_and_never_logged(tmp_path: Path) -> None:
     assert [entry.get("user") for entry in log] == [None, None, "ann", "bob", "bob", None]
     assert all(entry["id"] for entry in log)
     assert "secret" not in "".join(lines)
-    assert all(b"secret" not in asked for asked in expert.asked)
+    assert all(b"secret" not in received for received in expert.received)
 
 
 async def test_tls(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ async def test_tls(tmp_path: Path) -> None:
         pass
 
 
-def test_too_few_descriptors_are_told_before_anything_starts(tmp_path: Path) -> None:
+def test_too_few_descriptors_are_reported_before_anything_starts(tmp_path: Path) -> None:
     Plan(settings(), [["http://h/v1"]], config.Policy.random).write(tmp_path / "plan.json")
     shell = f"ulimit -n 256; exec {sys.executable} -m er.gateway.process {tmp_path}/plan.json"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)

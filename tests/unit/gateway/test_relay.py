@@ -51,7 +51,7 @@ async def test_tokens_arrive_unchanged_and_in_order(start: Start, router: Router
             assert response.headers[EXPERT_HEADER] == str(router.classify(text))
             assert await response.read() == event("Ja") + event("wohl") + event(" é😀")
         body = {"text_input": text, "max_tokens": 3, "stream": True, "temperature": 0.5}
-        assert json.loads(expert.asked[-1]) == body
+        assert json.loads(expert.received[-1]) == body
 
 
 async def test_topics_go_to_experts_of_their_own(start: Start) -> None:
@@ -105,8 +105,8 @@ async def test_an_expert_that_breaks_off_ends_with_an_error_event(start: Start) 
         events = (await response.read()).split(b"\n\n")
         expert = response.headers[EXPERT_HEADER]
     assert events[0] + b"\n\n" == event("one")
-    said = json.loads(events[2].removeprefix(b"data: "))
-    assert said == {"error": f"expert {expert} broke off its stream"}
+    message = json.loads(events[2].removeprefix(b"data: "))
+    assert message == {"error": f"expert {expert} broke off its stream"}
     assert events[3:] == [b""]
     assert 'errors_total{cause="broken_stream"} 1' in (await gateway.get("/metrics"))[1]
 
@@ -153,10 +153,10 @@ async def test_a_client_that_leaves_ends_the_request_to_the_expert(start: Start)
 
 
 async def test_a_client_that_leaves_before_the_first_token_too(start: Start) -> None:
-    asked = asyncio.Event()
+    received = asyncio.Event()
 
     async def silent(*_: object) -> None:
-        asked.set()
+        received.set()
         await asyncio.sleep(60)
 
     expert = Expert(silent)
@@ -168,12 +168,12 @@ async def test_a_client_that_leaves_before_the_first_token_too(start: Start) -> 
             timeout=aiohttp.ClientTimeout(total=0.3),
         ) as response:
             await response.read()
-    assert asked.is_set()
+    assert received.is_set()
     await asyncio.wait_for(expert.cancelled.wait(), 5)
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"{", "the body is not JSON"),
         (b"[1]", "text_input is missing"),
@@ -181,13 +181,13 @@ async def test_a_client_that_leaves_before_the_first_token_too(start: Start) -> 
         (b'{"prompt": "court"}', "text_input is missing"),
     ],
 )
-async def test_a_body_without_a_prompt_is_400(start: Start, body: bytes, said: str) -> None:
+async def test_a_body_without_a_prompt_is_400(start: Start, body: bytes, message: str) -> None:
     expert = Expert(three_tokens)
     gateway = await start(expert)
     async with gateway.client.post("/v2/models/ensemble/generate_stream", data=body) as response:
         assert response.status == 400
-        assert said in (await response.json())["error"]
-    assert expert.asked == []
+        assert message in (await response.json())["error"]
+    assert expert.received == []
 
 
 async def test_a_prompt_of_a_megabyte_passes(start: Start) -> None:
@@ -195,7 +195,7 @@ async def test_a_prompt_of_a_megabyte_passes(start: Start) -> None:
     gateway = await start(expert)
     async with gateway.ask("court " * 200_000) as response:
         assert response.status == 200
-    assert len(expert.asked[0]) > 1_200_000
+    assert len(expert.received[0]) > 1_200_000
 
 
 async def test_requests_beyond_the_bound_are_429(start: Start) -> None:
