@@ -17,6 +17,7 @@ class Users:
     connections: int
     requests_each: int
     body: dict[str, Any]
+    window_s: tuple[float, float] = (0.0, 0.0)  # after the begin: its events are counted apart
 
 
 def start(
@@ -28,7 +29,7 @@ def start(
         subprocess.run(["cc", "-O2", "-Wall", "-o", program, SOURCE], check=True)
     body = folder / "body.json"
     body.write_text(json.dumps(users.body))
-    shape = (port, path, users.connections, users.requests_each, body)
+    shape = (port, path, users.connections, users.requests_each, body, *users.window_s)
     command = [*prefix, str(program), *map(str, shape)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -1,10 +1,11 @@
 /* Users of a gateway, cheap enough to share a core with the backend.
  *
- *   client PORT PATH CONNECTIONS REQUESTS_EACH BODY_FILE
+ *   client PORT PATH CONNECTIONS REQUESTS_EACH BODY_FILE WINDOW_BEGIN_S WINDOW_END_S
  *
  * Connects first, then all connections send at once; each sends its next request when an answer
  * has ended. Prints "begun" once all are connected, then one JSON object: quantiles of the time to the first event, how long until every
- * connection had its first one, requests and events per second, failures.
+ * connection had its first one, requests and events per second, events
+ * within the window after the begin, failures.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,9 +33,9 @@ static char request[1 << 21], buffer[READ_BYTES + CARRY];
 static size_t request_bytes;
 static User *users;
 static uint32_t *ttft_us;
-static size_t answered, failed, first_events, events_seen;
+static size_t answered, failed, first_events, events_seen, window_events;
 static int epoll, open_users, each;
-static int64_t begin_ns, first_all_ns;
+static int64_t begin_ns, first_all_ns, window_begin_ns, window_end_ns;
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -79,6 +80,7 @@ static int hear(int fd) {
         u->refused = size > 12 && memcmp(buffer + 9, "200", 3);
     }
     const char *at = buffer, *end = buffer + size;
+    size_t before = events_seen;
     while ((at = memmem(at, (size_t)(end - at), "data:", 5))) {
         if (u->answering == 1) {
             int64_t now = now_ns();
@@ -89,6 +91,8 @@ static int hear(int fd) {
         events_seen++;
         at += 5;
     }
+    int64_t since_ns = window_end_ns ? now_ns() - begin_ns : 0;
+    if (since_ns >= window_begin_ns && since_ns < window_end_ns) window_events += events_seen - before;
     /* A head alone may end like the last chunk: a blank line must have come before. */
     int whole = size >= 5 && !memcmp(end - 5, "0\r\n\r\n", 5)
         && (u->answering == 2 || memmem(buffer, size - 5, "\r\n\r\n", 4));
@@ -103,9 +107,11 @@ static int hear(int fd) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 6) return fprintf(stderr, "usage: client PORT PATH CONNECTIONS EACH BODY_FILE\n"), 2;
+    if (count != 8) return fprintf(stderr, "usage: see the source\n"), 2;
     int port = atoi(arguments[1]), connections = atoi(arguments[3]);
     each = atoi(arguments[4]);
+    window_begin_ns = (int64_t)(atof(arguments[6]) * 1e9);
+    window_end_ns = (int64_t)(atof(arguments[7]) * 1e9);
     FILE *file = fopen(arguments[5], "rb");
     if (!file) return perror(arguments[5]), 2;
     static char body[1 << 20];
@@ -152,8 +158,8 @@ int main(int count, char **arguments) {
     uint32_t p50 = first_events ? ttft_us[first_events / 2] : 0;
     uint32_t p99 = first_events ? ttft_us[(size_t)(0.99 * (double)(first_events - 1))] : 0;
     printf("{\"ttft_p50_us\": %u, \"ttft_p99_us\": %u, \"first_all_s\": %.6f, \"requests_per_s\": %.1f, "
-           "\"events_per_s\": %.1f, \"events\": %zu, \"answered\": %zu, \"failed\": %zu, \"wall_s\": %.4f}\n",
+           "\"events_per_s\": %.1f, \"events\": %zu, \"window_events\": %zu, \"answered\": %zu, \"failed\": %zu, \"wall_s\": %.4f}\n",
            p50, p99, (double)first_all_ns * 1e-9, (double)answered / wall_s,
-           (double)events_seen / wall_s, events_seen, answered, failed, wall_s);
+           (double)events_seen / wall_s, events_seen, window_events, answered, failed, wall_s);
     return 0;
 }
