@@ -78,6 +78,7 @@ class Outcome:
             output_tokens_mean=float(tokens.mean()) if len(sent) else MISSING,
             ttft_s=ttft_s,
             ttft_intended_s=ttft_s,  # nobody sends late
+            answer_ttft_s=ttft_s,  # nobody reasons
             tpot_s=summary_of((end - first)[several] / (tokens[several] - 1)),
             itl_s=self.gap_summary(),
             e2e_s=summary_of(end - send),
