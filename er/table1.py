@@ -50,7 +50,7 @@ def main() -> None:
     elif options.markdown:
         print(markdown(rows))
     else:
-        Console(width=None if sys.stdout.isatty() else 160).print(table(rows))
+        show(rows, Console(width=None if sys.stdout.isatty() else 160))
 
 
 def configured() -> list[Config]:
@@ -92,12 +92,19 @@ def kv_tokens(config: Config) -> str:
         return f"does not fit {config.hardware.name}"
 
 
-def table(rows: list[list[str]]) -> Table:
-    """The table for a terminal."""
+def show(rows: list[list[str]], out: Console) -> None:
+    """Print the table, or, where a terminal is too narrow for it, a line for each fact."""
     result = Table(*HEADINGS, box=box.SIMPLE_HEAD)
     for row in rows:
         result.add_row(*map(escape, row))
-    return result
+    unlimited = out.options.update(width=1000)
+    if out.measure(result, options=unlimited).maximum <= out.width:
+        out.print(result)
+        return
+    for name, what, *facts in rows:
+        out.print(f"{name}  {what}", highlight=False)
+        for heading, fact in zip(HEADINGS[2:], facts, strict=True):
+            out.print(f"   {' '.join(heading.split())}: {fact}", highlight=False, markup=False)
 
 
 def markdown(rows: list[list[str]]) -> str:

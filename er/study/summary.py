@@ -1,6 +1,6 @@
 """The table a sweep ends with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich import box
@@ -12,16 +12,19 @@ from er.results import labels, names
 from er.results.point import Point
 from er.results.run_dir import RunDir
 
-HEADINGS = (
-    "concurrency",
-    "TTFT\np50 ms",
-    "TTFT\np95 ms",
-    "TPOT\np50 ms",
-    "E2E\np50 s",
-    "tokens\n/s",
-    "requests",
-    "errors",
-)
+COLUMNS: dict[str, Callable[[Point], str]] = {
+    "concur-\nrency": lambda point: str(point.concurrency),
+    "TTFT\np50 ms": lambda point: f"{point.ttft_s.p50 * 1e3:.1f}",
+    "TTFT\np95 ms": lambda point: f"{point.ttft_s.p95 * 1e3:.1f}",
+    "TPOT\np50 ms": lambda point: f"{point.tpot_s.p50 * 1e3:.2f}",
+    "E2E\np50 s": lambda point: f"{point.e2e_s.p50:.2f}",
+    "tokens\n/s": lambda point: f"{point.tokens_per_s:.0f}",
+    "requests": lambda point: str(point.requests),
+    "errors": lambda point: str(point.errors),
+    "valid": lambda point: "[red]no[/red]" if point.invalid else "yes",
+}
+# Left out, in this order, where a terminal is too narrow: digits are never cut.
+DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s")
 
 
 def show(runs: Sequence[RunDir], out: Console) -> None:
@@ -33,7 +36,7 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
         out.print(capacities(searched))
         lines += limits_met(searched)
     if walked:
-        out.print(table(walked))
+        out.print(table(walked, out))
         lines += [*legend(walked), *doubts(walked)]
         lines += [*knees(walked), *gateway_costs(walked)]
     for line in lines:
@@ -44,8 +47,17 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
         out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
 
 
-def table(runs: Sequence[RunDir]) -> Table:
-    """Deployment x concurrency, from the run directories."""
+def table(runs: Sequence[RunDir], out: Console) -> Table:
+    """Deployment x concurrency, from the run directories, in as many columns as fit."""
+    unlimited = out.options.update(width=1000)
+    for count in range(len(DISPENSABLE) + 1):
+        result = _table(runs, [name for name in COLUMNS if name not in DISPENSABLE[:count]])
+        if out.measure(result, options=unlimited).maximum <= out.width:
+            break
+    return result
+
+
+def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
     configs = [run.read(names.CONFIG) for run in runs]
     engines = ", ".join(sorted({config["engine"]["kind"] for config in configs}))
     virtual = {config["clock"]["kind"] for config in configs} == {"virtual"}
@@ -57,12 +69,12 @@ def table(runs: Sequence[RunDir]) -> Table:
         padding=(0, 1, 0, 0),
     )
     result.add_column("", no_wrap=True)
-    for heading in HEADINGS:
+    for heading in columns:
         result.add_column(heading, justify="right", no_wrap=True)
-    result.add_column("valid", no_wrap=True)
     for run in runs:
         for position, point in enumerate(run.points()):
-            result.add_row(deployment_of(run) if position == 0 else "", *_cells(point))
+            cells = [COLUMNS[name](point) for name in columns]
+            result.add_row(deployment_of(run) if position == 0 else "", *cells)
         result.add_section()
     return result
 
@@ -167,17 +179,3 @@ def knees(runs: Sequence[RunDir]) -> list[str]:
 def deployment_of(run: RunDir) -> str:
     """Name of the run's deployment."""
     return str(run.read(names.CONFIG)["deployment"]["id"]).upper()
-
-
-def _cells(point: Point) -> list[str]:
-    return [
-        str(point.concurrency),
-        f"{point.ttft_s.p50 * 1e3:.1f}",
-        f"{point.ttft_s.p95 * 1e3:.1f}",
-        f"{point.tpot_s.p50 * 1e3:.2f}",
-        f"{point.e2e_s.p50:.2f}",
-        f"{point.tokens_per_s:.0f}",
-        str(point.requests),
-        str(point.errors),
-        "[red]no[/red]" if point.invalid else "yes",
-    ]

@@ -19,12 +19,21 @@ def row(*overrides: str) -> list[str]:
 
 def test_every_cell_has_its_label() -> None:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(table1.table([row("deployment=c"), row("deployment=d")]))
+    table1.show([row("deployment=c"), row("deployment=d")], console)
     c, d = [line for line in console.export_text().splitlines() if "llama3" in line]
     assert "fp16 [unknown]" in c
     assert "8 [inferred]" in c
     assert "int8 [inferred]" in d
     assert "Expert Router" in d
+
+
+def test_a_narrow_terminal_gets_a_line_for_each_fact() -> None:
+    console = Console(width=46, record=True, file=io.StringIO())
+    table1.show([row("deployment=c")], console)
+    lines = console.export_text().splitlines()
+    assert lines[0] == "C  baseline"
+    assert "   model: llama3_70b [paper]" in lines
+    assert max(map(len, lines)) <= 46
 
 
 def test_memory_follows_from_the_configuration() -> None:
