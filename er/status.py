@@ -42,7 +42,7 @@ def statuses(runs_dir: Path, study: str) -> list[Status]:
 def show(found: list[Status]) -> None:
     """A row for each job."""
     table = Table(box=None, pad_edge=False)
-    for name in ("job", "state", "deployment", "users", "requests", "errors", "node", "left"):
+    for name in ("job", "state", "deployment", "concurrency", "requests", "errors", "node", "left"):
         table.add_column(name, no_wrap=name != "deployment")
     table.add_column("last line", overflow="ellipsis", no_wrap=True)
     for one in found:

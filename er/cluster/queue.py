@@ -42,7 +42,8 @@ def read(timeout_s: float) -> list[Entry]:
     """
     command = ["squeue", "--me", "--noheader", "--states=all", f"--format={FIELDS}"]
     rows = [line.split("|", 5) for line in call(command, timeout_s).splitlines()]
-    return [Entry(*row) for row in rows if len(row) == 6]
+    # The parts of a job in two are 12+0 and 12+1; the first has the comment, and its id is 12.
+    return [Entry(row[0].removesuffix("+0"), *row[1:]) for row in rows if len(row) == 6]
 
 
 def find(queue: list[Entry], name: str) -> Entry | None:

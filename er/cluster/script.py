@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from er.config import Config, GpusBy, SlurmCluster
+from er.config import ClockKind, Config, GpusBy, SlurmCluster
 from er.config.run import IN_CONTAINER
 
 TEMPLATE = Path(__file__).parents[1] / "slurm" / "job.sh"
@@ -26,6 +26,8 @@ def render(config: Config, name: str, places: Places, command: Sequence[str]) ->
     """The script that runs `python COMMAND`, as sbatch takes it; `name` is unique."""
     assert isinstance(config.cluster, SlurmCluster)
     lines = [f"#SBATCH {option}" for option in options(config, name, places)]
+    if has_load_node(config):
+        lines += ["#SBATCH hetjob", *(f"#SBATCH {option}" for option in load_options(config))]
     values = {
         "SBATCH": "\n".join(lines),
         "FOLDER": shlex.quote(str(places.attempt)),
@@ -53,14 +55,34 @@ def options(config: Config, name: str, places: Places) -> list[str]:
         f"--signal=B:TERM@{cluster.stop_before_s}",
         "--requeue" if cluster.requeue else "--no-requeue",
     ]
-    lines += [f"--partition={cluster.partition}"] if cluster.partition else []
+    lines += resources(cluster, cluster.partition)
+    lines += gpus(config, cluster)
+    return [*lines, *cluster.sbatch]
+
+
+def has_load_node(config: Config) -> bool:
+    """Whether the load generator gets a node of its own; a prediction has none."""
+    cluster, real = config.cluster, config.clock.kind is ClockKind.real
+    return isinstance(cluster, SlurmCluster) and cluster.load_node and real
+
+
+def load_options(config: Config) -> list[str]:
+    """The options for the second part of a job: the load generator's node."""
+    cluster = config.cluster
+    assert isinstance(cluster, SlurmCluster)
+    lines = ["--nodes=1", "--ntasks=1", f"--time={cluster.time_limit_min}"]
+    return [*lines, *resources(cluster, cluster.load_partition or cluster.partition)]
+
+
+def resources(cluster: SlurmCluster, partition: str) -> list[str]:
+    """What is requested of any node."""
+    lines = [f"--partition={partition}"] if partition else []
     lines += [f"--account={cluster.account}"] if cluster.account else []
     lines += [f"--qos={cluster.qos}"] if cluster.qos else []
     lines += ["--exclusive"] if cluster.exclusive else []
     lines += [f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []
     lines += [f"--mem={cluster.memory}"] if cluster.memory else []
-    lines += gpus(config, cluster)
-    return [*lines, *cluster.sbatch]
+    return lines
 
 
 def gpus_needed(config: Config) -> int:

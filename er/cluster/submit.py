@@ -170,7 +170,9 @@ def build_first(job: "Job", code: Path, say: Say) -> Attempt | None:
 
 
 def prepare_build(job: "Job", code: Path, options: Sequence[str], title: str) -> Submission:
-    """The submission of a job that builds an engine, or looks at the node."""
+    """The submission of a job that builds an engine, or looks at the node; no load is sent."""
+    alone = replace(settings(job.config), load_node=False)
+    job = replace(job, config=replace(job.config, cluster=alone))
     attempt, intent = folder.prepare(job, folder.place_of_build(job.config), title)
     line = ["-m", "er.build", f"job={attempt.path / 'job.json'}", *options]
     return written(attempt, intent, job.config, code, line)

@@ -52,6 +52,8 @@ class SlurmCluster(Cluster):
     exclusive: bool
     cpus: int  # 0: all of an exclusive node
     memory: str  # as sbatch --mem takes it
+    load_node: bool  # the load generator on a node of its own, in a job of two parts
+    load_partition: str  # of that node; empty: that of the others
     requeue: bool
     setup: list[str]  # lines of shell before er starts
     sbatch: list[str]  # further options
@@ -74,7 +76,7 @@ class SlurmCluster(Cluster):
             f"cluster.finish_requests_s is {self.finish_requests_s:g}: give less than "
             f"cluster.stop_before_s, {self.stop_before_s}; 0 ends requests in flight at once",
         )
-        for name in ("partition", "account", "qos", "gpu_type", "memory"):
+        for name in ("partition", "load_partition", "account", "qos", "gpu_type", "memory"):
             value = getattr(self, name)
             require(
                 re.fullmatch(r"[\w.,:@+-]*", value) is not None,

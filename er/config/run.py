@@ -170,6 +170,11 @@ class Config:
             f"engine={self.engine.kind} cannot run deployment.model {self.deployment.model.name}: "
             "engine=smollm2 and deployment=smollm2 go together",
         )
+        require(
+            not getattr(self.cluster, "load_node", False) or self.load.client is LoadClient.sockets,
+            f"cluster.load_node needs load.client=sockets, not {self.load.client.value}: only "
+            "its workers start on another node",
+        )
         self._require_conversations()
 
     def _require_conversations(self) -> None:

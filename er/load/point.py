@@ -21,6 +21,7 @@ class Target:
     entry: Endpoint  # where users send
     engines: Sequence[Endpoint] = ()  # whose own counters are read before and after
     gpus: Sequence[int] = ()  # of the engines, on this machine, by number: they are sampled
+    load_step: Sequence[str] = ()  # starts a command where the users are; empty: here
     prove: Callable[[], None] = lambda: None  # raises ErError when an engine has died
 
 
@@ -53,7 +54,9 @@ def measure_point(
             server_watch.watch_servers(target.engines) as watch,
             gpus.watch_gpus(target.gpus) as gpu_watch,
         ):
-            load = users.run_point(target.entry, batch, concurrency, config.load, keep)
+            load = users.run_point(
+                target.entry, batch, concurrency, config.load, keep, target.load_step
+            )
             if not whole(load, concurrency, config.load):
                 stopping.end_if_stopped()
     except BaseException as error:

@@ -25,11 +25,14 @@ def run_point(
     concurrency: int,
     load: Load,
     on_request: Callable[[Request], None],
+    step: Sequence[str] = (),
 ) -> PointLoad:
     """Drive `endpoint` with `concurrency` users; returns when every request has ended.
 
     When they send is `load.arrivals`: each request notes when it should have been sent and when it
     was, so that waiting inside the client is seen.
+
+    With `step`, which starts a command on another node, the users are there (load.client=sockets).
 
     Measured requests send `prompts` in their order, from the start again when they run out;
     warm-up requests send them from the end backwards. `on_request` gets each request as it ends,
@@ -50,9 +53,10 @@ def run_point(
     check(endpoint, load, concurrency)
     endpoint = replace(endpoint, headers=tuple(load.headers.items()))
     if load.client is LoadClient.sockets:
-        processes = workers.processes_for(concurrency, load.workers)
+        processes = workers.processes_for(concurrency, load.workers, elsewhere=bool(step))
         plans = [Plan(prompts, concurrency, load, at, processes) for at in range(processes)]
-        for effort in workers.drive([Job(endpoint, plan, timeout_s) for plan in plans], keep):
+        jobs = [Job(endpoint, plan, timeout_s) for plan in plans]
+        for effort in workers.drive(jobs, keep, step):
             point.add(effort)
     else:
         from er.load import tasks  # here, so that plain sockets do without its memory

@@ -28,7 +28,7 @@ Message = tuple[int, Request | Effort | str | Exception]  # number of the worker
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
 
 
-def processes_for(concurrency: int, wanted: str) -> int:
+def processes_for(concurrency: int, wanted: str, elsewhere: bool = False) -> int:
     """How many processes share so many users: as many as `wanted`, at most one for each user.
 
     `auto` takes one for every TOKENS_PER_S that so many readers of streams may get, and no more
@@ -37,14 +37,19 @@ def processes_for(concurrency: int, wanted: str) -> int:
     if wanted != "auto":
         return min(int(wanted), concurrency)
     needed = math.ceil(concurrency * TOKENS_PER_USER_S / TOKENS_PER_S)
-    if needed == 1:
-        return 1
+    if needed == 1 or elsewhere:  # a node of their own has idle cores
+        return min(needed, concurrency)
     idle = 1 - psutil.cpu_percent(LOOK_S) / 100
     return max(1, min(needed, round(idle * len(os.sched_getaffinity(0)))))
 
 
-def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Effort]:
+def drive(
+    jobs: Sequence[Job], on_request: Callable[[Request], None], step: Sequence[str] = ()
+) -> list[Effort]:
     """Run each job in a process of its own; all start together once all have connected.
+
+    With `step`, a command line that starts a command on another node, they run there; all of them
+    on one node, whose clock their times are of.
 
     Requests that have ended reach `on_request` even when the call is interrupted.
     Raises ErError when a worker dies.
@@ -69,7 +74,7 @@ def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Ef
                     _stdin(process).flush()
 
     with ExitStack() as stack:
-        processes = [stack.enter_context(_started(job)) for job in jobs]
+        processes = [stack.enter_context(_started(job, step)) for job in jobs]
         for process in processes:
             _wait_until_ready(process)
         for number, process in enumerate(processes):
@@ -91,9 +96,9 @@ def drive(jobs: Sequence[Job], on_request: Callable[[Request], None]) -> list[Ef
 
 
 @contextmanager
-def _started(job: Job) -> Iterator["subprocess.Popen[bytes]"]:
+def _started(job: Job, step: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker that knows its job; it is gone when the block ends."""
-    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([*step, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         pickle.dump(job, _stdin(process))
         _stdin(process).flush()

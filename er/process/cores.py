@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.config import Cluster
+from er.process import nodes
 
 SPLIT_FROM = 8  # physical cores; of fewer, none can be spared
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
@@ -34,16 +35,19 @@ def split_for(cluster: Cluster, routed: bool) -> Split:
     """The split of the CPUs that this process may use, in a job of a cluster."""
     if cluster.kind == "laptop" or "SLURM_JOB_ID" not in os.environ:
         return Split()
-    return split(physical(sorted(os.sched_getaffinity(0))), routed)
+    cores = physical(sorted(os.sched_getaffinity(0)))
+    return split(cores, routed, load_here=not nodes.load_node(cluster))
 
 
-def split(cores: Sequence[Cpus], routed: bool) -> Split:
-    """An eighth of the physical cores to the load generator, 2 to 16; half of that to a gateway;
-    the others, from the first, to the servers. Threads of one core stay together."""
+def split(cores: Sequence[Cpus], routed: bool, load_here: bool = True) -> Split:
+    """An eighth of the physical cores to the load generator, 2 to 16, unless it is on another node;
+    half of that to a gateway; the others, from the first, to the servers. Threads of one core stay
+    together."""
     if len(cores) < SPLIT_FROM:
         return Split()
     load = min(16, max(2, len(cores) // 8))
     gateway = load // 2 if routed else 0
+    load = load if load_here else 0
     server = len(cores) - load - gateway
     return Split(
         _joined(cores[:server]),

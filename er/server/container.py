@@ -13,7 +13,7 @@ from er.process.group import Child
 from er.results.request import Endpoint, ServedModel
 from er.server import llmapi_repository, trtllm_launch, trtllm_repository
 from er.server.embedded import prove
-from er.server.ports import reserved
+from er.server.ports import HOST, reserved
 
 MODEL = "ensemble"
 
@@ -25,6 +25,7 @@ def serve(
     engine: ContainerEngine,
     server: Server,
     run_dir: Path,
+    host: str = HOST,
 ) -> Iterator[list[Endpoint]]:
     """Serve every engine of the deployment, each proved ready by a real inference.
 
@@ -36,7 +37,7 @@ def serve(
     logs = run_dir / "logs"
     mounts = prepare(engine, models[0].parameters, repository)
     with ExitStack() as stack:
-        ports = [stack.enter_context(reserved(server, index)) for index in range(len(models))]
+        ports = [stack.enter_context(reserved(server, at, host)) for at in range(len(models))]
         names = [model.name for model in models]
         places = trtllm_launch.places(names, deployment.tp, ports)
         children = [

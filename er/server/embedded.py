@@ -21,7 +21,7 @@ from er.process import readiness
 from er.process.group import running
 from er.results.request import Endpoint, ServedModel
 from er.server import model_repository
-from er.server.ports import Ports, reserved
+from er.server.ports import HOST, Ports, reserved
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBPYTHON = f"libpython{PYTHON}.so.1.0"
@@ -30,7 +30,9 @@ PROOF_TIMEOUT_S = 30.0
 
 
 @contextmanager
-def serve(models: list[ServedModel], server: Server, run_dir: Path) -> Iterator[list[Endpoint]]:
+def serve(
+    models: list[ServedModel], server: Server, run_dir: Path, host: str = HOST
+) -> Iterator[list[Endpoint]]:
     """Serve `models` from one Triton, each proved ready by a real inference.
 
     Writes `model_repository/`, `backends/` and `logs/triton.log` into `run_dir`. When the block
@@ -42,7 +44,7 @@ def serve(models: list[ServedModel], server: Server, run_dir: Path) -> Iterator[
     log_path = run_dir / "logs" / "triton.log"
     shm_prefix = f"er_{uuid.uuid4().hex[:12]}_"
     with (
-        reserved(server) as ports,
+        reserved(server, host=host) as ports,
         running(
             command(models, run_dir, ports, shm_prefix),
             log_path,
@@ -123,7 +125,7 @@ def link_backend(folder: Path) -> None:
 
 
 def command(models: list[ServedModel], run_dir: Path, ports: Ports, shm_prefix: str) -> list[str]:
-    """The command line of tritonserver: loopback only, models loaded by name."""
+    """The command line of tritonserver: models loaded by name."""
     return [
         str(tritonserver()),
         f"--model-repository={run_dir.resolve() / 'model_repository'}",

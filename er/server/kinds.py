@@ -9,6 +9,7 @@ from pathlib import Path
 
 from er.config import Config
 from er.config.trtllm import ContainerEngine
+from er.process import nodes
 from er.results import names
 from er.results.request import Endpoint, ServedModel
 from er.server import container, embedded, machine, ports
@@ -44,6 +45,9 @@ def started(
     models: list[ServedModel], config: Config, run_dir: Path
 ) -> AbstractContextManager[list[Endpoint]]:
     """The server that belongs to the engine's kind."""
+    # A gateway, on this node too, is what a load generator elsewhere reaches.
+    host = ports.HOST if config.deployment.routed else nodes.host(config.cluster)
     if isinstance(config.engine, ContainerEngine):
-        return container.serve(models, config.deployment, config.engine, config.server, run_dir)
-    return embedded.serve(models, config.server, run_dir)
+        deployment, engine = config.deployment, config.engine
+        return container.serve(models, deployment, engine, config.server, run_dir, host)
+    return embedded.serve(models, config.server, run_dir, host)

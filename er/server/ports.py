@@ -52,8 +52,10 @@ class Ports:
 
 
 @contextmanager
-def reserved(server: Server, index: int = 0) -> Iterator[Ports]:
+def reserved(server: Server, index: int = 0, host: str = HOST) -> Iterator[Ports]:
     """The ports of a deployment's server `index`, which no other process gets meanwhile.
+
+    It listens on loopback, or, with another `host`, at every address of this machine.
 
     Raises ErError, naming the setting, when one is busy.
     """
@@ -62,7 +64,12 @@ def reserved(server: Server, index: int = 0) -> Iterator[Ports]:
         def hold(kind: str, first: int, *, exclusive: bool = False) -> int:
             wanted = first and first + index
             return stack.enter_context(
-                reserved_port(wanted, f"server.{kind}_port", exclusive=exclusive)
+                reserved_port(
+                    wanted,
+                    f"server.{kind}_port",
+                    exclusive=exclusive,
+                    address=HOST if host == HOST else "",
+                )
             )
 
         yield Ports(
@@ -70,11 +77,14 @@ def reserved(server: Server, index: int = 0) -> Iterator[Ports]:
             hold("grpc", server.grpc_port),
             # Triton opens this one without SO_REUSEPORT.
             hold("metrics", server.metrics_port, exclusive=True),
+            host,
         )
 
 
 @contextmanager
-def reserved_port(wanted: int, place: str, *, exclusive: bool = False) -> Iterator[int]:
+def reserved_port(
+    wanted: int, place: str, *, exclusive: bool = False, address: str = HOST
+) -> Iterator[int]:
     """A TCP port, `wanted` or any free one for 0, that only Triton can open meanwhile.
 
     The port is held by a socket that never listens, so that no other process has it between the
@@ -87,13 +97,13 @@ def reserved_port(wanted: int, place: str, *, exclusive: bool = False) -> Iterat
     with socket.socket() as probe, socket.socket() as holder:
         try:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, wanted))
+            probe.bind((address, wanted))
             probe.close()
             holder.setsockopt(socket.SOL_SOCKET, option, 1)
-            holder.bind((HOST, wanted))
+            holder.bind((address, wanted))
         except OSError as error:
             raise ErError(
-                f"{place} {wanted} cannot be opened on {HOST} ({error.strerror}): "
+                f"{place} {wanted} cannot be opened on {address or '0.0.0.0'} ({error.strerror}): "
                 f"stop what uses it, or set {place}=0 for any free port"
             ) from error
         yield holder.getsockname()[1]

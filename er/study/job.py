@@ -17,7 +17,7 @@ from er.engine import kinds
 from er.errors import ErError
 from er.gateway import serve as gateway
 from er.load import credentials, descriptors, prompts
-from er.process import cores
+from er.process import cores, nodes
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key, study_key
 from er.results.run_dir import RunDir
@@ -66,7 +66,9 @@ class Sweep:
     def _add_to(self, run: RunDir, config: Config) -> None:
         """Walk the ladder; note how that ended."""
         split = cores.split_for(config.cluster, config.deployment.routed).described()
-        facts = {**provenance.collect(), **({"cores": split} if split else {})}
+        load_node = nodes.load_node(config.cluster)
+        facts = provenance.collect() | ({"cores": split} if split else {})
+        facts |= {"load_node": load_node} if load_node else {}
         run.begin(config, facts, tags(config, self.id))
         if config.deployment.routed and config.routing.policy is Policy.kmeans:
             run.write(names.ROUTER_MAP, map_of_router(config))

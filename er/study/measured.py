@@ -1,8 +1,9 @@
 """The ladder in real time: start the deployment once, measure the points that are missing."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,7 @@ from er.errors import ConfigError, ErError
 from er.gateway import serve as gateway
 from er.load import batches, knee, probe
 from er.load.point import Target, measure_point
-from er.process import cores, stopping
+from er.process import cores, nodes, stopping
 from er.results import names
 from er.results.point import Point, summarise
 from er.results.request import Endpoint, Request, ServedModel
@@ -23,6 +24,8 @@ from er.server import kinds as servers
 from er.server.trtllm_launch import visible_gpus
 from er.study import inputs, predicted
 from er.study.progress import Progress
+
+PROVE = [sys.executable, "-m", "er.server.prove"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ class Bench:
             self._progress.request_done(concurrency, measured, counted=request.measured)
 
         gpus = gpus_of(self._config)
-        target = Target(serving.entry, serving.experts, gpus, serving.prove)
+        step = nodes.load_step(self._config.cluster)
+        target = Target(serving.entry, serving.experts, gpus, step, serving.prove)
         try:
             point = measure_point(target, batch, concurrency, self._config, self._run, count)
         except ErError:
@@ -153,17 +157,27 @@ def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
                 entry = stack.enter_context(serve_gateway(config, endpoints, run))
             log = run.path / "logs" / "gateway.log"
         stack.enter_context(cores.running_on(parts.load))
+        prove_from_load_node(config, entry, models[0].ready_max_tokens)
         yield Serving(entry, together, log)
+
+
+def prove_from_load_node(config: Config, entry: Endpoint, max_tokens: int) -> None:
+    """Raise ErError unless a load generator on another node gets an answer."""
+    step = nodes.load_step(config.cluster)
+    if step:
+        arguments = [entry.url, entry.model, str(max_tokens)]
+        nodes.run_there(step, [*PROVE, *arguments], config.server.ready_timeout_s)
 
 
 def serve_gateway(
     config: Config, experts: list[Endpoint], run: RunDir
 ) -> AbstractContextManager[Endpoint]:
     """The gateway of the deployment before its engines."""
+    host = nodes.host(config.cluster)
     return gateway.serve(
         inputs.router_of(config),
         experts,
-        config.gateway,
+        replace(config.gateway, host=host) if host != nodes.LOOPBACK else config.gateway,
         run.path,
         config.routing.policy,
         config.seed,

@@ -80,9 +80,9 @@ class Site:
         return done.stdout
 
     def states(self) -> dict[str, str]:
-        """Of every job, by its id."""
+        """Of every job, by its id; of one in two parts, of the first."""
         rows = self.call("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
-        return dict(row.split() for row in rows)
+        return {job_id.removesuffix("+0"): state for job_id, state in map(str.split, rows)}
 
     def wait(self, job_id: str, *states: str, limit_s: float = 60) -> str:
         """The state of a job, once it is one of these."""

@@ -60,7 +60,7 @@ def test_the_same_command_while_a_job_is_queued(
     assert (first.state, first.detail) == (State.queued, "JobHeldUser")
 
 
-def test_a_cancelled_job_keeps_its_points_and_goes_on(
+def test_cancelled_and_requeued_it_measures_only_what_is_missing(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user.run(*LONG)
@@ -81,6 +81,12 @@ def test_a_cancelled_job_keeps_its_points_and_goes_on(
     assert again.job_id != one.job_id
     until(lambda: log_with("taken from", again), "resumption")
 
+    user.site.call("scontrol", "requeue", again.job_id)
+    user.site.wait(again.job_id, "PENDING")
+    user.site.call("scontrol", "update", f"jobid={again.job_id}", "starttime=now")
+    until(lambda: log_with("restarts: 1", again), "second start")
+    until(lambda: taken_twice(again), "second resumption")
+
 
 def log_with(words: str, one: Status) -> str | None:
     """The log of a job, once it says this."""
@@ -88,18 +94,9 @@ def log_with(words: str, one: Status) -> str | None:
     return text if words in text else None
 
 
-def test_a_requeued_job_measures_only_what_is_missing(user: User) -> None:
-    user.run(*LONG)
-    user.wait_for_points()
-    [one] = user.statuses()
-
-    user.site.call("scontrol", "requeue", one.job_id)
-    user.site.wait(one.job_id, "PENDING")
-    user.site.call("scontrol", "update", f"jobid={one.job_id}", "starttime=now")
-
-    assert "restarts: 1" in until(lambda: log_with("taken from", one), "resumption")
-    [running] = user.statuses()
-    assert (running.job_id, running.state) == (one.job_id, State.running)
+def taken_twice(one: Status) -> bool | None:
+    """Whether a job has gone on from points on disk twice; None until then."""
+    return (log_with("taken from", one) or "").count("taken from") == 2 or None
 
 
 def test_no_point_is_begun_that_would_not_end_in_time(user: User) -> None:
@@ -131,21 +128,6 @@ def test_preempted_it_goes_on_later(user: User, tmp_path: Path) -> None:
 
     assert (waits.job_id, waits.state) == (one.job_id, State.queued)
     assert "restarts: 1" in until(lambda: log_with("taken from", one), "resumption")
-
-
-def test_term_before_the_limit_keeps_what_was_measured(user: User) -> None:
-    """Slurm looks at limits twice a minute or so; here the signal of the limit is sent by hand."""
-    user.run(*LONG)
-    measured = user.wait_for_points()
-    [one] = user.statuses()
-
-    user.site.call("scancel", "--batch", "--signal=TERM", one.job_id)
-    user.site.wait(one.job_id, "FAILED")
-
-    [stopped] = user.statuses()
-    assert stopped.state is State.stopped
-    assert measured.status() == "interrupted"
-    assert measured.points()
 
 
 def test_a_node_that_dies_is_told(user: User) -> None:

@@ -46,7 +46,8 @@ def cases() -> dict[str, list[str]]:
         path.stem: ["deployment=d", *ENGINE, f"+site={path.stem}"]
         for path in sorted((SITES / "site").glob("*.yaml"))
     }
-    return deployments | sites
+    two = {"e_load_node": [*deployments["e"], "cluster.load_node=true"]}
+    return deployments | sites | two
 
 
 @pytest.mark.parametrize("name", cases())
@@ -63,7 +64,7 @@ def test_golden_scripts_are_sound() -> None:
         subprocess.run(["shellcheck", "--shell=bash", "--exclude=SC1091", *scripts], check=True)
 
 
-@pytest.mark.parametrize("name", "abcde")
+@pytest.mark.parametrize("name", [*"abcde", "e_load_node"])
 def test_slurm_takes_it(name: str, site: Site, tmp_path: Path) -> None:
     here = Places(tmp_path, PLACES.python, PLACES.code, tmp_path)
     script = tmp_path / "script.sh"

@@ -1,5 +1,6 @@
 """A job with the real Triton and a simulated engine, from the frozen code."""
 
+import socket
 from pathlib import Path
 
 import psutil
@@ -51,3 +52,39 @@ def command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+@pytest.mark.embedded
+def test_the_load_generator_on_a_node_of_its_own(user: User) -> None:
+    one_point = ["deployment=a", "load.concurrency=[1]", "load.requests_at_least=8"]
+    user.run(*one_point, "load.requests_per_user=8", "cluster.load_node=true")
+    [one] = user.statuses()
+    worker = until(worker_of_a_job, "worker", limit_s=150)
+    there = worker.environ()["SLURMD_NODENAME"]
+    [running] = user.statuses()
+
+    user.site.wait(one.job_id, "COMPLETED", "FAILED", limit_s=150)
+
+    [ended] = user.statuses()
+    assert ended.log
+    assert ended.run, ended.log.read_text()
+    assert running.node != there
+    assert ended.run.read("provenance.json")["load_node"] == there
+    [endpoint] = ended.run.read("endpoints.json")
+    assert endpoint["url"].startswith(f"http://{socket.gethostname()}:")
+    [point] = ended.run.points()
+    assert (point.requests, point.errors) == (8, 0), ended.log.read_text()
+    here = str(Path.cwd())
+    assert not [line for line in map(command_line, psutil.process_iter()) if here in line]
+    assert worker_of_a_job() is None
+
+
+def worker_of_a_job() -> psutil.Process | None:
+    """A worker of the load generator that a step of Slurm started."""
+    for process in psutil.process_iter():
+        line = command_line(process)
+        if "er.load.worker" not in line or "srun" in line:
+            continue
+        if "SLURMD_NODENAME" in process.environ():
+            return process
+    return None
