@@ -21,7 +21,9 @@ from er.errors import ConfigError, ErError, OutOfTimeError
 
 EXIT_CODES = __doc__.splitlines()[-1]
 OUT_OF_TIME, TERMINATED = 75, 143
-AGAIN_S = 0.001
+AGAIN_S = (
+    0.5  # by then the thread that sends it has been started, or the signal would be lost again
+)
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # HUP: the terminal is closed
 
 
