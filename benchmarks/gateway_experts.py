@@ -19,14 +19,14 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 EVENT = b'data: {"text_output":"word "}\n\n'
 TOKEN = b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
 END = b"0\r\n\r\n"
-BODY = json.dumps({"text_input": "court", "max_tokens": 1, "stream": True}).encode()
+BODY = json.dumps({"text_input": "court", "max_tokens": 40, "stream": True}).encode()
 REQUEST = (
     b"POST /v2/models/ensemble/generate_stream HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n%b"
     % (len(BODY), BODY)
 )
 READ_BYTES = 262144
 
-Answer = Callable[[Writer], Awaitable[None]]
+Answer = Callable[[Writer, bytes], Awaitable[None]]  # to a request's body
 
 
 class Expert:
@@ -44,9 +44,9 @@ class Expert:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
+                body = await reader.readexactly(length)
                 self.received.set()
-                working = asyncio.ensure_future(self._answer(writer))
+                working = asyncio.ensure_future(self._answer(writer, body))
                 watching = asyncio.ensure_future(reader.read(1))
                 done, _ = await asyncio.wait({working, watching}, return_when="FIRST_COMPLETED")
                 if watching in done:
@@ -121,12 +121,12 @@ async def fetch(port: int, timeout_s: float = 60.0) -> Reply:
 
 
 def main() -> None:
-    """Serve on a port until killed: 20 tokens, with this interval."""
+    """Serve on a port until killed: 20 tokens, or fewer where fewer are wanted (by a probe)."""
     port, interval_s = int(sys.argv[1]), float(sys.argv[2])
 
-    async def answer(writer: Writer) -> None:
+    async def answer(writer: Writer, body: bytes) -> None:
         writer.write(HEAD)
-        for _ in range(20):
+        for _ in range(min(20, json.loads(body).get("max_tokens", 20))):
             writer.write(TOKEN)
             await asyncio.sleep(interval_s)
         writer.write(END)

@@ -56,7 +56,7 @@ async def _measure(folder: Path, cache_dir: Path) -> dict[str, float]:
 async def disconnect(folder: Path, *, first_token: bool) -> float:
     """Median time from a client's leaving to the expert's connection ending."""
 
-    async def answer(writer: Writer) -> None:
+    async def answer(writer: Writer, _body: bytes) -> None:
         if first_token:
             writer.write(HEAD + TOKEN)
         await asyncio.sleep(60)
@@ -85,7 +85,7 @@ async def slow_client(folder: Path) -> float:
     large = b"data: " + b"x" * 65520 + b"\n\n"
     piece = b"%x\r\n%b\r\n" % (len(large), large)
 
-    async def answer(writer: Writer) -> None:
+    async def answer(writer: Writer, _body: bytes) -> None:
         writer.write(HEAD)
         for _ in range(SLOW_BYTES // len(piece)):
             writer.write(piece)
@@ -110,7 +110,7 @@ async def killed_expert(folder: Path) -> tuple[float, float]:
     that got an error although the expert had not answered them yet."""
     begun = 0
 
-    async def answer(writer: Writer) -> None:
+    async def answer(writer: Writer, _body: bytes) -> None:
         nonlocal begun
         begun += 1
         if begun % 4 == 0:  # a quarter waits for its first token
@@ -151,7 +151,7 @@ async def reload(folder: Path, cache_dir: Path) -> tuple[float, float]:
     experts = config.deployment.experts
     router = str(router_for(config.routing, config.corpus, experts, config.seed, cache_dir))
 
-    async def answer(writer: Writer) -> None:
+    async def answer(writer: Writer, _body: bytes) -> None:
         writer.write(HEAD)
         for _ in range(200):
             writer.write(TOKEN)

@@ -178,6 +178,7 @@ class Client(asyncio.Protocol):
     def refuse(self, refusal: Refusal) -> None:
         """A counted error answer; the connection closes where the request was not read whole."""
         self._server.counts.fail(refusal.cause)
+        refusal.__traceback__ = None  # else it and the frames it came through keep each other
         if self.transport.is_closing():
             return
         close = refusal.close or self._closing or self._server.draining

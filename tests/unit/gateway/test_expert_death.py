@@ -1,6 +1,7 @@
 """An expert dies: no client is left without an answer, an error event or a status."""
 
 import asyncio
+import gc
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from benchmarks.gateway_experts import Reply
 from er.config import Policy
 from er.gateway.fast import probe
+from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.replica import Replica
 from tests.unit.gateway.conftest import HOST, Start, event
 from tests.unit.gateway.raw import HEAD, RawExpert, chunk, post
@@ -36,16 +38,18 @@ async def fetch(port: int, path: str, body: bytes) -> Reply:
     return reply
 
 
+async def hang_up(writer: asyncio.StreamWriter) -> bool:
+    """An expert that never answers."""
+    writer.transport.abort()
+    return False
+
+
 @pytest.mark.parametrize("dialect", EXPERTS)
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_retried_request_whose_expert_dies_too_gets_an_error_event(
     start: Start, client: str, dialect: str
 ) -> None:
     dying = asyncio.Event()
-
-    async def hang_up(writer: asyncio.StreamWriter) -> bool:
-        writer.transport.abort()
-        return False
 
     async def die_later(writer: asyncio.StreamWriter) -> bool:
         writer.write(HEAD)  # alone: tokens follow when clients have got it
@@ -100,3 +104,18 @@ async def test_a_probe_reads_the_answer_that_follows_a_head(
 
     async with RawExpert(answer).serving() as url:
         assert await probe.infer(Replica(0, 0, url), 5.0) == right
+
+
+async def test_refused_requests_are_freed_at_once(start: Start) -> None:
+    async with RawExpert(hang_up).serving() as url:
+        dead = f"http://{HOST}:1/generate_stream"
+        gateway = await start(urls=[dead, url], policy=Policy.round_robin, breaker_failures=9)
+        gc.collect()
+        gc.disable()  # a traceback and its frames keep each other until a collection
+        try:
+            for _ in range(20):
+                assert (await fetch(gateway.port, *CLIENTS["triton"])).status >= 502
+            alive = [found for found in gc.get_objects() if isinstance(found, Exchange)]
+        finally:
+            gc.enable()
+    assert len(alive) <= 1

@@ -110,7 +110,7 @@ async def test_a_killed_expert_is_avoided_until_it_answers_again(
     experts: list[ExpertProcess], tmp_path: Path
 ) -> None:
     dying, other = experts
-    changes = {"breaker_failures": 2, "breaker_open_s": 0.5, "timeouts": {"probe_s": 20.0}}
+    changes = {"breaker_failures": 2, "breaker_open_s": 0.5}
     with running(tmp_path, [dying.url, other.url], **changes) as (port, _):
         streams = [asyncio.ensure_future(fetch(port)) for _ in range(8)]
         await until(lambda: len(dying.connections("ESTABLISHED")) == 4)
