@@ -16,8 +16,12 @@ COLOURS = (
 MARKERS = "osD^vPX<>ph"  # as many as make, with ten colours, 110 pairs
 DASHES = ((5, 2), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1))
 PLACES = ("runs_dir", "cache_dir", "tracking.", "server.", "gateway.port", "study", "figures")
-FOLLOWING = ("routing.clusters", "engine.checkpoint")  # set from the deployment
-OF_GATEWAY = ("gateway.", "routing.")  # which a run without one does not have
+FOLLOWING = (
+    "routing.clusters",
+    "engine.checkpoint",
+    "deployment.behind_gateway",
+)  # set from the deployment
+OF_GATEWAY = ("gateway.", "routing.", "clock.gateway_s")  # which a run without one does not have
 IN_ENGINES = ("deployment.", "routing.policy", "routing.shares")  # labels.engines shows them
 
 
@@ -126,4 +130,5 @@ def name_of(run: PublishedRun) -> str:
 
 def routed(run: PublishedRun) -> bool:
     """Whether prompts pass through the gateway."""
-    return bool(run.config.get("deployment", {}).get("experts", 1) > 1)
+    deployment = run.config.get("deployment", {})
+    return bool(deployment.get("experts", 1) > 1 or deployment.get("behind_gateway"))

@@ -25,6 +25,7 @@ CM = 1 / 2.54  # inches
 DPI = 220
 LINE = 1.45 / 72  # inches of a line of text for each point of its size
 TICK = 0.05  # of an axis: the least distance of ticks
+LEGEND_LETTERS = 105  # of two columns of a legend
 LETTERS = 1.6  # in a line as wide as its height: digits are the widest
 INTERVAL: dict[str, Any] = {
     "alpha": 0.2,
@@ -118,7 +119,7 @@ def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
     """A horizontal axis of users in flight, with a tick at each point of a geometric ladder."""
     axes.set_xscale("log", base=2)
     beside = 1 if narrow() else len(axes.figure.axes)
-    ticks = apart(ladder, TICK * max(1, beside / 2))
+    ticks = apart(ladder, TICK if beside < 3 else 2.2 * TICK)
     axes.set_xticks(ticks, [f"{n / 1000:g}k" if n >= 1000 else str(n) for n in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("Concurrency [users in flight]")
@@ -178,7 +179,7 @@ def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: st
     The figure grows by what they need.
     """
     entries = legend_of(figure.axes)
-    columns = 1 if narrow() else 2
+    columns = 1 if narrow() else columns_for(list(entries))
     points = 5 if narrow() else 5.5
     text = " ".join(filter(None, [footer(runs), note]))
     lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * LETTERS))
@@ -206,6 +207,13 @@ def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: st
         fontsize=points, color="0.3", in_layout=False,
     )  # fmt: skip
     return figure
+
+
+def columns_for(labels: Sequence[str]) -> int:
+    """Two columns of a legend where both fit beside each other, else one."""
+    half = -(-len(labels) // 2)
+    widest = [max(map(len, column), default=0) for column in (labels[:half], labels[half:])]
+    return 2 if sum(widest) <= LEGEND_LETTERS else 1
 
 
 def points_of(size: float | str) -> float:

@@ -46,6 +46,7 @@ class Deployment:
     labels: dict[str, str]  # where each fact comes from: paper, inferred or unknown
     # Equal engines that take turns (round robin): each is an expert that is chosen blindly.
     replicas: int = 1
+    behind_gateway: bool = False  # even before a single engine: what a gateway alone costs
 
     def __post_init__(self) -> None:
         require(
@@ -69,7 +70,7 @@ class Deployment:
     @property
     def routed(self) -> bool:
         """Whether prompts pass through the gateway."""
-        return self.experts > 1
+        return self.experts > 1 or self.behind_gateway
 
     @property
     def gpus(self) -> int:

@@ -16,6 +16,8 @@ def title(config: dict[str, Any]) -> str:
         parts = [f"Expert Router, {deployment['experts']} x {engines}"]
         if config["routing"]["policy"] != "kmeans":
             parts.append(f"{config['routing']['policy']} routing")
+    elif deployment.get("behind_gateway"):
+        parts = [f"{engines} behind a gateway"]
     for failure in config["clock"]["failures"]:
         parts.append(f"expert {failure['expert']} fails at {failure['at_s']:g} s")
     return ", ".join(parts)

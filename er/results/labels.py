@@ -20,7 +20,7 @@ def engines(config: dict[str, Any]) -> str:
     deployment = config["deployment"]
     one = f"{deployment['model']['name']} {deployment['precision']} TP={deployment['tp']}"
     if deployment["experts"] == 1:
-        return one
+        return f"{one} behind a gateway" if deployment.get("behind_gateway") else one
     routing = config["routing"]
     several = f"{deployment['experts']} x {one}"
     if routing["policy"] == "kmeans":
@@ -72,12 +72,18 @@ def apart(configs: Sequence[dict[str, Any]]) -> list[str]:
     found = []
     for mine, kind in zip(flat, kinds, strict=True):
         others = [other for other, theirs in zip(flat, kinds, strict=True) if theirs == kind]
-        differing = [
-            f"{name}={value}"
+        differing = {
+            name: value
             for name, value in mine.items()
             if any(other.get(name) != value for other in others)
-        ]
-        found.append(" ".join(differing))
+        }
+        if "gateway.kind" in differing:  # from which the rest of it follows
+            differing = {
+                name: value
+                for name, value in differing.items()
+                if name == "gateway.kind" or not name.startswith(("gateway.", "clock.gateway_s"))
+            }
+        found.append(" ".join(f"{name}={value}" for name, value in differing.items()))
     return found
 
 

@@ -159,12 +159,12 @@ class VirtualDeployment:
 def deployment_of(config: Config, delays: Delays = NO_DELAYS) -> VirtualDeployment:
     """The deployment of a configuration."""
     engines = config.deployment.experts
-    return VirtualDeployment(spec_of(config), engines, delays_of(engines, delays))
+    return VirtualDeployment(spec_of(config), engines, delays_of(config.deployment.routed, delays))
 
 
-def delays_of(engines: int, delays: Delays) -> Delays:
-    """Without a router, before a single engine, nothing is spent in a gateway."""
-    return delays if engines > 1 else replace(delays, gateway_s=0.0)
+def delays_of(routed: bool, delays: Delays) -> Delays:
+    """Without a gateway, as before a single engine, nothing is spent in one."""
+    return delays if routed else replace(delays, gateway_s=0.0)
 
 
 def chains_of(group: Ints, engine: Ints, engines: int) -> Ints:

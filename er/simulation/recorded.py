@@ -79,7 +79,9 @@ def point_of(
         run=run,
         spec=spec_of_run(config, base),
         engines=engines,
-        delays=delays_of(engines, Delays(clock["gateway_s"], clock["request_s"], clock["reply_s"])),
+        delays=delays_of(
+            engines > 1, Delays(clock["gateway_s"], clock["request_s"], clock["reply_s"])
+        ),
         concurrency=int(good.concurrency.iloc[0]),
         warmup=int(good.warmup.sum()),
         cooldown=int(good.cooldown.sum()),

@@ -128,6 +128,7 @@ class Study:
         """Raises ConfigError when the deployment does not fit or no step times are known."""
         clock = config.clock
         self.load = config.load
+        self.routed = config.deployment.routed
         self.delays = Delays(clock.gateway_s, clock.request_s, clock.reply_s)
         self.deployment: VirtualDeployment = deployment_of(config, self.delays)
         self.spec = spec_of(config)
@@ -200,7 +201,7 @@ class Study:
         )
         outcome = self.deployment.play(rows, loop, warmup, record)
         topics = [prompt.topic for prompt in sent]
-        return Played(outcome, concurrency, topics, self.load, self.deployment.engines > 1)
+        return Played(outcome, concurrency, topics, self.load, self.routed)
 
 
 def as_request(record: dict[str, Any]) -> Request:

@@ -36,7 +36,7 @@ def parameters(config: dict[str, Any]) -> dict[str, str]:
     """Named as in the configuration, so that each can be given back on the command line."""
     flat = dict(flatten(config))
     deployment = config.get("deployment", {})
-    routed = deployment.get("experts", 1) > 1
+    routed = deployment.get("experts", 1) > 1 or deployment.get("behind_gateway", False)
     names = [*COMPARED, *(ROUTED if routed else ())]
     chosen = {name: str(flat[name]) for name in names if name in flat}
     if deployment:

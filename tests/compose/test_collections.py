@@ -17,7 +17,7 @@ def test_all_is_every_experiment_with_its_own_sweep() -> None:
         "batch_sizes": 12,
         "batch_limit": 10,
         "policies": 8,
-        "overhead": 2,
+        "overhead": 3,
     }
     assert all(job.load.concurrency == [1] for job in jobs)
     assert {job.clock.gateway_s for job in jobs} == {0.001, 0.014}
@@ -25,7 +25,7 @@ def test_all_is_every_experiment_with_its_own_sweep() -> None:
 
 def test_a_collection_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("experiments: [fig4, overhead]\n")
+    (tmp_path / "experiment" / "mine.yaml").write_text("experiments: [fig4, overhead_gateways]\n")
     jobs = compose.jobs_for(Arguments(("+experiment=mine",), config_dir=tmp_path))
     assert [job.config.study for job in jobs] == ["ladder"] * 5 + ["overhead"] * 2
 
@@ -41,7 +41,7 @@ def test_every_figure_of_an_experiment_is_there() -> None:
     from er.report import views
 
     for path in sorted((CONF / "experiment").glob("*.yaml")):
-        if path.stem in ("all", "capacity", "most_users", "smollm2"):
+        if path.stem in ("all", "overhead", "capacity", "most_users", "smollm2"):
             continue
         for job in compose.plan([f"+experiment={path.stem}"]):
             assert set(job.figures) <= set(views.names())

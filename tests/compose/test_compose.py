@@ -101,7 +101,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["load.concurrency=many"], r"^load\.concurrency=many: give a list such as \[1,2,4\]$"),
         (["load.concurrency=[1"], "load.concurrency"),
         (["load.request_timeout_s=0"], r"load\.request_timeout_s is 0"),
-        (["deployment=z"], "Could not find 'deployment/z'.* a b c d e"),
+        (["deployment=z"], "Could not find 'deployment/z'.* a a2 b b2 c d e e1"),
         (["deployment=a,e"], "add -m"),
         (["+experiment=fig99"], "Could not find 'experiment/fig99'"),
         (["deployment=d", "deployment.experts=16"], "needs 16 GPUs .* has 8"),

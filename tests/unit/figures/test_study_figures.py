@@ -25,15 +25,22 @@ def test_figure_3_picks_by_its_rule_and_says_how_that_stands_to_the_paper(publis
 
 
 def test_gateways_are_told_apart_by_their_kind(published) -> None:
-    runs = [published("deployment=e", f"gateway={kind}") for kind in ("fast", "sklearn")]
+    behind = ("deployment=e1", "deployment.behind_gateway=true")
+    runs = [
+        published("deployment=e1"),
+        *[published(*behind, f"gateway={kind}") for kind in ("fast", "sklearn")],
+    ]
     with style.applied():
         drawn = overhead.figure(runs)
         labels = style.legend_of(drawn.axes)
-    found = [label for label in labels if label.startswith("E:")]
-    assert [label.rpartition(", ")[2] for label in found] == [
-        "gateway.kind=fast",
-        "gateway.kind=sklearn",
+        middle = drawn.axes[1]
+    found = [label for label in labels if label.startswith("e1")]
+    assert [label.rpartition("TP=1")[2] for label in found] == [
+        "",
+        " behind a gateway, gateway.kind=fast",
+        " behind a gateway, gateway.kind=sklearn",
     ]
+    assert [list(line.get_ydata()) for line in middle.lines] == [[0.0], [0.0]]  # the same requests
 
 
 def test_the_busiest_expert_is_held_against_the_mean(published) -> None:
