@@ -10,7 +10,7 @@ from typing import Any
 
 from er.config import Config
 from er.config.trtllm import Quantization
-from er.engine import cache, checkpoint, trtllm_commands, trtllm_options
+from er.engine import cache, checkpoint, in_container, trtllm_commands, trtllm_options
 from er.engine.names import model_names
 from er.engine.node import container_digest, gpu_name, require_tools
 from er.engine.trtllm import EngineRequest, request_of
@@ -155,6 +155,7 @@ def run_steps(
     """Run the build's commands one after the other; each tool's output goes to `report`, and is
     kept in `log` until the next begins."""
     require_disk(request, work)
+    in_container.require(request, [request.engine.convert_script])
     memory = request.memory
     report(
         f"this takes {memory.build_disk_bytes / 1e9:.0f} GB of disk for a while, "

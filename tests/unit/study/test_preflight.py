@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from er import build
+from er.engine import in_container
 from er.study import preflight
 from tests.standins import dockerd
 
 PYTHON = """#!/bin/sh
 case "$2" in
     *mpi4py*) echo "world of ${OMPI_COMM_WORLD_SIZE:-1}";;
+    *cuInit*) echo "cuda 0 12090 12.9.0.043";;
     *tensorrt_llm*) echo "[TensorRT-LLM] a warning"; echo "version 0.19.0";;
 esac
 """
@@ -85,7 +87,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     dockerd.IMAGE_ENVIRONMENT.clear()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     memory = type("Memory", (), {"available": 2e12})
-    monkeypatch.setattr(preflight, "CONVERTERS", preflight.CONVERTERS)  # put back afterwards
+    monkeypatch.setattr(in_container, "CONVERTERS", in_container.CONVERTERS)  # put back afterwards
     monkeypatch.setattr(preflight.psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 2e12}))
     with dockerd.running(folder):
@@ -125,6 +127,14 @@ def older(node: Node) -> None:
     node.script.write_text(PYTHON.replace("0.19.0", "0.18.0"))
 
 
+def with_an_old_driver(node: Node) -> None:
+    node.script.write_text(PYTHON.replace("cuda 0 12090", "cuda 803 12020"))
+
+
+def of_the_next_cuda(node: Node) -> None:
+    node.script.write_text(PYTHON.replace("12.9.0.043", "13.0.1"))
+
+
 def apart(_: Node) -> None:
     dockerd.IMAGE_ENVIRONMENT["WORLD"] = "1"
 
@@ -137,7 +147,7 @@ def another_image(node: Node) -> None:
     elsewhere(node)
     converter = node.image / "examples" / "convert_checkpoint.py"
     node.program(converter, "")
-    preflight.CONVERTERS = (str(converter),)
+    in_container.CONVERTERS = (str(converter),)
 
 
 def half(node: Node) -> None:
@@ -151,6 +161,12 @@ def half(node: Node) -> None:
         (idle, "GPUs", "other programs hold memory of GPU 0 (41.9 GB), 1"),
         (fewer, "GPUs", "4 GPUs here, deployment needs 8"),
         (older, "version", "the container has TensorRT-LLM 0.18.0, engine.version is 0.19.0"),
+        (
+            with_an_old_driver,
+            "CUDA",
+            "the driver has CUDA 12.2, the image 12.9.0.043 (cuInit gives 803)",
+        ),
+        (of_the_next_cuda, "CUDA", "the driver has CUDA 12.9, the image 13.0.1"),
         (apart, "MPI", "two ranks say ['world of 1', 'world of 1'], not twice a world of 2"),
         (elsewhere, "paths", "convert_checkpoint.py: set engine.convert_script"),
         (another_image, "paths", "(a converter is at /tmp/er_preflight_"),
