@@ -93,6 +93,17 @@ def test_what_is_built_is_the_users_and_nothing_else_is_left(node: Node) -> None
     assert list((node.engines / ".building").iterdir()) == []
 
 
+def test_an_image_without_the_converter_is_told_before_any_tool_runs(
+    node: Node, folder: Path
+) -> None:
+    (folder / "image" / "convert_checkpoint.py").unlink()
+    builder = node.build()
+    said = builder.communicate(timeout=120)[0]
+    assert builder.returncode == 1
+    assert f"the container has no {folder}/image/convert_checkpoint.py: set engine." in said
+    assert "running: " not in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_builder_that_is_ended_leaves_no_container(node: Node, number: int) -> None:
     dockerd.IMAGE_ENVIRONMENT["FAKE_TRTLLM"] = "deaf"
