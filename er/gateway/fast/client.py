@@ -58,7 +58,7 @@ class Client(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """The client has left, or was sent away."""
         self._server.forget(self)
-        self._reader.stop()
+        self._reader.close()
         for request in self._waiting:
             self._server.release(request)
         self._waiting = []

@@ -163,6 +163,7 @@ class Connection(asyncio.Protocol):
     def _end(self, exchange: "Exchange", spliced: bytes = b"") -> None:
         """The answer is whole, with its last chunks where they are passed untouched."""
         self.exchange, self._mode = None, IDLE
+        del self._answer  # with the request's body
         unsent = self.transport.get_write_buffer_size()  # of a body that was not read to its end
         if self._keep_alive and not self.replica.removed and not unsent:
             self.idle_since_s = exchange.server.now_s

@@ -137,6 +137,12 @@ class Reader:
             self._server.release(self.request)
             self.request, self._pieces = None, []
 
+    def close(self) -> None:
+        """The connection has ended: keep nothing that keeps this, or its memory waits for a
+        collection."""
+        self.stop()
+        del self._parser, self._client
+
     def _reserve(self, request: Request, size: int) -> None:
         if not self._server.reserve(size):
             raise Refusal(429, "overload", "too much is being uploaded", retry_s=1, close=True)
