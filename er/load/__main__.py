@@ -3,6 +3,7 @@
 Exit codes: those of er.cli.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,12 +15,14 @@ from er import cli, compose
 from er.config import Config
 from er.errors import ConfigError
 from er.load import alone, credentials, trace, users
+from er.load.inspect import describe, shape_of
 from er.options import Arguments, Command, Word, parse_arguments
 from er.results.request import Endpoint
 
 # In processes of their own: MLflow's seconds of start-up and its memory come last.
 PUBLISH = [sys.executable, "-m", "er.publish"]
 DRAW = [sys.executable, "-m", "paper_figures.load"]
+DRAW_TRACE = [sys.executable, "-m", "paper_figures.trace"]
 COMMAND = Command(
     "er.load",
     "Send load to a server that streams tokens, and measure it.",
@@ -34,7 +37,11 @@ COMMAND = Command(
             "http(s)://HOST:PORT/v2/models/NAME/generate_stream of Triton, its gRPC as "
             "grpc(s)://HOST:PORT/NAME, or OpenAI's /v1/completions and /v1/chat/completions",
         ),
-        Word("inspect", "", "a trace: say what it is, its rows, span, rate and lengths, and end"),
+        Word(
+            "inspect",
+            "",
+            "a trace: say what it is, its rows, span, rate and lengths, and draw them",
+        ),
         Word("model", "model", "the model's name, for OpenAI's addresses"),
     ),
     groups=("corpus", "load", "tracking", "workload"),
@@ -70,13 +77,17 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def inspect(parsed: Arguments) -> int:
-    """Print what a trace is. Raises ErError when it cannot be replayed."""
+    """Print what a trace is, and draw it. Raises ErError when it cannot be replayed."""
     file = parsed.words["inspect"]
     quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
     parsed = replace(parsed, overrides=(*parsed.overrides, f"load.trace={quoted}"))
     [job] = compose.jobs_for(parsed)
-    print("\n".join(trace.describe(trace.source_of(job.config.load))))
-    return 0
+    source = trace.source_of(job.config.load)
+    print("\n".join(describe(source)), flush=True)
+    figures = str(Path(job.config.runs_dir) / "figures")
+    numbers = json.dumps(shape_of(trace.read(source)))
+    drawing = [*DRAW_TRACE, figures, f"trace-{source.path.name.partition('.')[0]}"]
+    return subprocess.run(drawing, input=numbers, text=True, check=False).returncode
 
 
 def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from er.config import Config
-from er.load import batches, knee, prompts, trace
+from er.load import batches, inspect, knee, prompts, trace
 from er.load.point import Target, measure_point
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key
@@ -35,7 +35,7 @@ def measure_ladder(
     report(f"run directory: {run.path}")
     report("preparing prompts")
     if config.load.trace:
-        for line in trace.describe(trace.source_of(config.load)):
+        for line in inspect.describe(trace.source_of(config.load)):
             report(line)
     batches.read_texts(config)
     report(HEADING)

@@ -47,6 +47,16 @@ def read_lengths(load: Load) -> list[tuple[int, int]] | None:
     return lengths if lengths[0][0] else None
 
 
+def read_blocks(load: Load) -> tuple[int, list[tuple[int, ...]]] | None:
+    """The tokens of a block, and the blocks of each request of a trace that records what its
+    prompts share; None where it does not. Raises ErError when the trace cannot be read."""
+    if load.arrivals is not Arrivals.trace:
+        return None
+    recorded = trace.read(trace.source_of(load))
+    blocks = [row.blocks for row in recorded.arrivals]
+    return (recorded.block_tokens, blocks) if recorded.block_tokens and any(blocks) else None
+
+
 def send_times_s(load: Load, concurrency: int, requests: int) -> list[float]:
     """When each of `requests` requests that wait for no answer is due, warm-up first.
 

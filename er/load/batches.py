@@ -34,6 +34,7 @@ def build_prompts(config: Config, count: int, seed: int) -> list[Prompt]:
             seed,
             Path(config.cache_dir),
             arrivals.read_lengths(config.load),
+            arrivals.read_blocks(config.load),
         )
     return _built[key]
 

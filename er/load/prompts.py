@@ -24,7 +24,8 @@ from er.corpus import tokenizer
 from er.corpus.tokenizer import Encoding
 from er.errors import ErError
 from er.load import prompt_files
-from er.load.arrivals import read_lengths
+from er.load.arrivals import read_blocks, read_lengths
+from er.load.blocks import Blocks, share_blocks
 from er.load.cutting import JOIN, beginnings, cut, in_common, take
 from er.load.lengths import draw
 from er.results.request import Prompt
@@ -42,12 +43,14 @@ def build(
     seed: int,
     cache_dir: Path,
     lengths: Sequence[tuple[int, int]] | None = None,
+    blocks: Blocks | None = None,
 ) -> list[Prompt]:
     """`count` prompts of `workload`; the same seed gives the same ones.
 
     All but those of a file are made of `texts`: a prompt begins with one and goes on with others of
     its topic until it is long enough; all are used once before any begins a second prompt.
-    `lengths`, of a trace, are input and output tokens to be used in place of drawn ones.
+    `lengths`, of a trace, are input and output tokens to be used in place of drawn ones, and
+    `blocks` what its prompts share.
 
     Raises ErError when there is no text, no such tokenizer, no such file, or where the workload
     cannot have the lengths of a trace.
@@ -59,7 +62,9 @@ def build(
         )
     encoding = encoding_of(workload, cache_dir)
     generator = np.random.default_rng(seed)
-    if isinstance(workload, Drawn):
+    if lengths is not None and blocks is not None:
+        prompts = share_blocks(lengths, blocks, beginnings(texts, encoding, generator), encoding)
+    elif isinstance(workload, Drawn):
         prompts = _apart(workload, count, lengths, texts, encoding, generator)
     elif isinstance(workload, SharedPrefixWorkload):
         prompts = _sharing_a_prefix(workload, count, texts, encoding, generator)
@@ -76,7 +81,7 @@ def build(
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:
     """Raise ErError for anything that would make `build` fail later, except the corpus."""
-    build([("", "Word.")], workload, 1, 0, cache_dir, read_lengths(load))
+    build([("", "Word.")], workload, 1, 0, cache_dir, read_lengths(load), read_blocks(load))
 
 
 def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:

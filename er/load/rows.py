@@ -1,4 +1,4 @@
-"""Rows of the files people have: JSON Lines, a JSON array, or CSV, compressed or not.
+"""Rows of the files people have: JSON Lines, a JSON array, CSV, compressed or not, and Parquet.
 
 What a file is follows from its first bytes, not from its name. Rows are read one after the other:
 the first of a large file cost no more than they do.
@@ -15,6 +15,8 @@ from typing import IO, Any
 from er.errors import ErError
 
 GZIP = b"\x1f\x8b"
+PARQUET = b"PAR1"
+ROWS_TOGETHER = 4096  # of Parquet, read at once
 Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
 
 
@@ -24,6 +26,9 @@ def rows(path: Path) -> Iterator[Row]:
     Raises ErError, naming file and line, when it cannot be read or a row is no object.
     """
     try:
+        if _begins_with(path, PARQUET):
+            yield from _parquet(path)
+            return
         with _text(path) as file:
             start = _start_of(file)
             if start == "[":
@@ -39,11 +44,28 @@ def rows(path: Path) -> Iterator[Row]:
         raise ErError(f"cannot read {path} ({reason}): correct the path or the file") from error
 
 
+def _begins_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as raw:
+        return raw.read(len(mark)) == mark
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    from pyarrow import ArrowException, parquet  # here: it takes a while, and few files are such
+
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_TOGETHER):
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number},", fields
+    except ArrowException as error:
+        raise ErError(f"cannot read {path} ({error}): correct the file") from error
+
+
 @contextmanager
 def _text(path: Path) -> Iterator[IO[str]]:
-    with path.open("rb") as raw:
-        compressed = raw.read(2) == GZIP
-    opened = gzip.open if compressed else open
+    opened = gzip.open if _begins_with(path, GZIP) else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         yield file
 

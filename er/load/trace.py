@@ -7,6 +7,7 @@ HPMLL/BurstGPT, vllm-project/guidellm.
 """
 
 import functools
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from er.load.rows import Row, rows
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 DATE = "date"
 UNKNOWN = ""
+HASHES = "hash_ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Arrival:
     time_s: float  # since the first of the trace
     input_tokens: int  # 0 where the trace has no counts, then for all its requests
     output_tokens: int
+    blocks: tuple[int, ...] = ()  # equal numbers at the start: the same tokens; () if not recorded
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,17 @@ class Kind:
     output_tokens: str
     unit: str  # of UNITS, or DATE; UNKNOWN where kinds with these columns differ
     marker_column: str = ""  # a column that only this kind has
+    block_tokens: int = 0  # of each entry of `hash_ids`; 0: not known
+    after_the_last: bool = False  # a time is the wait since the row before
 
 
 KINDS = (
     Kind("er", "time_s", "input_tokens", "output_tokens", "s"),
     Kind("Azure", "TIMESTAMP", "ContextTokens", "GeneratedTokens", DATE),
-    Kind("Bailian", "timestamp", "input_length", "output_length", "s", "chat_id"),
-    Kind("Mooncake", "timestamp", "input_length", "output_length", "ms", "hash_ids"),
+    Kind("Bailian", "timestamp", "input_length", "output_length", "s", "chat_id", 16),
+    Kind("Mooncake", "timestamp", "input_length", "output_length", "ms", "hash_ids", 512),
     Kind("GuideLLM or aiperf", "timestamp", "input_length", "output_length", UNKNOWN),
+    Kind("aiperf delays", "delay", "input_length", "output_length", "ms", after_the_last=True),
     Kind("BurstGPT", "Timestamp", "Request tokens", "Response tokens", "s"),
 )
 
@@ -73,6 +79,7 @@ class Trace:
     arrivals: tuple[Arrival, ...]  # in order of time
     without_tokens: int  # rows that were dropped since they have no tokens
     unused: tuple[str, ...]  # columns
+    block_tokens: int = 0  # of each of an arrival's blocks
 
 
 def source_of(load: Load) -> Source:
@@ -96,10 +103,13 @@ def read(source: Source) -> Trace:
     kind = kind_of(first, source)
     seconds = unit_of(kind, first, source)
     selected = [first, *islice(others, source.rows - 1)] if source.rows else _chained(first, others)
-    counted = {kind.input_tokens, kind.output_tokens} & set(first[1])
-    arrivals, dropped = [], 0
+    counted = {kind.input_tokens, kind.output_tokens} <= set(first[1])
+    arrivals, dropped, waited_s = [], 0, 0.0
     for place, fields in selected:
         arrival = _arrival(place, fields, kind, seconds)
+        if kind.after_the_last:
+            waited_s += arrival.time_s
+            arrival = replace(arrival, time_s=waited_s)
         if counted and not arrival.input_tokens:
             dropped += 1
         else:
@@ -111,31 +121,15 @@ def read(source: Source) -> Trace:
         )
     arrivals.sort(key=lambda arrival: arrival.time_s)
     first_s = arrivals[0].time_s
-    used = {kind.time, kind.input_tokens, kind.output_tokens}
+    used = {kind.time, *((kind.input_tokens, kind.output_tokens) if counted else ())}
+    used |= {HASHES} if kind.block_tokens and counted else set()
     return Trace(
         kind.name,
         tuple(replace(arrival, time_s=arrival.time_s - first_s) for arrival in arrivals),
         dropped,
         tuple(name for name in first[1] if name not in used),
+        kind.block_tokens,
     )
-
-
-def describe(source: Source) -> list[str]:
-    """What a trace is, and what of it is not used, in a few lines. Raises ErError as `read`."""
-    trace = read(source)
-    arrivals = trace.arrivals
-    span_s = arrivals[-1].time_s
-    rate = f", {len(arrivals) / span_s:.3g} requests/s" if span_s else ""
-    lines = [f"{source.path}: {trace.kind} trace, {len(arrivals)} rows over {span_s:.6g} s{rate}"]
-    if arrivals[0].input_tokens:
-        inputs = sorted(arrival.input_tokens for arrival in arrivals)
-        outputs = sorted(arrival.output_tokens for arrival in arrivals)
-        lines += [_lengths("input", inputs), _lengths("output", outputs)]
-    if trace.without_tokens:
-        lines.append(f"{trace.without_tokens} rows without tokens are left out")
-    if trace.unused:
-        lines.append(f"columns that are not used: {', '.join(trace.unused)}")
-    return lines
 
 
 def kind_of(first: Row, source: Source) -> Kind:
@@ -151,6 +145,11 @@ def kind_of(first: Row, source: Source) -> Kind:
             )
         inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
         return Kind("own", own["time"], inputs, outputs, UNKNOWN)
+    if "delay" in fields and "timestamp" not in fields and "session_id" in fields:
+        raise ErError(
+            f"{place} has delays within sessions, which follow answers, not a clock: "
+            "play it with workload=jsonl workload.path=FILE"
+        )
     for kind in KINDS:
         if kind.time in fields and (kind.marker_column or kind.time) in fields:
             return kind
@@ -190,8 +189,23 @@ def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) 
         time_s = math.nan
     if not math.isfinite(time_s):
         raise ErError(f"{place} has no readable {kind.time}: correct or remove the line")
-    counts = [_count(fields.get(name)) for name in (kind.input_tokens, kind.output_tokens)]
-    return Arrival(time_s, *counts) if min(counts) else Arrival(time_s, 0, 0)
+    inputs, outputs = (_count(fields.get(name)) for name in (kind.input_tokens, kind.output_tokens))
+    if not inputs or not outputs:
+        return Arrival(time_s, 0, 0)
+    return Arrival(time_s, inputs, outputs, _blocks(place, fields) if kind.block_tokens else ())
+
+
+def _blocks(place: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
+    """The numbers of a row's blocks, of a JSON list in CSV too."""
+    value = fields.get(HASHES) or []
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, list) or not all(isinstance(number, int) for number in value):
+        raise ErError(f"{place} has no list of whole numbers as {HASHES}: correct the line")
+    return tuple(value)
 
 
 def _date_s(value: object) -> float:
@@ -215,14 +229,3 @@ def _count(value: object) -> int:
     """A count of tokens, `48.0` too; 0 where it is none of 1 or more."""
     number = _number(value)
     return int(number) if number and number >= 1 and number == int(number) else 0
-
-
-def _lengths(name: str, ordered: list[int]) -> str:
-    """Five quantiles of token counts."""
-    last = len(ordered) - 1
-    values = [ordered[round(share * last)] for share in (0, 0.25, 0.5, 0.95, 1)]
-    mean = sum(ordered) / len(ordered)
-    low, p25, p50, p95, high = values
-    return (
-        f"{name} tokens: mean {mean:.4g}; min {low}, p25 {p25}, median {p50}, p95 {p95}, max {high}"
-    )

@@ -158,3 +158,27 @@ def test_the_lengths_of_a_trace_rule() -> None:
     assert [(p.input_tokens, p.output_tokens) for p in sent] == [(30, 4), (11, 2), (30, 4)]
     with pytest.raises(ErError, match="the trace has token counts, and so has workload"):
         build(TALK, 2, lengths=lengths)
+
+
+def test_blocks_of_a_trace_are_the_same_text_wherever_they_come_again() -> None:
+    lengths = [(50, 3), (50, 3), (41, 3), (16, 3), (70, 3), (33, 1)]
+    numbers = [(1, 2, 3, 4), (1, 2, 5, 6), (1, 2, 3), (1,), (7, 8), ()]
+    sent = build(FIXED, 6, lengths=lengths, blocks=(16, numbers))
+    assert [(p.input_tokens, p.output_tokens) for p in sent] == lengths
+    encoding = prompts.TOKENIZERS["small"](Path("unused"))
+    tokens = [encoding.encode_ordinary(prompt.text) for prompt in sent]
+    assert [len(each) for each in tokens] == [count for count, _ in lengths]
+    assert tokens[0][:30] == tokens[1][:30] == tokens[2][:30]
+    assert tokens[0][34:48] != tokens[1][34:48]
+    assert tokens[0][16:] != tokens[4][16:50]
+    shared = [prompt.shared_tokens for prompt in sent]
+    assert shared[0] == shared[4] == shared[5] == 0
+    assert shared[1] >= 30
+    assert shared[2] >= 38
+    assert [prompt.group for prompt in sent] == [1, 1, 1, 1, 7, -1]
+
+
+def test_the_same_blocks_and_length_are_the_same_prompt() -> None:
+    first, second = build(FIXED, 2, lengths=[(48, 3)] * 2, blocks=(16, [(1, 2, 3)] * 2))
+    assert first.text == second.text
+    assert second.shared_tokens == 48

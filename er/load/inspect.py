@@ -1,0 +1,61 @@
+"""What a trace is, in a few lines and in numbers for a picture."""
+
+from typing import Any
+
+import numpy as np
+
+from er.load.trace import Source, Trace, read
+
+BINS = 100  # of the span of a trace
+
+
+def describe(source: Source) -> list[str]:
+    """What a trace is, and what of it is not used, in a few lines. Raises ErError as `read`."""
+    trace = read(source)
+    arrivals = trace.arrivals
+    span_s = arrivals[-1].time_s
+    rate = f", {len(arrivals) / span_s:.3g} requests/s" if span_s else ""
+    lines = [f"{source.path}: {trace.kind} trace, {len(arrivals)} rows over {span_s:.6g} s{rate}"]
+    if arrivals[0].input_tokens:
+        inputs = sorted(arrival.input_tokens for arrival in arrivals)
+        outputs = sorted(arrival.output_tokens for arrival in arrivals)
+        lines += [_lengths("input", inputs), _lengths("output", outputs)]
+    if trace.block_tokens and arrivals[0].blocks:
+        blocks = [block for arrival in arrivals for block in arrival.blocks]
+        again = 1 - len(set(blocks)) / len(blocks)
+        lines.append(
+            f"prompts share their beginnings in blocks of {trace.block_tokens} tokens: {again:.1%} "
+            "of the blocks were there before"
+        )
+    if trace.without_tokens:
+        lines.append(f"{trace.without_tokens} rows without tokens are left out")
+    if trace.unused:
+        lines.append(f"columns that are not used: {', '.join(trace.unused)}")
+    return lines
+
+
+def shape_of(trace: Trace) -> dict[str, Any]:
+    """What a picture shows: requests/s in equal parts of the span, and 101 quantiles of lengths."""
+    times_s = np.array([arrival.time_s for arrival in trace.arrivals])
+    counts, edges_s = np.histogram(times_s, BINS, (0.0, float(times_s[-1]) or 1.0))
+    shape: dict[str, Any] = {
+        "title": f"{trace.kind} trace, {len(times_s)} requests",
+        "edges_s": edges_s.tolist(),
+        "requests_per_s": (counts / np.diff(edges_s)).tolist(),
+    }
+    if trace.arrivals[0].input_tokens:
+        for name in ("input_tokens", "output_tokens"):
+            tokens = [getattr(arrival, name) for arrival in trace.arrivals]
+            shape[name] = np.percentile(tokens, range(101), method="inverted_cdf").tolist()
+    return shape
+
+
+def _lengths(name: str, ordered: list[int]) -> str:
+    """Five quantiles of token counts."""
+    last = len(ordered) - 1
+    values = [ordered[round(share * last)] for share in (0, 0.25, 0.5, 0.95, 1)]
+    mean = sum(ordered) / len(ordered)
+    low, p25, p50, p95, high = values
+    return (
+        f"{name} tokens: mean {mean:.4g}; min {low}, p25 {p25}, median {p50}, p95 {p95}, max {high}"
+    )
