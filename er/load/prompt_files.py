@@ -7,7 +7,7 @@ Known are er's own (`text`), vLLM's custom data set and GuideLLM's (`prompt`), g
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from er.errors import ErError
 from er.load.cutting import JOIN
@@ -15,15 +15,24 @@ from er.load.rows import rows
 
 LENGTHS = ("max_tokens", "max_completion_tokens", "output_tokens", "output_length",
            "output_tokens_count")  # fmt: skip
-Text = tuple[str, str, str | None, Any, str]  # place, text, label, length or None, answer
 
 
-def texts(path: Path) -> Iterator[Text]:
-    """Of each prompt its place, text, label, wanted length (None: not given) and recorded answer.
+class FilePrompt(NamedTuple):
+    """A prompt as a file has it."""
 
-    Raises ErError, naming the line, where there is no text.
-    """
+    place: str  # in the file
+    text: str
+    label: str | None
+    length: Any  # of the answer, as it is written; None where it is not given
+    answer: str  # as recorded; empty where none is
+    turn: int  # of a conversation, from 0; its text begins with those of the turns before it
+
+
+def texts(path: Path) -> Iterator[FilePrompt]:
+    """The prompts of a file, in order. Raises ErError, naming the line, where there is no text."""
     for place, fields in rows(path):
+        before: list[str] = []
+        talk = isinstance(fields.get("turns"), list)
         for entry in _entries(fields):
             text, answer = _text_of(entry)
             if text is None:
@@ -33,7 +42,10 @@ def texts(path: Path) -> Iterator[Text]:
                 )
             label = entry.get("label")
             length = next((entry[name] for name in LENGTHS if name in entry), None)
-            yield place, _encodable(text), None if label is None else str(label), length, answer
+            label = None if label is None else str(label)
+            whole = JOIN.join([*before, _encodable(text)])
+            yield FilePrompt(place, whole, label, length, answer, len(before))
+            before += [_encodable(text)] * talk
 
 
 def _entries(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -193,17 +193,26 @@ def _conversations(
 
 def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
     """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
-    prompts = []
-    for place, text, label, given_length, answer in prompt_files.texts(Path(workload.path)):
+    prompts: list[Prompt] = []
+    before: list[int] = []  # the tokens of the turn before
+    conversation = -1
+    for place, text, label, given_length, answer, turn in prompt_files.texts(Path(workload.path)):
         max_tokens = given_length
         if given_length is None:
             max_tokens = len(encoding.encode_ordinary(answer)) or workload.output_tokens
         if not isinstance(max_tokens, int) or max_tokens < 1:
             raise ErError(f"{place} has max_tokens {max_tokens}: give a whole number from 1 on")
-        input_tokens = len(encoding.encode_ordinary(text))
-        if not input_tokens:
+        tokens = encoding.encode_ordinary(text)
+        if not tokens:
             raise ErError(f"{place} has an empty text: remove the line")
-        prompts.append(Prompt(text, label or "", input_tokens, max_tokens))
+        conversation += not turn
+        shared = in_common(tokens, before) if turn else 0
+        prompt = Prompt(text, label or "", len(tokens), max_tokens)
+        if turn:
+            prompts[-1] = replace(prompts[-1], group=conversation)
+            prompt = replace(prompt, group=conversation, shared_tokens=shared, turn=turn)
+        prompts.append(prompt)
+        before = tokens
     if not prompts:
         raise ErError(f'{workload.path} holds no prompts: give lines such as {{"text": "Why?"}}')
     return prompts

@@ -15,7 +15,7 @@ FILES: dict[str, tuple[object, list[tuple[str, object]]]] = {
     "aiperf texts": ({"texts": ["a", "b"]}, [("a\n\nb", None)]),
     "aiperf multi turn": (
         {"session_id": "a", "turns": [{"text": "a"}, {"text": "b", "output_length": 3}]},
-        [("a", None), ("b", 3)],
+        [("a", None), ("a\n\nb", 3)],
     ),
     "aiperf inputs.json": (
         {"data": [{"session_id": "a", "payloads": [CHAT | {"max_tokens": 7}]}]},
@@ -59,10 +59,10 @@ def test_prompts_are_known_by_their_keys(tmp_path: Path, name: str, indent: int 
     content, prompts = FILES[name]
     path = tmp_path / "prompts.JSONL"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(content, indent=indent).encode() + b"\r\n")
-    assert [(text, length) for _, text, _, length, _ in texts(path)] == prompts
+    assert [(text, length) for _, text, _, length, _, _ in texts(path)] == prompts
 
 
 def test_the_answer_of_a_recorded_conversation_gives_its_length(tmp_path: Path) -> None:
     path = tmp_path / "share.json"
     path.write_text(json.dumps(FILES["ShareGPT"][0]))
-    assert [answer for *_, answer in texts(path)] == ["Yes"]
+    assert [prompt.answer for prompt in texts(path)] == ["Yes"]

@@ -182,3 +182,16 @@ def test_the_same_blocks_and_length_are_the_same_prompt() -> None:
     first, second = build(FIXED, 2, lengths=[(48, 3)] * 2, blocks=(16, [(1, 2, 3)] * 2))
     assert first.text == second.text
     assert second.shared_tokens == 48
+
+
+def test_turns_of_a_file_are_sent_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    talk = '{"session_id": "a", "turns": [{"text": "in the"}, "and then"]}\n'
+    path.write_text(talk + '{"text": "alone"}\n')
+    sent = build(of_file(path), 3)
+    assert [(p.text, p.turn, p.group) for p in sent] == [
+        ("in the", 0, 0),
+        ("in the\n\nand then", 1, 0),
+        ("alone", 0, -1),
+    ]
+    assert sent[1].shared_tokens == sent[0].input_tokens
