@@ -63,12 +63,15 @@ def run_command(arguments: Sequence[str]) -> int:
     if parsed.words["inspect"]:
         return inspect(replace(parsed, overrides=("load=trace", *parsed.overrides)))
     endpoint, config = request_of(parsed)
-    failed = False
+    failed, publishes = False, config.tracking.enabled
     with alone.open_run(endpoint, config) as run:
         try:
             alone.measure_ladder(endpoint, config, run, lambda line: print(line, flush=True))
+        except alone.NoAnswerError:
+            publishes = False
+            raise
         finally:
-            if config.tracking.enabled:
+            if publishes:
                 failed = _fails([*PUBLISH, str(run.path)])
     if config.tracking.enabled and not failed:
         figures = Path(config.runs_dir) / "figures"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from er.config import Config
+from er.errors import ErError
 from er.load import batches, inspect, knee, prompts, trace
 from er.load.point import Target, measure_point
 from er.results import names, provenance, run_dir
@@ -17,6 +18,22 @@ from er.results.run_dir import RunDir
 
 STUDY = "load"
 
+
+class NoAnswerError(ErError):
+    """A server that answers nothing: there is nothing to publish or to draw."""
+
+
+ADVICE = (  # by what a cause holds; the first that fits
+    ("connection refused", "start the server, or correct host and port of target="),
+    ("host name not found", "correct the host of target="),
+    ("TLS failed", "correct https:// in target=, or take any certificate: load.tls_verify=false"),
+    ("HTTP 401", "see what key it wants"),
+    ("HTTP 403", "see what key it wants"),
+    ("HTTP 404", "correct the path of target=, or the model in it"),
+    ("HTTP 3", "give the address that it names"),
+    ("timeout", "see whether it works, or raise load.request_timeout_s"),
+    ("no event stream", "give the address of a dialect that er.load --help names"),
+)
 HEADING = (
     f"{'concurrency':>11} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} "
     f"{'TPOT p50':>9} {'p95 ms':>8} {'ITL p99':>8} {'E2E p50 s':>9} {'tokens/s':>9} "
@@ -30,7 +47,8 @@ def measure_ladder(
     """Measure `endpoint` at every concurrency, or at those that find its knee; keeps all in `run`.
 
     Of `config`, the load, the workload and the corpus count.
-    Raises ErError when the prompts cannot be made.
+    Raises NoAnswerError when every request of the first point failed, and ErError when the prompts
+    cannot be made.
     """
     report(f"run directory: {run.path}")
     report("preparing prompts")
@@ -46,6 +64,8 @@ def measure_ladder(
         report(format_row(point))
         for reason in [*point.invalid, *point.notes]:
             report(f"       {reason}")
+        if not config.load.find_knee and concurrency == config.load.concurrency[0]:
+            require_answer(point, endpoint)
         return point
 
     try:
@@ -57,6 +77,15 @@ def measure_ladder(
         run.end("failed" if isinstance(error, Exception) else "interrupted")
         raise
     run.end("finished")
+
+
+def require_answer(point: Point, endpoint: Endpoint) -> None:
+    """Raise NoAnswerError, with advice that fits the cause, when no request was answered well."""
+    if point.errors < point.requests or not point.error_causes:
+        return
+    cause = max(point.error_causes, key=lambda name: point.error_causes[name])
+    advice = next((advice for sign, advice in ADVICE if sign in cause), "see its log")
+    raise NoAnswerError(f"{endpoint.url} answered no request well ({cause}): {advice}")
 
 
 def format_row(point: Point) -> str:

@@ -1,6 +1,7 @@
 """The load generator by itself, from its command line to its run directory."""
 
 import asyncio
+import itertools
 import json
 import signal
 import sys
@@ -23,7 +24,7 @@ from er.results.request_table import RequestLog
 from er.results.run_dir import RunDir
 from er.tracking.publish import publish
 from er.tracking.store import open_store
-from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, event, stream
+from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, closed_port, event, stream
 
 TRITON = "http://127.0.0.1:1/v2/models/ensemble/generate_stream"
 
@@ -74,10 +75,34 @@ async def broken(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
 
 
 def test_a_broken_server_makes_invalid_points(serve: Serve, tmp_path: Path) -> None:
-    run, lines = drive(serve, tmp_path, broken, "load.concurrency=[1]")
+    turns = itertools.count()
+
+    async def broken_at_times(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        await (broken if next(turns) % 2 else stream)(body, writer)
+
+    settings = ("load.concurrency=[1]", "load.requests_per_user=6")
+    run, lines = drive(serve, tmp_path, broken_at_times, *settings)
     (point,) = run.points()
     assert any("requests failed" in reason and "HTTP 500" in reason for reason in point.invalid)
     assert any("requests failed" in line for line in lines)
+
+
+def test_a_server_that_answers_nothing_ends_the_ladder(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(
+        alone.NoAnswerError, match=r"answered no request well \(HTTP 500\): see its"
+    ):
+        drive(serve, tmp_path, broken, "load.concurrency=[1,2]")
+    [path] = (tmp_path / "load").iterdir()
+    assert [point.concurrency for point in RunDir(path).points()] == [1]
+    assert RunDir(path).read("run.json")["status"] == "failed"
+
+
+def test_nobody_at_the_address_publishes_and_draws_nothing(tmp_path: Path) -> None:
+    target = f"http://127.0.0.1:{closed_port()}/v2/models/m/generate_stream"
+    settings = [f"runs_dir={tmp_path}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
+    with pytest.raises(alone.NoAnswerError, match=r"refused.*: start the server, or correct host"):
+        cli.run_command([f"target={target}", "load.concurrency=[1,2]", *settings])
+    assert [path.name for path in tmp_path.iterdir()] == ["load"]
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0), (4, 1)])
