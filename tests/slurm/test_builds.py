@@ -42,6 +42,8 @@ def node(folder: Path, tritonserver: Path, behaviour: str = "") -> list[str]:
     return [
         "deployment=b",
         "deployment.tp=1",
+        "deployment.experts=2",
+        "routing.policy=random",
         *(f"deployment.model.{name}={value}" for name, value in SHAPE.items()),
         "deployment.model.embedding_parameters=100",
         "engine=trtllm",
@@ -73,10 +75,18 @@ def own_cache(user: User, folder: Path) -> User:
     return User(user.site, cache)
 
 
+def note_gpus(tritonserver: Path, file: Path) -> None:
+    """Have each server add its CUDA_VISIBLE_DEVICES to a file."""
+    shell, *rest = tritonserver.read_text().splitlines(keepends=True)
+    note = f'echo "$CUDA_VISIBLE_DEVICES" >> {file}\n'
+    tritonserver.write_text("".join([shell, note, *rest]))
+
+
 @pytest.mark.embedded
 def test_a_job_measures_once_its_engine_is_built(user: User, tmp_path: Path) -> None:
     user = own_cache(user, tmp_path)
     tritonserver = own_container(tmp_path)
+    note_gpus(tritonserver, tmp_path / "gpus")
 
     user.run(*node(tmp_path, tritonserver))
 
@@ -86,6 +96,7 @@ def test_a_job_measures_once_its_engine_is_built(user: User, tmp_path: Path) -> 
     build, measuring = both(user)
     assert build.state is State.finished
     assert (tmp_path / "calls").read_text().split() == ["convert_checkpoint.py", "trtllm-build"]
+    assert sorted((tmp_path / "gpus").read_text().split()) == ["0", "1"]  # of each expert
     assert measuring.run, measuring.log and measuring.log.read_text()
     [point] = measuring.run.points()
     assert (point.requests, point.errors) == (8, 0), point.error_causes
