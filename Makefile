@@ -42,4 +42,4 @@ lock: $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command 'make lock' -c requirements.lock --extra smollm2 --extra huggingface --extra joblib --extra optuna --group dev pyproject.toml -o requirements-dev.lock
+	  --custom-compile-command 'make lock' -c requirements.lock --extra smollm2 --extra huggingface --extra joblib --extra optuna --extra postgres --group dev pyproject.toml -o requirements-dev.lock

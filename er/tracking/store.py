@@ -9,11 +9,14 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy import NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from er.errors import ErError
 
 SQLITE = "sqlite:///"
+POSTGRESQL = "postgresql"
+ADVISORY_LOCK = 0x6572  # a number of our own, among the locks of a database
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 # A server that does not answer is named after seconds; MLflow's own seven retries take minutes.
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -53,7 +56,12 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
-    """While a new SQLite store gets its tables: several processes at once would break it."""
+    """While a new store gets its tables: several processes at once would break it."""
+    if uri.startswith(POSTGRESQL):
+        with create_engine(uri, poolclass=NullPool).connect() as connection:
+            connection.execute(select(func.pg_advisory_lock(ADVISORY_LOCK)))  # until it is closed
+            yield
+        return
     if not uri.startswith(SQLITE):
         yield
         return
