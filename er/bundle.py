@@ -18,9 +18,11 @@ WORDS = {
 }
 HELP = """usage: python -m er.bundle export STUDY FILE.zip [KEY=VALUE ...]
        python -m er.bundle import FILE.zip [KEY=VALUE ...]
+       python -m er.bundle pin STUDY experiments/NAME/runs.lock.yaml [KEY=VALUE ...]
 
 Carry the runs of a study to another machine: configurations, points, requests, provenance. There
-its figures are drawn and its verdicts decided again.
+its figures are drawn and its verdicts decided again. `pin` writes down which runs a study shows and
+what is in them: with runs=FILE.yaml a figure, er.claims and er.report use exactly these.
 
   runs=ID,...     export exactly these MLflow runs (default: those that a figure of STUDY shows)
   requests=WHAT   true, false, or auto: unless they exceed 5 MB (default: auto); without them no
@@ -45,18 +47,22 @@ def answer(arguments: Sequence[str]) -> int:
     match others:
         case ["export", study, file]:
             export_study(study, Path(file), words)
+        case ["pin", study, file]:
+            pin_study(study, Path(file), words)
         case ["import", file]:
             import_file(Path(file), words)
         case _:
-            raise ConfigError("give export STUDY FILE.zip, or import FILE.zip; see --help")
+            raise ConfigError(
+                "give export STUDY FILE.zip, import FILE.zip, or pin STUDY FILE.yaml; see --help"
+            )
     return 0
 
 
 def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     """Write the runs that a figure of the study shows."""
-    from er.tracking import query
+    from er.tracking import pins, query
 
-    ids = [run for run in words["runs"].split(",") if run]
+    ids = pins.chosen(words["uri"], words["runs"])
     runs = query.pinned(words["uri"], ids) if ids else query.shown(words["uri"], study)
     folders = {}
     for run in runs:
@@ -69,6 +75,16 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     print(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
     if not requests:
         print(f"without the requests, {size / 1e6:.1f} MB: requests=true takes them along")
+
+
+def pin_study(study: str, file: Path, words: dict[str, str]) -> None:
+    """Pin the runs that a figure of the study shows."""
+    from er.tracking import pins, query
+
+    ids = pins.chosen(words["uri"], words["runs"])
+    runs = query.pinned(words["uri"], ids) if ids else query.shown(words["uri"], study)
+    pins.write(file, study, runs)
+    print(f"pinned: {len(runs)} runs in {file}")
 
 
 def import_file(file: Path, words: dict[str, str]) -> None:

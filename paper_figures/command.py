@@ -15,6 +15,7 @@ HELP = """usage: python -m paper_figures.{name} [KEY=VALUE ...]
   study=NAME     whose runs to draw (default: {study}): those of the newest command, and the newest
                  of every other deployment that differs from them in nothing else
   runs=ID,...    draw exactly these MLflow runs; the first digits of an id are enough
+  runs=FILE.yaml draw the runs that a file pins (python -m er.bundle pin)
   width=column   8.5 cm wide, for one column of a page (default: page, 17.8 cm)
   out=DIR        folder for the files (default: runs/figures)
   uri=URI        the MLflow store (default: sqlite:///runs/mlflow.db)"""
@@ -32,12 +33,15 @@ def answer(name: str, arguments: Sequence[str]) -> int:
         print(HELP.format(name=name, study=study))
         return 0
     chosen = parse_arguments(arguments)
+    from er.tracking import pins  # mlflow takes a second
+
+    uri = chosen.get("uri", "sqlite:///runs/mlflow.db")
     for path in view.draw(
         name,
-        chosen.get("uri", "sqlite:///runs/mlflow.db"),
+        uri,
         chosen.get("study", study),
         Path(chosen.get("out", "runs/figures")),
-        [run for run in chosen.get("runs", "").split(",") if run],
+        pins.chosen(uri, chosen.get("runs", "")),
         chosen.get("width", "page"),
     ).files:
         print(f"figure: {path}")

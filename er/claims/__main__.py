@@ -20,7 +20,8 @@ experiments/NAME/claims.yaml.
 
   NAME          claims about this figure only, such as fig4 (default: all)
   study=NAME    whose runs decide (default: the study that each claim names, mostly ladder)
-  runs=ID,...   decide by exactly these MLflow runs; the first digits of an id are enough
+  runs=ID,...   decide by exactly these MLflow runs; the first digits of an id are enough;
+                or those that a file pins (python -m er.bundle pin)
   write=true    write the verdicts into experiments/NAME/README.md, all of them into docs/paper.md
   uri=URI       the MLflow store (default: sqlite:///runs/mlflow.db)"""
 
@@ -40,7 +41,9 @@ def answer(arguments: Sequence[str]) -> int:
     if words["write"] not in ("true", "false"):
         raise ConfigError(f"write is {words['write']}: choose from true, false")
     claims = [claim for name in names or statements.names() for claim in statements.read(name)]
-    runs = [run for run in words["runs"].split(",") if run]
+    from er.tracking import pins
+
+    runs = pins.chosen(words["uri"], words["runs"])
     verdicts = verdicts_on(claims, words["uri"], words["study"], runs)
     documents.log(verdicts, words["uri"])
     out = Console(width=None if sys.stdout.isatty() else 120)

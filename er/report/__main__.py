@@ -33,7 +33,9 @@ def answer(arguments: Sequence[str]) -> int:
     names, words = cli.read_words(arguments, WORDS)
     if len(names) > 1:
         raise ConfigError(f"give one study, not {' '.join(names)}")
-    runs = [run for run in words["runs"].split(",") if run]
+    from er.tracking import pins
+
+    runs = pins.chosen(words["uri"], words["runs"])
     written = files.write((names or ["ladder"])[0], words["uri"], Path(words["out"]), runs)
     print(f"report: {written.file}{' (there already)' if written.kept else ''}")
     return 0

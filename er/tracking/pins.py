@@ -1,0 +1,44 @@
+"""Runs pinned in a file: a figure, a verdict or a report of exactly these, while they are the same.
+
+study: NAME
+runs:
+- {deployment: a, run: MLflow's id, digest: SHA-256 of what is made from it}
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from er.errors import ConfigError, ErError
+from er.results.files import write_whole
+from er.tracking import query
+from er.tracking.query import PublishedRun
+
+SUFFIX = ".yaml"
+HEAD = "# Written by er.bundle pin: figures, er.claims and er.report take it as runs=FILE.\n"
+
+
+def write(file: Path, study: str, runs: Sequence[PublishedRun]) -> None:
+    """Pin these runs. Raises ErError when the file cannot be written."""
+    entries = [{"deployment": r.deployment, "run": r.run_id, "digest": r.digest} for r in runs]
+    text = yaml.safe_dump({"study": study, "runs": entries}, sort_keys=False, width=200)
+    write_whole(file, (HEAD + text).encode())
+
+
+def chosen(uri: str, runs: str) -> list[str]:
+    """The ids that `runs` names: a list with commas, or a file of runs pinned in the store `uri`.
+
+    Raises ConfigError for a file that pins nothing, ErError where a run is gone or has changed.
+    """
+    if not runs.endswith(SUFFIX):
+        return [run for run in runs.split(",") if run]
+    try:
+        entries = yaml.safe_load(Path(runs).read_text())["runs"]
+        pinned = {str(entry["run"]): str(entry["digest"]) for entry in entries}
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(f"runs={runs} pins no runs: {error}") from error
+    for run in query.pinned(uri, list(pinned)):
+        if run.digest != pinned[run.run_id]:
+            raise ErError(f"run {run.run_id} is not what {runs} pinned: its points differ")
+    return list(pinned)
