@@ -17,7 +17,7 @@ from er.results import code
 NAMES = {"study", "figures", "repeats", "runs_dir", "cache_dir", "tracking", "cluster"}
 VALUES = {
     "deployment": {"id", "labels", "replicas"},  # as many experts, with a policy of their own
-    "load": {"name", "concurrency", "request_timeout_s"},
+    "load": {"name", "concurrency", "request_timeout_s", "headers", "tls_verify"},
     "workload": {"name", "description"},
     "corpus": {"name"},
     "server": {"ready_timeout_s", "stop_timeout_s", "http_port", "grpc_port", "metrics_port"},

@@ -210,12 +210,27 @@ def test_the_command_line_names_target_and_model() -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://h:1/v1/chat/completions", "https://h/v1/completions", "http://[::1]:8/v1/completions"],
+)
+def test_a_slash_at_the_end_of_an_address_is_none_of_it(address: str) -> None:
+    words = [f"target={address}/", "load.client=aiohttp"]
+    endpoint, _ = cli.request_of(parse_arguments(cli.COMMAND, words))
+    assert endpoint.url == address
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         ([], "no target: say target="),
         (["target=localhost"], "no target: say target="),
         ([f"target={TRITON}", "load.concurrency=[0]"], "give 1 to 1048576 users"),
         ([f"target={TRITON}", "+experiment=fig4"], "one target takes one load"),
+        (["target=http://h:1"], r"say http://h:1/v1/chat/completions or http://h:1/v1/completions"),
+        (["target=http://h:1/v1/"], r"say http://h:1/v1/chat/completions or"),
+        (["target=http://h:99999/v1/completions"], r"Port out of range 0-65535: give http://host"),
+        (["target=http://h:1/v1/completions", "load.client=grpc"], "client=grpc does not speak"),
+        (["target=https://h:1/v1/completions", "load.client=sockets"], "client=sockets does not"),
     ],
 )
 def test_a_bad_command_line_is_refused_in_one_line(arguments: list[str], error: str) -> None:
