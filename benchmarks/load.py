@@ -1,10 +1,10 @@
 """The load generator against the truth, beside its peers.
 
-    python -m benchmarks.load [--peers aiperf vllm]
+    python -m benchmarks.load [--peers aiperf vllm guidellm]
 
 A server in C streams with known latencies; each client reports what it saw. `--peers` measures
-others beside it, each installed into an environment of its own under the cache: aiperf (1.2 GB)
-and vLLM's bench client. The last line is JSON.
+others beside it, each installed into an environment of its own under the cache: aiperf (1.2 GB),
+vLLM's bench client and guidellm (6 GB). The last line is JSON.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load_aiperf, load_server, load_vllm
+from benchmarks import load_aiperf, load_guidellm, load_server, load_vllm
 
 TTFT_S = 0.2
 ITL_S = (0.02, 0.04)
@@ -47,7 +47,7 @@ CASES = [
 ]
 
 
-PEERS = {"aiperf": load_aiperf, "vllm": load_vllm}
+PEERS = {"aiperf": load_aiperf, "vllm": load_vllm, "guidellm": load_guidellm}
 
 
 def main() -> None:
