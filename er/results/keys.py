@@ -85,6 +85,8 @@ def decisive(config: Config) -> dict[str, Any]:
             chosen[group] = {n: v for n, v in chosen[group].items() if n not in names}
     else:
         chosen["clock"] = {"kind": config.clock.kind.value}  # its delays are for predictions
+        if getattr(config.cluster, "load_node", False):  # a network between users and servers
+            chosen["cluster"] = {"load_node": True}
     return chosen
 
 

@@ -75,6 +75,16 @@ def test_what_decides_no_point_is_in_no_key(overrides: list[str], name: str) -> 
     assert study_key(after) == study_key(before)
 
 
+def test_where_a_job_runs_is_in_no_key_but_a_load_generator_elsewhere_is() -> None:
+    here = run_key(config_of(REAL))
+    slurm = [*REAL, "cluster=slurm"]
+
+    assert run_key(config_of([*slurm, "cluster.partition=x"])) == here
+    assert run_key(config_of([*slurm, "cluster.load_node=true"])) != here
+    virtual = [*VIRTUAL, "cluster=slurm", "cluster.load_node=true"]
+    assert run_key(config_of(virtual)) == run_key(config_of(VIRTUAL))
+
+
 def test_every_other_value_is_in_the_key() -> None:
     before = run_key(config_of(REAL))
     left_out = set()
