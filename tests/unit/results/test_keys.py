@@ -105,6 +105,7 @@ def test_every_other_value_is_in_the_key() -> None:
         "server.metrics_port",
         "workload.name",
         "gateway.service_s",
+        "deployment.replicas",
     }
 
 
