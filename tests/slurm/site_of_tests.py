@@ -136,12 +136,16 @@ class Site:
         self.call("scontrol", "update", f"nodename={node}", "state=resume")
         self.until_ready()
 
-    def kill_node(self, node: str, jobs_of: str) -> None:
-        """End a node without a word, and the processes of the jobs that name a folder."""
+    def kill_node(self, node: str, job_id: str, folder: str) -> None:
+        """End a node without a word, and its job, whose processes name a folder.
+
+        Its slurmstepd goes before them: it would tell the controller how they ended.
+        """
         process = self.processes.pop(node)
         process.kill()
         process.wait()
-        end_all(jobs_of)
+        end_all(f"slurmstepd: [{job_id}.")
+        end_all(folder)
 
     def stop(self, name: str) -> None:
         """End one of its daemons, and return when it has ended."""

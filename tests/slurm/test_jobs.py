@@ -134,7 +134,7 @@ def test_a_node_that_dies_is_told(user: User) -> None:
     user.run(*LONG, "cluster.requeue=false")
     measured = user.wait_for_points()
     [one] = user.statuses()
-    user.site.kill_node(one.node, str(Path.cwd()))
+    user.site.kill_node(one.node, one.job_id, str(Path.cwd()))
     try:
         user.site.call("scontrol", "update", f"nodename={one.node}", "state=down", "reason=died")
         user.site.wait(one.job_id, "NODE_FAIL")

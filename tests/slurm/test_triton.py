@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -16,13 +17,16 @@ LONG = "load.requests_per_user=8"
 
 
 @pytest.mark.embedded
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["one_node", "load_node"])
 def test_a_job_measures_lets_requests_end_and_leaves_nothing_behind(
-    user: User, monkeypatch: pytest.MonkeyPatch
+    user: User, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
 ) -> None:
-    user.run(*TWO, LONG)
+    user.run(*TWO, LONG, f"cluster.load_node={elsewhere}")
     [one] = user.statuses()
     run = user.wait_for_points(limit_s=150)
     until(lambda: requests_under_way(run, 2) > 2 or None, "measured request", limit_s=60)
+    [running] = user.statuses()
+    workers_node = nodes_of_workers().pop()
     monkeypatch.setattr("sys.argv", ["er.cancel", "single"])
     cancel.main()
 
@@ -37,8 +41,14 @@ def test_a_job_measures_lets_requests_end_and_leaves_nothing_behind(
     assert partial.errors == 0
     assert any("interrupted after" in reason for reason in partial.invalid)
     assert 1 <= partial.requests < 16
+    assert (workers_node != running.node) is elsewhere
+    assert run.read("provenance.json").get("load_node", running.node) == workers_node
+    [endpoint] = run.read("endpoints.json")
+    host = socket.gethostname() if elsewhere else "127.0.0.1"
+    assert urlsplit(endpoint["url"]).hostname == host
     here = str(Path.cwd())
     assert not [line for line in map(command_line, psutil.process_iter()) if here in line]
+    assert not nodes_of_workers()
 
 
 def requests_under_way(run: RunDir, concurrency: int) -> int:
@@ -47,44 +57,21 @@ def requests_under_way(run: RunDir, concurrency: int) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
+def nodes_of_workers() -> set[str]:
+    """Where workers of the load generator are, of jobs of the tests' Slurm."""
+    found = set()
+    for process in psutil.process_iter():
+        line = command_line(process)
+        try:
+            if "er.load.worker" in line and "srun" not in line:
+                found.add(process.environ().get("SLURMD_NODENAME", ""))
+        except psutil.Error:
+            continue
+    return found - {""}
+
+
 def command_line(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-@pytest.mark.embedded
-def test_the_load_generator_on_a_node_of_its_own(user: User) -> None:
-    one_point = ["deployment=a", "load.concurrency=[1]", "load.requests_at_least=8"]
-    user.run(*one_point, "load.requests_per_user=8", "cluster.load_node=true")
-    [one] = user.statuses()
-    worker = until(worker_of_a_job, "worker", limit_s=150)
-    there = worker.environ()["SLURMD_NODENAME"]
-    [running] = user.statuses()
-
-    user.site.wait(one.job_id, "COMPLETED", "FAILED", limit_s=150)
-
-    [ended] = user.statuses()
-    assert ended.log
-    assert ended.run, ended.log.read_text()
-    assert running.node != there
-    assert ended.run.read("provenance.json")["load_node"] == there
-    [endpoint] = ended.run.read("endpoints.json")
-    assert endpoint["url"].startswith(f"http://{socket.gethostname()}:")
-    [point] = ended.run.points()
-    assert (point.requests, point.errors) == (8, 0), ended.log.read_text()
-    here = str(Path.cwd())
-    assert not [line for line in map(command_line, psutil.process_iter()) if here in line]
-    assert worker_of_a_job() is None
-
-
-def worker_of_a_job() -> psutil.Process | None:
-    """A worker of the load generator that a step of Slurm started."""
-    for process in psutil.process_iter():
-        line = command_line(process)
-        if "er.load.worker" not in line or "srun" in line:
-            continue
-        if "SLURMD_NODENAME" in process.environ():
-            return process
-    return None
