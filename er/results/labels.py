@@ -11,6 +11,7 @@ UNSAID = (
     *("clock", "clock.failures", "experiment", "figures", "hardware", "routing.policy", "seed"),
     *("cache_dir", "load.concurrency", "resume", "runs_dir", "study"),
 )
+VIEWS = ("study", "figures", "repeats")  # what is made of runs, which does not tell them apart
 UNSAID_GROUPS = ("gateway", "hydra", "server", "tracking")
 
 
@@ -75,7 +76,7 @@ def apart(configs: Sequence[dict[str, Any]]) -> list[str]:
         differing = {
             name: value
             for name, value in mine.items()
-            if any(other.get(name) != value for other in others)
+            if name not in VIEWS and any(other.get(name) != value for other in others)
         }
         if "gateway.kind" in differing:  # from which the rest of it follows
             differing = {
