@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from er.simulation.batching import Limits
+from er.simulation.limits import Limits
 
 REQUIREMENT = "ai-dynamo-runtime==1.6.1"
 REPLAY = """

@@ -5,8 +5,8 @@ from pathlib import Path
 from er.config import Config
 from er.engine.names import model_names
 from er.results.request import ServedModel
-from er.simulation.batching import limits_of
 from er.simulation.cost import step_cost
+from er.simulation.limits import limits_of
 from er.simulation.spec import spec_of, to_json
 
 UNBATCHED = 0  # Triton must not batch: the engine batches in flight

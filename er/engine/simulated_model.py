@@ -18,9 +18,11 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # exists inside Triton only
 
 from er.corpus.tokenizer import llama3
-from er.simulation.batching import ALONE, Batch, RequestError, Sequence, limits_of
+from er.simulation.batching import Batch
 from er.simulation.cost import NS_PER_S, step_cost
+from er.simulation.limits import RequestError, limits_of
 from er.simulation.prefixes import Prefixes
+from er.simulation.sequence import ALONE, Sequence
 from er.simulation.spec import from_json
 
 CANCELLATION_CHECK_NS = 100_000_000  # asking Triton costs as much as a token

@@ -37,81 +37,11 @@ step, reuse). It differs from this in that it
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from er.config import SchedulerPolicy
-from er.errors import ErError
 from er.simulation.cost import StepCost
-from er.simulation.memory import kv_blocks
-from er.simulation.spec import EngineSpec
-
-ALONE = -1  # a prompt without a group
-
-
-class RequestError(ErError):
-    """A request that this engine can never serve."""
-
-
-class Limits(NamedTuple):
-    """What bounds a batch."""
-
-    max_batch_size: int
-    max_num_tokens: int  # of one iteration: prompts and one for each decoding request
-    max_seq_len: int  # prompt and output of one request
-    tokens_per_block: int
-    kv_blocks: int
-    chunked_context: bool = False
-    max_utilization: bool = False
-    kv_cache_reuse: bool = False
-
-
-def limits_of(spec: EngineSpec) -> Limits:
-    """The limits of an engine. Raises ConfigError when the model does not fit its GPUs."""
-    engine = spec.engine
-    return Limits(
-        engine.max_batch_size,
-        engine.max_num_tokens,
-        engine.max_seq_len,
-        engine.tokens_per_block,
-        kv_blocks(spec),
-        engine.chunked_context,
-        engine.scheduler_policy is SchedulerPolicy.max_utilization,
-        engine.kv_cache_reuse,
-    )
-
-
-@dataclass
-class Sequence:
-    """One request inside the engine."""
-
-    key: int
-    input_tokens: int
-    output_tokens: int
-    group: int = ALONE
-    shared_tokens: int = 0  # leading ones that an earlier prompt of its group had
-    generated: int = 0
-    context: int = 0  # tokens to prefill: the prompt, and after a pause what was generated
-    prefilled: int = 0  # of them
-    blocks: int = 0  # of KV cache, those in its group's chain included
-    chained: int = 0  # how many of its blocks lie in its group's chain
-
-    @property
-    def finished(self) -> bool:
-        """Whether it has all its tokens."""
-        return self.generated == self.output_tokens
-
-    @property
-    def decodes(self) -> bool:
-        """Whether all its context is prefilled."""
-        return self.prefilled == self.context
-
-
-@dataclass
-class Chain:
-    """The cached blocks of one group."""
-
-    blocks: int = 0
-    requests: int = 0  # requests that run
+from er.simulation.kv_cache import KvCache
+from er.simulation.limits import Limits, RequestError
+from er.simulation.sequence import ALONE, Sequence
 
 
 @dataclass(frozen=True)
@@ -130,13 +60,10 @@ class Batch:
     def __init__(self, cost: StepCost, limits: Limits) -> None:
         self.cost = cost
         self.limits = limits
-        self.free_blocks = limits.kv_blocks  # cached ones that nobody uses included
+        self.cache = KvCache(limits.kv_blocks, limits.tokens_per_block, limits.kv_cache_reuse)
         self.waiting: deque[Sequence] = deque()
         self.running: dict[int, Sequence] = {}  # in order of start; at most the last is in chunks
         self.context = 0  # tokens in the KV cache of sequences that decode
-        self.chains: dict[int, Chain] = {}  # by group
-        self.idle: dict[int, Chain] = {}  # those that nobody uses, in the order they were left
-        self.idle_blocks = 0
 
     def add(
         self,
@@ -215,7 +142,7 @@ class Batch:
         paused = False
         while True:
             growing = [s for s in self.running.values() if s.decodes and self.grows(s)]
-            if len(growing) <= self.free_blocks:
+            if len(growing) <= self.cache.free_blocks:
                 break
             last = next(reversed(self.running.values()))
             self.release(last)
@@ -224,7 +151,7 @@ class Batch:
             paused = True
         for sequence in growing:
             sequence.blocks += 1
-        self.take(len(growing))
+        self.cache.take(len(growing))
         return paused
 
     def grows(self, sequence: Sequence) -> bool:
@@ -245,13 +172,17 @@ class Batch:
         while self.waiting and (not sequence or sequence.decodes):
             sequence = self.waiting[0]
             context = sequence.input_tokens + sequence.generated
-            reused = self.reusable(sequence, context)
+            reused = self.cache.reusable(sequence, context)
+            blocks = self.total(sequence, context)
             size = self.chunk(context - reused * self.limits.tokens_per_block, room)
             full = len(self.running) >= self.limits.max_batch_size
-            if full or not size or self.needs(sequence, context, reused) > self.free_blocks:
+            if full or not size or not self.cache.fits(sequence, blocks, reused):
                 break
             self.waiting.popleft()
-            self.begin(sequence, context, reused)
+            self.running[sequence.key] = sequence
+            sequence.context = context
+            sequence.prefilled = reused * self.limits.tokens_per_block
+            self.cache.begin(sequence, blocks, reused)
             chunks.append(self.advance(sequence, size))
             room -= size
         return chunks
@@ -271,56 +202,16 @@ class Batch:
             self.context += sequence.context
         return before, sequence.prefilled
 
-    def reusable(self, sequence: Sequence, context: int) -> int:
-        """How many of the leading blocks are cached; one token at least is left to prefill."""
-        if not self.limits.kv_cache_reuse or sequence.group not in self.chains:
-            return 0
-        shared = min(sequence.shared_tokens, context - 1) // self.limits.tokens_per_block
-        return min(self.chains[sequence.group].blocks, shared)
-
     def total(self, sequence: Sequence, context: int) -> int:
         """Blocks that a sequence takes at its start."""
         if self.limits.max_utilization:
             return self.blocks_of(context)
         return self.blocks_of(sequence.input_tokens + sequence.output_tokens)
 
-    def needs(self, sequence: Sequence, context: int, reused: int) -> int:
-        """Free blocks that it takes to start a sequence: those it reuses too when nobody uses them,
-        since they then are free."""
-        shared = 0 if sequence.group in self.idle else reused
-        return self.total(sequence, context) - shared
-
-    def begin(self, sequence: Sequence, context: int, reused: int) -> None:
-        """Let a sequence join. It begins its group's chain again where nobody else uses that."""
-        self.running[sequence.key] = sequence
-        sequence.context = context
-        sequence.prefilled = reused * self.limits.tokens_per_block
-        sequence.blocks = self.total(sequence, context)
-        sequence.chained = reused
-        if self.limits.kv_cache_reuse and sequence.group != ALONE:
-            chain = self.chains.setdefault(sequence.group, Chain())
-            if self.idle.pop(sequence.group, None):
-                self.idle_blocks -= chain.blocks
-                self.free_blocks -= reused
-                chain.blocks = reused
-            chain.requests += 1
-        self.take(sequence.blocks - reused)
-
-    def take(self, blocks: int) -> None:
-        """Take free blocks, cached ones last."""
-        self.free_blocks -= blocks
-        while self.idle_blocks > self.free_blocks:
-            group, chain = next(iter(self.idle.items()))
-            lost = min(chain.blocks, self.idle_blocks - self.free_blocks)
-            chain.blocks -= lost
-            self.idle_blocks -= lost
-            if not chain.blocks:
-                del self.idle[group], self.chains[group]
-
     def finish(self, iteration: Iteration) -> list[Sequence]:
         """Give each sequence of the iteration its token; returns those that have all of theirs."""
         for sequence in iteration.prefilled:
-            self.keep(sequence)
+            self.cache.keep(sequence)
         done = []
         for sequence in iteration.sequences:
             sequence.generated += 1
@@ -330,15 +221,6 @@ class Batch:
                 done.append(sequence)
         return done
 
-    def keep(self, sequence: Sequence) -> None:
-        """Let others of its group find the whole blocks of a prompt."""
-        if self.limits.kv_cache_reuse and sequence.group != ALONE:
-            chain = self.chains[sequence.group]
-            more = sequence.input_tokens // self.limits.tokens_per_block - chain.blocks
-            if more > 0:
-                chain.blocks += more
-                sequence.chained += more
-
     def cancel(self, key: int) -> None:
         """Forget a request, waiting or running, between two iterations."""
         if key in self.running:
@@ -347,18 +229,8 @@ class Batch:
             self.waiting = deque(sequence for sequence in self.waiting if sequence.key != key)
 
     def release(self, sequence: Sequence) -> None:
-        """Take a sequence out of the batch. The blocks of its group's chain stay, free to be taken
-        when nobody else uses them."""
+        """Take a sequence out of the batch."""
         del self.running[sequence.key]
-        self.free_blocks += sequence.blocks - sequence.chained
         if sequence.decodes:
             self.context -= sequence.input_tokens + sequence.generated
-        if self.limits.kv_cache_reuse and sequence.group != ALONE:
-            chain = self.chains[sequence.group]
-            chain.requests -= 1
-            if not chain.requests:
-                self.free_blocks += chain.blocks
-                self.idle_blocks += chain.blocks
-                self.idle[sequence.group] = chain
-                if not chain.blocks:
-                    del self.idle[sequence.group], self.chains[sequence.group]
+        self.cache.release(sequence)

@@ -13,19 +13,11 @@ from enum import IntEnum
 
 import numpy as np
 
-from er.simulation.batching import Limits
-from er.simulation.engines import (
-    arrive,
-    count_tokens,
-    fail,
-    finish,
-    refuse,
-    start,
-    stop,
-    write_segment,
-)
+from er.simulation.engines import arrive, count_tokens, finish, start, write_segment
+from er.simulation.failures import fail, refuse, stop
 from er.simulation.heaps import NEVER, least_leaf, set_key, tournament
 from er.simulation.jit import inner, outer
+from er.simulation.limits import Limits
 from er.simulation.tables import (
     LEAST_LOADED,
     PAUSE_COLUMNS,

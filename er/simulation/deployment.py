@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from er.config import Config
 from er.errors import ConfigError
 from er.simulation import windows
-from er.simulation.batching import Batch, limits_of
+from er.simulation.batching import Batch
 from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, step_cost
 from er.simulation.heaps import NEVER
+from er.simulation.limits import limits_of
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import LEAST_LOADED, Prompts, tables_of

@@ -1,10 +1,9 @@
-"""The results of a simulated point: requests as users saw them, exact statistics of all gaps."""
+"""The results of a simulated point: exact statistics of all its requests and gaps."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from er.results.point import MISSING, Point, Summary, summarise
@@ -16,7 +15,6 @@ from er.simulation.users import Counted, Flags, Loop
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
 FAILED = "expert failed"
-ANSWERED, NO_ANSWER = 200, 0  # status of HTTP
 NOTHING = np.zeros(0, np.int64)
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
@@ -127,104 +125,6 @@ class Outcome:
         values = np.concatenate([values, mixed[:, Segment.duration_ns], paused_ns])
         counts = np.concatenate([counts, mixed[:, Segment.counted], measured])
         return weighted_summary(values / NS_PER_S, counts)
-
-    def requests(self, concurrency: int, routed: bool, topics: list[str]) -> pa.Table:
-        """A row for each request, in order of sending, with the columns of `er.results.Request` and
-        its latencies in seconds, NaN where it failed; `topics` are those of the prompts.
-
-        Needs recorded steps.
-        """
-        rows = self.sent
-        count = len(rows)
-        prompts = self.prompts[rows[:, Sent.prompt]]
-        tokens, times_s = self.token_times_s()
-        ends = np.cumsum(tokens)
-        send_s, end_s = self.spans_s().T
-        first_s = np.full(count, np.nan)
-        first_s[tokens > 0] = times_s[(ends - tokens)[tokens > 0]]
-        failed = rows[:, Sent.failed] == 1
-        ok = ~failed & (tokens > 0)
-        ttft_s, e2e_s = (np.where(ok, at - send_s, np.nan) for at in (first_s, end_s))
-        several = np.where(tokens > 1, tokens - 1, np.nan)
-        before = send_s < send_s[self.measured].min(initial=math.inf)
-        before |= rows[:, Sent.prompt] < self.warmup
-        columns = {
-            "concurrency": np.full(count, concurrency),
-            "user": rows[:, Sent.user].astype(np.int64) % concurrency,
-            "index": np.arange(count),
-            "warmup": ~self.measured & before,
-            "topic": [topics[prompt] for prompt in rows[:, Sent.prompt]],
-            "input_tokens": prompts[:, Prompts.input].astype(np.int64),
-            "max_tokens": prompts[:, Prompts.output].astype(np.int64),
-            "send_s": send_s,
-            "token_times_s": lists(tokens, times_s),
-            "end_s": end_s,
-            "status": np.where(ok | (tokens > 0), ANSWERED, NO_ANSWER),
-            "error": np.where(failed, FAILED, ""),
-            "expert": rows[:, Sent.engine].astype(np.int64) if routed else np.full(count, -1),
-            "text": np.full(count, ""),
-            "token_lateness": lists(np.zeros(count, np.int64), np.zeros(0)),
-            "intended_s": send_s,
-            "reasoning_tokens": np.zeros(count, np.int64),
-            "first_answer_s": np.where(tokens > 0, first_s, 0.0),
-            "usage_tokens": np.full(count, -1),
-            "retries": np.zeros(count, np.int64),
-            "cooldown": ~self.measured & ~before,
-            "output_tokens": tokens,
-            "ok": ok,
-            "ttft_s": ttft_s,
-            "tpot_s": (e2e_s - ttft_s) / several,
-            "e2e_s": e2e_s,
-        }
-        return pa.table(columns)
-
-    def token_times_s(self) -> tuple[Ints, NDArray[np.float64]]:
-        """How many tokens each request received, and when its user did, one request after the
-        other. Between two pauses a request gets a token in every iteration of its engine."""
-        segments = self.segments[np.argsort(self.segments[:, Segment.engine], kind="stable")]
-        ends_ns = self.step_ends_ns(segments)
-        count, paused = len(self.sent), self.pauses[:, Pause.request]
-        before = np.bincount(paused, self.pauses[:, Pause.tokens], count).astype(np.int64)
-        request = np.concatenate([paused, np.arange(count)])
-        order = np.argsort(request, kind="stable")
-        engine = self.sent[request[order], Sent.engine]
-        steps = np.zeros(int(engine.max(initial=0)) + 1, np.int64)  # of each engine
-        np.add.at(steps, segments[:, Segment.engine], segments[:, Segment.steps])
-        last = self.prompts[self.sent[:, Sent.prompt], Prompts.output] - before
-        wanted = np.concatenate([self.pauses[:, Pause.tokens], last])[order]
-        first = np.concatenate([self.pauses[:, Pause.iteration], self.sent[:, Sent.iteration]])
-        first = first[order]
-        tokens = np.clip(steps[engine] - first, 0, wanted)
-        at = (np.cumsum(steps) - steps)[engine] + first
-        times_ns = ends_ns[counting(at, tokens)] + self.loop.reply_delay_ns
-        received = np.bincount(request[order], tokens, count).astype(np.int64)
-        return received, times_ns / NS_PER_S
-
-    def step_ends_ns(self, segments: Ints) -> Ints:
-        """End of every iteration of the segments, one after the other."""
-        start_ns, context = segments[:, Segment.start_ns], segments[:, Segment.context]
-        steps, decoding = segments[:, Segment.steps], segments[:, Segment.decoding]
-        until_ns = self.tables.until_ns
-        mixed = context < 0
-        # A step with prompts ends where it was seen to end, the others where the tables say.
-        base = np.where(mixed, segments[:, Segment.duration_ns], -until_ns[decoding, context])
-        row = np.repeat(np.where(mixed, 0, decoding), steps)
-        column = counting(np.where(mixed, -1, context) + 1, steps)
-        ends: Ints = until_ns[row, column] + np.repeat(start_ns + base, steps)
-        return ends
-
-
-def counting(first: Ints, counts: Ints) -> Ints:
-    """For each i the numbers first[i], first[i] + 1... `counts[i]` of them, one after the other."""
-    before = np.cumsum(counts) - counts
-    numbers: Ints = np.arange(int(counts.sum())) + np.repeat(first - before, counts)
-    return numbers
-
-
-def lists(counts: Ints, values: NDArray[np.float64]) -> pa.Array:
-    """A column whose row i is a list of the next `counts[i]` values."""
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(offsets, values)
 
 
 @compiled

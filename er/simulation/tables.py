@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from er.simulation.batching import Limits
 from er.simulation.cost import StepCost
 from er.simulation.heaps import NEVER, tournament
+from er.simulation.limits import Limits
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]

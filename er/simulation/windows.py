@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from er.simulation.batching import Limits
 from er.simulation.closed_loop import counted
 from er.simulation.jit import compiled
+from er.simulation.limits import Limits
 from er.simulation.tables import (
     LEAST_LOADED,
     UNRECORDED_COLUMNS,

@@ -26,6 +26,7 @@ from er.simulation.cost import origin_of
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import Outcome
 from er.simulation.prefixes import groups_of
+from er.simulation.request_rows import list_requests
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import LEAST_LOADED
 from er.simulation.users import NO_FLAGS
@@ -118,7 +119,7 @@ class Played:
 
     def requests(self) -> pa.Table:
         """A row for each request, with the columns of `request_table`. Needs a recorded point."""
-        return self.outcome.requests(self.concurrency, self.routed, self.topics)
+        return list_requests(self.outcome, self.concurrency, self.routed, self.topics)
 
 
 class Study:

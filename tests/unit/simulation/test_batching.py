@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from er.simulation.batching import Batch, Limits, RequestError
+from er.simulation.batching import Batch
 from er.simulation.cost import StepCost
+from er.simulation.limits import Limits, RequestError
 
 LIMITS = Limits(
     max_batch_size=4, max_num_tokens=64, max_seq_len=80, tokens_per_block=8, kv_blocks=14
@@ -71,7 +72,7 @@ def test_every_request_gets_its_tokens_in_order_within_all_limits(lengths, data)
         batch.finish(iteration)
     assert admitted == sorted(admitted)
     assert [received[key] for key in received] == [tokens for _, tokens in lengths]
-    assert (batch.free_blocks, batch.context, batch.running) == (LIMITS.kv_blocks, 0, {})
+    assert (batch.cache.free_blocks, batch.context, batch.running) == (LIMITS.kv_blocks, 0, {})
 
 
 def check_limits(batch, iteration):
@@ -83,7 +84,7 @@ def check_limits(batch, iteration):
         -(-(s.input_tokens + s.output_tokens) // LIMITS.tokens_per_block)
         for s in iteration.sequences
     )
-    assert reserved == LIMITS.kv_blocks - batch.free_blocks <= LIMITS.kv_blocks
+    assert reserved == LIMITS.kv_blocks - batch.cache.free_blocks <= LIMITS.kv_blocks
 
 
 def test_no_admission_past_a_request_that_does_not_fit():
@@ -103,7 +104,7 @@ def test_a_cancelled_request_leaves_nothing_behind(lengths, victim, after):
             batch.finish(iteration)
     batch.cancel(victim)
     assert all(s.key != victim for iteration, _ in run(batch) for s in iteration.sequences)
-    assert (batch.free_blocks, batch.context) == (LIMITS.kv_blocks, 0)
+    assert (batch.cache.free_blocks, batch.context) == (LIMITS.kv_blocks, 0)
 
 
 @pytest.mark.parametrize(

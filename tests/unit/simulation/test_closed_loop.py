@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from er.simulation import windows
-from er.simulation.batching import Batch, Limits
+from er.simulation.batching import Batch
 from er.simulation.closed_loop import simulate
 from er.simulation.cost import NS_PER_S, StepCost
 from er.simulation.heaps import NEVER
+from er.simulation.limits import Limits
 from er.simulation.outcome import Outcome
+from er.simulation.request_rows import token_times_s
 from er.simulation.tables import LEAST_LOADED, Pause, Prompts, Segment, Sent, Times, tables_of
 from er.simulation.users import Counted, Loop
 
@@ -243,7 +245,7 @@ def test_event_skipping_is_exact(case):
     assert counted == expected_counted
     assert pooled_gaps(cost, gaps, segments, pauses, measured) == expected_gaps
     outcome = Outcome(tables, prompts, warmup, loop, sent, seen, segments, pauses, gaps, counted)
-    tokens, times_s = outcome.token_times_s()
+    tokens, times_s = token_times_s(outcome)
     assert tokens.tolist() == [len(request["tokens"]) for request in expected]
     assert times_s.tolist() == [
         token / NS_PER_S for request in expected for token in request["tokens"]

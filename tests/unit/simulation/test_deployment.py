@@ -8,9 +8,10 @@ import pytest
 from er.compose import plan
 from er.errors import ConfigError
 from er.results.point import Summary
-from er.simulation.batching import RequestError
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
+from er.simulation.limits import RequestError
 from er.simulation.outcome import weighted_summary
+from er.simulation.request_rows import list_requests
 from er.simulation.tables import Times
 
 DELAYS = Delays(gateway_s=0.002, request_s=0.0005, reply_s=0.0003)
@@ -70,7 +71,7 @@ def test_an_expert_that_fails_takes_its_requests_with_it(deployment):
         random.integers(30, 300, 400), random.integers(10, 80, 400), random.integers(0, 8, 400)
     )
     outcome = deployment.play(asked, deployment.loop(12, fail_s={3: 0.6}), record=True)
-    requests = outcome.requests(12, True, [""] * 400).to_pandas()
+    requests = list_requests(outcome, 12, True, [""] * 400).to_pandas()
     served, lost = requests[requests.error == ""], requests[requests.error != ""]
     assert len(lost)
     assert set(lost.expert) == {3}

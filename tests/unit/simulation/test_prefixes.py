@@ -3,8 +3,9 @@
 import numpy as np
 
 from er.results.request import Prompt
-from er.simulation.batching import Batch, Limits
+from er.simulation.batching import Batch
 from er.simulation.cost import StepCost
+from er.simulation.limits import Limits
 from er.simulation.prefixes import Prefixes, groups_of
 
 COST = StepCost(np.arange(200) * 100, np.full((5, 200), 1000), np.arange(200) * 3, 7)
