@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.simulation_dynamo import REQUIREMENT, install, replay
 from er.compose import plan
 from er.results.point import Point
-from er.simulation import validate, windows
+from er.simulation import comparison, windows
 from er.simulation.deployment import Delays, VirtualDeployment
 from er.simulation.spec import EngineSpec, spec_of
 from er.simulation.tables import Prompts
@@ -153,12 +153,12 @@ def dynamo_ladder() -> float:
 
 def accuracy() -> dict[str, dict[str, Any]]:
     """Relative errors of the published runs that the correction was not fitted on."""
-    found = validate.held_out(validate.compare(validate.published_study()))
+    found = comparison.held_out(comparison.compare(comparison.published_study()))
     return {
         f"error: {title}": figure(
-            statistic(validate.errors(found, quantity, validate.GROUPS[group])), reach
+            statistic(comparison.errors(found, quantity, comparison.GROUPS[group])), reach
         )
-        for title, (group, quantity, statistic, reach) in validate.AIMS.items()
+        for title, (group, quantity, statistic, reach) in comparison.AIMS.items()
     }
 
 

@@ -40,15 +40,16 @@ class Correction:
 
     memory_scale: float  # of kernels bound by memory
     compute_scale: float  # of those bound by computing
-    communication_scale: float  # of all-reduces
+    communication_scale: float  # of all-reduces of few tokens
     host_step_s: float  # in each iteration
     host_sequence_s: float  # in each iteration, for each request that decodes
+    host_prompt_s: float  # in the iteration that prefills a prompt, or begins to
     host_request_s: float  # before a request can join a batch; the engine works on meanwhile
 
     def __post_init__(self) -> None:
         scales = ("memory_scale", "compute_scale", "communication_scale")
         require_positive(self, "engine.correction", *scales)
-        for name in ("host_step_s", "host_sequence_s", "host_request_s"):
+        for name in ("host_step_s", "host_sequence_s", "host_prompt_s", "host_request_s"):
             require(getattr(self, name) >= 0, f"engine.correction.{name} cannot be negative")
 
 

@@ -32,9 +32,13 @@ APART = {
     "simulation/as_published.py",
     "simulation/bake.py",
     "simulation/calibrate.py",
+    "simulation/comparison.py",
+    "simulation/fit.py",
+    "simulation/fit_published.py",
     "simulation/published.py",
     "simulation/recorded.py",
     "simulation/validate.py",
+    "simulation/validation_tables.py",
 }
 SUFFIXES = (".py", ".json")  # .json: step times, options of tools
 

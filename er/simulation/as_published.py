@@ -30,7 +30,9 @@ REQUESTS = 500  # of a serving run
 # [inferred] of shapes, at 8,192 tokens and 2,048 sequences: 0.8 to 1.0 GB of residuals and MLP, and
 # 1.05 GB of logits in 32 bits.
 ACTIVATION_BYTES = 2_000_000_000
-WITHOUT_SERVER = {"host_step_s": 0.0, "host_sequence_s": 0.0, "host_request_s": 0.0}
+WITHOUT_SERVER = dict.fromkeys(
+    ("host_step_s", "host_sequence_s", "host_prompt_s", "host_request_s"), 0.0
+)
 SEEDS = range(5)  # the published arrivals and lengths are one unknown sample
 
 
@@ -48,7 +50,7 @@ class Study:
         engine = replace(self.base.engine, correction=correction)
         return replace(self, base=replace(self.base, engine=engine))
 
-    def deployment(self, row: Serving | Offline, **limits: Any) -> VirtualDeployment:
+    def spec(self, row: Serving | Offline, **limits: Any) -> EngineSpec:
         """The engine that a row was measured on; FP8 engines keep their KV cache in FP8. At maximum
         throughput requests came from a program that drives the engine: no server takes time."""
         correction, precision = self.base.engine.correction, Precision.fp16
@@ -62,7 +64,7 @@ class Study:
             correction=correction,
             **limits,
         )
-        spec = replace(
+        return replace(
             self.base,
             model=self.models[row.model],
             precision=precision,
@@ -70,6 +72,11 @@ class Study:
             hardware=self.hardware[row.hardware],
             engine=engine,
         )
+
+    def deployment(self, row: Serving | Offline, **limits: Any) -> VirtualDeployment:
+        """That engine with these limits, and a batch no larger than has room."""
+        spec = self.spec(row, **limits)
+        engine = spec.engine
         blocks = -(-sum(row.lengths) // engine.tokens_per_block)
         room = kv_blocks(spec) // blocks  # requests at once
         if row.lengths not in SHAPES and room < engine.max_batch_size:

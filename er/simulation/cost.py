@@ -14,11 +14,13 @@ iteration:
   attends to all before it: it takes what it adds to the attention of the whole [inferred].
 
 All come from measured kernel times (`data/`, written by bake.py), linear between the sizes measured
-and continued beyond the last. `engine.correction` turns them into times of a server: kernels bound
-by memory (matrix products up to the tokens at which computing takes as long as reading the weights,
-element-wise kernels, attention of decoding requests), those bound by computing (what more tokens
-add to matrix products, attention within prompts) and all-reduces each have a scale, and the host
-takes its time in every iteration: kernels alone leave that out.
+and continued beyond the last. `engine.correction` turns them into times of a server. Each of these
+has a scale: kernels bound by memory (matrix products up to the tokens at which computing takes as
+long as reading the weights, element-wise kernels, attention of decoding requests); those bound by
+computing (what more tokens add to matrix products, attention within prompts); all-reduces of few
+tokens, in which GPUs wait for each other. What more tokens add to all-reduces is bound by NVLink
+and taken as measured. The host, which kernel times leave out, takes its time in every iteration,
+for each request that decodes in it, and for each prompt that begins in it.
 """
 
 import json
@@ -37,6 +39,8 @@ from er.simulation.spec import Bound, EngineSpec
 
 NS_PER_S = 10**9
 MS_PER_S = 10**3
+# All-reduces up to these tokens, 2 MB of activations in Llama 3 70B, are bound by latency.
+LATENCY_BOUND_TOKENS = 128
 NS_PER_MS = 10**6
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,7 +52,7 @@ class StepCost:
 
     linear_ns: Ints  # by tokens, up to max_num_tokens
     decode_ns: Ints  # whole iteration without prompts, by (requests, mean context)
-    prefill_ns: Ints  # attention within a prompt, by its tokens; 0 for none
+    prefill_ns: Ints  # attention within a prompt and the host, by its tokens; 0 for none
     launch_ns: int  # once in an iteration with prompts
 
     def decode(self, decoding: int, context: int) -> int:
@@ -81,10 +85,13 @@ def step_cost(spec: EngineSpec) -> StepCost:
     memory_ms = bound_by_memory_ms + line(tokens, table["tokens"], kernels.elementwise)
     memory_ms[: len(requests)] += line(requests, table["batches"], kernels.output_head)
     memory_ms[len(requests) :] += kernels.output_head[0]
+    all_reduce_ms = line(tokens, table["tokens"], kernels.all_reduce)
+    few_tokens_ms = np.minimum(all_reduce_ms, all_reduce_ms[: LATENCY_BOUND_TOKENS + 1].max())
     linear_ms = (
         correction.memory_scale * memory_ms
         + correction.compute_scale * (matrices_ms - bound_by_memory_ms)
-        + correction.communication_scale * line(tokens, table["tokens"], kernels.all_reduce)
+        + correction.communication_scale * few_tokens_ms
+        + (all_reduce_ms - few_tokens_ms)
     )
     linear_ms[0] = 0.0
     by_batch = np.array([line(contexts, table["contexts"], at) for at in kernels.decode])
@@ -98,6 +105,7 @@ def step_cost(spec: EngineSpec) -> StepCost:
     host_s = correction.host_step_s + correction.host_sequence_s * requests
     decode_ns += (linear_ns[: len(requests)] + nanoseconds(MS_PER_S * host_s))[:, None]
     prefill_ns = nanoseconds(correction.compute_scale * np.maximum(prefill_ms - launch_ms, 0))
+    prefill_ns[1:] += round(correction.host_prompt_s * NS_PER_S)
     return StepCost(
         linear_ns=linear_ns,
         decode_ns=decode_ns,

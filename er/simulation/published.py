@@ -25,52 +25,17 @@ import pandas as pd
 AT_ONCE = float("inf")
 VARIABLE = (202, 214)  # tokens in and out, on average
 FILE = Path(__file__).parent / "data" / "correction.json"  # that `er.simulation.calibrate` writes
-CHOSEN = "memory, compute, communication, host"  # of the candidates in fit.py
 FIT, HELD_OUT = "fit", "held_out"  # drawn by split.py with the seed in the files' first line
-# Fitted on these: light load, where little but the time of a step matters.
-FITTED_HARDWARE, FITTED_TOKENS, FITTED_REQUESTS_PER_S = "h100_sxm", (467, 256), 2
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 INPUT_TOKENS = (4, 4, 8, 13, 15, 17, 30, 68, 168, 263, 294, 396, 583, 772, 933, 933, 933)
 OUTPUT_TOKENS = (5, 22, 40, 81, 107, 114, 141, 179, 213, 257, 279, 324, 449, 565, 586, 604, 806)
 MLPERF = (218, 293)
 MLPERF_INPUT_TOKENS = (
-    72,
-    84,
-    89,
-    103,
-    109,
-    113,
-    123,
-    144,
-    176,
-    230,
-    252,
-    298,
-    518,
-    613,
-    700,
-    760,
-    987,
-)
+    72, 84, 89, 103, 109, 113, 123, 144, 176, 230, 252, 298, 518, 613, 700, 760, 987,
+)  # fmt: skip
 MLPERF_OUTPUT_TOKENS = (
-    8,
-    30,
-    52,
-    98,
-    121,
-    145,
-    193,
-    243,
-    298,
-    363,
-    406,
-    449,
-    599,
-    745,
-    910,
-    980,
-    1024,
-)
+    8, 30, 52, 98, 121, 145, 193, 243, 298, 363, 406, 449, 599, 745, 910, 980, 1024,
+)  # fmt: skip
 SHAPES = {
     VARIABLE: (INPUT_TOKENS, OUTPUT_TOKENS),
     MLPERF: (MLPERF_INPUT_TOKENS, MLPERF_OUTPUT_TOKENS),
@@ -102,15 +67,6 @@ class Serving:
     def arrivals(self) -> str:
         """How its requests come."""
         return "all at once" if self.requests_per_s == AT_ONCE else f"{self.requests_per_s:g}/s"
-
-    @property
-    def fitted(self) -> bool:
-        """Whether the correction in conf/engine/simulated.yaml was fitted on it."""
-        return (
-            self.hardware == FITTED_HARDWARE
-            and self.lengths == FITTED_TOKENS
-            and self.requests_per_s == FITTED_REQUESTS_PER_S
-        )
 
     @property
     def lengths(self) -> tuple[int, int]:

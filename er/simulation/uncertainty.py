@@ -1,10 +1,11 @@
-"""What a prediction can be off by: the same engine with other draws of its correction.
+"""What a prediction can be off by: other draws of the engine's correction, and what remains.
 
 Each draw is a bootstrap over the published runs that the correction was fitted on, with how much
 engines differ from the correction that all share (`data/correction.json`). A correction of one's
 own is drawn with the same spread. INT8 has no published run to hold against, so its matrix products
 are also taken at both of their bounds: as fast as memory and tensor cores allow, and as slow as in
-FP16.
+FP16. Around the lowest and highest of these lies what the model cannot explain: a factor for each
+quantity, so that 90% of the published figures to fit on lie within.
 """
 
 from collections.abc import Iterator
@@ -63,3 +64,9 @@ def probed(spec: EngineSpec) -> StepCost:
         spec.engine, max_batch_size=REQUESTS, max_num_tokens=TOKENS, max_seq_len=TOKENS
     )
     return step_cost(replace(spec, engine=engine))
+
+
+def factor_of(quantity: str) -> float:
+    """By how much a quantity may lie beyond the lowest and highest of the draws."""
+    factors: dict[str, float] = fits()["residual_factors"]
+    return factors["tokens_per_s" if quantity == "requests_per_s" else quantity.partition(".")[0]]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from er.config import Config
+from er.config import Config, Load
 from er.errors import ConfigError
 from er.load import batches, knee
 from er.results import names
@@ -12,6 +12,7 @@ from er.results.point import MISSING, Point
 from er.results.request import Prompt
 from er.results.run_dir import RunDir
 from er.simulation.cost import origin_of
+from er.simulation.uncertainty import factor_of
 from er.study.predicted import Study
 from er.study.progress import Progress
 
@@ -32,7 +33,7 @@ class Carried:
     tokens_per_s_per_gpu: float = MISSING
     ttft_p95_s: float = MISSING
     tpot_p95_s: float = MISSING
-    # The same on the slowest and fastest engines the correction allows.
+    # As few and as many as it may be.
     concurrency_low: int = 0
     concurrency_high: int = 0
     # By number of users: GPUs of as many whole copies of the deployment, each with its own users.
@@ -68,8 +69,10 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
     found = Carried(concurrency, gpus, bounded_by)
     if concurrency:
         found = carried(tried[concurrency], gpus, bounded_by, config.capacity.gpus_for_users)
-    may_be = [concurrency, *(concurrency_on(other, prompts, config) for other in study.extremes)]
-    found = replace(found, concurrency_low=min(may_be), concurrency_high=max(may_be))
+    low, high = between(study, prompts, config.load)
+    found = replace(
+        found, concurrency_low=min(low, concurrency), concurrency_high=max(high, concurrency)
+    )
     run.write(names.CAPACITY, asdict(found))
     progress.say(
         f"on {config.hardware.name}: {concurrency} users, {found.concurrency_low} to "
@@ -77,13 +80,28 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
     )
 
 
-def concurrency_on(study: Study, prompts: Sequence[Prompt], config: Config) -> int:
-    """The highest concurrency on other engines."""
-    return largest(
-        lambda concurrency: knee.describe_excess(
-            study.play(prompts, concurrency).point(), config.load
-        )
-    )[0]
+def between(study: Study, prompts: Sequence[Prompt], load: Load) -> tuple[int, int]:
+    """The lowest and highest concurrency on the slowest and fastest engines that the correction
+    allows, with limits as much tighter or looser as the model cannot explain latencies."""
+    tight, loose = scaled(load, -1), scaled(load, 1)
+    return (
+        min(concurrency_on(engines, prompts, tight) for engines in study.extremes),
+        max(concurrency_on(engines, prompts, loose) for engines in study.extremes),
+    )
+
+
+def concurrency_on(study: Study, prompts: Sequence[Prompt], load: Load) -> int:
+    """The highest concurrency of a study within these limits."""
+    return largest(lambda n: knee.describe_excess(study.play(prompts, n).point(), load))[0]
+
+
+def scaled(load: Load, power: int) -> Load:
+    """The load with looser limits on latency, or with -1 tighter ones."""
+    return replace(
+        load,
+        ttft_at_most_s=load.ttft_at_most_s * factor_of("ttft_s.p95") ** power,
+        tpot_at_most_s=load.tpot_at_most_s * factor_of("tpot_s.p95") ** power,
+    )
 
 
 def carried(point: Point, gpus: int, bounded_by: str, users: list[int]) -> Carried:

@@ -167,10 +167,15 @@ class Study:
         return other
 
     def interval(self, prompts: Sequence[Prompt], concurrency: int) -> dict[str, list[float]]:
-        """The lowest and highest of each quantity on those engines."""
+        """The lowest and highest of each quantity on those engines, and what the model cannot
+        explain around them."""
         found = [study.play(prompts, concurrency).point() for study in self.extremes]
-        values = {name: [attrgetter(name)(point) for point in found] for name in QUANTITIES}
-        return {name: [min(of), max(of)] for name, of in values.items()}
+        intervals = {}
+        for name in QUANTITIES:
+            values = [attrgetter(name)(point) for point in found]
+            factor = uncertainty.factor_of(name)
+            intervals[name] = [min(values) / factor, max(values) * factor]
+        return intervals
 
     def send(
         self, sent: Sequence[Prompt], concurrency: int, record: bool, unmeasured: int = 0

@@ -94,6 +94,7 @@ COMMANDS = [
     "er.build",
     "er.bundle",
     "er.cancel",
+    "er.capacity",
     "er.claims",
     "er.claims.sensitivity",
     "er.collect",

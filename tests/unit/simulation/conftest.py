@@ -11,7 +11,7 @@ from er.compose import plan
 from er.config import Correction, Precision, SimulatedEngine
 from er.simulation.spec import EngineSpec, spec_of
 
-NONE = Correction(1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+NONE = Correction(1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 RAW = SimulatedEngine("simulated", 256, 8192, 4096, 64, 0.9, 3_000_000_000, NONE)
 
 

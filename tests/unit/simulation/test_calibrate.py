@@ -11,10 +11,10 @@ from er.compose import plan
 from er.config import Correction
 from er.results import run_dir
 from er.results.request import Prompt
-from er.simulation import calibrate, fit
+from er.simulation import calibrate, fit, fit_published
+from er.simulation.comparison import published_study
 from er.simulation.published import fits
 from er.simulation.recorded import recorded_points, spread
-from er.simulation.validate import published_study
 from er.study import predicted
 
 TRUE = {"memory_scale": 1.6, "communication_scale": 1.6, "host_step_s": 0.0012}
@@ -96,7 +96,7 @@ def times(correction):
 
 
 def test_a_fit_gives_back_what_made_the_figures_and_keeps_times_from_falling_below_zero():
-    true = times(Correction(1.4, 1, 1, 0.0007, 0, 0))
+    true = times(Correction(1.4, 1, 1, 0.0007, 0, 0, 0))
     found, _ = fit.fitted(TWO, times, true, np.full(3, 20.0))
     assert found.memory_scale == pytest.approx(1.4, rel=0.01)
     assert found.host_step_s == pytest.approx(0.0007, rel=0.02)
@@ -105,7 +105,7 @@ def test_a_fit_gives_back_what_made_the_figures_and_keeps_times_from_falling_bel
 
 
 def test_draws_spread_around_the_fit_as_the_runs_disagree():
-    true = times(Correction(1.4, 1, 1, 0.0007, 0, 0)) * np.array([1.05, 0.95, 1.05])
+    true = times(Correction(1.4, 1, 1, 0.0007, 0, 0, 0)) * np.array([1.05, 0.95, 1.05])
     weight = np.full(3, 20.0)
     found, jacobian = fit.fitted(TWO, times, true, weight)
     residuals = np.log(times(found) / true) * weight
@@ -116,6 +116,36 @@ def test_draws_spread_around_the_fit_as_the_runs_disagree():
     assert (draws.std(axis=0) > 0.01).all()
     exact = fit.resampled(values, jacobian, np.zeros(3), [0, 1, 2], 0, 5)
     assert exact == pytest.approx(np.tile(values, (5, 1)))
+
+
+def test_a_fit_on_other_runs_moves_as_the_model_says():
+    """Linear in its values, a fit on some of the figures is exactly where `refit` says."""
+    jacobian = np.array([[1.0], [2.0], [3.0], [1.5]])
+    residuals = 1e-4 * np.array([1.0, -2.0, 3.0, 0.5])
+    often = np.array([1, 0, 1, 1])
+    moved = fit.refit(jacobian, residuals, often)
+    kept = often == 1
+    best = np.linalg.lstsq(jacobian[kept], -residuals[kept], rcond=None)[0]
+    all_of_them = np.linalg.lstsq(jacobian, -residuals, rcond=None)[0]
+    assert moved == pytest.approx(best - all_of_them, rel=1e-3)
+
+
+def test_every_kind_of_run_is_in_every_fold():
+    folds = fit.folds_of(["a"] * 12 + ["b"] * 7, seed=1)
+    for part in range(fit.FOLDS):
+        assert 2 <= (folds[:12] == part).sum() <= 3
+        assert 1 <= (folds[12:] == part).sum() <= 2
+    assert folds.tolist() != sorted(folds.tolist())
+
+
+def test_a_factor_covers_nine_of_ten_further_figures():
+    random = np.random.default_rng(0)
+    covered = []
+    for _ in range(200):
+        factors = np.exp(np.abs(random.normal(0, 0.1, 40)))
+        covered.append(np.exp(np.abs(random.normal(0, 0.1))) <= fit_published.covering(factors))
+    assert 0.85 <= np.mean(covered) <= 0.97
+    assert fit_published.covering([1.2, 1.1]) == 1.2
 
 
 def test_the_configuration_holds_the_chosen_fit():

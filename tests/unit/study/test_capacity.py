@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from er import capacity as command
 from er.compose import plan
 from er.config import Config
 from er.config.plain import plain
-from er.errors import ConfigError
+from er.errors import ConfigError, ErError
 from er.results import labels, run_dir
 from er.results.run_dir import RunDir
 from er.study import capacity, predicted, summary
@@ -80,6 +81,34 @@ def test_a_point_of_the_search_is_one_of_the_ladder(configs, runs):
     again = study.play(prompts, points[3].concurrency).point()
     assert again.ttft_s == points[3].ttft_s
     assert again.tokens_per_s == points[3].tokens_per_s
+
+
+def test_the_interval_holds_the_prediction_and_is_as_wide_as_the_model_is_unsure(configs, runs):
+    load = configs[0].load
+    for run in runs[:2]:
+        found = run.read("capacity.json")
+        assert found["concurrency_low"] < found["concurrency"] < found["concurrency_high"]
+    tight, loose = capacity.scaled(load, -1), capacity.scaled(load, 1)
+    assert tight.tpot_at_most_s < load.tpot_at_most_s < loose.tpot_at_most_s
+    assert tight.ttft_at_most_s * loose.ttft_at_most_s == pytest.approx(load.ttft_at_most_s**2)
+
+
+def test_a_document_takes_the_searches_as_a_table(runs, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{command.BEGIN}\nold\n{command.END}\nafter\n")
+    command.main([str(runs[0].path.parent), "--write", str(page)])
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert "old" not in lines
+    rows = [line for line in lines if line.startswith(("| E", "| B"))]
+    assert len(rows) == 3
+    found = runs[0].read("capacity.json")
+    interval = f"{found['concurrency_low']} to {found['concurrency_high']}"
+    assert any(interval in row and found["bounded_by"] in row for row in rows)
+    assert "does not fit" in rows[0]
+    assert {row.count("|") for row in rows} == {len(command.HEADINGS) + 3 + 1}
+    with pytest.raises(ErError, match="holds no search for capacity"):
+        command.main([str(tmp_path)])
 
 
 def test_what_does_not_fit_is_an_answer(runs):

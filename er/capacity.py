@@ -1,0 +1,97 @@
+"""`python -m er.capacity`: what searches for capacity found, as a table for a document."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from er import cli
+from er.errors import ErError
+from er.results import labels, names
+from er.results.marked import replace_between
+from er.results.run_dir import RunDir
+
+BEGIN, END = "<!-- written by python -m er.capacity --write -->", "<!-- end of capacity -->"
+HEADINGS = (
+    *("", "node type", "GPUs", "users in flight", "may be", "per GPU", "tokens/s per GPU"),
+    "with more",
+)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print what searches for capacity found, as a table in Markdown."""
+    parser = cli.parser("er.capacity", main.__doc__)
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("runs/capacity"),
+        help="with the run directories of python -m er.run +experiment=capacity",
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help=f"write it between the lines {BEGIN} and {END}"
+    )
+    options = parser.parse_args(arguments)
+    text = "\n".join(markdown(runs_in(options.folder)))
+    if options.write:
+        replace_between(options.write, BEGIN, END, text)
+        print(f"capacity: {options.write}")
+    else:
+        print(text)
+
+
+def runs_in(folder: Path) -> list[RunDir]:
+    """The searches in a folder, by deployment. Raises ErError where there is none."""
+    runs = [RunDir(path) for path in sorted(folder.glob("*")) if path.is_dir()]
+    found = [run for run in runs if run.has(names.CAPACITY)]
+    if not found:
+        raise ErError(
+            f"{folder} holds no search for capacity: make one with "
+            "python -m er.run +experiment=capacity"
+        )
+    return found
+
+
+def markdown(runs: Sequence[RunDir]) -> list[str]:
+    """A row for each search; what the GPUs for more users are follows below."""
+    configs = [run.read(names.CONFIG) for run in runs]
+    load = configs[0]["load"]
+    lines = [
+        f"Within TTFT p95 <= {load['ttft_at_most_s']:g} s and TPOT p95 <= "
+        f"{load['tpot_at_most_s']:g} s; predicted.",
+        "",
+        f"| {' | '.join((*HEADINGS, *more_headings(configs[0])))} |",
+        "|---" * (len(HEADINGS) + len(more_headings(configs[0]))) + "|",
+    ]
+    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
+        lines.append(f"| {' | '.join(cells(run.read(names.CAPACITY), config, apart))} |")
+    return lines
+
+
+def more_headings(config: dict[str, Any]) -> list[str]:
+    """The columns of GPUs that more users need."""
+    return [f"GPUs for {users:,}" for users in config["capacity"]["gpus_for_users"]]
+
+
+def cells(found: dict[str, Any], config: dict[str, Any], apart: str) -> list[str]:
+    """One search; empty cells where nothing is carried."""
+    deployment = config["deployment"]
+    name = f"{deployment['id'].upper()} {labels.engines(config)} {apart}".strip()
+    head = [name, config["hardware"]["name"], str(found["gpus"])]
+    more = [f"{gpus:,}" for gpus in found["gpus_for"].values()]
+    if not found["concurrency"]:
+        why = "does not fit" if found["refusal"] else found["bounded_by"]
+        return [*head, "0", *[""] * 3, why, *[""] * len(more_headings(config))]
+    return [
+        *head,
+        f"{found['concurrency']:,}",
+        f"{found['concurrency_low']:,} to {found['concurrency_high']:,}",
+        f"{found['concurrency_per_gpu']:,.1f}",
+        f"{found['tokens_per_s_per_gpu']:,.0f}",
+        found["bounded_by"] or "no end found",
+        *more,
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run("er.capacity", lambda: main(sys.argv[1:])))
