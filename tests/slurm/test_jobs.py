@@ -87,6 +87,11 @@ def test_cancelled_and_requeued_it_measures_only_what_is_missing(
     until(lambda: log_with("restarts: 1", again), "second start")
     until(lambda: taken_twice(again), "second resumption")
 
+    assert command(monkeypatch, cancel.main, "single", "--now") == 0
+    user.site.wait(again.job_id, "CANCELLED")
+    [ended] = user.statuses()
+    assert (ended.state, ended.detail) == (State.stopped, "cancelled")
+
 
 def log_with(words: str, one: Status) -> str | None:
     """The log of a job, once it says this."""
