@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 TOO_MANY = 429
 WAIT_AT_MOST_S = 30.0  # a longer wait is a failure
@@ -16,6 +15,8 @@ def wait_s(status: int, headers: Mapping[str, str]) -> float | None:
     if value.isascii() and value.isdecimal():
         seconds = float(value[:9])
     else:
+        from email.utils import parsedate_to_datetime  # here: it takes megabytes
+
         try:
             date = parsedate_to_datetime(value)
         except ValueError:
