@@ -84,7 +84,7 @@ def test_multirun_over_chosen_deployments() -> None:
             r"^hydra\.searchpath has /nowhere, which is not a folder",
         ),
         (["load=[1,2]"], r"^load=\[1,2\]: give the name of one option of conf/load$"),
-        (["+capacity={prompts:1}"], r"^cannot apply \+capacity=\{prompts:1\}: "),
+        (["+capacity={prompts:1}"], r"^\+capacity=\{prompts:1\}: choose \+experiment=capacity"),
         (["cache_dir=/dev/null"], "^cache_dir is '/dev/null': give a folder"),
         (["runs_dir="], "^runs_dir is '': give a folder"),
         (["study=a/b"], "^study is 'a/b': give a name"),
