@@ -46,7 +46,7 @@ async def _by_aiohttp(path: str, pieces: Sequence[bytes], tokens: int) -> Reques
     async with aiohttp.ClientSession(
         connector=Connector(pieces), auto_decompress=False, timeout=aiohttp.ClientTimeout()
     ) as session:
-        await Client(session, timeout_s=5).send(endpoint, prompt(output_tokens=tokens), request)
+        await Client(session, timeout_s=60).send(endpoint, prompt(output_tokens=tokens), request)
     return request
 
 
