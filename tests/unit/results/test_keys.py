@@ -26,6 +26,7 @@ ELSEWHERE = {
     "server.http_port": 9999,
     "server.stop_timeout_s": 99.0,
     "load.request_timeout_s": 99.0,
+    "load.tls_verify": False,
     "load.concurrency": [1, 3],
     "load.name": "mine",
     "study": "mine",
