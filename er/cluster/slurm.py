@@ -105,4 +105,6 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
     if state == "CANCELLED" and not attempt.log.exists():
         unbuilt = attempt.after and attempt.after.exit_code not in (0, None)
         return State.cancelled, "its engine was not built" if unbuilt else ""
+    if attempt.cancelled:  # killed before it could write an exit code
+        return State.stopped, detail
     return State.lost, detail or "Slurm knows it no more"

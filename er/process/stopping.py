@@ -24,6 +24,7 @@ class _Stop:
     hooks: list[Callable[[], None]] = field(default_factory=list)
     since_s: float | None = None  # when the first TERM came
     over: bool = False  # the next TERM ends it
+    timer: threading.Timer | None = None
 
     def may_go_on(self) -> bool:
         """Note a TERM; whether what is in flight may still end."""
@@ -33,9 +34,9 @@ class _Stop:
         if not self.hooks:
             return False
         self.since_s = now_s
-        timer = threading.Timer(self.limit_s, self.end)
-        timer.daemon = True
-        timer.start()
+        self.timer = threading.Timer(self.limit_s, self.end)
+        self.timer.daemon = True
+        self.timer.start()
         for hook in self.hooks:
             hook()
         return True
@@ -72,6 +73,8 @@ def graceful(limit_s: float) -> Iterator[None]:
         yield
     finally:
         _current = None
+        if stop.timer:
+            stop.timer.cancel()
         signal.signal(signal.SIGTERM, before)
 
 

@@ -34,7 +34,7 @@ class Serving:
 
     entry: Endpoint  # where users send: the gateway when routed, else the only model
     models: list[tuple[Endpoint, ServedModel]]
-    gateway_log: Path = Path()
+    gateway_log: Path | None = None  # None: there is no gateway
 
     @property
     def experts(self) -> list[Endpoint]:
@@ -45,7 +45,7 @@ class Serving:
         """Raise ErError unless every model still answers, and the gateway before them."""
         for endpoint, model in self.models:
             embedded.prove(endpoint, model.ready_max_tokens)
-        if self.entry in self.experts:
+        if not self.gateway_log:
             return
         try:
             embedded.prove(self.entry, self.models[0][1].ready_max_tokens)

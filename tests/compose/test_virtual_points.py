@@ -10,7 +10,7 @@ from er.results.run_dir import opened
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "7ab7baedfe84aaf470d824edb38a8ad4919ff85979e9ed37317e56d36adea1e1"
+POINTS = "3fb790dd12ce88ab71595600537ca5b4b38b53c74f924073258333a50c0eb779"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:

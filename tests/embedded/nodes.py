@@ -13,6 +13,8 @@ def own_container(folder: Path) -> Path:
     embedded.link_backend(folder / "linked")
     # A backend written in Python may not be a link out of its directory.
     shutil.copytree(folder / "linked", folder / "in_container")
+    # Triton makes it executable for its owner alone; in a container everyone may run it.
+    (folder / "in_container" / "python" / embedded.stub().name).chmod(0o755)
     shutil.copytree(STANDINS / "backend", folder / "in_container" / "tensorrtllm")
     tritonserver = folder / "tritonserver"
     variables = "\n".join(

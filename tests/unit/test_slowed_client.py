@@ -70,7 +70,7 @@ def published(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     prompts = [Prompt("go on", "t", 8, 20)] * 20
     stopping = [*prompts[:10], Prompt("stop", "t", 8, 20), *prompts[10:]]
     ladder = {UNDISTURBED: prompts, STOPPED: stopping}
-    monkeypatch.setattr(batches, "batch_of", lambda _, concurrency: ladder[concurrency])
+    monkeypatch.setattr(batches, "build_batch", lambda _, concurrency: ladder[concurrency])
     config.load.concurrency = list(ladder)
     config.load.requests_per_user, config.load.requests_at_least = 6, 1
     # Far from what a busy machine does to the other point.

@@ -12,7 +12,7 @@ from tests.unit.load.test_alone import drive, small_corpus
 
 __all__ = ["small_corpus"]
 WORKLOAD = ["workload=fixed", "workload.input_tokens=8", "workload.output_tokens=5"]
-# Answers at once: what this says of the load generator is not looked at.
+# Answers in no time: what this says of the load generator is not looked at.
 QUIET = ["load.max_loop_lag_s=9", "load.arrivals=burst", "load.burst_every_s=0.05"]
 LOAD = ["load.concurrency=[1]", "load.client=sockets", *QUIET]
 
@@ -22,7 +22,11 @@ def measured(serve: Serve, folder: Path, texts: list[str], *overrides: str) -> t
 
     async def answer(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         bodies.append(body)
-        writer.write(HEAD + b"".join(chunk(event(text)) for text in texts) + LAST_CHUNK)
+        writer.write(HEAD)
+        for text in texts:
+            writer.write(chunk(event(text)))
+            await asyncio.sleep(0.005)
+        writer.write(LAST_CHUNK)
 
     run, _ = drive(serve, folder, answer, *WORKLOAD, *LOAD, *overrides)
     (point,) = run.points()

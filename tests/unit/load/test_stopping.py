@@ -114,3 +114,15 @@ def test_the_limit_ends_what_does_not_end(serve: Serve) -> None:
 def test_with_nothing_to_stop_term_ends_at_once() -> None:
     with pytest.raises(EndedError), stopping.graceful(30):
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_limit_ends_with_the_block() -> None:
+    terms: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: terms.append(number))
+    try:
+        with stopping.graceful(0.2), stopping.stoppable(lambda: None):
+            signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.4)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert terms == []
