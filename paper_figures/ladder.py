@@ -180,16 +180,20 @@ def boxes(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
     same_count = len(set(map(len, samples))) == 1
     ticks = []
     for look, sample, ladder in zip(looks, samples, ladders, strict=True):
-        which = [] if same_ladder else [f"at {span(ladder)}"]
+        which = [] if same_ladder else [span(ladder)]
         count = [] if same_count else [f"n={len(sample):,}"]
         ticks.append("\n".join([look.name, *which, *count]))
     drawn = axes.boxplot(samples, tick_labels=ticks, whis=(0, 100), widths=0.6, patch_artist=True)
+    if not same_ladder or not same_count:  # more than a letter under each box
+        axes.tick_params(axis="x", labelsize="x-small")
     for box, median, look in zip(drawn["boxes"], drawn["medians"], looks, strict=True):
         box.set(facecolor=look.colour, edgecolor="0.2")
         median.set(color="black")
     pooled = f"at {span(ladders[0])} users" if same_ladder else "of all valid points"
     axes.set_title(f"Requests {pooled}, pooled\nbox: quartiles; whiskers: min, max")
-    axes.set_xlabel(f"n={len(samples[0]):,} each" if same_count else "")
+    what = [] if same_ladder else ["users of the valid points"]
+    what += [f"n={len(samples[0]):,} each"] if same_count else []
+    axes.set_xlabel(", ".join(what))
     axes.grid(visible=False, axis="x")
 
 

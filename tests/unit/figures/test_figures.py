@@ -47,8 +47,8 @@ def test_deployments_with_other_valid_points_say_what_they_pool(published):
     both = replace(both, points=[replace(point, invalid=[]) for point in both.points])
     _, boxes = fig4.figure([both, published("deployment=e")]).axes
     assert [tick.get_text() for tick in boxes.get_xticklabels()] == [
-        "A\nat 1, 2\nn=27",
-        "E\nat 1\nn=24",
+        "A\n1, 2\nn=27",
+        "E\n1\nn=24",
     ]
 
 
