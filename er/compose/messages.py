@@ -50,6 +50,10 @@ def one_line(error: BaseException) -> str:
             key = text.removeprefix("Error merging override ").partition("=")[0]
             reason = f"give a list such as {LISTS.get(key, '[...]')}"
         return f"{' '.join(text.removeprefix('Error merging override ').split())}: {reason}"
+    if "Key 'experiment' not in" in text:
+        return (
+            f"{text.split(':')[0].removeprefix('In ')}: its first line must be # @package _global_"
+        )
     plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
         return f"hydra/{plugin[1]}={plugin[2]} is not installed: pip install 'er[joblib,optuna]'"

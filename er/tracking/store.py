@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from er.errors import ErError
 
 SQLITE = "sqlite:///"
+MEMORY = "sqlite:///:memory:"
 POSTGRESQL = "postgresql"
 ADVISORY_LOCK = 0x6572  # a number of our own, among the locks of a database
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
@@ -62,7 +63,7 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
             connection.execute(select(func.pg_advisory_lock(ADVISORY_LOCK)))  # until it is closed
             yield
         return
-    if not uri.startswith(SQLITE):
+    if not uri.startswith(SQLITE) or uri == MEMORY:
         yield
         return
     path = Path(uri.removeprefix(SQLITE))

@@ -118,3 +118,10 @@ def test_what_cannot_run_is_refused_before_anything_is_prepared(
     with pytest.raises(ConfigError, match=says):
         answer(overrides)
     assert capsys.readouterr().out == ""
+
+
+def test_an_experiment_without_its_package_line_is_told_what_to_add(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# Mine.\n# @package _global_\nseed: 1\n")
+    with pytest.raises(ConfigError, match="its first line must be # @package _global_"):
+        jobs("+experiment=mine", f"--config-dir={tmp_path}")
