@@ -46,8 +46,17 @@ class RunDir:
         write_whole(self.path / name, text_of(value).encode())
 
     def read(self, name: str) -> Any:
-        """Read a JSON file of this run."""
-        return json.loads((self.path / name).read_text())
+        """Read a JSON file of this run. Raises ErError when it is damaged."""
+        try:
+            return json.loads((self.path / name).read_text())
+        except ValueError as error:
+            raise self._damaged(name) from error
+
+    def _damaged(self, name: str) -> ErError:
+        return ErError(
+            f"{self.path / name} is damaged: put the file back, or move {self.path} away and "
+            "measure again"
+        )
 
     def read_numbers(self, name: str) -> Any:
         """Read a JSON file of measured numbers: those without a value are NaN."""
@@ -59,9 +68,12 @@ class RunDir:
 
     def points(self) -> list[Point]:
         """The points measured so far, in order of concurrency."""
-        return (
-            [point_of(entry) for entry in self.read(names.POINTS)] if self.has(names.POINTS) else []
-        )
+        if not self.has(names.POINTS):
+            return []
+        try:
+            return [point_of(entry) for entry in self.read(names.POINTS)]
+        except (TypeError, AttributeError) as error:
+            raise self._damaged(names.POINTS) from error
 
     def valid_point(self, concurrency: int) -> Point | None:
         """The point that was measured at this concurrency, if it is valid."""

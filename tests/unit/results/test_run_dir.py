@@ -135,3 +135,12 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         run_dir.require_writable(str(folder))
     with pytest.raises(ErError, match=r"cannot write runs to .*file.*runs_dir="):
         run_dir.opened(folder, "a", "key").__enter__()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"a":', b"\xff\xfe", b"[1,2]", b"null", b'[{"ttft_x": 1}]']
+)
+def test_damaged_points_are_named_with_a_way_out(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "points.json").write_bytes(content)
+    with pytest.raises(ErError, match=r"points.json is damaged: put the file back, or move"):
+        RunDir(tmp_path).points()
