@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
@@ -42,16 +41,8 @@ async def steady(asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     writer.write(LAST_CHUNK)
 
 
-def is_worker(child: psutil.Process) -> bool:
-    """Of the load generator; other tests of this process may have left children that have ended."""
-    try:
-        return "er.load.worker" in " ".join(child.cmdline())
-    except psutil.Error:
-        return False
-
-
 def stop_the_worker() -> None:
-    [worker] = [child for child in psutil.Process().children() if is_worker(child)]
+    [worker] = fakes.running_workers()
     worker.suspend()
     threading.Timer(STOP_S, os.kill, (worker.pid, signal.SIGCONT)).start()
 

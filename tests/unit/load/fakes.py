@@ -6,9 +6,11 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from er.config import Load
 from er.load.users import run_point
@@ -169,3 +171,13 @@ def one(endpoint: Endpoint, **changes: Any) -> Request:
     few = {"requests_per_user": 1, "warmup_requests_per_user": 0}
     point = run_point(endpoint, [prompt()], 1, load(**(few | changes)), lambda _: None)
     return point.requests[0]
+
+
+def running_workers() -> list[psutil.Process]:
+    """Those of the load generator that run; other tests' children, and ended ones, are not."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if "er.load.worker" in " ".join(child.cmdline()):
+                found.append(child)
+    return found

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from er.errors import ErError
 from er.load.users import run_point
 from er.load.workers import processes_for
 from er.results.request import Request
-from tests.unit.load.fakes import Serve, load, prompt, stream
+from tests.unit.load.fakes import Serve, load, prompt, running_workers, stream
 
 
 def test_lags_show_a_loop_that_was_held_up(serve: Serve) -> None:
@@ -61,8 +62,9 @@ def test_workers_follow_the_users_and_the_free_cores(
 
 def test_a_worker_that_dies_is_an_error(serve: Serve) -> None:
     def on_request(_: Request) -> None:
-        for child in psutil.Process().children():
-            child.kill()
+        for worker in running_workers():
+            with suppress(psutil.NoSuchProcess):  # a request that was under way reports once more
+                worker.kill()
 
     settings = load(client=LoadClient.sockets, requests_per_user=1000)
     with pytest.raises(ErError, match="a worker of the load generator died"):

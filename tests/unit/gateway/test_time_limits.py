@@ -1,0 +1,86 @@
+"""Time limits: half a request, silent experts, clients that do not read."""
+
+import asyncio
+
+import pytest
+
+from er.config import Policy
+from tests.unit.gateway.conftest import HOST, Start, event
+from tests.unit.gateway.raw import END, HEAD, RawExpert, answering, chunk, post, say, status
+from tests.unit.gateway.test_gateway_policies import DEAD, ONE, metric
+
+
+@pytest.mark.parametrize(("sent", "limit"), [
+    (b"POST /v2 HTT", {"header_s": 0.1}),
+    (post()[:-3], {"body_s": 0.1}),
+])  # fmt: skip
+async def test_half_a_request_is_not_waited_for(
+    start: Start, sent: bytes, limit: dict[str, float]
+) -> None:
+    gateway = await start(urls=[DEAD, DEAD], timeouts=limit)
+    many = await asyncio.gather(*(say(gateway.port, sent) for _ in range(100)))
+    assert {status(answer) for answer in many} == {408}
+    assert await metric(gateway, 'er_gateway_errors_total{cause="slow_request"}') == 100
+    assert (await gateway.get("/health"))[0] == 200
+
+
+async def test_an_idle_connection_is_closed(start: Start) -> None:
+    gateway = await start(urls=[DEAD, DEAD], timeouts={"keepalive_s": 0.1})
+    reader, writer = await asyncio.open_connection(HOST, gateway.port)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_first_byte_that_does_not_come_is_requested_elsewhere(start: Start) -> None:
+    async def silent(_: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(60)
+        return False
+
+    async with RawExpert(silent).serving() as url, answering(ONE).serving() as other:
+        limits = {"first_byte_s": 0.1}
+        gateway = await start(urls=[url, other], policy=Policy.round_robin, timeouts=limits)
+        assert status(await say(gateway.port, post())) == 200
+        alone = await start(urls=[url, url], timeouts=limits, retries=0)
+        assert status(await say(alone.port, post())) == 504
+
+
+@pytest.mark.parametrize("limit", ["idle_s", "total_s"])
+async def test_a_silent_stream_ends_with_an_error_event(start: Start, limit: str) -> None:
+    async def hesitant(writer: asyncio.StreamWriter) -> bool:
+        writer.write(HEAD + chunk(event("one")))
+        await asyncio.sleep(60)
+        return False
+
+    async with RawExpert(hesitant).serving() as url:
+        gateway = await start(urls=[url, url], timeouts={limit: 0.2})
+        got = await say(gateway.port, post())
+    assert got.count(event("one")) == 1
+    assert b'data: {"error": "expert' in got
+    assert got.endswith(END)
+
+
+async def test_a_client_that_does_not_read_holds_the_expert_back(start: Start) -> None:
+    sent = 0
+    piece = chunk(b"data: " + b"x" * 60_000 + b"\n\n")
+
+    async def flood(writer: asyncio.StreamWriter) -> bool:
+        nonlocal sent
+        writer.write(HEAD)
+        while sent < 100_000_000:
+            writer.write(piece)
+            await writer.drain()
+            sent += len(piece)
+        return False
+
+    expert = RawExpert(flood)
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url], timeouts={"client_stall_s": 1.0})
+        reader, writer = await asyncio.open_connection(HOST, gateway.port, limit=1024)
+        writer.write(post())
+        await asyncio.sleep(0.7)
+        held = sent
+        assert held < 20_000_000  # what kernels and buffers take
+        await asyncio.wait_for(expert.left.wait(), 10)  # the client is given up
+        assert sent < held + 2_000_000
+        writer.close()
+        del reader
