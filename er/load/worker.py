@@ -53,7 +53,8 @@ def drive(
     once all measured requests have ended."""
     plan, measuring = job.plan, True
     pending: list[tuple[float, int, Work]] = []  # a heap by due time
-    ended: deque[tuple[Request, Answer]] = deque()  # to be reported when nothing else is to do
+    # To be completed, those with an answer here, and reported when nothing else is to do.
+    ended: deque[tuple[Request, Answer | None]] = deque()
     wire: dict[int, bytes] = {}  # requests written before the clock starts
     idle = [Slot() for _ in plan.users]
     in_flight: set[Slot] = set()
@@ -67,11 +68,12 @@ def drive(
         streams.send(slot, data, work.request)
 
     def on_done(slot: Slot, request: Request, answer: Answer) -> None:
-        if request.error or answer.status != 200 or len(answer.events) < 2:
-            http.complete(request, answer)  # now: users may have to give up
+        now = bool(request.error) or answer.status != 200 or len(answer.events) < 2
+        if now:  # users may have to give up
+            http.complete(request, answer)
         in_flight.discard(slot)
         idle.append(slot)
-        ended.append((request, answer))
+        ended.append((request, None if now else answer))
         follow = plan.after(request, request.end_s - started_s)
         if follow and follow.due_s <= time.monotonic() - started_s:
             launch(follow)
@@ -88,7 +90,7 @@ def drive(
         """Complete and emit the oldest request that has ended, if it is old enough."""
         if ended and time.monotonic() - ended[0][0].end_s >= least_age_s:
             request, answer = ended.popleft()
-            if not request.error:
+            if answer:
                 http.complete(request, answer)
             emit(request)
 

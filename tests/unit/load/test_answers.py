@@ -51,13 +51,15 @@ def test_a_bad_answer_fails_by_name(serve: Serve, dialect: str, name: str) -> No
 @pytest.mark.parametrize("dialect", ["chat", "completions"])
 def test_fewer_tokens_with_an_end_are_an_answer(serve: Serve, dialect: str) -> None:
     d = Dialect(dialect)
-    assert request_of(serve, dialect, OPEN_HEAD + sse(d.token(), d.end())).ok
-    assert request_of(serve, dialect, chunked(sse(d.token(), b"[DONE]"))).ok
+    for answer in (OPEN_HEAD + sse(d.token(), d.end()), chunked(sse(d.token(), b"[DONE]"))):
+        request = request_of(serve, dialect, answer)
+        assert (request.ok, request.output_tokens, request.text) == (True, 1, "t ")
     assert request_of(serve, dialect, chunked(sse(d.token()))).error == CUT
 
 
 def test_triton_ends_a_short_answer_with_its_body(serve: Serve) -> None:
-    assert request_of(serve, "triton", chunked(sse(Dialect("triton").token()))).ok
+    request = request_of(serve, "triton", chunked(sse(Dialect("triton").token())))
+    assert (request.ok, request.output_tokens, request.text) == (True, 1, "t ")
 
 
 def delta(**piece: object) -> bytes:
