@@ -25,15 +25,17 @@ class FilePrompt(NamedTuple):
     label: str | None
     length: Any  # of the answer, as it is written; None where it is not given
     answer: str  # as recorded; empty where none is
-    turn: int  # of a conversation, from 0; its text begins with those of the turns before it
+    conversation: int  # in order of their first turns
+    turn: int  # of the conversation, from 0; its text begins with those of the turns before it
+    delay_s: float  # that its user waits, after the answer before it
 
 
 def texts(path: Path) -> Iterator[FilePrompt]:
     """The prompts of a file, in order. Raises ErError, naming the line, where there is no text."""
+    conversations: dict[object, tuple[int, list[str]]] = {}  # their numbers, texts of their turns
     for place, fields in rows(path):
-        before: list[str] = []
-        talk = isinstance(fields.get("turns"), list)
-        for entry in _entries(fields):
+        conversation = _conversation_of(place, fields)
+        for count, entry in enumerate(_entries(fields)):
             text, answer = _text_of(entry)
             if text is None:
                 raise ErError(
@@ -41,11 +43,33 @@ def texts(path: Path) -> Iterator[FilePrompt]:
                     '"messages", "conversations")'
                 )
             label = entry.get("label")
-            length = next((entry[name] for name in LENGTHS if name in entry), None)
-            label = None if label is None else str(label)
-            whole = JOIN.join([*before, _encodable(text)])
-            yield FilePrompt(place, whole, label, length, answer, len(before))
-            before += [_encodable(text)] * talk
+            name = conversation or (place, count)
+            number, turns = conversations.setdefault(name, (len(conversations), []))
+            turns.append(_encodable(text))
+            yield FilePrompt(
+                place=place,
+                text=JOIN.join(turns),
+                label=None if label is None else str(label),
+                length=next((entry[name] for name in LENGTHS if name in entry), None),
+                answer=answer,
+                conversation=number,
+                turn=len(turns) - 1,
+                delay_s=_delay_s(entry) if len(turns) > 1 else 0.0,
+            )
+
+
+def _conversation_of(place: str, fields: Mapping[str, Any]) -> str:
+    """The conversation that a row's prompts are turns of; empty where each stands alone."""
+    if isinstance(fields.get("turns"), list):
+        return place
+    session = fields.get("session_id")
+    return "" if session is None or "data" in fields else f"session {session}"
+
+
+def _delay_s(entry: Mapping[str, Any]) -> float:
+    """aiperf's `delay`, in milliseconds."""
+    delay_ms = entry.get("delay")
+    return delay_ms / 1e3 if isinstance(delay_ms, int | float) and 0 < delay_ms < 1e12 else 0.0
 
 
 def _entries(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

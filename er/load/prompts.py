@@ -80,8 +80,23 @@ def build(
 
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:
-    """Raise ErError for anything that would make `build` fail later, except the corpus."""
+    """Raise ErError for anything that would make `build` fail later, except the corpus, and for
+    pauses of a file that users would not make."""
+    if isinstance(workload, JsonlWorkload) and not load.think_time_s:
+        _require_no_delays(Path(workload.path))
     build([("", "Word.")], workload, 1, 0, cache_dir, read_lengths(load), read_blocks(load))
+
+
+def _require_no_delays(path: Path) -> None:
+    """Raise ErError where turns are to wait for times of their own: users here all wait alike,
+    which Little's law and predictions need to know."""
+    delays_s = [each.delay_s for each in prompt_files.texts(path) if each.turn]
+    if any(delays_s):
+        mean_s = sum(delays_s) / len(delays_s)
+        raise ErError(
+            f"{path} has a delay before each of {len(delays_s)} later turns, and users here all "
+            f"wait equally long: say load.think_time_s={mean_s:.4g}, the mean, or remove the delays"
+        )
 
 
 def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:
@@ -195,22 +210,23 @@ def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
     """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
     prompts: list[Prompt] = []
     before: list[int] = []  # the tokens of the turn before
-    conversation = -1
-    for place, text, label, given_length, answer, turn in prompt_files.texts(Path(workload.path)):
-        max_tokens = given_length
-        if given_length is None:
-            max_tokens = len(encoding.encode_ordinary(answer)) or workload.output_tokens
+    recorded = sorted(prompt_files.texts(Path(workload.path)), key=lambda each: each.conversation)
+    for each in recorded:
+        max_tokens = each.length
+        if max_tokens is None:
+            max_tokens = len(encoding.encode_ordinary(each.answer)) or workload.output_tokens
         if not isinstance(max_tokens, int) or max_tokens < 1:
-            raise ErError(f"{place} has max_tokens {max_tokens}: give a whole number from 1 on")
-        tokens = encoding.encode_ordinary(text)
+            raise ErError(
+                f"{each.place} has max_tokens {max_tokens}: give a whole number from 1 on"
+            )
+        tokens = encoding.encode_ordinary(each.text)
         if not tokens:
-            raise ErError(f"{place} has an empty text: remove the line")
-        conversation += not turn
-        shared = in_common(tokens, before) if turn else 0
-        prompt = Prompt(text, label or "", len(tokens), max_tokens)
-        if turn:
-            prompts[-1] = replace(prompts[-1], group=conversation)
-            prompt = replace(prompt, group=conversation, shared_tokens=shared, turn=turn)
+            raise ErError(f"{each.place} has an empty text: remove the line")
+        prompt = Prompt(each.text, each.label or "", len(tokens), max_tokens)
+        if each.turn:
+            group, shared = each.conversation, in_common(tokens, before)
+            prompts[-1] = replace(prompts[-1], group=group)
+            prompt = replace(prompt, group=group, shared_tokens=shared, turn=each.turn)
         prompts.append(prompt)
         before = tokens
     if not prompts:

@@ -7,6 +7,7 @@ the first of a large file cost no more than they do.
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from er.errors import ErError
 GZIP = b"\x1f\x8b"
 PARQUET = b"PAR1"
 ROWS_TOGETHER = 4096  # of Parquet, read at once
+READ_TOGETHER = 1 << 16  # characters of a JSON array
+ENTRY_AT_MOST = 1 << 26  # characters of one entry
+SEPARATORS = re.compile(r"[\s,]*")
 Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
 
 
@@ -91,12 +95,25 @@ def _lines(file: IO[str], path: Path) -> Iterator[Row]:
 
 
 def _array(file: IO[str], path: Path) -> Iterator[Row]:
-    values = _json(file.read())
-    if not isinstance(values, list):
-        values = [values]
-    for number, value in enumerate(values, 1):
+    """The entries of a JSON array, one after the other: it need not fit in memory."""
+    decoder, number, size = json.JSONDecoder(), 1, READ_TOGETHER
+    text, at = file.read(size).lstrip(), 1
+    while True:
         place = f"{path}, entry {number},"
-        yield place, _object(value, place)
+        at = SEPARATORS.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing too
+        if text.startswith("]", at):
+            return
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            # Twice as much each time: an entry is not read over and over.
+            more = file.read(size) if len(text) - at < ENTRY_AT_MOST else ""
+            if not more:
+                raise ErError(f"{place} is not JSON, or the file ends in it: correct it") from None
+            text, at, size = text[at:] + more, 0, 2 * size
+        else:
+            yield place, _object(value, place)
+            number, size = number + 1, READ_TOGETHER
 
 
 def _csv(file: IO[str], path: Path) -> Iterator[Row]:

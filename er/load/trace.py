@@ -24,6 +24,10 @@ UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 DATE = "date"
 UNKNOWN = ""
 HASHES = "hash_ids"
+DELAYS = (
+    "has delays within sessions, which follow answers, not a clock: give each row a time, or, "
+    "where the rows hold texts, play them with workload=jsonl workload.path=FILE"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +150,7 @@ def kind_of(first: Row, source: Source) -> Kind:
         inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
         return Kind("own", own["time"], inputs, outputs, UNKNOWN)
     if "delay" in fields and "timestamp" not in fields and "session_id" in fields:
-        raise ErError(
-            f"{place} has delays within sessions, which follow answers, not a clock: "
-            "play it with workload=jsonl workload.path=FILE"
-        )
+        raise ErError(f"{place} {DELAYS}")
     for kind in KINDS:
         if kind.time in fields and (kind.marker_column or kind.time) in fields:
             return kind
@@ -187,6 +188,8 @@ def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) 
     time_s = _date_s(value) if math.isnan(seconds) else (_number(value) or 0.0) * seconds
     if not math.isnan(seconds) and _number(value) is None:
         time_s = math.nan
+    if not math.isfinite(time_s) and value is None and "delay" in fields:
+        raise ErError(f"{place} {DELAYS}")
     if not math.isfinite(time_s):
         raise ErError(f"{place} has no readable {kind.time}: correct or remove the line")
     inputs, outputs = (_count(fields.get(name)) for name in (kind.input_tokens, kind.output_tokens))

@@ -59,10 +59,32 @@ def test_prompts_are_known_by_their_keys(tmp_path: Path, name: str, indent: int 
     content, prompts = FILES[name]
     path = tmp_path / "prompts.JSONL"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(content, indent=indent).encode() + b"\r\n")
-    assert [(text, length) for _, text, _, length, _, _ in texts(path)] == prompts
+    assert [(prompt.text, prompt.length) for prompt in texts(path)] == prompts
 
 
 def test_the_answer_of_a_recorded_conversation_gives_its_length(tmp_path: Path) -> None:
     path = tmp_path / "share.json"
     path.write_text(json.dumps(FILES["ShareGPT"][0]))
     assert [prompt.answer for prompt in texts(path)] == ["Yes"]
+
+
+def test_rows_of_one_session_are_turns_of_one_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.jsonl"
+    sessions = ["a", 7, "a", "a", 7]
+    lines = [{"session_id": session, "text_input": str(n)} for n, session in enumerate(sessions)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = [(each.conversation, each.turn, each.text.split()) for each in texts(path)]
+    assert found == [
+        (0, 0, ["0"]),
+        (1, 0, ["1"]),
+        (0, 1, ["0", "2"]),
+        (0, 2, ["0", "2", "3"]),
+        (1, 1, ["1", "4"]),
+    ]
+
+
+def test_the_delay_before_a_later_turn_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    turns = [{"text": "a", "delay": 900}, {"text": "b", "delay": 2500}, {"text": "c"}]
+    path.write_text(json.dumps({"session_id": "x", "turns": turns}))
+    assert [each.delay_s for each in texts(path)] == [0, 2.5, 0]

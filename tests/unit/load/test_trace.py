@@ -1,6 +1,7 @@
 """Traces as people have them become the same plain arrivals; what cannot be told is refused."""
 
 import gzip
+import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pyarrow import parquet
 from er.errors import ErError
 from er.load import trace
 from er.load.inspect import describe, shape_of
+from er.load.rows import rows
 from er.load.trace import Arrival, Source
 
 # Real rows, shortened: kind, unit of time in seconds, content; each holds 655/52 and then 70/1
@@ -116,9 +118,19 @@ def test_the_first_rows_of_a_file_do(tmp_path: Path) -> None:
     assert len(trace.read(Source(path, rows=2)).arrivals) == 2
 
 
-def test_the_first_rows_of_a_large_file_take_no_memory_for_the_others(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(gzip.compress(b"time_s,input_tokens,output_tokens\n" + b"1,2,3\n" * 3_000_000))
+@pytest.mark.parametrize(
+    ("start", "row", "end"),
+    [
+        (b"time_s,input_tokens,output_tokens\n", b"1,2,3\n", b""),
+        (b"[", b'{"time_s": 1, "input_tokens": 2, "output_tokens": 3},\n', b"{}]"),
+    ],
+    ids=["CSV", "JSON array"],
+)
+def test_the_first_rows_of_a_large_file_take_no_memory_for_the_others(
+    tmp_path: Path, start: bytes, row: bytes, end: bytes
+) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(start + row * 500_000 + end, 1))
     tracemalloc.start()
     try:
         assert len(trace.read(Source(path, rows=1000)).arrivals) == 1000
@@ -126,6 +138,32 @@ def test_the_first_rows_of_a_large_file_take_no_memory_for_the_others(tmp_path: 
     finally:
         tracemalloc.stop()
     assert peak_bytes < 2e6
+
+
+def test_an_array_is_read_whatever_its_layout(tmp_path: Path) -> None:
+    entries = [{"time_s": at, "text": "x] }, {\n" * 9000 * (at == 2)} for at in range(5)]
+    for indent, separators in ((None, (",", ":")), (None, None), (3, None)):
+        content = json.dumps(entries, indent=indent, separators=separators)
+        path = written(tmp_path, "a.json", f" \n\t{content}\n").path
+        assert [fields for _, fields in rows(path)] == entries
+    assert list(rows(written(tmp_path, "b.json", "[ ]").path)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('[{"time_s": 1}, {"time_s": 2', "entry 2, is not JSON, or the file ends in it"),
+        ('[{"time_s": 1},', "entry 2, is not JSON, or the file ends in it"),
+        ("[", "entry 1, is not JSON, or the file ends in it"),
+        ('[{"time_s": 1}, {time_s: 2}]', "entry 2, is not JSON"),
+        ('[{"time_s": 1}, 3]', "entry 2, is not a JSON object"),
+        ("[[1, 2], [3, 4]]", "entry 1, is not a JSON object"),
+        ('[{"time_s": ' + "[" * 100_000, "entry 1, is not JSON"),
+    ],
+)
+def test_a_damaged_array_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(ErError, match=says):
+        list(rows(written(tmp_path, "a.json", content).path))
 
 
 def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
@@ -155,9 +193,18 @@ def test_shared_blocks_are_kept_and_described(tmp_path: Path) -> None:
         trace.read(broken)
 
 
-def test_delays_within_sessions_are_no_arrivals(tmp_path: Path) -> None:
-    source = written(tmp_path, "a.jsonl", '{"session_id": "a", "delay": 5, "text": "Hi"}\n')
-    with pytest.raises(ErError, match="follow answers, not a clock: play it with workload=jsonl"):
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '{"session_id": "a", "delay": 5, "text": "Hi"}\n',
+        '{"session_id": "a", "timestamp": 5, "hash_ids": [1], "input_length": 3}\n'
+        '{"session_id": "a", "delay": 5, "hash_ids": [1], "input_length": 3}\n',
+    ],
+    ids=["only delays", "the first with a time"],
+)
+def test_delays_within_sessions_are_no_arrivals(tmp_path: Path, rows: str) -> None:
+    source = written(tmp_path, "a.jsonl", rows)
+    with pytest.raises(ErError, match=r"follow answers, not a clock: .* play them with workload="):
         trace.read(source)
 
 

@@ -21,6 +21,7 @@ from er.config import (
 from er.errors import ErError
 from er.load import prompts
 from er.results.request import Prompt
+from tests.unit.load import fakes
 from tests.unit.load.test_prompts import TEXTS
 
 pytestmark = pytest.mark.usefixtures("small_tokenizer")
@@ -195,3 +196,12 @@ def test_turns_of_a_file_are_sent_one_after_the_other(tmp_path: Path) -> None:
         ("alone", 0, -1),
     ]
     assert sent[1].shared_tokens == sent[0].input_tokens
+
+
+def test_turns_with_delays_of_their_own_are_refused_with_their_mean(tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+    turns = '[{"text": "in the"}, {"text": "and", "delay": 1000}, {"text": "then", "delay": 3000}]'
+    path.write_text(f'{{"session_id": "a", "turns": {turns}}}\n')
+    with pytest.raises(ErError, match=r"say load\.think_time_s=2, the mean, or remove the delays"):
+        prompts.check(of_file(path), fakes.load(), tmp_path)
+    prompts.check(of_file(path), fakes.load(think_time_s=2.0), tmp_path)
