@@ -4,6 +4,8 @@ This is the only place where tokens are read; where the dialects agree, they pas
 """
 
 import json
+import math
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -12,6 +14,8 @@ from er.gateway.dialects import openai, triton
 from er.gateway.dialects.events import Events
 
 DONE = b"data: [DONE]\n\n"
+CUT = "the answer was cut off: fewer tokens than asked for, and no end"
+WORDS = ("error", "message", "detail")  # where errors of all shapes have theirs
 
 
 class ExpertError(Exception):
@@ -28,8 +32,11 @@ class Translation(Protocol):
     def feed(self, piece: bytes) -> bytes:
         """What a piece of the expert's answer is for the client. Raises ExpertError."""
 
-    def end(self) -> bytes:
-        """The rest, once the expert's answer is whole. Raises ExpertError."""
+    def end(self, *, framed: bool) -> bytes:
+        """The rest, once the expert's answer has ended; `framed`: its head said where it would.
+
+        Raises ExpertError, where the answer was cut off too.
+        """
 
 
 class OpenAIFromTriton:
@@ -45,7 +52,7 @@ class OpenAIFromTriton:
         options = request.stream_options
         self._tells_usage = bool(options and options.include_usage)
         self._answer = openai.Answer(request, chat)
-        self._events = Events()
+        self._events = ExpertEvents()
         self._texts: list[str] = []
         self._most = request.max_completion_tokens or request.max_tokens or 16
         fields = {
@@ -63,9 +70,11 @@ class OpenAIFromTriton:
         """See `Translation`."""
         return b"".join(map(self._event, self._events.feed(piece)))
 
-    def end(self) -> bytes:
+    def end(self, *, framed: bool) -> bytes:
         """See `Translation`."""
         last = b"".join(map(self._event, self._events.close()))
+        if not framed and len(self._texts) < self._most:  # Triton's dialect has no word for the end
+            raise ExpertError(CUT)
         reason = "length" if len(self._texts) >= self._most else "stop"
         if not self.streams:
             return self._answer.whole("".join(self._texts), len(self._texts), reason)
@@ -74,8 +83,7 @@ class OpenAIFromTriton:
             last += self._answer.usage(len(self._texts))
         return last + DONE
 
-    def _event(self, event: bytes) -> bytes:
-        fields = _object(event)
+    def _event(self, fields: dict[str, Any]) -> bytes:
         text = fields.get("text_output")
         if text is None:
             return b""
@@ -95,8 +103,11 @@ class TritonFromOpenAI:
             raise ValueError("the body is not JSON") from None
         self.streams = streams
         self._model = model
-        self._events = Events()
+        self._events = ExpertEvents()
         self._texts: list[str] = []
+        self._finished = False  # a finish_reason has come
+        most = request.get("max_tokens")
+        self._most = most if isinstance(most, int) else math.inf
         names = {
             "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p",
             "random_seed": "seed", "stop_words": "stop",
@@ -109,16 +120,20 @@ class TritonFromOpenAI:
         """See `Translation`."""
         return b"".join(map(self._event, self._events.feed(piece)))
 
-    def end(self) -> bytes:
+    def end(self, *, framed: bool) -> bytes:
         """See `Translation`."""
+        del framed
         last = b"".join(map(self._event, self._events.close()))
+        if not (self._events.done or self._finished) and len(self._texts) < self._most:
+            raise ExpertError(CUT)
         return last if self.streams else openai.encode(self._fields("".join(self._texts)))
 
-    def _event(self, event: bytes) -> bytes:
-        if event.strip() == b"[DONE]":
-            return b""
-        choices = _object(event).get("choices") or [{}]
-        text = choices[0].get("text")
+    def _event(self, fields: dict[str, Any]) -> bytes:
+        try:
+            choice = (fields.get("choices") or [{}])[0]
+            text, self._finished = choice.get("text"), bool(choice.get("finish_reason"))
+        except (LookupError, TypeError, AttributeError):
+            raise ExpertError("its choices are none") from None
         if not text:
             return b""
         self._texts.append(str(text))
@@ -130,6 +145,29 @@ class TritonFromOpenAI:
         return {"model_name": self._model, "model_version": "1", "text_output": text}
 
 
+class ExpertEvents:
+    """The objects in an expert's events, up to its [DONE]."""
+
+    def __init__(self) -> None:
+        self._events = Events()
+        self.done = False
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Of every event that has ended. Raises ExpertError for an error, or what is no object."""
+        return self._objects(self._events.feed(data))
+
+    def close(self) -> Iterator[dict[str, Any]]:
+        """Of the last event, which need not end with a blank line. Raises as `feed`."""
+        return self._objects(self._events.close())
+
+    def _objects(self, events: list[bytes]) -> Iterator[dict[str, Any]]:
+        for event in events:
+            self.done = self.done or event.strip() == b"[DONE]"
+            if self.done:
+                return
+            yield _object(event)
+
+
 def _object(event: bytes) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(event)
@@ -137,13 +175,15 @@ def _object(event: bytes) -> dict[str, Any]:
         raise ExpertError("its event is not JSON") from None
     if not isinstance(fields, dict):
         raise ExpertError("its event is no object")
-    if problem := fields.get("error"):
-        raise ExpertError(describe_error(problem))
+    if fields.get("error") or fields.get("object") == "error":
+        raise ExpertError(describe_error(fields))
     return fields
 
 
 def describe_error(problem: Any) -> str:
     """An expert's own words, in one line."""
-    if isinstance(problem, dict):
-        problem = problem.get("message", problem)
+    for _ in range(3):
+        if not isinstance(problem, dict):
+            break
+        problem = next((problem[name] for name in WORDS if problem.get(name)), str(problem))
     return " ".join(str(problem).split())[:300]

@@ -22,8 +22,9 @@ class Answer:
     """Passes whole chunks on as they are (`splice`), frames other pieces anew (`payload`)."""
 
     __slots__ = (
-        "_buffer", "_buffered", "_chunked", "_client", "_failed_status", "_head", "_openai",
-        "_pending", "_request", "_translation", "last", "spliced", "streams",
+        "_buffer", "_buffered", "_chunked", "_client", "_failed_status", "_framed", "_head",
+        "_no_stream", "_openai", "_passed_on", "_pending", "_request", "_translation", "last",
+        "spliced", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -47,9 +48,10 @@ class Answer:
             return
         self.streams = head.event_stream and head.status == 200
         has_length = head.length >= 0 and not self.streams
-        self._chunked = not has_length and not request.head.http_1_0
+        # A body that only its connection's end ends stays one: chunks would make a cut look whole.
+        self._chunked = not has_length and head.framed and not request.head.http_1_0
         self.spliced = self._chunked and head.chunked
-        if not has_length and request.head.http_1_0:
+        if not has_length and not self._chunked:
             request.keep_alive = False
         if has_length and head.length <= BUFFERED_AT_MOST:
             self._buffer = []
@@ -64,7 +66,10 @@ class Answer:
     ) -> None:
         self.spliced = False
         self._head = own_headers
-        self._failed_status = head.status if head.status != 200 else 0
+        self._framed = head.framed
+        self._no_stream = head.status == 200 and not head.event_stream
+        self._failed_status = 502 if self._no_stream else head.status if head.status != 200 else 0
+        self._passed_on = head.lines_of(b"location", b"retry-after")
         self.streams = translation.streams and not self._failed_status
         self._chunked = self.streams and not self._request.head.http_1_0
         self._pending = b""
@@ -131,8 +136,13 @@ class Answer:
     def _end_translated(self, translation: Translation) -> bytes:
         if self._failed_status:
             content = b"".join(self._buffer or [])
-            raise Refusal(self._failed_status, "bad_answer", _error_text(content))
-        last = translation.end()
+            text = _error_text(content)
+            if self._no_stream:
+                text = f"no event stream: {text}"
+            refusal = Refusal(self._failed_status, "bad_answer", text)
+            refusal.extra_headers = self._passed_on
+            raise refusal
+        last = translation.end(framed=self._framed)
         if self.streams:
             return framing.chunk(last) + framing.END if self._chunked else last
         closing = b"" if self._request.keep_alive else b"connection: close\r\n"
@@ -160,6 +170,4 @@ def _error_text(content: bytes) -> str:
         problem = json.loads(content)
     except (ValueError, RecursionError):
         problem = content.decode(errors="replace")
-    if isinstance(problem, dict) and problem.get("error"):
-        problem = problem["error"]
-    return describe_error(problem)
+    return describe_error(problem) or "it gives no reason"

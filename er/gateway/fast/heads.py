@@ -50,6 +50,16 @@ class AnswerHead(NamedTuple):
     event_stream: bool
     encoded: bool  # has a Content-Encoding
 
+    @property
+    def framed(self) -> bool:
+        """Whether the head says where the body ends."""
+        return self.chunked or self.length >= 0
+
+    def lines_of(self, *names: bytes) -> bytes:
+        """The lines of the headers that have one of these names."""
+        lines = self.start_and_headers.splitlines(keepends=True)[1:]
+        return b"".join(line for line in lines if line.partition(b":")[0] in names)
+
 
 def request_headers(headers: Headers, *, with_authorization: bool, translated: bool) -> bytes:
     """The end-to-end headers of a request, each with CRLF; without those that a translated answer

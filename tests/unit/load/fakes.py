@@ -6,9 +6,9 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -23,6 +23,7 @@ HEAD = (
 TLS_HANDSHAKE = b"\x16"
 LAST_CHUNK = b"0\r\n\r\n"
 
+T = TypeVar("T")
 Answer = Callable[[dict[str, Any], asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -95,13 +96,20 @@ async def serving(answer: Answer) -> AsyncIterator[Server]:
 @contextmanager
 def in_thread(answer: Answer) -> Iterator[Server]:
     """A server on a loop of its own: the load generator brings its own loop too."""
-    started: Future[Server] = Future()
+    with in_loop(serving(answer)) as server:
+        yield server
+
+
+@contextmanager
+def in_loop(serving: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """What `serving` gives, while it runs on a loop in a thread of its own."""
+    started: Future[T] = Future()
     loop = asyncio.new_event_loop()
     done = asyncio.Event()
 
     async def main() -> None:
-        async with serving(answer) as server:
-            started.set_result(server)
+        async with serving as served:
+            started.set_result(served)
             await done.wait()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
