@@ -189,7 +189,10 @@ def boxes(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
     for box, median, look in zip(drawn["boxes"], drawn["medians"], looks, strict=True):
         box.set(facecolor=look.colour, edgecolor="0.2")
         median.set(color="black")
-    pooled = f"at {span(ladders[0])} users" if same_ladder else "of all valid points"
+    users = span(ladders[0])
+    pooled = (
+        f"at {users} user{'' if users == '1' else 's'}" if same_ladder else "of all valid points"
+    )
     axes.set_title(f"Requests {pooled}, pooled\nbox: quartiles; whiskers: min, max")
     what = [] if same_ladder else ["users of the valid points"]
     what += [f"n={len(samples[0]):,} each"] if same_count else []

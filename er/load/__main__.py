@@ -4,6 +4,7 @@ Exit codes: those of er.cli.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from er.config import Config
 from er.errors import ConfigError
 from er.load import alone, credentials, trace, users
 from er.load.inspect import describe, shape_of
+from er.load.table import PLAIN_WIDTH
 from er.options import Arguments, Command, Word, parse_arguments
 from er.results.request import Endpoint
 
@@ -66,7 +68,7 @@ def run_command(arguments: Sequence[str]) -> int:
     failed, publishes = False, config.tracking.enabled
     with alone.open_run(endpoint, config) as run:
         try:
-            alone.measure_ladder(endpoint, config, run, lambda line: print(line, flush=True))
+            alone.measure_ladder(endpoint, config, run, say, table_width())
         except alone.NoAnswerError:
             publishes = False
             raise
@@ -77,6 +79,16 @@ def run_command(arguments: Sequence[str]) -> int:
         figures = Path(config.runs_dir) / "figures"
         failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
     return 1 if failed else 0
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def table_width() -> int:
+    """Characters that a line of a table may have."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
 
 
 def inspect(parsed: Arguments) -> int:

@@ -10,6 +10,7 @@ from er.config import Config
 from er.errors import ErError
 from er.load import batches, inspect, knee, prompts, trace
 from er.load.point import Target, measure_point
+from er.load.table import INDENT, PLAIN_WIDTH, Table
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key
 from er.results.point import Point
@@ -34,17 +35,18 @@ ADVICE = (  # by what a cause holds; the first that fits
     ("timeout", "see whether it works, or raise load.request_timeout_s"),
     ("no event stream", "give the address of a dialect that er.load --help names"),
 )
-HEADING = (
-    f"{'concurrency':>11} {'requests':>8} {'errors':>6} {'TTFT p50':>9} {'p95 ms':>8} "
-    f"{'TPOT p50':>9} {'p95 ms':>8} {'ITL p99':>8} {'E2E p50 s':>9} {'tokens/s':>9} "
-    f"{'goodput':>8} {'CPU':>5} valid"
-)
 
 
 def measure_ladder(
-    endpoint: Endpoint, config: Config, run: RunDir, report: Callable[[str], None]
+    endpoint: Endpoint,
+    config: Config,
+    run: RunDir,
+    report: Callable[[str], None],
+    width: int = PLAIN_WIDTH,
 ) -> None:
     """Measure `endpoint` at every concurrency, or at those that find its knee; keeps all in `run`.
+
+    `report` gets lines; the table has at most `width` characters.
 
     Of `config`, the load, the workload and the corpus count.
     Raises NoAnswerError when every request of the first point failed, and ErError when the prompts
@@ -56,14 +58,16 @@ def measure_ladder(
         for line in inspect.describe(trace.source_of(config.load)):
             report(line)
     batches.read_texts(config)
-    report(HEADING)
+    table = Table(width)
+    for line in table.heading():
+        report(line)
 
     def point_at(concurrency: int) -> Point:
         batch = batches.build_batch(config, concurrency)
         point = measure_point(Target(endpoint), batch, concurrency, config, run)
-        report(format_row(point))
+        report(table.row(point))
         for reason in [*point.invalid, *point.notes]:
-            report(f"       {reason}")
+            report(f"{INDENT}{reason}")
         if not config.load.find_knee and concurrency == config.load.concurrency[0]:
             require_answer(point, endpoint)
         return point
@@ -86,18 +90,6 @@ def require_answer(point: Point, endpoint: Endpoint) -> None:
     cause = max(point.error_causes, key=lambda name: point.error_causes[name])
     advice = next((advice for sign, advice in ADVICE if sign in cause), "see its log")
     raise NoAnswerError(f"{endpoint.url} answered no request well ({cause}): {advice}")
-
-
-def format_row(point: Point) -> str:
-    """One line of the table."""
-    return (
-        f"{point.concurrency:11d} {point.requests:8d} {point.errors:6d} "
-        f"{point.ttft_s.p50 * 1e3:9.1f} {point.ttft_s.p95 * 1e3:8.1f} "
-        f"{point.tpot_s.p50 * 1e3:9.1f} {point.tpot_s.p95 * 1e3:8.1f} {point.itl_s.p99 * 1e3:8.1f} "
-        f"{point.e2e_s.p50:9.2f} {point.tokens_per_s:9.0f} {point.goodput:8.1%} "
-        f"{point.client['cpu_share']:5.0%} "
-        f"{'NO' if point.invalid else 'yes'}"
-    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 from er.config import Workload
 from er.corpus.tokenizer import Encoding
 from er.results.request import Request
+from er.results.words import count_of
 
 ANSWERS = 200  # counted at most: enough to decide, and cheap
 # Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.
@@ -67,8 +68,8 @@ def notes(requests: Sequence[Request], together_share: float) -> list[str]:
     again = sum(request.retries for request in requests if request.measured)
     if again:
         found.append(
-            f"{again} times the server was too busy (429) and got a request again after its "
-            "Retry-After: that wait is part of TTFT and E2E"
+            f"{count_of(again, 'time')} the server was too busy (429) and got a request again "
+            "after its Retry-After: that wait is part of TTFT and E2E"
         )
     thinking = [r for r in requests if r.ok and r.measured and r.reasoning_tokens]
     if thinking:
@@ -78,8 +79,8 @@ def notes(requests: Sequence[Request], together_share: float) -> list[str]:
         )
         mean = np.mean([r.reasoning_tokens for r in thinking])
         found.append(
-            f"{len(thinking)} answers begin with {mean:.3g} tokens of reasoning or tool calls on "
-            f"average, which TTFT and tokens/s count{first}"
+            f"{count_of(len(thinking), 'answer')} with {mean:.3g} tokens of reasoning or tool "
+            f"calls first on average, which TTFT and tokens/s count{first}"
         )
     return found
 
@@ -91,10 +92,11 @@ def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]
     longer = sum(answer.output_tokens > answer.max_tokens for answer in answers)
     if workload.stop_at_eos or not shorter + longer:
         return []
+    share = f"{(shorter + longer) / len(answers):.1%}"
     return [
-        f"{shorter + longer} of {len(answers)} answers ({(shorter + longer) / len(answers):.1%}) "
-        f"have not the tokens asked for ({shorter} shorter, {longer} longer): have the server heed "
-        "end_id -1 (or ignore_eos), or measure answers as they end with workload.stop_at_eos=true"
+        f"{shorter + longer} of {count_of(len(answers), 'answer')} ({share}) without the tokens "
+        f"asked for ({shorter} shorter, {longer} longer): have the server heed end_id -1 (or "
+        "ignore_eos), or measure answers as they end with workload.stop_at_eos=true"
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from er.load.trace import Source, Trace, read
+from er.results.words import count_of
 
 BINS = 100  # of the span of a trace
 
@@ -15,7 +16,8 @@ def describe(source: Source) -> list[str]:
     arrivals = trace.arrivals
     span_s = arrivals[-1].time_s
     rate = f", {len(arrivals) / span_s:.3g} requests/s" if span_s else ""
-    lines = [f"{source.path}: {trace.kind} trace, {len(arrivals)} rows over {span_s:.6g} s{rate}"]
+    rows = count_of(len(arrivals), "row")
+    lines = [f"{source.path}: {trace.kind} trace, {rows} over {span_s:.6g} s{rate}"]
     if arrivals[0].input_tokens:
         inputs = sorted(arrival.input_tokens for arrival in arrivals)
         outputs = sorted(arrival.output_tokens for arrival in arrivals)
@@ -28,7 +30,7 @@ def describe(source: Source) -> list[str]:
             "of the blocks were there before"
         )
     if trace.without_tokens:
-        lines.append(f"{trace.without_tokens} rows without tokens are left out")
+        lines.append(f"{count_of(trace.without_tokens, 'row')} without tokens left out")
     if trace.unused:
         lines.append(f"columns that are not used: {', '.join(trace.unused)}")
     return lines
@@ -39,7 +41,7 @@ def shape_of(trace: Trace) -> dict[str, Any]:
     times_s = np.array([arrival.time_s for arrival in trace.arrivals])
     counts, edges_s = np.histogram(times_s, BINS, (0.0, float(times_s[-1]) or 1.0))
     shape: dict[str, Any] = {
-        "title": f"{trace.kind} trace, {len(times_s)} requests",
+        "title": f"{trace.kind} trace, {count_of(len(times_s), 'request')}",
         "edges_s": edges_s.tolist(),
         "requests_per_s": (counts / np.diff(edges_s)).tolist(),
     }

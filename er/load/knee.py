@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from er.config import Load
 from er.results.point import Point
+from er.results.words import count_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def walk(load: Load, measure: Callable[[int], Point]) -> Knee | None:
 
 def describe_excess(point: Point, load: Load) -> str:
     """Why a point does not count as sustained; empty when it is valid and keeps both limits."""
-    users = f"{point.concurrency} user{'s' if point.concurrency > 1 else ''}"
+    users = count_of(point.concurrency, "user")
     if point.invalid:
         return f"the point of {users} is invalid: {point.invalid[0]}"
     for name, p95_s, limit_s in (

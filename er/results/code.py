@@ -21,6 +21,8 @@ MEASURES = [*SHARED, *SERVES, "study/inputs.py", "study/measured.py"]
 # Parts of these rooms that look at results, or prepare data that is kept in files.
 APART = {
     "load/alone.py",
+    "load/inspect.py",
+    "load/table.py",
     "routing/classify.py",
     "routing/evaluate.py",
     "routing/explain.py",

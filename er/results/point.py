@@ -9,6 +9,7 @@ from er.config import Arrivals, Load
 from er.results import window
 from er.results.quantiles import BATCH, BATCHES_AT_LEAST, MISSING, Summary, summarise, transient
 from er.results.request import Request
+from er.results.words import count_of
 
 __all__ = ["MISSING", "Point", "Summary", "measure", "summarise"]
 
@@ -132,10 +133,11 @@ def doubts_of(point: Point, load: Load) -> list[str]:
     doubts = []
     if point.errors:
         causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
-        doubts.append(f"{point.errors} of {point.requests} requests failed ({causes})")
+        doubts.append(f"{point.errors} of {count_of(point.requests, 'request')} failed ({causes})")
     if point.requests + point.cut_requests < load.requests_at_least:
         doubts.append(
-            f"only {point.requests} requests, load.requests_at_least is {load.requests_at_least}"
+            f"only {count_of(point.requests, 'request')}, load.requests_at_least is "
+            f"{load.requests_at_least}"
         )
     cycle_s = load.think_time_s + point.e2e_s.mean
     if load.arrivals is Arrivals.closed_loop and point.duration_s < LATENCIES_AT_LEAST * cycle_s:
@@ -146,8 +148,9 @@ def doubts_of(point: Point, load: Load) -> list[str]:
         )
     elif not point.errors and abs(point.little_ratio - 1) > LITTLE_AT_MOST:
         doubts.append(
-            f"Little's law is broken: {point.little_ratio:.1%} of the {point.concurrency} users "
-            "follow from throughput and response times: measure longer (load.requests_per_user)"
+            f"Little's law is broken: {point.little_ratio:.1%} of "
+            f"{count_of(point.concurrency, 'user')} follow from throughput and response times: "
+            "measure longer (load.requests_per_user)"
         )
     if point.token_lateness_p50 > load.max_token_lateness:
         doubts.append(

@@ -11,6 +11,7 @@ from rich.console import Console
 from er.config import ClockKind, Config
 from er.load.arrivals import count_requests
 from er.results.point import Point
+from er.results.words import count_of
 from er.study.time_left import TimeLeft
 
 
@@ -59,14 +60,14 @@ class Progress:
         load = self.jobs[self.job].load
         for point in points:
             self.taken += load.duration_s or count_requests(point.concurrency, load)
-        found = ", ".join(str(point.concurrency) for point in points)
+        found = _users(points)
         left = len(load.concurrency) - len(points)
         rest = f"{left} to go" if left and not load.find_knee else "nothing is measured again"
-        self._print(f"{self._where()}: {found} users taken from {place}; {rest}")
-        invalid = ", ".join(str(point.concurrency) for point in points if point.invalid)
+        self._print(f"{self._where()}: {found} taken from {place}; {rest}")
+        invalid = _users([point for point in points if point.invalid])
         if invalid:
             self._print(
-                f"{self._where()}: {invalid} users INVALID, and would be again: the same key "
+                f"{self._where()}: {invalid} INVALID, and would be again: the same key "
                 "makes the same point on the virtual clock"
             )
 
@@ -84,7 +85,7 @@ class Progress:
             self.starts_s.append(self.measuring_since_s - self.job_began_s)
         if self.console.is_terminal and time.monotonic() - self.shown_s > 0.1:
             self.shown_s = time.monotonic()
-            users = f"{concurrency} user{'s' if concurrency > 1 else ''}"
+            users = count_of(concurrency, "user")
             of = f"of {count_requests(concurrency, load)}"
             if load.duration_s:
                 of = f"in {load.duration_s:g} s"
@@ -97,7 +98,8 @@ class Progress:
         valid = "INVALID" if point.invalid else "valid"
         verdict = f"predicted{', INVALID' if point.invalid else ''}" if virtual else valid
         self._print(
-            f"{self._where()}: {point.concurrency:4d} users, {point.requests} requests, "
+            f"{self._where()}: {count_of(point.concurrency, 'user'):>10}, "
+            f"{count_of(point.requests, 'request')}, "
             f"TTFT {point.ttft_s.p50 * 1e3:.1f} ms, TPOT {point.tpot_s.p50 * 1e3:.2f} ms, "
             f"{point.tokens_per_s:.0f} tokens/s, {verdict}{self._left()}"
         )
@@ -136,3 +138,9 @@ class Progress:
     def _print(self, line: str) -> None:
         self.clear()
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _users(points: Sequence[Point]) -> str:
+    """`1, 8 users` of points; empty without any."""
+    names = ", ".join(str(point.concurrency) for point in points)
+    return f"{names} user{'' if names == '1' else 's'}" if names else ""

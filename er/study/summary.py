@@ -11,6 +11,7 @@ from er.load import knee
 from er.results import labels, names
 from er.results.point import Point
 from er.results.run_dir import RunDir
+from er.results.words import count_of
 
 COLUMNS: dict[str, Callable[[Point], str]] = {
     "concur-\nrency": lambda point: str(point.concurrency),
@@ -142,13 +143,14 @@ def legend(runs: Sequence[RunDir]) -> list[str]:
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:
-    """One line for each reason not to believe a point."""
-    return [
-        f"invalid: {deployment_of(run)}, {point.concurrency} users: {reason}"
-        for run in runs
-        for point in run.points()
-        for reason in point.invalid
-    ]
+    """One line for each reason not to believe a point, then for what else is to be known of one."""
+    lines = {"invalid": list[str](), "note": list[str]()}
+    for run in runs:
+        for point in run.points():
+            where = f"{deployment_of(run)}, {count_of(point.concurrency, 'user')}"
+            lines["invalid"] += [f"invalid: {where}: {reason}" for reason in point.invalid]
+            lines["note"] += [f"note: {where}: {note}" for note in point.notes]
+    return lines["invalid"] + lines["note"]
 
 
 def gateway_costs(runs: Sequence[RunDir]) -> list[str]:

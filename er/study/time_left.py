@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from er.errors import OutOfTimeError
+from er.results.words import count_of
 
 
 @dataclass
@@ -26,6 +27,7 @@ class TimeLeft:
         left_s = self.until_s - now_s
         if left_s <= self.longest_s:
             raise OutOfTimeError(
-                f"no time for {concurrency} users: {max(left_s, 0):.0f} s are left, the longest "
-                f"point took {self.longest_s:.0f} s: the same command again goes on here"
+                f"no time for {count_of(concurrency, 'user')}: {max(left_s, 0):.0f} s are left, "
+                f"the longest point took {self.longest_s:.0f} s: the same command again goes on "
+                "here"
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from er.results.point import Point
+from er.results.words import count_of
 
 TAG_LENGTH = 8000  # MLflow takes no more
 REASONS_SHOWN = 20
@@ -24,10 +25,8 @@ COLUMNS = (
 def note(name: str, config: dict[str, Any], command: list[str], points: list[Point]) -> str:
     """Markdown of 8,000 characters at most: the points in the middle give way first."""
     head = [f"**{name}**", "", *_made_by(config), ""]
-    reasons = [f"- {p.concurrency} users: {reason}" for p in points for reason in p.invalid]
-    tail = ["", "Invalid points:", "", *reasons[:REASONS_SHOWN]] if reasons else []
-    if len(reasons) > REASONS_SHOWN:
-        tail.append(f"- {len(reasons) - REASONS_SHOWN} more in points.json")
+    tail = _list("Invalid points:", [(p, reason) for p in points for reason in p.invalid])
+    tail += _list("To know of points:", [(p, remark) for p in points for remark in p.notes])
     if command:
         tail += ["", "Run it again:", "", f"```\n{command_line(command)}\n```"]
     rows = list(map(_row, points))
@@ -36,6 +35,13 @@ def note(name: str, config: dict[str, Any], command: list[str], points: list[Poi
         rows.pop()
         table = [*_table(rows), "", f"{len(points) - len(rows)} more points are in points.csv."]
     return "\n".join([*head, *table, *tail])[:TAG_LENGTH]
+
+
+def _list(heading: str, remarks: list[tuple[Point, str]]) -> list[str]:
+    lines = [f"- {count_of(p.concurrency, 'user')}: {remark}" for p, remark in remarks]
+    more = len(lines) - REASONS_SHOWN
+    shown = lines[:REASONS_SHOWN] + ([f"- {more} more in points.json"] if more > 0 else [])
+    return ["", heading, "", *shown] if lines else []
 
 
 def command_line(command: list[str]) -> str:

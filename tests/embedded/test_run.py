@@ -231,7 +231,7 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 users taken from" in done.stdout
+    assert "1 user taken from" in done.stdout
     assert (folder / "requests" / "c0001.parquet").read_bytes() == first
     points = json.loads((folder / "points.json").read_text())
     assert [point["concurrency"] for point in points] == [1, 2]

@@ -38,7 +38,7 @@ def test_boxes_hold_the_requests_of_the_valid_points_and_say_so(published):
         rows = run.measured("ttft_s")
         assert len(rows) == sum(p.ttft_s.count for p in run.points if not p.invalid) == 24
     _, boxes = fig4.figure(runs).axes
-    assert boxes.get_title().startswith("Requests at 1 users, pooled")
+    assert boxes.get_title().startswith("Requests at 1 user, pooled")
     assert boxes.get_xlabel() == "n=24 each"
 
 

@@ -74,7 +74,7 @@ def test_thinking_is_counted_and_the_answer_timed_beside_ttft() -> None:
     thinking = replace(ANSWER, reasoning_tokens=3, first_answer_s=0.4)
     [note] = counts.notes([thinking], 0.0)
     assert note == (
-        "1 answers begin with 3 tokens of reasoning or tool calls on average, which TTFT and "
+        "1 answer with 3 tokens of reasoning or tool calls first on average, which TTFT and "
         "tokens/s count, the first of the answer after 0.4 s (p50)"
     )
     point = measure([thinking, replace(ANSWER, first_answer_s=0.1)], 1, load())

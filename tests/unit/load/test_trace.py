@@ -108,7 +108,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
 def test_rows_without_tokens_and_unused_columns_are_told(tmp_path: Path) -> None:
     lines = describe(written(tmp_path, "a.csv", KNOWN["BurstGPT"]))
     assert lines[0].endswith("a.csv: BurstGPT trace, 2 rows over 2.5 s, 0.8 requests/s")
-    assert "1 rows without tokens are left out" in lines
+    assert "1 row without tokens left out" in lines
     assert lines[-1] == "columns that are not used: Model, Total tokens, Log Type"
     assert lines[1].startswith("input tokens: mean 362.5; min 70")
 

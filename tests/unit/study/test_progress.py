@@ -30,7 +30,7 @@ def test_the_time_left_counts_requests_and_starts(config: Config, clock: list[fl
         clock[0] += 1
     shown.point_done(measure([answered(i, 1) for i in range(24)], 1, config.load))
     # 24 of 96 requests took 24 s; one more deployment has to start: 72 s and 10 s.
-    assert "[1/2] Llama 3 70B INT8, TP=4:    1 users, 24 requests" in out.getvalue()
+    assert "[1/2] Llama 3 70B INT8, TP=4:     1 user, 24 requests" in out.getvalue()
     assert "valid, about 1:22 left" in out.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 from rich.console import Console
@@ -29,3 +30,15 @@ def test_no_digit_is_cut_whatever_the_width(
     assert row[:3] == ["A", str(point.concurrency), f"{point.ttft_s.p50 * 1e3:.1f}"]
     assert row[-1] == "yes"
     assert len(row) == 1 + columns
+
+
+def test_what_is_to_be_known_of_a_point_is_said(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run = finished_run(config)
+    first, second = run.points()
+    first.notes.append("1 time the server was too busy")
+    run.write("points.json", [asdict(first), asdict(second)])
+    console = Console(width=80, record=True, file=io.StringIO())
+    summary.show([run], console)
+    assert "note: A, 1 user: 1 time the server was too busy\n" in console.export_text()

@@ -58,6 +58,9 @@ def test_times_source_note_and_workload_are_those_of_the_measurement(
     run.write("provenance.json", facts)
     times = {"started": "2026-01-02T03:04:05.000+00:00", "ended": "2026-01-02T03:05:05.250+00:00"}
     run.write("run.json", run.read("run.json") | times)
+    points = run.read("points.json")
+    points[0]["notes"] = ["1 time the server was too busy"]
+    run.write("points.json", points)
     published = open_store(config.tracking.uri).get_run(publish(run, config.tracking.uri))
     assert published.info.start_time == datetime.fromisoformat(times["started"]).timestamp() * 1e3
     assert published.info.end_time - published.info.start_time == 60_250
@@ -68,6 +71,7 @@ def test_times_source_note_and_workload_are_those_of_the_measurement(
     assert "simulated (no real model answered), measured at the client" in note
     assert "python -m er.run +experiment=fig4" in note
     assert "- 2 users: only 3 requests" in note
+    assert "To know of points:\n\n- 1 user: 1 time the server was too busy\n" in note
     [sent] = published.inputs.dataset_inputs
     assert sent.dataset.name == "mlperf_like of evals" or "laptop" in sent.dataset.name
     assert json.loads(sent.dataset.source) == {"uri": "config.json"}
