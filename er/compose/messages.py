@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -36,7 +37,7 @@ def one_line(error: BaseException) -> str:
     """The message of Hydra or omegaconf, which has several lines, in one."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override} (expected key=value): {text.splitlines()[0]}"
+        return _unreadable(str(error.override), text.splitlines()[0])
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} has no value: a file of conf/ or the command line must give it"
     cause = error.__cause__
@@ -62,6 +63,17 @@ def one_line(error: BaseException) -> str:
     noise = ("object_type=", "reference_type=", "full_key:", "See https://")
     text = " ".join(line for line in lines if line and not line.startswith(noise))
     return re.sub(r"\bbase_\w+ ", "", text)  # the schemas of engines are no option
+
+
+def _unreadable(override: str, reason: str) -> str:
+    """The message for an override that Hydra's grammar does not have."""
+    key, equals, value = override.partition("=")
+    if not equals or not value or value[0] in "[{'\"":
+        return f"cannot read {override} (expected key=value): {reason}"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    typed = f"{key}='{escaped}'"
+    typed = shlex.quote(typed) if set(typed) & set('"$`\\!') else f'"{typed}"'
+    return f"cannot read {override} (expected key=value): quote the value, such as {typed}"
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

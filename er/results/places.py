@@ -21,6 +21,18 @@ def naming(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def naming_run(path: Path) -> Iterator[None]:
+    """Raise ErError with advice when the directory of one run cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ErError(
+            f"cannot write to {path}: {error.strerror}: make it writable, make room, or measure "
+            "beside it with resume=false"
+        ) from error
+
+
 def fresh(folder: Path, name: str) -> Path:
     """A new directory `name`, `name.2`, `name.3`..."""
     while True:

@@ -24,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
 from er.config.plain import plain
 from er.errors import ErError
@@ -46,15 +47,17 @@ class RunDir:
         write_whole(self.path / name, text_of(value).encode())
 
     def read(self, name: str) -> Any:
-        """Read a JSON file of this run. Raises ErError when it is damaged."""
+        """Read a JSON file of this run. Raises ErError when it is missing or damaged."""
         try:
             return json.loads((self.path / name).read_text())
+        except FileNotFoundError as error:
+            raise self._unusable(name, "missing") from error
         except ValueError as error:
-            raise self._damaged(name) from error
+            raise self._unusable(name, "damaged") from error
 
-    def _damaged(self, name: str) -> ErError:
+    def _unusable(self, name: str, how: str) -> ErError:
         return ErError(
-            f"{self.path / name} is damaged: put the file back, or move {self.path} away and "
+            f"{self.path / name} is {how}: put the file back, or move {self.path} away and "
             "measure again"
         )
 
@@ -73,7 +76,7 @@ class RunDir:
         try:
             return [point_of(entry) for entry in self.read(names.POINTS)]
         except (TypeError, AttributeError) as error:
-            raise self._damaged(names.POINTS) from error
+            raise self._unusable(names.POINTS, "damaged") from error
 
     def valid_point(self, concurrency: int) -> Point | None:
         """The point that was measured at this concurrency, if it is valid."""
@@ -138,6 +141,17 @@ class RunDir:
             pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
         )
 
+    def has_requests(self, concurrency: int) -> bool:
+        """Whether the file of one point's requests is there. Raises ErError when it is damaged."""
+        name = f"{names.REQUESTS}/{_name_of(concurrency)}.parquet"
+        try:
+            parquet.read_metadata(self.path / name)
+        except FileNotFoundError:
+            return False
+        except (pa.ArrowException, OSError) as error:
+            raise self._unusable(name, "damaged") from error
+        return True
+
     def keep_requests(self, concurrency: int, requests: Iterable[Request]) -> None:
         """Write one point's requests, all at once."""
         self.keep_table(
@@ -182,6 +196,7 @@ def opened(folder: Path, name: str, key: str, resume: bool = True) -> Iterator[R
     with places.naming(folder):
         found = newest(folder, name, key) if resume else None
         path = found.path if found else places.fresh(folder, name)
+    with places.naming_run(path):
         lock = (path / names.LOCK).open("w")
     with lock:
         if not places.locks(lock):
@@ -189,7 +204,7 @@ def opened(folder: Path, name: str, key: str, resume: bool = True) -> Iterator[R
                 f"another command is measuring {path}: wait for it, or measure beside it with "
                 "resume=false"
             )
-        with places.naming(folder):
+        with places.naming_run(path):
             run = _prepared(path, key)
         yield run
 

@@ -57,6 +57,8 @@ class Sweep:
             self.runs.append(run)
             self.on_open(run)
             self.progress.take(known.points(config, run), run.path)
+            for line in known.describe_lost(config, run):
+                self.progress.tell(line)
             if known.complete(config, run):
                 run.relabel(tags(config, self.id))
             else:

@@ -5,6 +5,7 @@ from er.load import knee
 from er.results import names
 from er.results.point import Point
 from er.results.run_dir import RunDir
+from er.results.words import count_of
 
 
 class MissingPointError(Exception):
@@ -17,6 +18,21 @@ def points(config: Config, run: RunDir) -> list[Point]:
         return []
     wanted = set(config.load.concurrency)
     return [p for p in run.points() if p.concurrency in wanted and _stays(config, p)]
+
+
+def describe_lost(config: Config, run: RunDir) -> list[str]:
+    """One line for each point whose requests are not beside it, as in a bundle without them.
+
+    Raises ErError when a file of requests is damaged.
+    """
+    if config.capacity:  # a search keeps none
+        return []
+    lost = [p.concurrency for p in points(config, run) if not run.has_requests(p.concurrency)]
+    return [
+        f"{run.path}: the requests of {count_of(concurrency, 'user')} are missing: figures of "
+        "single requests lack them; put the file back, or measure again with resume=false"
+        for concurrency in lost
+    ]
 
 
 def _stays(config: Config, point: Point) -> bool:

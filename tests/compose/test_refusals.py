@@ -70,7 +70,13 @@ REFUSED = [
     ("foo=1", "foo is not a known key: "),
     ("+foo=1", "foo is not a known key: "),
     ("=", "Could not override ''. To append"),
-    ("a=b=c", "cannot read a=b=c (expected key=value): "),
+    ("a=b=c", "cannot read a=b=c (expected key=value): quote the value, such as \"a='b=c'\""),
+    (
+        "deployment=größe",
+        "cannot read deployment=größe (expected key=value): quote the value, such as "
+        "\"deployment='größe'\"",
+    ),
+    ("load.concurrency=[1,2", "cannot read load.concurrency=[1,2 (expected key=value): no viable"),
     ("+experiment=nope", "Could not find 'experiment/nope'"),
     ("+experiment=fig4 +experiment=fig5", "Multiple values for experiment"),
     ("capacity=1", "capacity=1: Invalid type"),

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -135,6 +136,39 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         run_dir.require_writable(str(folder))
     with pytest.raises(ErError, match=r"cannot write runs to .*file.*runs_dir="):
         run_dir.opened(folder, "a", "key").__enter__()
+
+
+def test_a_run_that_cannot_be_written_is_named_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_dir.opened(tmp_path, "a", "key") as run:
+        pass
+
+    opens = Path.open
+
+    def refuse(path: Path, mode: str = "r", *more: Any, **settings: Any) -> Any:
+        if "w" in mode:
+            raise PermissionError(13, "Permission denied")
+        return opens(path, mode, *more, **settings)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ErError, match=rf"cannot write to {run.path}: .*resume=false"):
+        run_dir.opened(tmp_path, "a", "key").__enter__()
+
+
+def test_a_missing_file_is_named_with_a_way_out(run: RunDir) -> None:
+    with pytest.raises(ErError, match=r"config\.json is missing: put the file back, or move"):
+        run.read("config.json")
+
+
+def test_requests_of_a_point_that_are_gone_or_damaged_are_noticed(run: RunDir) -> None:
+    assert not run.has_requests(4)
+    run.keep_requests(4, [answered(0, 4)])
+    assert run.has_requests(4)
+    file = run.path / "requests" / "c0004.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ErError, match=r"c0004\.parquet is damaged: put the file back, or move"):
+        run.has_requests(4)
 
 
 @pytest.mark.parametrize(
