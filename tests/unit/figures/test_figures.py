@@ -120,6 +120,11 @@ def test_the_picture_of_the_load_generator_marks_an_invalid_point(published):
         assert hollow.get_offsets()[:, 0].tolist() == [2]
     labels = [patch.get_label() for patch in in_flight.patches]
     assert labels == ["1 user", "2 users, invalid"]
+    first, _ = (line for line in in_flight.lines if line.get_marker() == "|")
+    point = published("deployment=a").points[0]
+    share = 100 / (point.in_flight_bin_s * len(point.in_flight))
+    from_s, until_s = point.window_from_s, point.window_from_s + point.duration_s
+    assert list(first.get_xdata()) == pytest.approx([from_s * share, until_s * share])
 
 
 def test_the_footer_says_where_values_come_from(published):

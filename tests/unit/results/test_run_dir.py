@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from example_requests import answered
 from er.config import Config
 from er.errors import ErError
 from er.results import request_table, run_dir
-from er.results.point import measure
+from er.results.point import Point, Summary, measure
 from er.results.run_dir import RunDir
 
 
@@ -154,6 +155,21 @@ def test_a_run_that_cannot_be_written_is_named_itself(
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ErError, match=rf"cannot write to {run.path}: .*resume=false"):
         run_dir.opened(tmp_path, "a", "key").__enter__()
+
+
+def test_points_of_an_older_version_are_read(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    run = finished_run(config)
+    later = {each.name for each in fields(Point) if each.default_factory is not MISSING}
+    later |= {each.name for each in fields(Point) if each.default is not MISSING}
+    entries = run.read("points.json")
+    older = [{name: entry[name] for name in entry if name not in later} for entry in entries]
+    assert len(older[0]) < len(entries[0])
+    run.write("points.json", older)
+    assert [point.ttft_s for point in run.points()] == [
+        Summary(**entry["ttft_s"]) for entry in run.read_numbers("points.json")
+    ]
 
 
 def test_a_missing_file_is_named_with_a_way_out(run: RunDir) -> None:

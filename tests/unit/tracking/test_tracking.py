@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from mlflow.tracking import MlflowClient
 
 from er.config import Config
 from er.errors import ErError
+from er.results.point import Summary
 from er.results.run_dir import RunDir
+from er.tracking.metrics import values_of
 from er.tracking.publish import publish
 from er.tracking.store import open_store
 
@@ -41,6 +44,7 @@ def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
 
     assert steps("latency/ttft_p50_s") == [1]
     assert steps("validity/invalid_ttft_p50_s") == [2]
+    assert steps("validity/little_ratio") == [1, 2]
     assert [(m.step, m.value) for m in client.get_metric_history(run_id, "validity/valid")] == [
         (1, 1.0),
         (2, 0.0),
@@ -53,6 +57,16 @@ def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
     names = {file.path for file in client.list_artifacts(run_id)}
     assert {"engine.json", "points.csv"} <= names
     assert {"config.json", "points.json", "provenance.json", "requests"} <= names
+
+
+def test_thinking_has_metrics_beside_ttft(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    point = finished_run(config).points()[0]
+    assert "latency/answer_ttft_p50_s" not in values_of(point)
+    thinks = replace(point, reasoning_tokens_mean=3.0, answer_ttft_s=Summary(count=9, p50=0.4))
+    assert values_of(thinks)["latency/answer_ttft_p50_s"] == 0.4
+    assert values_of(thinks)["traffic/reasoning_tokens_mean"] == 3.0
 
 
 def test_publishing_twice_makes_one_run(
