@@ -1,11 +1,13 @@
 """What the users of a point send."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from er.config import Config
 from er.corpus import collection
 from er.load import arrivals, prompts
 from er.results.request import Prompt
+from er.results.words import count_of
 
 _built: dict[str, list[Prompt]] = {}  # by all that they follow from: a study builds them once
 _texts: dict[str, list[tuple[str, str]]] = {}
@@ -37,6 +39,17 @@ def build_prompts(config: Config, count: int, seed: int) -> list[Prompt]:
             arrivals.read_blocks(config.load),
         )
     return _built[key]
+
+
+def describe_repeats(config: Config, batch: Sequence[Prompt]) -> list[str]:
+    """A line where a file has fewer prompts than are sent."""
+    prompts = len({prompt.text for prompt in batch})
+    if config.workload.kind != "jsonl" or prompts == len(batch):
+        return []
+    return [
+        f"{len(batch)} requests send the {count_of(prompts, 'prompt')} of workload.path again and "
+        "again: a server that keeps what it has read answers them sooner than new ones"
+    ]
 
 
 def read_texts(config: Config) -> list[tuple[str, str]]:

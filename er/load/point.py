@@ -6,7 +6,17 @@ from pathlib import Path
 
 from er.config import Config, Load
 from er.errors import ErError
-from er.load import arrivals, counts, gpus, prompts, proof, server_side, server_watch, users
+from er.load import (
+    arrivals,
+    batches,
+    counts,
+    gpus,
+    prompts,
+    proof,
+    server_side,
+    server_watch,
+    users,
+)
 from er.load.effort import PointLoad
 from er.process import stopping
 from er.results.point import Point, measure
@@ -82,6 +92,7 @@ def measure_point(
     finally:
         point = measure(load.requests, concurrency, config.load, doubts, known)
         point.notes.extend(counts.notes(load.requests, evidence.together_share))
+        point.notes.extend(batches.describe_repeats(config, batch))
         run.add_point(point)
     return point
 

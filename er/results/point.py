@@ -148,7 +148,7 @@ def doubts_of(point: Point, load: Load) -> list[str]:
         )
     elif not point.errors and abs(point.little_ratio - 1) > LITTLE_AT_MOST:
         doubts.append(
-            f"Little's law is broken: {point.little_ratio:.1%} of "
+            f"Little's law is broken: {point.little_ratio:.1%} of the "
             f"{count_of(point.concurrency, 'user')} follow from throughput and response times: "
             "measure longer (load.requests_per_user)"
         )

@@ -63,6 +63,7 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         run.keep_table(concurrency, played.requests())
         interval = study.interval(prompts, concurrency)
         point = replace(played.point(), predicted_interval=interval)
+        point.notes.extend(batches.describe_repeats(config, prompts))
         run.add_point(point)
         progress.point_done(point)
         return point

@@ -128,6 +128,18 @@ def test_a_slowed_client_makes_an_invalid_point(
     assert any("set load.client=sockets" in line for line in lines)
 
 
+def test_a_file_of_few_prompts_is_told(serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text(
+        '{"text": "Why is it so?", "max_tokens": 2}\n{"text": "No.", "max_tokens": 2}\n'
+    )
+    words = ("workload=jsonl", f"workload.path={file}", "load.concurrency=[1]")
+    run, lines = drive(serve, tmp_path, stream, *words)
+    expected = "3 requests send the 2 prompts of workload.path again and again: a server"
+    assert any(note.startswith(expected) for note in run.points()[0].notes)
+    assert any(line.strip().startswith(expected) for line in lines)
+
+
 def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
     run, lines = drive(
         serve,
