@@ -108,7 +108,7 @@ def test_gaps_are_pooled_over_requests() -> None:
     [
         ([request(), request(error="reset", token_times_s=[])], "1 of 2 requests failed"),
         ([request(), request(tokens=0)], "1 x no tokens"),
-        ([request()], "only 1 requests"),
+        ([request()], "only 1 request,"),
         ([], "only 0 requests"),
         ([request(token_lateness=[0.2] * 3)] * 2, "could not keep its clock"),
     ],
