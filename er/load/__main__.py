@@ -19,6 +19,7 @@ from er.load import alone, credentials, trace, users
 from er.load.inspect import describe, shape_of
 from er.load.table import PLAIN_WIDTH
 from er.options import Arguments, Command, Word, parse_arguments
+from er.results import names
 from er.results.request import Endpoint
 
 # In processes of their own: MLflow's seconds of start-up and its memory come last.
@@ -73,7 +74,7 @@ def run_command(arguments: Sequence[str]) -> int:
             publishes = False
             raise
         finally:
-            if publishes:
+            if publishes and run.has(names.CONFIG):
                 failed = _fails([*PUBLISH, str(run.path)])
     if config.tracking.enabled and not failed:
         figures = Path(config.runs_dir) / "figures"

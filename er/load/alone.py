@@ -78,7 +78,7 @@ def measure_ladder(
             run.write(names.KNEE, asdict(result))
             report(knee.describe(result))
     except BaseException as error:
-        run.end("failed" if isinstance(error, Exception) else "interrupted")
+        run.end_early(error)
         raise
     run.end("finished")
 

@@ -1,6 +1,7 @@
 """Writing into the cache."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from er.errors import ErError
@@ -17,6 +18,8 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         part.rename(path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ErError(
             f"cannot write {path} ({error.strerror}): make room or give rights, or choose another "
             "folder (cache_dir=... of a run, --out of a command)"

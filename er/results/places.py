@@ -28,8 +28,8 @@ def naming_run(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ErError(
-            f"cannot write to {path}: {error.strerror}: make it writable, make room, or measure "
-            "beside it with resume=false"
+            f"cannot write to {path}: {error.strerror or error}: give it back, make it writable or "
+            "make room, and run the command again"
         ) from error
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
+from er.results import places
 from er.results.request import Request
 
 LATENCIES = ("ttft_s", "tpot_s", "e2e_s")  # NaN where a request failed
@@ -23,11 +24,13 @@ class RequestLog:
 
     file: IO[str]
     requests: list[Request]
+    run: Path  # the directory that they are kept in
 
     def add(self, request: Request) -> None:
-        """Keep one completed request."""
+        """Keep one completed request. Raises ErError when the directory cannot be written."""
         self.requests.append(request)
-        self.file.write(json.dumps(vars(request)) + "\n")
+        with places.naming_run(self.run):
+            self.file.write(json.dumps(vars(request)) + "\n")
 
 
 def frame(requests: Iterable[Request]) -> pd.DataFrame:
@@ -46,5 +49,6 @@ def write(requests: pa.Table, path: Path) -> None:
     """Write a table of these columns, whole or not at all."""
     part = path.with_suffix(".part")
     table = requests.select(list(COLUMNS))
-    parquet.write_table(table, part, compression="zstd", use_dictionary=REPEATED)
+    with part.open("wb") as file:
+        parquet.write_table(table, file, compression="zstd", use_dictionary=REPEATED)
     part.replace(path)

@@ -16,7 +16,7 @@ runs/<study>/<deployment>-<key>/
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,6 +126,14 @@ class RunDir:
         """Note how the command ended: finished, failed or interrupted."""
         self.write(names.RECORD, {"ended": _now(), **self.read(names.RECORD), "status": status})
 
+    def end_early(self, error: BaseException) -> None:
+        """Note that `error` ended the command, as far as the directory still takes notes.
+
+        Where it does not, its status is that of a run whose process is gone.
+        """
+        with suppress(ErError):
+            self.end("failed" if isinstance(error, Exception) else "interrupted")
+
     def status(self) -> str:
         """How the run stands; one whose process is gone without a word was interrupted."""
         status = str(self.read(names.RECORD)["status"])
@@ -161,29 +169,35 @@ class RunDir:
     def keep_table(self, concurrency: int, requests: pa.Table) -> None:
         """Write one point's requests, a row for each with the columns of `request_table`."""
         path = self.path / names.REQUESTS / f"{_name_of(concurrency)}.parquet"
-        request_table.write(requests, path)
+        with places.naming_run(self.path):
+            request_table.write(requests, path)
 
     def keep_gpu_samples(self, concurrency: int, samples: Iterable[dict[str, Any]]) -> None:
         """Write what GPUs said while one point was measured: a row for each GPU and time."""
         path = self.path / names.GPUS / f"{_name_of(concurrency)}.csv"
-        path.parent.mkdir(exist_ok=True)
-        pd.DataFrame(samples).to_csv(path, index=False)
+        with places.naming_run(self.path):
+            path.parent.mkdir(exist_ok=True)
+            pd.DataFrame(samples).to_csv(path, index=False)
 
     @contextmanager
     def request_log(self, concurrency: int) -> Iterator[RequestLog]:
         """A log of one point's requests: lines while they come, a Parquet file at the end.
 
         What was logged is kept whatever ends the block, a killed process too.
+        Raises ErError when the directory cannot be written.
         """
         lines = self.path / names.REQUESTS / f"{_name_of(concurrency)}.jsonl"
         requests: list[Request] = []
+        with places.naming_run(self.path):
+            file = lines.open("w", buffering=1)
         try:
-            with lines.open("w", buffering=1) as file:
-                yield RequestLog(file, requests)
+            yield RequestLog(file, requests, self.path)
         finally:
-            if requests:
-                self.keep_requests(concurrency, requests)
-            lines.unlink()
+            with places.naming_run(self.path):
+                file.close()
+                if requests:
+                    self.keep_requests(concurrency, requests)
+                lines.unlink()
 
 
 @contextmanager

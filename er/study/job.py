@@ -78,9 +78,10 @@ class Sweep:
             walk = capacity.search if config.capacity else LADDERS[config.clock.kind]
             walk(config, run, self.progress)
         except BaseException as error:
-            run.end("failed" if isinstance(error, Exception) else "interrupted")
+            run.end_early(error)
             try:
-                publish(run, config)
+                if run.has(names.CONFIG):
+                    publish(run, config)
             except ErError as unpublished:  # it must not take the place of what ended the run
                 self.progress.tell(str(unpublished))
             raise

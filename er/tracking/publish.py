@@ -175,7 +175,7 @@ def _log(
     }
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     ended = _ms(record.get("ended", record["started"]))
-    client.set_terminated(run_id, STATUS.get(record["status"], "FAILED"), ended)
+    client.set_terminated(run_id, STATUS.get(run.status(), "FAILED"), ended)
 
 
 def _searched(run: RunDir, at_ms: int) -> list[Metric]:

@@ -22,6 +22,7 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 # A server that does not answer is named after seconds; MLflow's own seven retries take minutes.
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 ADVICE = "repair or move it, set tracking.uri=..., or run with tracking.enabled=false"
+WAIT = "another program writes to it: run again when it has ended (runs: python -m er.publish DIR)"
 # What these print of an error stands in the one line that we raise.
 CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.store.tracking")
 
@@ -44,9 +45,9 @@ def open_store(uri: str) -> MlflowClient:
             "pip install it, or set tracking.uri=..."
         ) from error
     except STORE_ERRORS as error:
-        raise ErError(
-            f"cannot open the MLflow store {uri}: {first_line(error)}: {ADVICE}"
-        ) from error
+        reason = first_line(error)
+        advice = WAIT if "is locked" in reason else ADVICE
+        raise ErError(f"cannot open the MLflow store {uri}: {reason}: {advice}") from error
     return client
 
 

@@ -153,7 +153,7 @@ def test_a_run_that_cannot_be_written_is_named_itself(
         return opens(path, mode, *more, **settings)
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ErError, match=rf"cannot write to {run.path}: .*resume=false"):
+    with pytest.raises(ErError, match=rf"cannot write to {run.path}: .*make it writable"):
         run_dir.opened(tmp_path, "a", "key").__enter__()
 
 
