@@ -24,9 +24,13 @@ UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 DATE = "date"
 UNKNOWN = ""
 HASHES = "hash_ids"
+PATH = "workload.path=FILE"
+# Columns that hold what is sent, or lead to it.
+PROMPTS = {"body", "conversations", "data", "messages", "prompt", "text", "text_input", "texts",
+           "turns"}  # fmt: skip
 DELAYS = (
     "has delays within sessions, which follow answers, not a clock: give each row a time, or, "
-    "where the rows hold texts, play them with workload=jsonl workload.path=FILE"
+    f"where the rows hold texts, play them with workload=jsonl {PATH}"
 )
 
 
@@ -154,6 +158,8 @@ def kind_of(first: Row, source: Source) -> Kind:
     for kind in KINDS:
         if kind.time in fields and (kind.marker_column or kind.time) in fields:
             return kind
+    if PROMPTS.intersection(fields):
+        raise ErError(f"{place} is a prompt, without a time: send it with workload=jsonl {PATH}")
     known = ", ".join(dict.fromkeys(kind.time for kind in KINDS))
     raise ErError(
         f"{place} has no time: call it one of {known}, or say which column is which: "

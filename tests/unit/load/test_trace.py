@@ -234,6 +234,11 @@ def test_a_trace_can_be_out_of_order_and_without_counts(tmp_path: Path) -> None:
     [
         ("a.csv", "", "holds no arrivals"),
         ("a.jsonl", '{"when": 3}', r"a\.jsonl:1 has no time: call it one of time_s, TIMESTAMP"),
+        (
+            "a.jsonl",
+            '{"text": "Hi"}',
+            r"a\.jsonl:1 is a prompt, without a time: send it with workl",
+        ),
         ("a.jsonl", '{"time_s": 3}\n{"time_s": "soon"}', r"a\.jsonl:2 has no readable time_s"),
         ("a.jsonl", '{"time_s": 3}\n{"t": 4}', r"a\.jsonl:2 has no readable time_s"),
         ("a.jsonl", '{"time_s": NaN}', r"a\.jsonl:1 has no readable time_s"),
