@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from er.config.title import STOPS_AT_EOS, stops_at_eos
 from er.tracking.query import PublishedRun
 from paper_figures.looks import looks_of
 
@@ -149,12 +150,13 @@ def log_values(axis: Axis) -> None:
 
 
 def origin(runs: Sequence[PublishedRun]) -> str:
-    """How the values of a figure came about; a simulation is always named."""
+    """How the values of a figure came about; a simulation, and lengths not forced, are named."""
     kinds = sorted({run.engine_kind for run in runs})
     times = {"virtual": "predicted on a virtual clock", "real": "measured at the client"}
     clocks = sorted({times[run.clock] for run in runs})
     engines = " and ".join(f"{kind} engines" for kind in kinds)
-    return f"{engines}, {' or '.join(clocks)}"
+    ends = sorted({STOPS_AT_EOS for run in runs if stops_at_eos(run.config)})
+    return ", ".join([engines, " or ".join(clocks), *ends])
 
 
 def footer(runs: Sequence[PublishedRun]) -> str:

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+STOPS_AT_EOS = "answers end where the model ends them"
+
 
 def title(config: dict[str, Any]) -> str:
-    """The deployment as it is set, such as "Expert Router, 8 x Llama 3 70B INT8, TP=1", with the
-    baseline that routes its prompts and the experts that fail where there are such."""
+    """The deployment as it is set, such as "Expert Router, 8 x Llama 3 70B INT8, TP=1", with what
+    of its run is out of the ordinary: the baseline that routes its prompts, experts that fail, and
+    answers that the model may end."""
     deployment = config["deployment"]
     model = deployment["model"].get("title") or deployment["model"]["name"]
     engines = f"{model} {deployment['precision'].upper()}, TP={deployment['tp']}"
@@ -20,4 +23,11 @@ def title(config: dict[str, Any]) -> str:
         parts = [f"{engines} behind a gateway"]
     for failure in config["clock"]["failures"]:
         parts.append(f"expert {failure['expert']} fails at {failure['at_s']:g} s")
+    if stops_at_eos(config):
+        parts.append(STOPS_AT_EOS)
     return ", ".join(parts)
+
+
+def stops_at_eos(config: dict[str, Any]) -> bool:
+    """Whether the lengths of a run's answers were the model's choice."""
+    return bool(config.get("workload", {}).get("stop_at_eos"))

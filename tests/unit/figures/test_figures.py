@@ -89,6 +89,18 @@ def test_where_a_prediction_may_lie_is_hatched(published, module, quantity, unit
     assert not any(each.get_hatch() for each in measured.collections)
 
 
+@pytest.mark.parametrize("module", [fig2, *LADDER])
+def test_answers_that_the_model_ended_are_named(published, module):
+    free = published("deployment=a", "workload.stop_at_eos=true")
+    says = "answers end where the model ends them"
+    figure = module.figure([free])
+    assert says in figure.get_suptitle()
+    assert says in free.title
+    assert says in " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    forced = published("deployment=a")
+    assert says not in forced.title + module.figure([forced]).get_suptitle()
+
+
 @pytest.mark.parametrize("module", [fig6, fig7])
 def test_what_is_inferred_is_named(published, module):
     figure = module.figure([published("deployment=a")])
