@@ -1,30 +1,76 @@
 """What every command line that starts TensorRT-LLM must have, whoever starts it."""
 
+import json
+import re
 import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
-from itertools import product
 from pathlib import Path
 
 import pytest
 
 from er.config.trtllm import Runtime
+from er.engine import in_container
+from er.errors import ErError
 from er.process import container
 from er.process.launch import Launch, Mpi
 from er.process.launchers import apptainer, docker, pyxis
-from tests.unit.engine.launches import builds_of, composed, launches_of
+from er.study import build_plan
+from tests.contract import read_tools
+from tests.unit.engine.launches import (
+    DEPLOYMENTS,
+    by,
+    composed,
+    every_config,
+    every_engine,
+    every_launch,
+    launches_of,
+)
 
-SERVED = [*product(("trtllm",), "abcde"), *product(("llmapi",), "bce"), ("llmapi_fp8", "d")]
+TOOLS = json.loads(read_tools.FACTS.read_text())
+INSIDE = (
+    in_container.files, in_container.paths, in_container.version, in_container.cuda,
+    in_container.mpi,
+)  # fmt: skip
+
+
+def preflights(runtime: Runtime) -> list[Launch]:
+    """What preflight starts in the container of each flow, as it starts it."""
+    found: list[Launch] = []
+
+    def note(_: Runtime, launch: Launch) -> list[str]:
+        found.append(launch)
+        return ["true"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_container.container, "render", note)
+        patch.setattr(in_container.container, "end", lambda *_: [])
+        patch.setattr(in_container, "cache_dir", lambda _: Path("/cache"))
+        for engine in ("trtllm", "llmapi"):
+            request = build_plan.request_of(by(runtime, composed(engine, "e", "docker")))
+            for look in INSIDE:
+                with pytest.raises(ErError):  # "true" says nothing
+                    look(request)
+    return found
 
 
 @cache
 def lines(runtime: Runtime) -> list[tuple[Launch, list[str]]]:
     """All that is ever started by a launcher, with its command line."""
-    launches = []
-    for engine, deployment in SERVED:
-        config = composed(engine, deployment, runtime.value)
-        launches += launches_of(config)
-        launches += builds_of(config) if engine == "trtllm" else []
+    launches = [*every_launch(runtime), *preflights(runtime)]
+    launches += [replace(it, name=f"{it.name}-pinned", cpu_list="0-51") for it in launches]
     return [(launch, container.render(runtime, launch)) for launch in launches]
+
+
+def test_every_deployment_and_every_engine_is_among_them() -> None:
+    configs = every_config()
+    assert {config.deployment.id for config in configs} == set(DEPLOYMENTS)
+    assert all(any(config.engine == engine for config in configs) for engine in every_engine())
+    per_runtime = {runtime: len(lines(runtime)) for runtime in Runtime}
+    assert set(per_runtime.values()) == {
+        2 * (len(list(every_launch(Runtime.docker))) + 2 * len(INSIDE))
+    }
 
 
 def options(line: list[str], program: str) -> list[str]:
@@ -65,6 +111,47 @@ def test_every_srun_answers_for_mpi_cpus_memory_and_its_image() -> None:
         assert given["--cpu-bind"] == given["--gpu-bind"] == "none"
         assert "#" in given["--container-image"]
         assert {"--no-container-entrypoint", "--no-container-mount-home", "--overlap"} <= set(given)
+        of_pyxis = {name for name in given if "container" in name}
+        assert of_pyxis <= {f"--{name}" for name in TOOLS["pyxis"]["options"]}
+
+
+def test_an_image_of_a_file_is_given_as_it_is() -> None:
+    for runtime, file in ((Runtime.pyxis, "/i/triton.sqsh"), (Runtime.apptainer, "/i/triton.sif")):
+        config = by(runtime, composed("trtllm", "a", "docker"), image=file)
+        for launch in launches_of(config):
+            line = container.render(runtime, launch)
+            assert file in line or f"--container-image={file}" in line
+
+
+def words_of_tritonserver(line: Sequence[str]) -> set[str]:
+    """Options that tritonserver gets, whoever starts it."""
+    joined = " ".join(line)
+    return set(re.findall(r"--([\w-]+)", joined[joined.index("/tritonserver ") :]))
+
+
+@pytest.mark.parametrize("runtime", Runtime)
+def test_tritonserver_has_only_options_of_its_version(runtime: Runtime) -> None:
+    tags = {"25.05": "tritonserver of 25.05", "26.04": "tritonserver of 26.04"}
+    found = set()
+    for launch, line in lines(runtime):
+        if any("/tritonserver" in word for word in launch.command[-1:] + launch.command[:2]):
+            (tool,) = [tool for tag, tool in tags.items() if f":{tag}-" in launch.image]
+            assert words_of_tritonserver(line) <= set(TOOLS[tool]["options"])
+            found.add(tool)
+    assert found == set(tags.values())
+
+
+@pytest.mark.parametrize("runtime", Runtime)
+def test_a_program_sees_the_gpus_of_its_ranks_and_no_others(runtime: Runtime) -> None:
+    for launch, line in lines(runtime):
+        listed = ",".join(map(str, launch.gpus))
+        if runtime is Runtime.docker:
+            devices = [word for word in line if word.startswith("--gpus=")]
+            assert devices == ([f'--gpus="device={listed}"'] if listed else [])
+        else:
+            assert f"CUDA_VISIBLE_DEVICES={listed}" in " ".join(line)
+        if launch.mpi is Mpi.ranks and launch.gpus:
+            assert launch.tasks == len(launch.gpus)
 
 
 @pytest.mark.parametrize("runtime", [Runtime.docker, Runtime.pyxis, Runtime.apptainer])
@@ -89,6 +176,9 @@ def test_docker_has_the_user_a_home_and_a_name() -> None:
 def test_apptainer_sees_nothing_of_the_users_home() -> None:
     for _, line in lines(Runtime.apptainer):
         assert {"--no-home", "--env=PYTHONNOUSERSITE=1"} <= set(line)
+        given = {word.partition("=")[0] for word in options(line, "apptainer")} - {"exec"}
+        known = {f"--{name}" for name in TOOLS["apptainer exec"]["options"]}
+        assert {word for word in given if word.startswith("--")} <= known
 
 
 @pytest.mark.parametrize("runtime", Runtime)
