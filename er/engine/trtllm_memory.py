@@ -7,8 +7,11 @@ from er.config.trtllm import ContainerEngine
 from er.errors import ConfigError
 from er.simulation.memory import gpu_weight_bytes, kv_bytes_per_token, weight_bytes
 
-BUILD_DISK_SHARE = 2.2  # of the weights
-BUILD_HOST_SHARE = 3
+BUILD_DISK_SHARE = 2.2  # of the weights: the converted checkpoint, the engine, a tenth to spare
+# Copies of the weights on the host while TensorRT builds: the network's and the engine's (at least
+# these two: its documentation, How TensorRT Works, The Build Phase), and the serialised engine.
+BUILD_HOST_COPIES = 3
+BUILDER_HOST_BYTES = 4_000_000_000  # of each: 3.3 GB in a log (NVIDIA/TensorRT-LLM, issue 2451)
 BATCH_TOKENS = 512  # tokens of one sequence for which the largest batch is predicted
 
 
@@ -22,6 +25,7 @@ class Memory:
     kv_bytes_per_token: int
     kv_tokens: int  # whole blocks in the engine's share of what is left
     engine_disk_bytes: int  # of all ranks: the weights, mostly
+    ranks: int
 
     @property
     def build_disk_bytes(self) -> int:
@@ -30,9 +34,11 @@ class Memory:
 
     @property
     def build_host_bytes(self) -> int:
-        """Of the host's memory at the height of a build, an estimate: conversion holds whole ranks
-        there, then every worker its part of the weights two or three times."""
-        return BUILD_HOST_SHARE * self.engine_disk_bytes
+        """Of the host's memory at the height of a build, an estimate: all ranks are built at once.
+
+        Conversion stays below: each of its workers holds its rank once.
+        """
+        return BUILD_HOST_COPIES * self.engine_disk_bytes + self.ranks * BUILDER_HOST_BYTES
 
     @property
     def largest_batch(self) -> int:
@@ -60,6 +66,7 @@ def of(config: Config, engine: ContainerEngine) -> Memory:
         token_bytes,
         blocks * engine.tokens_per_block,
         weights,
+        deployment.tp,
     )
     if memory.kv_tokens < engine.max_seq_len:
         raise ConfigError(

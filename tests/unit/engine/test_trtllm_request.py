@@ -1,6 +1,7 @@
 """Which engines can be asked for, what they need, and which commands make them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,25 @@ def test_memory_of_one_gpu(deployment: str, weights_gb: float, kv_kib_per_token:
     memory = request(f"deployment={deployment}").memory
     assert memory.weight_bytes / 1e9 == pytest.approx(weights_gb, abs=0.05)
     assert memory.kv_bytes_per_token == kv_kib_per_token * 1024
+
+
+@pytest.mark.parametrize(
+    # Weights of all ranks in GB, from the parameters; disk twice that and a tenth; host memory
+    # thrice, and 4 GB for each rank. As docs/gpu-node.md has it.
+    ("deployment", "disk_gb", "build_disk_gb", "host_gb"),
+    [("a", 73, 160, 234), ("b", 141, 310, 439), ("c", 141, 310, 455), ("d", 73, 160, 222),
+     ("e", 16, 35, 52)],
+)  # fmt: skip
+def test_what_a_build_takes(
+    deployment: str, disk_gb: int, build_disk_gb: int, host_gb: int
+) -> None:
+    memory = request(f"deployment={deployment}").memory
+    found = (memory.engine_disk_bytes, memory.build_disk_bytes, memory.build_host_bytes)
+    assert [round(size / 1e9) for size in found] == [disk_gb, build_disk_gb, host_gb]
+    page = (Path(__file__).parents[3] / "docs/gpu-node.md").read_text()
+    (row,) = re.findall(rf"^\| build of .*\b{deployment.upper()}\b.*$", page, re.MULTILINE)
+    assert f"{disk_gb} GB, {build_disk_gb} GB for a while" in row
+    assert re.search(rf"\b{host_gb}\b.* GB \|", row)
 
 
 def test_the_largest_batch_of_the_tight_deployment() -> None:
