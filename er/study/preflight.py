@@ -136,7 +136,7 @@ def free_ports(request: Request) -> str:
             stack.enter_context(ports.reserved(request.config.server, index))
             for index in range(experts)
         ]
-    return f"free for {len(held)} servers"
+    return f"free for {len(held)} server{'s' if len(held) > 1 else ''}"
 
 
 CHECKS: dict[str, Callable[[Request], str]] = {

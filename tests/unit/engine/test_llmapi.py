@@ -106,6 +106,7 @@ def test_a_run_serves_the_checkpoint_as_it_is(
     told = models[0].parameters
     assert json.loads(told["llm_arguments"])["model"].endswith("/hf")
     assert int(told["largest_batch_at_512_tokens"]) > 1000
+    assert told["predicted_kv_pool_tokens"] == str(llmapi.request_of(config).memory.kv_tokens)
     assert told["gpu"] == "NVIDIA H100 80GB HBM3"
     assert cli.main(node) == 0
     assert "nothing to build: engine=llmapi serves" in capsys.readouterr().out

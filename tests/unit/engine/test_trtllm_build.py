@@ -95,6 +95,8 @@ def test_built_once_then_reused(node: Node, capsys: pytest.CaptureFixture[str]) 
     ]
     out = capsys.readouterr().out
     assert "built: " in out
+    assert re.search(r"this takes \d+ GB of disk .* and up to some \d+ GB of the host's mem", out)
+    assert out.index("this takes") < out.index("running: "), "said before it begins"
     assert "  [TRT-LLM] [I] convert_checkpoint.py at work\n" in out
     assert "  [TRT-LLM] [I] trtllm-build at work\n" in out
     assert node.build() == path
@@ -348,4 +350,6 @@ def test_a_run_takes_a_built_engine_and_builds_none(node: Node) -> None:
     assert model.name == "ensemble"
     assert model.parameters["engine_dir"] == str(path)
     assert int(model.parameters["largest_batch_at_512_tokens"]) > 1000
+    predicted = request_of(config).memory.kv_tokens
+    assert model.parameters["predicted_kv_pool_tokens"] == str(predicted)
     assert node.started() == BOTH

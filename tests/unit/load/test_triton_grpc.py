@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -111,6 +112,24 @@ def test_a_request_holds_what_was_seen(serve: Serve) -> None:
         ("max_tokens", [1, 1]),
     ]
     assert received[0].raw_input_contents[0].endswith(b"Hello")
+
+
+@pytest.mark.parametrize("stop_at_eos", [False, True])
+def test_a_length_is_forced_unless_the_model_may_end(stop_at_eos: bool) -> None:
+    ends: list[list[int]] = []
+
+    def noting(request: Any, context: Any) -> Iterator[Any]:
+        contents = zip(request.inputs, request.raw_input_contents, strict=True)
+        ends.append(
+            [np.frombuffer(raw, np.int32)[0] for it, raw in contents if it.name == "end_id"]
+        )
+        yield from stream(request, context)
+
+    few = load(requests_per_user=1, warmup_requests_per_user=0, client=LoadClient.grpc)
+    sent = replace(prompt(), stop_at_eos=stop_at_eos)
+    with serving(noting, [*INPUTS, ("end_id", "INT32", [-1, 1])]) as endpoint:
+        run_point(endpoint, [sent], 1, few, lambda _: None)
+    assert ends == [[] if stop_at_eos else [-1]]
 
 
 def test_many_users_over_two_points_of_a_ladder(serve: Serve) -> None:

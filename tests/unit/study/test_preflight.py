@@ -7,13 +7,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from er import build
-from er.engine import in_container
+from er.engine import cache, in_container
 from er.study import preflight
 from tests.standins import dockerd
+from tests.unit.engine.test_cache import no_locks
 
 PYTHON = """#!/bin/sh
 case "$2" in
@@ -40,6 +42,7 @@ class Node:
         self.folder, self.image = folder, folder / "image"
         self.used_mib = 4
         self.gpus = 8
+        self.others = 0  # of these, of another kind
         self.script = self.image / "python3"
         self.program(self.script, PYTHON)
         self.program(self.image / "mpirun", MPIRUN)
@@ -61,6 +64,7 @@ class Node:
     def check(self, *overrides: str) -> int:
         """Of the engine flow, unless told otherwise; the exit code."""
         rows = [GPU.format(index=index, used=self.used_mib) for index in range(self.gpus)]
+        rows[: self.others] = [row.replace("H100", "H200") for row in rows[: self.others]]
         told = "\n".join(rows)
         self.program(self.folder / "nvidia-smi", f"#!/bin/sh\ncat <<'END'\n{told}\nEND\n")
         return build.main(
@@ -86,10 +90,11 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     folder = Path(tempfile.mkdtemp(prefix="er_preflight_"))
     dockerd.IMAGE_ENVIRONMENT.clear()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    memory = type("Memory", (), {"available": 2e12})
-    monkeypatch.setattr(in_container, "CONVERTERS", in_container.CONVERTERS)  # put back afterwards
+    memory, disk = SimpleNamespace(available=2e12), SimpleNamespace(free=2e12)
+    for place, name in ((in_container, "CONVERTERS"), (in_container, "os"), (cache, "fcntl")):
+        monkeypatch.setattr(place, name, getattr(place, name))  # put back afterwards
     monkeypatch.setattr(preflight.psutil, "virtual_memory", lambda: memory)
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 2e12}))
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: disk)
     with dockerd.running(folder):
         yield Node(folder)
     shutil.rmtree(folder)
@@ -121,6 +126,30 @@ def idle(node: Node) -> None:
 
 def fewer(node: Node) -> None:
     node.gpus = 4
+
+
+def mixed(node: Node) -> None:
+    node.others = 1
+
+
+def little_memory(_: Node) -> None:
+    preflight.psutil.virtual_memory().available = 40e9
+
+
+def little_disk(_: Node) -> None:
+    preflight.shutil.disk_usage("").free = 30e9
+
+
+def without_locks(_: Node) -> None:
+    cache.fcntl = SimpleNamespace(flock=no_locks, LOCK_EX=0)
+
+
+def as_root_of_docker(_: Node) -> None:
+    in_container.os = SimpleNamespace(getuid=lambda: 12345, devnull=os.devnull)
+
+
+def on_another_disk(node: Node) -> None:
+    node.program(node.image / "touch", "#!/bin/sh\n")  # the container's own folder, not ours
 
 
 def older(node: Node) -> None:
@@ -160,6 +189,12 @@ def half(node: Node) -> None:
     [
         (idle, "GPUs", "other programs hold memory of GPU 0 (41.9 GB), 1"),
         (fewer, "GPUs", "4 GPUs here, deployment needs 8"),
+        (mixed, "GPUs", "the GPUs are of several kinds: choose a node of one"),
+        (little_memory, "host memory", "40 GB of the host's memory are free, a build takes up to"),
+        (little_disk, "disk", "/cache has 30 GB free, a build takes 35 GB: make room, or set"),
+        (without_locks, "locks", "/cache is on a file system without flock (Function not"),
+        (as_root_of_docker, "files", "as user 0, er is 12345"),
+        (on_another_disk, "files", "/cache is not seen here: share that disk"),
         (older, "version", "the container has TensorRT-LLM 0.18.0, engine.version is 0.19.0"),
         (
             with_an_old_driver,
@@ -195,6 +230,10 @@ def test_what_is_missing_is_said_and_the_rest_is_looked_at(
         (["engine.container.runtime=pyxis"], "would be fetched and converted at every start: run "),
         (["engine.container.runtime=apptainer"], "run apptainer build triton.sif docker://nvcr.io"),
         (["engine.container.runtime=pyxis"], "srun is missing"),
+        (
+            ["engine.container.runtime=pyxis", "engine.container.image=/none/triton.sqsh"],
+            "/none/triton.sqsh is no file: run enroot import -o triton.sqsh docker://IMAGE once",
+        ),
         ([], "docker is missing"),
     ],
 )
@@ -208,6 +247,19 @@ def test_a_node_without_anything(
     monkeypatch.setenv("PATH", "/nowhere")
     words = ["action=preflight", "deployment=d", f"cache_dir={tmp_path}", *overrides]
     assert build.main(words) == 1
+    assert says in capsys.readouterr().out
+
+
+def test_pyxis_outside_a_job_of_slurm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    words = ["action=preflight", "deployment=d", f"cache_dir={tmp_path / 'cache'}"]
+    assert build.main([*words, "engine.container.runtime=pyxis"]) == 1
+    says = "MISSING launcher: pyxis starts steps of a Slurm job: run er inside one"
     assert says in capsys.readouterr().out
 
 
