@@ -1,6 +1,7 @@
 """What a node's container has and can do, asked by commands that run in it."""
 
 import os
+import re
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -14,7 +15,10 @@ from er.process import container
 from er.process.launch import Launch, Mpi, unique
 
 CONTAINER_TIMEOUT_S = 900.0  # the first start of an image may unpack it
-MPI_WORLD = "from mpi4py import MPI; print('world of', MPI.COMM_WORLD.size)"
+# Written at once: what two ranks print may stand in each other's lines.
+MPI_WORLD = (
+    "import os; from mpi4py import MPI; os.write(1, b'world of %d\\n' % MPI.COMM_WORLD.size)"
+)
 VERSION = "from importlib.metadata import version; print('version', version('tensorrt_llm'))"
 # Whether the driver starts the image's CUDA: what cuInit says, the CUDA of the driver (12090 for
 # 12.9), and that of the image, which NVIDIA's images have in their environment.
@@ -90,7 +94,7 @@ def version(request: Request) -> str:
 def mpi(request: Request) -> str:
     """Two ranks must find each other: without PMI each would be a world of its own."""
     lines = inside(request, ["python3", "-c", MPI_WORLD], tasks=2, mpi=Mpi.ranks)
-    worlds = [line for line in lines if line.startswith("world of")]
+    worlds = re.findall(r"world of \d+", " ".join(lines))
     if worlds != ["world of 2"] * 2:
         raise ErError(
             f"two ranks say {worlds or lines[-1:]}, not twice a world of 2: under Slurm srun needs "

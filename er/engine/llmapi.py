@@ -107,8 +107,18 @@ def models(config: Config) -> list[ServedModel]:
 
 
 def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
-    """The checkpoint. Raises ErError when it is incomplete or not in the wanted format."""
-    config, path = request.config, request.checkpoint
+    """The checkpoint, by its digest. Raises as `complete`."""
+    config = request.config
+    complete(request)
+    return checkpoint.checked(request.checkpoint, config.deployment.model, Path(config.cache_dir))
+
+
+def complete(request: LlmapiRequest) -> list[Path]:
+    """The checkpoint's files, without reading its weights.
+
+    Raises ErError when it is not complete or not in the wanted format.
+    """
+    path = request.checkpoint
     if request.quantization is Quantization.fp8 and not path.is_dir():
         raise ErError(
             f"checkpoint {path} is missing: quantise {request.engine.checkpoint} with NVIDIA's "
@@ -116,7 +126,7 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
             "--qformat fp8 --kv_cache_qformat none --export_path DIRECTORY), and set "
             "engine.checkpoint_fp8 to that directory"
         )
-    source = checkpoint.checked(path, config.deployment.model, Path(config.cache_dir))
+    files = checkpoint.complete(path, request.config.deployment.model)
     of_weights, of_kv_cache = algorithms(path / QUANTISED)
     if of_kv_cache:
         raise ErError(
@@ -134,7 +144,7 @@ def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
                 else "engine.checkpoint to one in 16 bits"
             )
         )
-    return source
+    return files
 
 
 def algorithms(file: Path) -> tuple[str, str]:

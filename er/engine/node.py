@@ -81,6 +81,8 @@ def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
     completed = subprocess.run(command, capture_output=True, text=True)
     if completed.returncode:
         reason = (completed.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        if "daemon" in reason and "No such image" not in reason:
+            raise ErError(f"docker cannot be used ({reason}): start it, or ask for the right to it")
         raise ErError(f"docker does not have the image ({reason}): run docker pull {chosen.image}")
     return completed.stdout.strip()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from er.config.trtllm import Runtime
-from er.engine import checkpoint, in_container, node
+from er.engine import checkpoint, in_container, llmapi, node
 from er.engine.cache import lock
 from er.engine.in_container import Request, cache_dir
 from er.engine.llmapi import LlmapiRequest
@@ -122,10 +122,13 @@ def flock(request: Request) -> str:
 
 
 def weights(request: Request) -> str:
-    """The checkpoint, complete and of the deployment's model; its contents are not read here."""
-    served = request.checkpoint if isinstance(request, LlmapiRequest) else request.engine.checkpoint
-    found = checkpoint.complete(Path(served), request.config.deployment.model)
-    return f"{served}, {sum(file.stat().st_size for file in found) / 1e9:.1f} GB"
+    """The checkpoint: complete, of the deployment's model and in its format; not read here."""
+    if isinstance(request, LlmapiRequest):
+        path, found = request.checkpoint, llmapi.complete(request)
+    else:
+        path = Path(request.engine.checkpoint)
+        found = checkpoint.complete(path, request.config.deployment.model)
+    return f"{path}, {sum(file.stat().st_size for file in found) / 1e9:.1f} GB"
 
 
 def free_ports(request: Request) -> str:

@@ -31,13 +31,23 @@ def test_docker_tells_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert container_digest(it, tmp_path) == "sha256:34"
 
 
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("", r"run docker pull nvcr\.io/nvidia/tritonserver:25\.05-trtllm"),
+        ("Error response from daemon: No such image: nvcr.io/x", "run docker pull nvcr"),
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?",
+            r"docker cannot be used \(Cannot connect .*\): start it, or ask",
+        ),
+        ("permission denied while trying to connect to the Docker daemon socket", "cannot be used"),
+    ],
+)
 def test_an_image_that_is_not_here_is_not_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, says: str
 ) -> None:
-    docker(tmp_path, monkeypatch, "exit 1")
-    with pytest.raises(
-        ErError, match=r"run docker pull nvcr\.io/nvidia/tritonserver:25\.05-trtllm"
-    ):
+    docker(tmp_path, monkeypatch, f"echo '{told}' >&2; exit 1")
+    with pytest.raises(ErError, match=says):
         container_digest(engine(), tmp_path)
 
 

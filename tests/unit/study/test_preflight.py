@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ import pytest
 
 from er import build
 from er.engine import cache, in_container
-from er.study import preflight
+from er.study import build_plan, preflight
 from tests.standins import dockerd
+from tests.unit.engine.launches import composed
 from tests.unit.engine.test_cache import no_locks
 
 PYTHON = """#!/bin/sh
@@ -118,6 +120,46 @@ def test_the_llm_api_needs_less(node: Node, capsys: pytest.CaptureFixture[str]) 
     node.script.write_text(PYTHON.replace("0.19.0", "1.2.1"))
     assert node.check("engine=llmapi") == 0
     assert "ok      disk: nothing is built" in capsys.readouterr().out
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("format_", "says"),
+    [(None, "is missing: quantise "), ({"quant_algo": "NVFP4"}, "is NVFP4 (hf_quant_config.json)")],
+)
+def test_a_checkpoint_in_another_format(
+    node: Node, capsys: pytest.CaptureFixture[str], format_: dict[str, str] | None, says: str
+) -> None:
+    node.script.write_text(PYTHON.replace("0.19.0", "1.2.1"))
+    eight = node.folder / "hf8"
+    if format_:
+        shutil.copytree(node.folder / "hf", eight)
+        (eight / "hf_quant_config.json").write_text(json.dumps({"quantization": format_}))
+    more = [f"engine.checkpoint_fp8={eight}", "deployment.precision=int8"]
+    assert node.check("engine=llmapi_fp8", *more) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "MISSING" in line]
+    assert line.startswith("MISSING checkpoint: ")
+    assert says in line
+
+
+def test_ranks_that_write_into_one_line_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = build_plan.request_of(composed("trtllm", "e", "bare"))
+    monkeypatch.setattr(in_container, "inside", lambda *_, **__: ["a warningworld of 2world of 2"])
+    assert in_container.mpi(request) == "two ranks are one world"
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_what_a_rank_says_is_one_write(tmp_path: Path, buffering: str) -> None:
+    """Or two ranks would stand in each other's lines, as Python's print does without a buffer."""
+    (tmp_path / "mpi4py.py").write_text("class MPI:\n    class COMM_WORLD:\n        size = 2\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nwrite = os.write\n"
+        "os.write = lambda to, data: write(to, b'[' + data.strip() + b']\\n')\n"
+    )
+    line = [sys.executable, "-c", in_container.MPI_WORLD]
+    environment = {"PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": buffering}
+    said = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "[world of 2]\n"
 
 
 def idle(node: Node) -> None:
