@@ -70,3 +70,17 @@ def test_the_gpu_page_names_commands_and_choices_that_exist() -> None:
     for variant in set(re.findall(r"engine=(trtllm\w*|llmapi\w*)", PAGE)):
         more = ["engine.calibration=/texts"] if "smoothquant" in variant else []
         assert plan([f"engine={variant}", "server=container", *more])
+
+
+def test_the_gpu_page_names_evidence_that_is_recorded() -> None:
+    from er.load.gpus import GpuWatch, Sample
+    from er.load.server_watch import Watch
+
+    gauges = {"max": 9.0, "tokens_per": 64.0, "used": 1.0}
+    servers = Watch(servers=[[gauges]], stub_cpu_s=[1.0], span_s=1.0)
+    gpus = GpuWatch([Sample(0.0, 0, 1.0, 1.0, 1.0, 1.0)], energy_j=1.0)
+    recorded = {**servers.known(), **gpus.known(tokens=1)}
+    named = set(re.findall(r"`((?:server|gpu)_\w+)`", PAGE))
+    endings = tuple(re.findall(r"`(_\w+)`", PAGE))  # after another name of the same row
+    assert named <= set(recorded)
+    assert all(name in named or name.endswith(endings) for name in recorded)

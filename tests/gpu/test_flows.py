@@ -1,6 +1,10 @@
-"""A tiny Llama with random weights through the flow of the TensorRT-LLM that is installed."""
+"""A tiny Llama with random weights through the flow of the TensorRT-LLM that is installed.
+
+Run inside its container, on a GPU; elsewhere it says that it has not been run.
+"""
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,19 +16,29 @@ from er.compose import plan
 from er.engine import kinds, node
 from er.load import gpus, server_watch
 from er.load.users import run_point
-from er.results.request import Prompt
+from er.results.request import Endpoint, Prompt
 from er.server import kinds as servers
 from er.study.measured import gpus_of
+from tests.embedded.conftest import Stream
 
 pytestmark = pytest.mark.gpu
 
-TOLD = subprocess.run(
+if missing := [name for name in ("nvidia-smi", "mpirun", "python3") if not shutil.which(name)]:
+    pytest.skip(f"not run: no {', '.join(missing)} here", allow_module_level=True)
+SAID = subprocess.run(
     ["python3", "-c", "from importlib.metadata import version; print(version('tensorrt_llm'))"],
     capture_output=True,
     text=True,
 )
-VERSION = TOLD.stdout.strip()
-FLOW = {"0.19.0": "trtllm", "1.2.1": "llmapi"}[VERSION]
+if SAID.returncode:
+    pytest.skip(
+        "not run: python3 has no TensorRT-LLM (tests/gpu/measure_kernels.py needs PyTorch alone)",
+        allow_module_level=True,
+    )
+VERSION = SAID.stdout.strip()
+FLOWS = {"0.19.0": "trtllm", "1.2.1": "llmapi"}
+assert VERSION in FLOWS, f"TensorRT-LLM {VERSION} is here: these tests know {', '.join(FLOWS)}"
+FLOW = FLOWS[VERSION]
 # Shape of tests/gpu/tiny_llama.py.
 SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 64}
 PARAMETERS = {"parameters": 1_246_000, "embedding_parameters": 65_536}
@@ -91,6 +105,7 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
             load = run_point(endpoint, forced, USERS, config.load, lambda _: None)
             time.sleep(2 * server_watch.INTERVAL_S)
         ended = run_point(endpoint, free, USERS, config.load, lambda _: None)
+        require_that_an_end_token_ends(endpoint)
     assert {request.error for request in load.requests} == {""}
     assert {request.output_tokens for request in load.requests} == {TOKENS}
     for request in load.requests:
@@ -98,7 +113,7 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
     assert {request.error for request in ended.requests} <= {"", "no tokens"}
     assert all(request.output_tokens <= TOKENS for request in ended.requests)
     engine = json.loads((tmp_path / "engine.json").read_text())
-    if FLOW == "trtllm":  # the LLM API's Triton model tells no such metrics
+    if FLOW == "trtllm":  # the LLM API's Triton model has no such metrics
         pool = watch.known()["server_kv_pool_tokens"]
         print(f"KV pool: {pool:.0f} tokens, predicted {engine['predicted_kv_pool_tokens']}")
         assert pool > USERS * TOKENS
@@ -109,6 +124,15 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
     while used_bytes() > before_bytes + LEFT_BYTES:
         assert time.monotonic() < deadline, "memory is left on a GPU"
         time.sleep(1)
+
+
+def require_that_an_end_token_ends(endpoint: Endpoint) -> None:
+    """Lengths are forced only if the model would have ended: here any of its tokens can end it."""
+    whole = Stream(endpoint, "Once", TOKENS, end_id=-1).texts
+    assert len(whole) == TOKENS
+    first = next(text for text in whole if text)
+    cut = Stream(endpoint, "Once", TOKENS, end_id=ord(first)).texts
+    assert len([text for text in cut if text]) <= whole.index(first) + 1
 
 
 def test_a_built_engine_is_reused(overrides: list[str], capsys: pytest.CaptureFixture[str]) -> None:

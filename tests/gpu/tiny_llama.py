@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import tokenizers
+import tokenizers.decoders
+import tokenizers.models
 import transformers
 
 CHARACTERS = 128
@@ -16,6 +18,7 @@ CHARACTERS = 128
 def main(folder: Path) -> None:
     vocabulary = {chr(number): number for number in range(CHARACTERS)}
     model = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
+    model.decoder = tokenizers.decoders.Fuse()  # without one, blanks stand between the tokens
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=model, eos_token="\x00", pad_token="\x00"
     ).save_pretrained(folder)
