@@ -1,16 +1,19 @@
 """Experts in Python that benchmarks let fail, and clients that see how their answers end.
 
-python -m benchmarks.gateway_experts PORT     # an expert as a process that can be killed
+python -m benchmarks.gateway_experts serve PORT INTERVAL_S     # an expert that can be killed
+python -m benchmarks.gateway_experts send PORT PATH BODY_FILE  # one request
 """
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httptools
 import uvloop
@@ -120,22 +123,76 @@ async def fetch(port: int, timeout_s: float = 60.0) -> Reply:
     return reply
 
 
+class Ticking(Expert):
+    """Sends a token at every interval, to one client at a time, and knows when."""
+
+    def __init__(self, tokens: int, interval_s: float) -> None:
+        super().__init__(self._tick)
+        self._tokens, self._interval_s = tokens, interval_s
+        self._sent_s: list[float] = []
+
+    async def _tick(self, writer: Writer, _body: bytes) -> None:
+        self._sent_s = []
+        writer.write(HEAD)
+        for _ in range(self._tokens):
+            self._sent_s.append(time.perf_counter())
+            writer.write(TOKEN)
+            await asyncio.sleep(self._interval_s)
+        writer.write(END)
+
+    async def longest_relay(self, port: int) -> float:
+        """Seconds from a token's sending to its arrival through the gateway at `port`, the longest
+        of a stream; infinite where the stream is not whole."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        reply, longest_s, seen = Reply(), 0.0, 0
+        while not reply.complete and (data := await reader.read(READ_BYTES)):
+            now_s = time.perf_counter()
+            reply.feed(data)
+            arrived = reply.content.count(EVENT)
+            longest_s = max([longest_s, *(now_s - sent_s for sent_s in self._sent_s[seen:arrived])])
+            seen = arrived
+        writer.close()
+        return longest_s if reply.complete and seen == self._tokens else float("inf")
+
+
 def main() -> None:
+    """Serve, or send."""
+    action, *arguments = sys.argv[1:]
+    if action == "serve":
+        serve(*arguments)
+    else:
+        send(*arguments)
+
+
+def send(port: str, path: str, file: str) -> None:
+    """Send one request, wait for the end of its answer. Raises SystemExit when it is refused."""
+    body = Path(file).read_bytes()
+    head = f"POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n"
+    reply = Reply()
+    with socket.create_connection(("127.0.0.1", int(port))) as connection:
+        connection.sendall(head.encode() + body)
+        while not reply.complete and (data := connection.recv(READ_BYTES)):
+            reply.feed(data)
+    if reply.status != 200 or not reply.complete:
+        sys.exit(f"{reply.status}: {bytes(reply.content[:200])!r}")
+
+
+def serve(port: str, interval_s: str) -> None:
     """Serve on a port until killed: 20 tokens, or fewer where fewer are wanted (by a probe)."""
-    port, interval_s = int(sys.argv[1]), float(sys.argv[2])
 
     async def answer(writer: Writer, body: bytes) -> None:
         writer.write(HEAD)
         for _ in range(min(20, json.loads(body).get("max_tokens", 20))):
             writer.write(TOKEN)
-            await asyncio.sleep(interval_s)
+            await asyncio.sleep(float(interval_s))
         writer.write(END)
 
-    async def serve() -> None:
-        async with Expert(answer).serving(port):
+    async def serve_for_ever() -> None:
+        async with Expert(answer).serving(int(port)):
             await asyncio.Event().wait()
 
-    uvloop.run(serve())
+    uvloop.run(serve_for_ever())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from benchmarks.gateway_experts import (
     TOKEN,
     Expert,
     Reply,
+    Ticking,
     fetch,
 )
 from benchmarks.gateway_peers import alone
@@ -143,52 +144,25 @@ def has_ending(reply: Reply) -> bool:
 
 
 async def reload(folder: Path, cache_dir: Path) -> tuple[float, float]:
-    """Failed requests while the router is read again 15 times, and by how much the longest gap
-    between tokens grows over that of as long a time without."""
+    """Failed requests while the router is read again 15 times, and by how much the longest way of
+    a token through the gateway grows over that of as many streams without."""
     from er.routing.cached import router_for
 
     [config] = plan(["deployment=e"])
     experts = config.deployment.experts
     router = str(router_for(config.routing, config.corpus, experts, config.seed, cache_dir))
-
-    async def answer(writer: Writer, _body: bytes) -> None:
-        writer.write(HEAD)
-        for _ in range(200):
-            writer.write(TOKEN)
-            await asyncio.sleep(0.005)
-        writer.write(END)
-
-    failed = 0
-
-    async def gaps(port: int) -> float:
-        nonlocal failed
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(REQUEST)
-        reply, longest_s = Reply(), 0.0
-        reply.feed(await reader.readuntil(EVENT))
-        at_s = time.perf_counter()
-        while not reply.complete and (data := await reader.read(65536)):
-            reply.feed(data)
-            now_s = time.perf_counter()
-            longest_s, at_s = max(longest_s, now_s - at_s), now_s
-        failed += not reply.complete
-        writer.close()
-        return longest_s
-
+    ticking = Ticking(200, 0.005)
     async with (
-        Expert(answer).serving() as url,
-        alone(folder, [url] * experts, router) as (
-            port,
-            process,
-        ),
+        ticking.serving() as url,
+        alone(folder, [url] * experts, router) as (port, process),
     ):
-        await gaps(port)
+        await ticking.longest_relay(port)
         quiet_s, reloading_s = [], []
         for _ in range(RELOADS):
-            quiet_s.append(await gaps(port))
-            under_way = asyncio.ensure_future(gaps(port))
+            quiet_s.append(await ticking.longest_relay(port))
+            under_way = asyncio.ensure_future(ticking.longest_relay(port))
             await asyncio.sleep(0.3)
             os.kill(process.pid, signal.SIGHUP)
             reloading_s.append(await under_way)
     pause_s = statistics.median(reloading_s) - statistics.median(quiet_s)
-    return float(failed), max(0.0, pause_s)
+    return float(reloading_s.count(float("inf"))), max(0.0, pause_s)

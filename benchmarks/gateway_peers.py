@@ -26,7 +26,6 @@ from er.gateway.plan import Plan
 
 TRITON, OPENAI = "/v2/models/ensemble/generate_stream", "/v1/completions"
 EXPERTS = 8
-CORE = ("taskset", "-c", "0")
 START_S = 60.0
 NGINX = """
 worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
@@ -146,8 +145,10 @@ def _own(name: str, folder: Path, cache_dir: Path, backend: str, port: int) -> l
 
 
 @contextmanager
-def running(name: str, folder: Path, cache_dir: Path, backend: str) -> Iterator[Running]:
-    """A gateway by name before `backend` (host:port); `direct` is none.
+def running(
+    name: str, folder: Path, cache_dir: Path, backend: str, cores: str = "0"
+) -> Iterator[Running]:
+    """A gateway by name before `backend` (host:port), on these cores; `direct` is none.
 
     Raises LookupError where it is not to be had, or does not answer.
     """
@@ -156,13 +157,13 @@ def running(name: str, folder: Path, cache_dir: Path, backend: str) -> Iterator[
         return
     port = free_port()
     path = OPENAI if name in ("vllm-router", "smg") else TRITON
-    command = [*CORE, *command_of(name, folder, cache_dir, backend, port)]
+    command = ["taskset", "-c", cores, *command_of(name, folder, cache_dir, backend, port)]
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=os.environ | {"GOMAXPROCS": "1"}
         )
         try:
-            wait_for(lambda: _listens(port), START_S, f"{name} does not listen: {log.name}")
+            wait_for(lambda: listens(port), START_S, f"{name} does not listen: {log.name}")
             time.sleep(2.0)  # for health checks of its own
             model = "unknown" if name == "smg" else "truth"  # what it takes the experts' to be
             yield Running(port, path, psutil.Process(process.pid), model)
@@ -177,13 +178,16 @@ def running(name: str, folder: Path, cache_dir: Path, backend: str) -> Iterator[
 
 @asynccontextmanager
 async def alone(
-    folder: Path, urls: list[str], router: str = "", **changes: Any
+    folder: Path, urls: list[str], router: str = "", policy: Policy | None = None, **changes: Any
 ) -> AsyncIterator[tuple[int, psutil.Process]]:
-    """Port and process of `er`, on core 0, before these experts."""
+    """Port and process of `er`, on core 0, before these experts.
+
+    The policy is kmeans with a router, round_robin without, or the one that is given.
+    """
     [config] = plan(["gateway=fast"])
     assert isinstance(config.gateway, FastGateway)
     settings = replace(config.gateway, port=free_port(), coalesce_s=0.0, retries=2, **changes)
-    policy = Policy.kmeans if router else Policy.round_robin
+    policy = policy or (Policy.kmeans if router else Policy.round_robin)
     port_file, plan_file = folder / "faults.port", folder / "faults.json"
     port_file.unlink(missing_ok=True)
     experts = [[url] for url in urls]
@@ -214,6 +218,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether a port is open."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

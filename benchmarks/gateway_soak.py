@@ -131,7 +131,7 @@ async def kill_and_revive(running: list["subprocess.Popen[bytes]"], ports: list[
 
 def start_expert(port: int) -> "subprocess.Popen[bytes]":
     """A process that answers on this port, on the second core."""
-    program = ("taskset", "-c", "1", sys.executable, "-m", "benchmarks.gateway_experts")
+    program = ("taskset", "-c", "1", sys.executable, "-m", "benchmarks.gateway_experts", "serve")
     return subprocess.Popen((*program, str(port), str(INTERVAL_S)))
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 from er.config import Policy
 from er.errors import ErError
 from er.routing.policies import baseline
+
+if TYPE_CHECKING:
+    from er.routing.router import Router
 
 NO_MARGIN = float("inf")
 TERMS_AT_MOST = 10
@@ -63,16 +66,13 @@ class Baseline:
 
 
 class Trained:
-    """The k-means router of a file."""
+    """The k-means router of a file with this digest."""
 
     reads_loads = False
 
-    def __init__(self, path: Path) -> None:
-        from er.routing import router  # numpy, which baselines do not need
-
-        self.router = router.load(path)
-        self.clusters = self.router.experts
-        self.digest = file_digest(path)
+    def __init__(self, router: "Router", digest: str) -> None:
+        self.router, self.digest = router, digest
+        self.clusters = router.experts
         self.choose("compile now, not at the first prompt", ())
 
     def choose(self, text: str, _: Sequence[float]) -> Choice:
@@ -113,22 +113,21 @@ def chooser(
     """
     if policy is not Policy.kmeans or router is None:
         return Baseline(policy, clusters, seed, shares)
-    return trained(router, clusters)
+    return require_clusters(trained(router), router, clusters)
 
 
-def trained(path: Path, clusters: int) -> Trained:
-    """The router of a file. Raises ErError when it is damaged or for another number of clusters."""
-    found = Trained(path)
+def trained(path: Path) -> Trained:
+    """The router of a file. Raises ErError when it is damaged."""
+    from er.routing import artefact, router  # numpy, which baselines do not need
+
+    return Trained(router.load(path), artefact.file_digest(path))
+
+
+def require_clusters(found: Trained, path: Path, clusters: int) -> Trained:
+    """Raise ErError when the router in `path` chooses between another number of clusters."""
     if found.clusters != clusters:
         raise ErError(
             f"{path} chooses between {found.clusters} experts, {clusters} are given: "
             "give an address for each"
         )
     return found
-
-
-def file_digest(path: Path) -> str:
-    """The start of the SHA-256 of a file, in hexadecimal digits."""
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -67,6 +67,8 @@ class TermArrays:
     idf: Floats  # (v,)
     components: NDArray[np.float32]  # (v, d)
     sublinear: bool  # a term counts 1 + ln(count) in place of its count
+    hashes: NDArray[np.uint64]  # (v,) FNV-1a of each term
+    table: Ints  # rows by hash, open addressing; FREE: none
 
 
 def slots(terms_count: int) -> int:

@@ -42,6 +42,11 @@ def digest(arrays: Arrays, metadata: dict[str, Any]) -> str:
     return hashed.hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """The start of the SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def write(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
     """Write a router's file. Raises ErError when that cannot be done."""
     head = {"format": FORMAT, "digest": digest(arrays, metadata), "metadata": metadata}

@@ -8,8 +8,8 @@
 typedef struct {
     const uint8_t *terms;       /* all terms, one after the other */
     const int32_t *starts;      /* (v + 1,) where each term begins */
-    uint64_t *hashes;           /* (v,) of each term */
-    int32_t *table;             /* (mask + 1,) rows by hash, open addressing; -1: free */
+    const uint64_t *hashes;     /* (v,) of each term */
+    const int32_t *table;           /* (mask + 1,) rows by hash, open addressing; -1: free */
     uint64_t mask;
     int32_t *counts, *touched;  /* (v,) zero between calls; rows in the order of first occurrence */
     const double *idf;          /* (v,) */
@@ -19,15 +19,17 @@ typedef struct {
 
 static const uint64_t START = 0xCBF29CE484222325ULL, PRIME = 0x100000001B3ULL;
 
-void build_table(Terms *t) {
-    for (int64_t row = 0; row < t->terms_count; row++) {
+/* Fills `hashes` and `table`, which is to hold -1 everywhere. */
+void build_table(const uint8_t *terms, const int32_t *starts, int64_t terms_count,
+                 uint64_t *hashes, int32_t *table, uint64_t mask) {
+    for (int64_t row = 0; row < terms_count; row++) {
         uint64_t value = START;
-        for (int32_t at = t->starts[row]; at < t->starts[row + 1]; at++)
-            value = (value ^ t->terms[at]) * PRIME;
-        t->hashes[row] = value;
-        uint64_t slot = value & t->mask;
-        while (t->table[slot] >= 0) slot = (slot + 1) & t->mask;
-        t->table[slot] = (int32_t)row;
+        for (int32_t at = starts[row]; at < starts[row + 1]; at++)
+            value = (value ^ terms[at]) * PRIME;
+        hashes[row] = value;
+        uint64_t slot = value & mask;
+        while (table[slot] >= 0) slot = (slot + 1) & mask;
+        table[slot] = (int32_t)row;
     }
 }
 

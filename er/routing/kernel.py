@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays, slots
+from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays
 
 FNV_START = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
@@ -147,7 +147,6 @@ class Kernel:
     def __init__(self, arrays: TermArrays, centres: Floats, offsets: Floats) -> None:
         terms_count = len(arrays.idf)
         self._arrays, self._experts = arrays, (centres, offsets)
-        self._table = hash_table(arrays.terms, arrays.starts, slots(terms_count))
         self.counts = np.zeros(terms_count, np.int32)
         self.touched = np.empty(terms_count, np.int32)
 
@@ -159,7 +158,8 @@ class Kernel:
             np.frombuffer(classes, np.uint8),
             arrays.terms,
             arrays.starts,
-            *self._table,
+            arrays.hashes,
+            arrays.table,
             self.counts,
             self.touched,
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import native
-from er.routing.arrays import Floats, Ints, TermArrays, joined, word_classes
+from er.routing.arrays import Floats, Ints, TermArrays, joined, slots, word_classes
 
 WORD = re.compile(r"\b\w\w+\b")
 ASCII, ANY = word_classes(ascii_only=True), word_classes(ascii_only=False)
@@ -33,6 +33,27 @@ class Kernel(Protocol):
         """All three: one score per expert."""
 
 
+def term_arrays(
+    terms: Sequence[str], idf: Floats, components: NDArray[np.float32], sublinear_tf: bool
+) -> TermArrays:
+    """Terms, weights and components with the table by which terms are found."""
+    content, starts = joined(terms)
+    if library := native.library():
+        table = native.hash_table(library, content, starts)
+    else:
+        from er.routing import kernel
+
+        table = kernel.hash_table(content, starts, slots(len(starts) - 1))
+    return TermArrays(
+        content,
+        starts,
+        np.ascontiguousarray(idf, np.float64),
+        np.ascontiguousarray(components, np.float32),
+        sublinear_tf,
+        *table,
+    )
+
+
 class Lookup:
     """The terms of a router with their weights and components, and its experts.
 
@@ -40,21 +61,7 @@ class Lookup:
     two threads at a time: the counts are kept between calls.
     """
 
-    def __init__(
-        self,
-        terms: Sequence[str],
-        idf: Floats,
-        components: NDArray[np.float32],
-        sublinear_tf: bool,
-        centres: Floats,
-        offsets: Floats,
-    ) -> None:
-        arrays = TermArrays(
-            *joined(terms),
-            np.ascontiguousarray(idf, np.float64),
-            np.ascontiguousarray(components, np.float32),
-            sublinear_tf,
-        )
+    def __init__(self, arrays: TermArrays, centres: Floats, offsets: Floats) -> None:
         experts = np.ascontiguousarray(centres, np.float64), np.ascontiguousarray(offsets)
         self._kernel: Kernel
         if library := native.library():

@@ -14,8 +14,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from er.routing.arrays import FREE, Floats, TermArrays, slots
+from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays, slots
 
 SOURCE = Path(__file__).with_name("kernel.c")
 FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
@@ -39,7 +40,7 @@ def library() -> Library | None:
                 if not compiler:
                     continue
                 _compile(compiler, file)
-            return _declare(ctypes.PyDLL(str(file)), ctypes.CDLL(str(file)))
+            return _declare(ctypes.PyDLL(str(file)))
         except (OSError, subprocess.CalledProcessError):
             continue
     return None
@@ -61,12 +62,10 @@ def _compile(compiler: str, file: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _declare(library: Library, unlocked: ctypes.CDLL) -> Library:
+def _declare(library: Library) -> Library:
     pointer, integer, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-    build_table = unlocked.build_table  # takes a millisecond: others may run meanwhile
-    build_table.argtypes = [pointer]
-    library.__dict__["build_table"] = build_table
-    build_table.restype = None
+    library.build_table.argtypes = [pointer, pointer, integer, pointer, pointer, ctypes.c_uint64]
+    library.build_table.restype = None
     library.count_terms.argtypes = [pointer, ctypes.c_char_p, integer, ctypes.c_char_p]
     library.count_terms.restype = integer
     library.embed.argtypes = [pointer, integer, pointer]
@@ -79,6 +78,17 @@ def _declare(library: Library, unlocked: ctypes.CDLL) -> Library:
     ]  # fmt: skip
     library.classify.restype = None
     return library
+
+
+def hash_table(library: Library, terms: Bytes, starts: Ints) -> tuple[NDArray[np.uint64], Ints]:
+    """The hash of each row's term, and an open-addressing table of rows."""
+    hashes = np.empty(len(starts) - 1, np.uint64)
+    table = np.full(slots(len(hashes)), FREE, np.int32)
+    library.build_table(
+        terms.ctypes.data, starts.ctypes.data, len(hashes), hashes.ctypes.data, table.ctypes.data,
+        len(table) - 1,
+    )  # fmt: skip
+    return hashes, table
 
 
 class _Terms(ctypes.Structure):
@@ -98,23 +108,20 @@ class Kernel:
     ) -> None:
         self._library = library
         terms_count, self._dimensions = arrays.components.shape
-        hashes = np.empty(terms_count, np.uint64)
-        table = np.full(slots(terms_count), FREE, np.int32)
         self.counts = np.zeros(terms_count, np.int32)
         self.touched = np.empty(terms_count, np.int32)
         self._scores = (ctypes.c_double * len(centres))()
         self._projected = np.empty(self._dimensions)
-        self._kept = (arrays, hashes, table, centres, offsets)  # as long as C has their addresses
+        self._kept = (arrays, centres, offsets)  # as long as C has their addresses
         self._terms = _Terms(
-            arrays.terms.ctypes.data, arrays.starts.ctypes.data, hashes.ctypes.data,
-            table.ctypes.data, len(table) - 1, self.counts.ctypes.data, self.touched.ctypes.data,
-            arrays.idf.ctypes.data, arrays.components.ctypes.data, terms_count, self._dimensions,
-            arrays.sublinear,
+            arrays.terms.ctypes.data, arrays.starts.ctypes.data, arrays.hashes.ctypes.data,
+            arrays.table.ctypes.data, len(arrays.table) - 1, self.counts.ctypes.data,
+            self.touched.ctypes.data, arrays.idf.ctypes.data, arrays.components.ctypes.data,
+            terms_count, self._dimensions, arrays.sublinear,
         )  # fmt: skip
         self._address = ctypes.addressof(self._terms)
         self._experts = centres.ctypes.data, offsets.ctypes.data, len(centres)
         self._results = self._projected.ctypes.data, ctypes.addressof(self._scores)
-        library.build_table(self._address)
 
     def count(self, text: bytes, classes: bytes) -> int:
         """See `lookup.Kernel`."""

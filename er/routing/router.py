@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import artefact
-from er.routing.arrays import Terms
-from er.routing.lookup import Lookup
+from er.routing.arrays import TermArrays, Terms
+from er.routing.lookup import Lookup, term_arrays
 
 Floats = NDArray[np.float64]
 
@@ -31,14 +31,18 @@ class Router:
     prices: Floats  # (k,)
     sublinear_tf: bool  # a term counts 1 + ln(count) in place of its count
     metadata: dict[str, Any]  # what it was trained from
+    arrays: TermArrays | None = field(default=None, repr=False, compare=False)  # where known
     lookup: Lookup = field(init=False, repr=False, compare=False)
     offsets: Floats = field(init=False, repr=False, compare=False)  # (k,)
 
     def __post_init__(self) -> None:
         offsets = (self.centres**2).sum(axis=1) / 2 + self.prices
-        weighting = self.terms, self.idf, self.components, self.sublinear_tf
+        arrays = self.arrays or term_arrays(
+            self.terms, self.idf, self.components, self.sublinear_tf
+        )
+        object.__setattr__(self, "arrays", arrays)
         object.__setattr__(self, "offsets", offsets)
-        object.__setattr__(self, "lookup", Lookup(*weighting, self.centres, offsets))
+        object.__setattr__(self, "lookup", Lookup(arrays, self.centres, offsets))
 
     @property
     def experts(self) -> int:

@@ -74,11 +74,6 @@ def read(body: bytes) -> Request:
         raise ValueError("the body is not JSON") from None
 
 
-def prompt(body: bytes) -> str:
-    """The text of a request. Raises ValueError when there is none."""
-    return read(body).text
-
-
 def with_model(body: bytes, model: str) -> bytes:
     """The same request for a model of another name."""
     fields: dict[str, Any] = _fields.decode(body)

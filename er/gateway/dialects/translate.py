@@ -3,7 +3,6 @@
 This is the only place where tokens are read; where the dialects agree, they pass untouched.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -44,8 +43,7 @@ class OpenAIFromTriton:
 
     action = "generate_stream"
 
-    def __init__(self, body: bytes, *, chat: bool) -> None:
-        request = openai.read(body)
+    def __init__(self, request: openai.Request, *, chat: bool) -> None:
         if request.n not in (None, 1):
             raise ValueError("n: this expert gives one answer to a prompt")
         self.streams = bool(request.stream)
@@ -96,25 +94,24 @@ class TritonFromOpenAI:
 
     action = "completions"
 
-    def __init__(self, body: bytes, model: str, *, streams: bool) -> None:
-        try:
-            request = json.loads(body)
-        except (ValueError, RecursionError):
-            raise ValueError("the body is not JSON") from None
+    def __init__(self, request: triton.Generate, model: str, *, streams: bool) -> None:
         self.streams = streams
         self._model = model
         self._events = ExpertEvents()
         self._texts: list[str] = []
         self._finished = False  # a finish_reason has come
-        most = request.get("max_tokens")
-        self._most = most if isinstance(most, int) else math.inf
-        names = {
-            "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p",
-            "random_seed": "seed", "stop_words": "stop",
-        }  # fmt: skip
-        fields = {to: request[name] for name, to in names.items() if request.get(name) is not None}
-        prompt = triton.prompt(body)
-        self.body = openai.encode({"model": model, "prompt": prompt, "stream": True} | fields)
+        self._most = _whole_number(request.max_tokens)
+        fields = {
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "seed": request.random_seed,
+            "stop": request.stop_words,
+        }
+        given = {name: raw for name, raw in fields.items() if _is_given(raw)}
+        self.body = openai.encode(
+            {"model": model, "prompt": request.text_input, "stream": True} | given
+        )
 
     def feed(self, piece: bytes) -> bytes:
         """See `Translation`."""
@@ -187,3 +184,15 @@ def describe_error(problem: Any) -> str:
             break
         problem = next((problem[name] for name in WORDS if problem.get(name)), str(problem))
     return " ".join(str(problem).split())[:300]
+
+
+def _is_given(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in (b"", b"null")
+
+
+def _whole_number(raw: msgspec.Raw) -> float:
+    """The number that is written there; infinity where it is none."""
+    try:
+        return int(bytes(raw))
+    except ValueError:
+        return math.inf

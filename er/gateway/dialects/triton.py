@@ -2,20 +2,35 @@
 
 import msgspec
 
+ABSENT = msgspec.Raw()
+
 
 class Generate(msgspec.Struct):
-    """What the gateway reads of a request; the rest passes unread."""
+    """What the gateway reads of a request; where experts speak the same, the rest passes unread.
+
+    Values other than the text are kept as they were written.
+    """
 
     text_input: str
+    max_tokens: msgspec.Raw = ABSENT
+    temperature: msgspec.Raw = ABSENT
+    top_p: msgspec.Raw = ABSENT
+    random_seed: msgspec.Raw = ABSENT
+    stop_words: msgspec.Raw = ABSENT
+
+    @property
+    def text(self) -> str:
+        """What is classified."""
+        return self.text_input
 
 
 _decoder = msgspec.json.Decoder(Generate)
 
 
-def prompt(body: bytes) -> str:
-    """The text of a request. Raises ValueError, saying what is wrong, when there is none."""
+def read(body: bytes) -> Generate:
+    """A request. Raises ValueError, saying what is wrong, when it is none."""
     try:
-        return _decoder.decode(body).text_input
+        return _decoder.decode(body)
     except msgspec.ValidationError:
         raise ValueError("text_input is missing or is not a string") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

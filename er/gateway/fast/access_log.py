@@ -25,7 +25,7 @@ def line(exchange: "Exchange", request: Request) -> str:
         "chosen": cluster,
         "margin": None if margin == NO_MARGIN else round(margin, 6),
         "attempts": len(exchange.tried),
-        "body_bytes": len(request.body),
+        "body_bytes": exchange.body_bytes,
         "took_s": round(exchange.took_s, 6),
     }
     return json.dumps({name: value for name, value in fields.items() if value not in (None, "")})

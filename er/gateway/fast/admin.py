@@ -3,17 +3,15 @@
 Each command is a JSON object; every process of the gateway carries it out.
 """
 
-import asyncio
 import json
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from er.config.gateway import require_address
 from er.errors import ErError
-from er.gateway import choosers, keys
 from er.gateway import counts as slots
+from er.gateway import keys
+from er.gateway.fast import routers
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
 COMMANDS = ("drain", "restore", "add", "remove", "reload", "shadow")
-SWITCH_S = 0.0005  # while a router is loaded beside the relaying
 
 
 def require_key(request: Request) -> None:
@@ -72,7 +69,7 @@ async def carry_out(server: "Server", command: dict[str, Any]) -> None:
         await reload(server, command.get("router") or server.router_file)
     elif name == "shadow":
         file = command.get("router", "")
-        server.shadow = await load(server, file) if file else None
+        server.shadow = await routers.load(server, file) if file else None
     elif name == "add":
         cluster, url = command.get("expert"), command.get("url")
         require_address(url, "url")
@@ -107,16 +104,4 @@ def _named(server: "Server", command: dict[str, Any]) -> "list[Replica]":
 
 async def reload(server: "Server", file: str) -> None:
     """Choose by the router in this file. Raises ErError when it does not fit."""
-    server.use_chooser(await load(server, file))
-
-
-async def load(server: "Server", file: str) -> choosers.Chooser:
-    """A router, read beside the relaying. Raises ErError when it does not fit."""
-    if not file:
-        raise ErError(f"the policy {server.policy} has no router")
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
-    try:
-        return await asyncio.to_thread(choosers.trained, Path(file), len(server.experts.clusters))
-    finally:
-        sys.setswitchinterval(before)
+    server.use_chooser(await routers.load(server, file))

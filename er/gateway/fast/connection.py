@@ -58,11 +58,6 @@ class Connection(asyncio.Protocol):
         if len(body) >= JOINED_BYTES:
             self.transport.write(body)
 
-    def give_back(self, now_s: float) -> None:
-        """Return it unused: no request was sent."""
-        self.idle_since_s = now_s
-        self.replica.idle.append(self)
-
     def release(self) -> None:
         """Break off, so that the expert stops working on the request."""
         self.exchange = None

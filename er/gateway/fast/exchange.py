@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 from er.gateway import counts as slots
 from er.gateway.choosers import NO_MARGIN, Choice
+from er.gateway.dialects import openai
 from er.gateway.dialects.translate import ExpertError, Translation
 from er.gateway.fast import admission, endings, heads
 from er.gateway.fast.answer import Answer
 from er.gateway.fast.connection import Connection
 from er.gateway.fast.endings import ANSWERING, CHOOSING, CONNECTING, QUEUED, WAITING
+from er.gateway.fast.large_body import LARGE_BYTES, LargeBody, take_apart
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica, connect
 from er.gateway.fast.request import Request
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
-    from er.gateway.fast.routes import Route
+    from er.gateway.fast.routes import Outgoing, Prompt, Route
     from er.gateway.fast.server import Server
 
 RETRIED_STATUSES = (502, 503, 504)
@@ -27,14 +29,17 @@ class Exchange:
     """From the whole request to the end of its answer."""
 
     __slots__ = (
-        "_gateway_ns", "_router_headers", "_started_ns", "_translation", "answer", "choice",
-        "client", "connection", "opening", "reason", "replica", "request", "route", "seen_s",
-        "server", "started_s", "state", "status", "tried", "user",
+        "_gateway_ns", "_large", "_prompt", "_router_headers", "_started_ns", "_translation",
+        "answer", "body_bytes", "choice", "client", "connection", "opening", "reason", "replica",
+        "request", "route", "seen_s", "server", "started_s", "state", "status", "tried", "user",
     )  # fmt: skip
 
     def __init__(self, server: "Server", client: "Client", request: Request, route: "Route"):
         self.server, self.client, self.route = server, client, route
         self.request = request
+        self.body_bytes = len(request.body)
+        self._prompt: Prompt | None = None  # until the answer begins, as the next
+        self._large: LargeBody | None = None
         self._started_ns = time.perf_counter_ns()
         self.started_s = self.seen_s = server.now_s
         self.state = CHOOSING
@@ -55,10 +60,10 @@ class Exchange:
     def start(self) -> None:
         """Read the prompt and choose. Raises Refusal."""
         self.user = admission.key_name(self.server, self.request)
-        if len(self.request.body) > admission.LARGE_BYTES:
+        if self.body_bytes > LARGE_BYTES:
             self.opening = self.server.spawn(self._choose_in_steps())
             return
-        text = admission.prompt(self.server, self.request, self.route)
+        self._prompt, text = admission.prompt(self.server, self.request.body, self.route)
         if len(text) > self.server.slice_characters:
             self.opening = self.server.spawn(self._choose_in_slices(text))
         else:
@@ -69,12 +74,19 @@ class Exchange:
     async def _choose_in_steps(self) -> None:
         """Let others have their turn between the steps."""
         try:
-            admission.require_few_brackets(self.request.body)
-            await asyncio.sleep(0)
-            text = admission.prompt(self.server, self.request, self.route)
+            self._large = large = await take_apart(self.request.body)
+            self._prompt, outline = admission.prompt(self.server, large.outline, self.route)
+            text = await large.decode(outline)
+            admission.require_short(self.server, text)
+            if isinstance(self._prompt, openai.Request):
+                self._prompt.model = await large.decode(self._prompt.model)
         except Refusal as refusal:
             self.opening = None
             endings.refuse(self, refusal)
+            return
+        except ValueError as error:
+            self.opening = None
+            endings.refuse(self, Refusal(400, "bad_request", str(error)))
             return
         await asyncio.sleep(0)
         await self._choose_in_slices(text)
@@ -102,46 +114,61 @@ class Exchange:
     # Asking
 
     def ask(self, replica: Replica) -> None:
-        """Send the request to this replica."""
+        """Send the request to this replica. Raises Refusal where it takes no such request."""
+        outgoing = None if self._large else self._for_expert(replica)
         self.replica = replica
         self.tried.append(replica)
         row = self.server.counts.row
         row[slots.IN_FLIGHT + replica.slot] += 1
         row[slots.REQUESTS + replica.slot] += 1
-        connection = replica.take()
-        if connection:
-            self._send(connection)
+        connection = replica.take() if outgoing else None
+        if connection and outgoing:
+            self._send(connection, outgoing)
         else:
-            self.connect(replica)
+            self.connect(replica, new=not self._large)
 
-    def connect(self, replica: Replica) -> None:
-        """Send the request on a new connection."""
+    def connect(self, replica: Replica, *, new: bool = True) -> None:
+        """Send the request, on a `new` connection or on one that is kept."""
         self.state, self.seen_s = CONNECTING, self.server.now_s
-        self.opening = self.server.spawn(self._open(replica))
+        self.opening = self.server.spawn(self._open(replica, new))
 
-    async def _open(self, replica: Replica) -> None:
+    async def _open(self, replica: Replica, new: bool) -> None:
         try:
-            connection = await connect(replica, Connection)
+            if self._large:
+                await asyncio.sleep(0)
+            outgoing = self._for_expert(replica)
+            if self._large:
+                await asyncio.sleep(0)
+            kept = None if new else replica.take()
+            connection = kept or await connect(replica, Connection)
         except OSError:
             self.opening = None
             endings.fail_over(self, 503, "unreachable", "cannot be reached")
-            return
-        self.opening = None
-        self._send(connection)
+        except Refusal as refusal:
+            self.opening = None
+            endings.leave(self, failed=False)
+            endings.refuse(self, refusal)
+        else:
+            self.opening = None
+            self._send(connection, outgoing)
 
-    def _send(self, connection: Connection) -> None:
+    def _for_expert(self, replica: Replica) -> "Outgoing":
+        assert self._prompt
+        given = self._large.outline if self._large else self.request.body
+        try:
+            action, body, translation = self.route.for_expert(given, self._prompt, replica)
+        except ValueError as error:
+            raise Refusal(400, "bad_request", str(error)) from None
+        if self._large:
+            body = self.request.body if body is given else self._large.restore(body)
+        return action, body, translation
+
+    def _send(self, connection: Connection, outgoing: "Outgoing") -> None:
         assert self.replica
         self.connection = connection
         self.state, self.seen_s = WAITING, self.server.now_s
         settings, request = self.server.settings, self.request
-        try:
-            action, body, self._translation = self.route.for_expert(request.body, self.replica)
-        except ValueError as error:
-            endings.leave(self, failed=False)
-            self.replica, self.connection = None, None
-            connection.give_back(self.server.now_s)
-            endings.refuse(self, Refusal(400, "bad_request", str(error)))
-            return
+        action, body, self._translation = outgoing
         headers = request.head.upstream(
             with_authorization=settings.pass_authorization,
             translated=self._translation is not None,
@@ -169,6 +196,8 @@ class Exchange:
         if self._translation and head.encoded:
             raise heads.BadHeadError("it is compressed")
         self.state = ANSWERING
+        self._prompt = self._large = None  # it is not sent again
+        server.drop_body(self.request)
         self.answer = Answer(
             self.client, self.request, head, self._own_headers(replica), self._translation,
             openai=self.route.openai,

@@ -11,31 +11,35 @@ if TYPE_CHECKING:
     from er.gateway.fast.replica import Replica
 
 
+Prompt = openai.Request | triton.Generate
+Outgoing = tuple[str, bytes, Translation | None]  # end of the path, body, between dialects the last
+
+
 class Route(NamedTuple):
     """One path that is relayed."""
 
     action: str  # how an expert's path ends that speaks the same dialect
     openai: bool
-    prompt: Callable[[bytes], str]  # raises ValueError where there is none
+    read: Callable[[bytes], Prompt]  # raises ValueError for what is no request
 
-    def for_expert(self, body: bytes, replica: "Replica") -> tuple[str, bytes, Translation | None]:
-        """End of the path, body and, between dialects, translation. Raises ValueError."""
+    def for_expert(self, body: bytes, prompt: Prompt, replica: "Replica") -> Outgoing:
+        """What an expert is sent for a body, and what was read of it. Raises ValueError."""
         if self.openai is (replica.dialect == OPENAI):
-            if self.openai and replica.model and openai.read(body).model != replica.model:
+            if isinstance(prompt, openai.Request) and replica.model not in ("", prompt.model):
                 body = openai.with_model(body, replica.model)
             return self.action, body, None
         translation: Translation
-        if self.openai:
-            translation = OpenAIFromTriton(body, chat=self.action == "chat/completions")
+        if isinstance(prompt, openai.Request):
+            translation = OpenAIFromTriton(prompt, chat=self.action == "chat/completions")
         else:
             streams = self.action == "generate_stream"
-            translation = TritonFromOpenAI(body, replica.model, streams=streams)
+            translation = TritonFromOpenAI(prompt, replica.model, streams=streams)
         return translation.action, translation.body, translation
 
 
 ROUTES = {
-    b"/v2/models/ensemble/generate_stream": Route("generate_stream", False, triton.prompt),
-    b"/v2/models/ensemble/generate": Route("generate", False, triton.prompt),
-    b"/v1/chat/completions": Route("chat/completions", True, openai.prompt),
-    b"/v1/completions": Route("completions", True, openai.prompt),
+    b"/v2/models/ensemble/generate_stream": Route("generate_stream", False, triton.read),
+    b"/v2/models/ensemble/generate": Route("generate", False, triton.read),
+    b"/v1/chat/completions": Route("chat/completions", True, openai.read),
+    b"/v1/completions": Route("completions", True, openai.read),
 }

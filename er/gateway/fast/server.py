@@ -105,6 +105,11 @@ class Server:
         self._reserved -= request.reserved
         request.reserved = 0
 
+    def drop_body(self, request: Request) -> None:
+        """A body is not sent again: give its memory back, answers take long."""
+        self.release(request)
+        request.body = b""
+
     def handle(self, client: Client, request: Request) -> None:
         """Answer one request."""
         if not request.identity:
@@ -129,13 +134,18 @@ class Server:
         """The cluster of a prompt."""
         choice = self.chooser.choose(text, self.experts.loads() if self.chooser.reads_loads else ())
         if self.shadow:
-            same = self.shadow.choose(text, ())[0] == choice[0]
-            self.counts.event("shadow_same" if same else "shadow_other")
+            self._compare(choice, self.shadow.choose(text, ()))
         return choice
 
     async def choose_in_slices(self, text: str) -> Choice:
         """The cluster of a long prompt, while others' answers go on."""
-        return await self.chooser.choose_long(text, self.experts.loads())
+        choice = await self.chooser.choose_long(text, self.experts.loads())
+        if self.shadow:
+            self._compare(choice, await self.shadow.choose_long(text, ()))
+        return choice
+
+    def _compare(self, choice: Choice, in_shadow: Choice) -> None:
+        self.counts.event("shadow_same" if in_shadow[0] == choice[0] else "shadow_other")
 
     def ended(self, exchange: Exchange, request: Request) -> None:
         """A request is over."""

@@ -32,7 +32,7 @@ class ExpertProcess:
         self.start()
 
     def start(self) -> None:
-        program = [sys.executable, "-m", "benchmarks.gateway_experts"]
+        program = [sys.executable, "-m", "benchmarks.gateway_experts", "serve"]
         self.process = subprocess.Popen([*program, str(self.port), str(INTERVAL_S)])
         wait_for(lambda: bool(self.connections("LISTEN")), 30, "the expert does not listen")
 

@@ -3,8 +3,6 @@
 import asyncio
 import time
 
-import pytest
-
 from er.config import Policy
 from er.gateway import counts as slots
 from tests.unit.gateway.conftest import HOST, Expert, Gateway, Start, event
@@ -319,27 +317,3 @@ async def test_a_reason_is_reported_where_it_is_requested(start: Start) -> None:
         assert b"x-er-margin: " in got
         assert b"x-er-router: 0123456789abcdef\r\n" in got
         assert b"x-er-reason" not in await say(gateway.port, post())
-
-
-LONG = {
-    "ASCII": ("court " * 170_000, "", 200),
-    "accents": ("é court " * 120_000, "", 200),
-    "one word": ("x" * 1_000_000, "", 200),
-    "many lists": ("court", ', "x": [' + "[[]]," * 600_000 + "0]", 413),
-}
-
-
-@pytest.mark.parametrize("name", LONG)
-async def test_a_long_prompt_does_not_stop_the_others(start: Start, name: str) -> None:
-    text, more, right = LONG[name]
-    async with answering(ONE).serving() as url:
-        gateway = await start(urls=[url, url])
-        longest_s = 0.0
-        body = f'{{"text_input": "{text}"{more}}}'.encode()
-        asking = asyncio.ensure_future(say(gateway.port, post(body)))
-        while not asking.done():
-            before_s = time.thread_time()  # not what the machine gives to others
-            await asyncio.sleep(0)
-            longest_s = max(longest_s, time.thread_time() - before_s)
-        assert status(await asking) == right
-    assert longest_s < 0.02

@@ -75,7 +75,7 @@ def test_the_router_is_loaded_without_numba(router: Router, tmp_path: Path) -> N
         "import sys; from pathlib import Path\n"
         "from er.gateway import choosers\n"
         "from er.gateway.fast import processes\n"
-        "choosers.Trained(Path(sys.argv[1])).choose('court', ())\n"
+        "choosers.trained(Path(sys.argv[1])).choose('court', ())\n"
         "print({'numba', 'scipy', 'sklearn', 'pandas', 'mlflow', 'hydra'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "router.npz")]
