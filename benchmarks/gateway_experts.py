@@ -124,17 +124,22 @@ async def fetch(port: int, timeout_s: float = 60.0) -> Reply:
 
 
 class Ticking(Expert):
-    """Sends a token at every interval, to one client at a time, and knows when."""
+    """Sends a token at every interval, to one client at a time, and knows when.
+
+    A stream has `tokens` tokens, and more until `may_end` is set.
+    """
 
     def __init__(self, tokens: int, interval_s: float) -> None:
         super().__init__(self._tick)
         self._tokens, self._interval_s = tokens, interval_s
         self._sent_s: list[float] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
 
     async def _tick(self, writer: Writer, _body: bytes) -> None:
         self._sent_s = []
         writer.write(HEAD)
-        for _ in range(self._tokens):
+        while len(self._sent_s) < self._tokens or not self.may_end.is_set():
             self._sent_s.append(time.perf_counter())
             writer.write(TOKEN)
             await asyncio.sleep(self._interval_s)
@@ -153,7 +158,7 @@ class Ticking(Expert):
             longest_s = max([longest_s, *(now_s - sent_s for sent_s in self._sent_s[seen:arrived])])
             seen = arrived
         writer.close()
-        return longest_s if reply.complete and seen == self._tokens else float("inf")
+        return longest_s if reply.complete and seen == len(self._sent_s) else float("inf")
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.gateway_large [--cache-dir .cache]
 
-Stream and measurement have core 1; the large prompt's client and expert are processes there that
-run only while nothing else wants the core. The gateway has core 0 and classifies every prompt.
+Stream and measurement have core 1; the large prompt's client and expert are processes there of
+the lowest priority. The gateway has core 0 and classifies every prompt.
 The last line is JSON.
 """
 
@@ -29,7 +29,7 @@ from er.routing import router as routers
 from er.routing.cached import router_for
 
 BYTES = 4 * 2**20 - 4096  # conf/gateway/fast.yaml takes 4 MB
-REPEATS, TOKENS = 3, 700
+REPEATS, TOKENS = 3, 200
 PROGRAM = ("taskset", "-c", "1", sys.executable, "-m", "benchmarks.gateway_experts")
 GENERATE, COMPLETIONS, CHAT = (
     "/v2/models/ensemble/generate_stream", "/v1/completions", "/v1/chat/completions",
@@ -100,11 +100,12 @@ async def with_large_prompts(
     command = (*PROGRAM, "send", str(port), path, str(file))
     longest_s = []
     for _ in range(REPEATS):
+        ticking.may_end.clear()
         under_way = asyncio.ensure_future(ticking.longest_relay(port))
         sender = await asyncio.create_subprocess_exec(*command)
-        os.sched_setscheduler(sender.pid, os.SCHED_IDLE, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, sender.pid, 19)
         assert await sender.wait() == 0
-        assert not under_way.done(), "the large prompt took longer than the stream"
+        ticking.may_end.set()
         longest_s.append(await under_way)
     return longest_s
 
@@ -115,7 +116,7 @@ def large_expert() -> Iterator[int]:
     port = free_port()
     with subprocess.Popen((*PROGRAM, "serve", str(port), "0")) as process:
         try:
-            os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
+            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
             wait_for(lambda: listens(port), 30, "the expert does not listen")
             time.sleep(0.2)
             yield port

@@ -75,6 +75,7 @@ class Exchange:
         """Let others have their turn between the steps."""
         try:
             self._large = large = await take_apart(self.request.body)
+            self.request.body = b""  # all of it is in there
             self._prompt, outline = admission.prompt(self.server, large.outline, self.route)
             text = await large.decode(outline)
             admission.require_short(self.server, text)
@@ -160,7 +161,7 @@ class Exchange:
         except ValueError as error:
             raise Refusal(400, "bad_request", str(error)) from None
         if self._large:
-            body = self.request.body if body is given else self._large.restore(body)
+            body = self._large.restore(body)
         return action, body, translation
 
     def _send(self, connection: Connection, outgoing: "Outgoing") -> None:

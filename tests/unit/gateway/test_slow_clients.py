@@ -63,6 +63,28 @@ async def test_a_client_that_does_not_read_is_given_up(tmp_path: Path) -> None:
             del reader
 
 
+async def test_many_large_uploads_take_no_more_memory_than_they_may(tmp_path: Path) -> None:
+    waiting = asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter) -> bool:
+        await waiting.wait()
+        writer.write(ONE)
+        return True
+
+    body = b'{"text_input": "%b"}' % (b"court " * 500_000)
+    limits = {"buffered_bytes": 16_000_000}
+    async with RawExpert(hold).serving() as url:
+        with running(tmp_path, [url], limits=limits, in_flight_at_most=1) as (port, process):
+            before = psutil.Process(process.pid).memory_info().rss
+            asking = [asyncio.ensure_future(say(port, post(body), 30)) for _ in range(60)]
+            await asyncio.sleep(2)
+            assert psutil.Process(process.pid).memory_info().rss - before < 60_000_000
+            waiting.set()
+            codes = [status(answer) for answer in await asyncio.gather(*asking)]
+    assert set(codes) <= {0, 200, 429}  # 0: refused while it was still sending
+    assert codes.count(200) >= 4
+
+
 async def test_one_address_may_open_so_many_connections(tmp_path: Path) -> None:
     with running(tmp_path, ["http://127.0.0.1:1/v1"], limits={"connections_per_client": 3}) as (
         port,
