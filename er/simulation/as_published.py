@@ -1,7 +1,8 @@
 """The published runs, simulated.
 
-[unknown] Batch limits: max_batch_size 2048 and max_num_tokens 8192 are TensorRT-LLM's own defaults;
-offline runs use 0.95 of the free memory, as their instructions say.
+Runs at maximum throughput are built and driven as their instructions say: limits of
+`bench_limits.py`, prompts in chunks (trtllm-bench's default), 0.95 of the free memory.
+[unknown] Limits behind Triton and, in tokens, of MLPerf's runs: TensorRT-LLM's own defaults here.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.config import Correction, Hardware, Model, Precision
+from er.simulation.bench_limits import BatchLimits, bench_limits
 from er.simulation.cost import NS_PER_S
 from er.simulation.deployment import VirtualDeployment
 from er.simulation.memory import kv_blocks
@@ -27,42 +29,51 @@ from er.simulation.tables import Prompts, Sent, Times
 
 Ints = NDArray[np.int64]
 REQUESTS = 500  # of a serving run
-# [inferred] of shapes, at 8,192 tokens and 2,048 sequences: 0.8 to 1.0 GB of residuals and MLP, and
-# 1.05 GB of logits in 32 bits.
-ACTIVATION_BYTES = 2_000_000_000
-WITHOUT_SERVER = dict.fromkeys(
-    ("host_step_s", "host_sequence_s", "host_prompt_s", "host_request_s"), 0.0
-)
+DEFAULT_SEQUENCES, DEFAULT_TOKENS = 2048, 8192
+# [inferred] of shapes: residuals and MLP of a token, logits of a sequence in 32 bits.
+TOKEN_BYTES = 110_000
+SEQUENCE_BYTES = 27 * 128_256
+# Of the host's times only the engine's own in each iteration: no server takes prompts, and answers
+# come whole.
+WITHOUT_SERVER = dict.fromkeys(("host_sequence_s", "host_prompt_s", "host_request_s"), 0.0)
 SEEDS = range(5)  # the published arrivals and lengths are one unknown sample
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a published row names: the default engine, with its correction, models, node types."""
+    """What a published row names: the default engine, with its correction, models, node types; and
+    what is not known of the runs."""
 
     base: EngineSpec
     models: dict[str, Model]
     hardware: dict[str, Hardware]
-    activation_bytes: int = ACTIVATION_BYTES
+    max_num_tokens: int = DEFAULT_TOKENS  # behind Triton, and of MLPerf's runs
+    further_bytes: int = 0  # of a GPU, that neither weights nor KV cache can have
+    default_limits: bool = False  # at maximum throughput too
 
     def corrected(self, correction: Correction) -> "Study":
         """The same with another correction."""
         engine = replace(self.base.engine, correction=correction)
         return replace(self, base=replace(self.base, engine=engine))
 
-    def spec(self, row: Serving | Offline, **limits: Any) -> EngineSpec:
+    def spec(self, row: Serving | Offline, **further: Any) -> EngineSpec:
         """The engine that a row was measured on; FP8 engines keep their KV cache in FP8. At maximum
         throughput requests came from a program that drives the engine: no server takes time."""
         correction, precision = self.base.engine.correction, Precision.fp16
+        limits = self.limits(row)
         if isinstance(row, Offline):
             precision = Precision(row.precision)
             correction = replace(correction, **WITHOUT_SERVER)
         engine = replace(
             self.base.engine,
-            activation_bytes=self.activation_bytes,
+            max_batch_size=limits.max_batch_size,
+            max_num_tokens=limits.max_num_tokens,
+            activation_bytes=self.further_bytes
+            + TOKEN_BYTES * limits.max_num_tokens
+            + SEQUENCE_BYTES * limits.max_batch_size,
             kv_cache_precision=precision,
             correction=correction,
-            **limits,
+            **further,
         )
         return replace(
             self.base,
@@ -73,24 +84,35 @@ class Study:
             engine=engine,
         )
 
-    def deployment(self, row: Serving | Offline, **limits: Any) -> VirtualDeployment:
-        """That engine with these limits, and a batch no larger than has room."""
-        spec = self.spec(row, **limits)
+    def limits(self, row: Serving | Offline) -> BatchLimits:
+        """Those of its engine."""
+        if isinstance(row, Serving):
+            return BatchLimits(DEFAULT_SEQUENCES, self.max_num_tokens)
+        if row.max_batch_size:
+            return BatchLimits(row.max_batch_size, self.max_num_tokens)
+        if self.default_limits:
+            return BatchLimits(DEFAULT_SEQUENCES, DEFAULT_TOKENS)
+        model, hardware = self.models[row.model], self.hardware[row.hardware]
+        return bench_limits(model, hardware, row.tp, Precision(row.precision), row.lengths)
+
+    def deployment(self, row: Serving | Offline, at_once: int, **further: Any) -> VirtualDeployment:
+        """That engine, with a batch no larger than it has room for and requests there are at once:
+        less to tabulate."""
+        spec = self.spec(row, **further)
         engine = spec.engine
-        blocks = -(-sum(row.lengths) // engine.tokens_per_block)
-        room = kv_blocks(spec) // blocks  # requests at once
-        if row.lengths not in SHAPES and room < engine.max_batch_size:
-            engine = replace(engine, max_batch_size=max(room, 1))  # never more; less to tabulate
-        return VirtualDeployment(replace(spec, engine=engine), 1)
+        if row.lengths not in SHAPES:
+            blocks = -(-sum(row.lengths) // engine.tokens_per_block)
+            at_once = min(at_once, kv_blocks(spec) // blocks)
+        most = max(min(engine.max_batch_size, at_once), 1)
+        return VirtualDeployment(replace(spec, engine=replace(engine, max_batch_size=most)), 1)
 
 
-def simulated_serving(row: Serving, study: Study, max_num_tokens: int = 8192) -> Serving:
+def simulated_serving(row: Serving, study: Study) -> Serving:
     """The row as simulated: means over several samples of arrivals, and of lengths that vary."""
     varies = row.lengths in SHAPES
     deployment = study.deployment(
         row,
-        max_batch_size=REQUESTS if row.requests_per_s > 2 else 64,  # never reached
-        max_num_tokens=max_num_tokens,
+        at_once=REQUESTS if row.requests_per_s > 2 else 64,  # never reached
         max_seq_len=2048 if varies else 1024,
     )
     points = []
@@ -138,15 +160,15 @@ def lengths(row: Serving | Offline, count: int, random: np.random.Generator) -> 
     return input_tokens, output_tokens
 
 
-def simulated_offline(row: Offline, study: Study, max_num_tokens: int = 8192) -> Offline:
+def simulated_offline(row: Offline, study: Study) -> Offline:
     """The row as simulated."""
     tokens = lengths(row, row.requests, np.random.default_rng(0))
     deployment = study.deployment(
         row,
-        max_batch_size=row.max_batch_size,
-        max_num_tokens=max_num_tokens,
+        at_once=row.requests,
         max_seq_len=max(2048 if row.lengths in SHAPES else 0, row.input_tokens + row.output_tokens),
         kv_cache_free_gpu_mem_fraction=0.95,
+        chunked_context=True,
     )
     prompts = deployment.prompts(*tokens, np.zeros(row.requests, np.int64))
     outcome = deployment.play(prompts, deployment.loop(row.requests, once=True))

@@ -92,11 +92,11 @@ def llama2_70b(llama3: Model) -> Model:
     return replace(llama3, parameters=68_976_648_192, embedding_parameters=524_288_000)
 
 
-def simulated(row: Row, study: Study, max_num_tokens: int = 8192) -> Row:
+def simulated(row: Row, study: Study) -> Row:
     """A published run as simulated."""
     if isinstance(row, Serving):
-        return simulated_serving(row, study, max_num_tokens)
-    return simulated_offline(row, study, max_num_tokens)
+        return simulated_serving(row, study)
+    return simulated_offline(row, study)
 
 
 def sixteen_bit() -> list[Row]:
@@ -109,13 +109,11 @@ def every_row() -> list[Row]:
     return [*sixteen_bit(), *fp8()]
 
 
-def compare(
-    study: Study, rows: Sequence[Row] | None = None, max_num_tokens: int = 8192
-) -> list[Comparison]:
+def compare(study: Study, rows: Sequence[Row] | None = None) -> list[Comparison]:
     """Published runs, all if none are given, with the correction of the study's engine."""
     chosen = every_row() if rows is None else rows
     with ThreadPoolExecutor(THREADS) as pool:
-        ours = pool.map(lambda row: simulated(row, study, max_num_tokens), chosen)
+        ours = pool.map(lambda row: simulated(row, study), chosen)
         return [Comparison(row, found) for row, found in zip(chosen, ours, strict=True)]
 
 

@@ -87,7 +87,7 @@ class Offline:
     tokens_per_s: float
     split: str  # FIT or HELD_OUT
     precision: str = "fp16"
-    max_batch_size: int = 2048
+    max_batch_size: int = 0  # 0: what trtllm-bench builds
 
     @property
     def lengths(self) -> tuple[int, int]:

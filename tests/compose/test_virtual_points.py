@@ -10,7 +10,7 @@ from er.results.run_dir import opened
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "3fb790dd12ce88ab71595600537ca5b4b38b53c74f924073258333a50c0eb779"
+POINTS = "bce3a1c7c52fcd7677fea987a76d027d3b1943e10574f2aa362917ec1937f3d3"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:

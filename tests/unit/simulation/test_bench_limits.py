@@ -1,0 +1,48 @@
+"""The limits of engines built as NVIDIA's throughput runs were."""
+
+import pytest
+
+from er.config import Precision
+from er.simulation.bench_limits import bench_limits, rounded_requests, rounded_tokens
+from er.simulation.comparison import published_study
+
+
+@pytest.mark.parametrize(
+    ("model", "hardware", "tp", "precision", "lengths", "limits"),
+    [
+        # (79.1 GiB - 16.1) * 0.95 / 0.000122 GiB a token / 256 = 1,916 requests; twice the tokens
+        ("llama3_8b", "h100_sxm", 1, "fp16", (128, 128), (2048, 3840)),
+        # 227 requests, which need 242 tokens a step
+        ("llama3_8b", "h100_sxm", 1, "fp16", (128, 2048), (256, 2048)),
+        # (158.2 - 141.1) * 0.95 / 0.000305 / 2,176 = 24 requests
+        ("llama3_70b", "h100_sxm", 2, "fp16", (128, 2048), (64, 2048)),
+        # Half the bytes of everything: 507 requests
+        ("llama3_8b", "h100_sxm", 1, "fp8", (128, 2048), (512, 2048)),
+        # More than the most requests
+        ("llama3_70b", "h100_sxm", 8, "fp16", (128, 128), (4096, 8192)),
+        # 182 requests with 17 tokens each
+        ("llama3_70b", "h200_sxm", 2, "fp16", (2048, 128), (224, 3584)),
+    ],
+)
+def test_limits_follow_from_the_memory_and_the_lengths(
+    model, hardware, tp, precision, lengths, limits
+):
+    study = published_study()
+    found = bench_limits(
+        study.models[model], study.hardware[hardware], tp, Precision(precision), lengths
+    )
+    assert found == limits
+
+
+@pytest.mark.parametrize(
+    ("requests", "rounded"), [(1, 64), (64, 64), (65, 96), (256, 256), (257, 384), (1025, 1280)]
+)
+def test_requests_are_rounded_up(requests, rounded):
+    assert rounded_requests(requests) == rounded
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rounded"), [(1, 2048), (2049, 2304), (4096, 4096), (4097, 4608), (8193, 9216)]
+)
+def test_tokens_are_rounded_up(tokens, rounded):
+    assert rounded_tokens(tokens) == rounded
