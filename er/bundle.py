@@ -1,13 +1,18 @@
 """`python -m er.bundle export STUDY FILE` and `import FILE`: a study that travels."""
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from er import cli
 from er.errors import ConfigError
 from er.results import archive
 from er.results.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from er.tracking.query import PublishedRun
 
 REQUESTS_AT_MOST = 5_000_000  # bytes that are taken along unasked
 WORDS = {
@@ -20,11 +25,13 @@ HELP = """usage: python -m er.bundle export STUDY FILE.zip [KEY=VALUE ...]
        python -m er.bundle import FILE.zip [KEY=VALUE ...]
        python -m er.bundle pin STUDY experiments/NAME/runs.lock.yaml [KEY=VALUE ...]
 
-Carry the runs of a study to another machine: configurations, points, requests, provenance. There
-its figures are drawn and its verdicts decided again. `pin` writes down which runs a study shows and
-what is in them: with runs=FILE.yaml a figure, er.claims and er.report use exactly these.
+Carry the runs of a study to another machine: configurations, points, requests, provenance, figures
+and verdicts. There the figures are drawn and the verdicts decided again; what differs is told.
+`pin` writes down which runs a study shows and what is in them: with runs=FILE.yaml a figure,
+er.claims and er.report use exactly these.
 
-  runs=ID,...     export exactly these MLflow runs (default: those that a figure of STUDY shows)
+  runs=ID,...     export or pin exactly these runs, or those that a file pins (default: those that a
+                  figure of STUDY shows)
   requests=WHAT   true, false, or auto: unless they exceed 5 MB (default: auto); without them no
                   interval can be computed, so claims are not decidable
   runs_dir=DIR    where an import puts the runs (default: runs)
@@ -60,10 +67,9 @@ def answer(arguments: Sequence[str]) -> int:
 
 def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     """Write the runs that a figure of the study shows."""
-    from er.tracking import pins, query
+    from er.report import carried
 
-    ids = pins.chosen(words["uri"], words["runs"])
-    runs = query.pinned(words["uri"], ids) if ids else query.shown(words["uri"], study)
+    runs = runs_of(study, words)
     folders = {}
     for run in runs:
         key = RunDir(run.files).read("run.json")["key"]
@@ -71,7 +77,9 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     size = sum(p.stat().st_size for run in runs for p in (run.files / "requests").glob("*"))
     wanted = words["requests"]
     requests = wanted == "true" or (wanted == "auto" and size <= REQUESTS_AT_MOST)
-    total = archive.write(file, study, folders, requests=requests)
+    with tempfile.TemporaryDirectory() as folder:
+        views = carried.make(study, runs, Path(folder))
+        total = archive.write(file, study, folders, views, requests=requests)
     print(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
     if not requests:
         print(f"without the requests, {size / 1e6:.1f} MB: requests=true takes them along")
@@ -79,22 +87,37 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
 
 def pin_study(study: str, file: Path, words: dict[str, str]) -> None:
     """Pin the runs that a figure of the study shows."""
-    from er.tracking import pins, query
+    from er.tracking import pins
 
-    ids = pins.chosen(words["uri"], words["runs"])
-    runs = query.pinned(words["uri"], ids) if ids else query.shown(words["uri"], study)
+    runs = runs_of(study, words)
     pins.write(file, study, runs)
     print(f"pinned: {len(runs)} runs in {file}")
 
 
+def runs_of(study: str, words: dict[str, str]) -> "list[PublishedRun]":
+    """The runs that the command line names, or those that a figure of the study shows."""
+    from er.tracking import pins, query
+
+    ids = pins.chosen(words["uri"], words["runs"])
+    return query.pinned(words["uri"], ids) if ids else query.shown(words["uri"], study)
+
+
 def import_file(file: Path, words: dict[str, str]) -> None:
-    """Put the runs of a bundle on disk and into MLflow."""
+    """Put the runs of a bundle on disk and into MLflow; draw and decide again what it carries."""
+    from er.report import carried
+    from er.tracking import query
     from er.tracking.publish import publish
 
-    study, folders = archive.read(file, Path(words["runs_dir"]))
-    for folder in folders:
-        print(f"run directory: {folder}, MLflow run {publish(RunDir(folder), words['uri'])}")
-    print(f"look at it with python -m er.report {study} uri={words['uri']}")
+    runs_dir, uri = Path(words["runs_dir"]), words["uri"]
+    bundle = archive.read(file, runs_dir)
+    published = [publish(RunDir(folder), uri) for folder in bundle.runs]
+    for folder, run_id in zip(bundle.runs, published, strict=True):
+        print(f"run directory: {folder}, MLflow run {run_id}")
+    runs = query.pinned(uri, published)
+    folder = runs_dir / "figures" / file.stem  # apart from the figures of the newest runs
+    for line in carried.compare(bundle.views, bundle.study, runs, folder):
+        print(line)
+    print(f"look at it with python -m er.report {bundle.study} uri={uri}")
 
 
 if __name__ == "__main__":

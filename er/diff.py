@@ -12,16 +12,35 @@ from rich.table import Table
 
 from er import cli
 from er.errors import ConfigError, ErError
+from er.results import names
 from er.results.labels import flatten
 from er.results.point import Point
 from er.results.run_dir import RunDir
 
 WORDS = {"uri": "sqlite:///runs/mlflow.db"}
-PLACES = ("command", "runs_dir", "cache_dir", "tracking.")  # where, not what
+# Where, not what.
+PLACES = ("command", "runs_dir", "cache_dir", "tracking.", "provenance.command", "engine.cache_dir")
+# What a difference belongs to, by how its name begins.
+GROUPS = {
+    "code": ("provenance.git_", "provenance.frozen", "provenance.packages.er"),
+    "packages": ("provenance.packages.", "provenance.python"),
+    "GPU": ("provenance.gpu_name", "provenance.gpu_memory", "hardware."),
+    "driver": ("provenance.gpu_driver",),
+    "container": ("engine.container.",),
+    "load generator": (
+        "load.",
+        "workload.",
+        "corpus.",
+        "cluster.load_node",
+        "provenance.load_node",
+    ),
+    "host": ("provenance.", "cluster."),
+}
+OTHERWISE = "configuration"
 HELP = """usage: python -m er.diff RUN RUN [uri=URI]
 
-Say what differs between two runs: configuration, code, packages, machine; and the ratio of their
-figures at each concurrency that both have.
+Say what differs between two runs: code, packages, GPU, driver, container, load generator, host,
+configuration; and the ratio of what each figure shows, at each concurrency that both have.
 
   RUN       a run directory, or an MLflow run; the first digits of its id are enough
   uri=URI   the MLflow store (default: sqlite:///runs/mlflow.db)"""
@@ -37,13 +56,13 @@ def answer(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
         return 0
-    names, words = cli.read_words(arguments, WORDS)
-    if len(names) != 2:
+    given, words = cli.read_words(arguments, WORDS)
+    if len(given) != 2:
         raise ConfigError("give two runs; see --help")
-    first, second = (folder_of(name, words["uri"]) for name in names)
+    first, second = (folder_of(name, words["uri"]) for name in given)
     out = Console(width=None if sys.stdout.isatty() else 120)
     differing = list(settings_apart(first, second))
-    table = Table("", *names, box=box.SIMPLE_HEAD, title="What differs", title_justify="left")
+    table = Table("", "", *given, box=box.SIMPLE_HEAD, title="What differs", title_justify="left")
     for row in differing:
         table.add_row(*row)
     out.print(table if differing else "configuration and provenance are the same")
@@ -63,36 +82,64 @@ def folder_of(name: str, uri: str) -> RunDir:
     return RunDir(query.pinned(uri, [name])[0].files)
 
 
-def settings_apart(first: RunDir, second: RunDir) -> Iterator[tuple[str, str, str]]:
-    """Name, and both values, of whatever differs."""
-    for group, file in (("", "config.json"), ("provenance.", "provenance.json")):
-        values = [dict(flatten(_read(run, file))) for run in (first, second)]
-        for name in sorted({*values[0], *values[1]}):
-            if name.startswith(PLACES):
-                continue
-            one, other = (str(value.get(name, "-")) for value in values)
-            if one != other:
-                yield f"{group}{name}", one, other
+def settings_apart(first: RunDir, second: RunDir) -> Iterator[tuple[str, str, str, str]]:
+    """What it belongs to, name, and both values, of whatever differs."""
+    sides = [dict(facts(run)) for run in (first, second)]
+    found = []
+    for name in sorted({*sides[0], *sides[1]}):
+        one, other = (str(side.get(name, "-")) for side in sides)
+        if one != other and not name.startswith(PLACES):
+            found.append((group_of(name), name, one, other))
+    return iter(sorted(found, key=lambda row: [*GROUPS, OTHERWISE].index(row[0])))
+
+
+def facts(run: RunDir) -> Iterator[tuple[str, Any]]:
+    """Every setting and fact of a run by name; GPUs by name, memory and driver."""
+    yield from flatten(_read(run, names.CONFIG))
+    provenance = _read(run, names.PROVENANCE)
+    for place, gpu in enumerate(provenance.pop("gpus", [])):
+        parts = [part.strip() for part in gpu.split(",")]
+        for name, value in zip(("gpu_name", "gpu_memory", "gpu_driver"), parts, strict=False):
+            yield f"provenance.{name}.{place}", value
+    yield from flatten(provenance, "provenance.")
+    for file in (names.ENGINE, names.STEP_TIMES):
+        yield from flatten(_read(run, file), f"{Path(file).stem}.")
+
+
+def group_of(name: str) -> str:
+    """What a setting or a fact belongs to."""
+    for group, beginnings in GROUPS.items():
+        if name.startswith(beginnings):
+            return group
+    return OTHERWISE
 
 
 def ratios(first: RunDir, second: RunDir) -> Table:
     """The second run's figures over the first's, at each concurrency that both have."""
     points = [{point.concurrency: point for point in run.points()} for run in (first, second)]
     result = Table(
-        "concurrency", "TTFT p50", "TTFT p95", "TPOT p50", "E2E p50", "tokens/s", "valid",
+        "concurrency", "fig4\nTTFT p50", "\nTTFT p95", "fig5\nTPOT p50", "fig6\ntokens/s",
+        "\nper GPU", "fig7\nE2E p50", "valid",
         box=box.SIMPLE_HEAD, title="Second over first", title_justify="left",
     )  # fmt: skip
+    gpus = [_gpus(run) for run in (first, second)]
     for concurrency in sorted({*points[0]} & {*points[1]}):
         one, other = points[0][concurrency], points[1][concurrency]
         valid = "no" if one.invalid or other.invalid else "yes"
-        pairs = zip(_figures(one), _figures(other), strict=True)
+        pairs = zip(_figures(one, gpus[0]), _figures(other, gpus[1]), strict=True)
         result.add_row(str(concurrency), *[f"{b / a:.3f}" if a else "-" for a, b in pairs], valid)
     return result
 
 
-def _figures(point: Point) -> tuple[float, ...]:
-    ttft = point.ttft_s
-    return ttft.p50, ttft.p95, point.tpot_s.p50, point.e2e_s.p50, point.tokens_per_s
+def _figures(point: Point, gpus: int) -> tuple[float, ...]:
+    ttft, tokens_per_s = point.ttft_s, point.tokens_per_s
+    per_gpu = tokens_per_s / gpus
+    return ttft.p50, ttft.p95, point.tpot_s.p50, tokens_per_s, per_gpu, point.e2e_s.p50
+
+
+def _gpus(run: RunDir) -> int:
+    deployment = _read(run, names.CONFIG).get("deployment", {})
+    return int(deployment.get("tp", 1) * deployment.get("experts", 1))
 
 
 def _read(run: RunDir, file: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def main() -> int:
         print(f"{path}: MLflow run {run_id}")
         pages[uri, study] = None
     for uri, study in pages:
-        print("\n".join(describe_ui(uri, study)))
+        print("\n".join(describe_ui(uri, [study])))
     return 0
 
 

@@ -206,11 +206,11 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
     for (study, uri, runs_dir), figures in wanted.items():
         if figures:
             finish(Study(study, uri, Path(runs_dir), list(figures)), say)
-    for study, uri in dict.fromkeys((study, uri) for study, uri, _ in wanted):
+    for uri in dict.fromkeys(uri for _, uri, _ in wanted):
         with cli.loading():
             from er.tracking.experiment import describe_ui
 
-        for line in describe_ui(uri, study):
+        for line in describe_ui(uri, [study for study, its_uri, _ in wanted if its_uri == uri]):
             say(line)
 
 

@@ -15,7 +15,7 @@ STUDY = "batch_limit"
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
-    """Medians on the left, throughput on the right."""
+    """Medians on the left, throughput on the right, also of each GPU."""
     return ladder.ttft_and_throughput(runs, "What the batch limit changes")
 
 

@@ -56,4 +56,4 @@ def arrow(
 
 def small() -> float:
     """Size of text inside boxes, in points."""
-    return 3.6 if style.narrow() else 6.8
+    return 5.5 if style.narrow() else 6.8

@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -21,13 +22,50 @@ from paper_figures.looks import name_of, routed
 STUDY = "ladder"
 BLUE, YELLOW, GREEN = "#e8f1f8", "#fdf1dc", "#eaf5ef"
 COLUMNS = 4  # of experts
-ARROWS = (  # from and to, in order of their numbers
-    ((3.2, 4.2), (4.5, 4.2)),
-    ((6.2, 5.8), (6.2, 4.9)),
-    ((7.6, 4.9), (7.6, 5.8)),
-    ((9.3, 4.2), (10.8, 4.2)),
-    ((10.8, 3.0), (9.3, 3.0)),
-    ((4.5, 3.0), (3.2, 3.0)),
+Points = tuple[tuple[float, float], tuple[float, float]]  # from and to
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of a routed deployment are, in cm."""
+
+    height: float
+    users: boxes.Place
+    gateway: boxes.Place
+    classifier: boxes.Place
+    triton: boxes.Place
+    arrows: tuple[Points, ...]  # in order of their numbers
+
+
+BESIDE = Layout(  # a page is wide
+    height=7.2,
+    users=(0.1, 2.3, 3.1, 2.6),
+    gateway=(4.5, 0.2, 4.8, 6.8),
+    classifier=(4.7, 0.4, 4.4, 4.5),
+    triton=(10.8, 0.2, 6.9, 6.8),
+    arrows=(
+        ((3.2, 4.2), (4.5, 4.2)),
+        ((6.2, 5.8), (6.2, 4.9)),
+        ((7.6, 4.9), (7.6, 5.8)),
+        ((9.3, 4.2), (10.8, 4.2)),
+        ((10.8, 3.0), (9.3, 3.0)),
+        ((4.5, 3.0), (3.2, 3.0)),
+    ),
+)
+BELOW = Layout(  # a column is narrow
+    height=14.2,
+    users=(0.1, 12.7, 8.3, 1.4),
+    gateway=(0.1, 6.1, 8.3, 5.7),
+    classifier=(1.6, 6.3, 5.3, 4.1),
+    triton=(0.1, 0.1, 8.3, 5.1),
+    arrows=(
+        ((2.6, 12.7), (2.6, 11.8)),
+        ((1.9, 11.2), (1.9, 10.4)),
+        ((6.6, 10.4), (6.6, 11.2)),
+        ((2.6, 6.1), (2.6, 5.2)),
+        ((5.9, 5.2), (5.9, 6.1)),
+        ((5.9, 11.8), (5.9, 12.7)),
+    ),
 )
 NOTE = (
     "The paper numbers the arrows: (1) a prompt, (2, 3) its class, (4) to the matching model, "
@@ -47,7 +85,7 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
         squeeze=False, layout="constrained",
     )  # fmt: skip
     for panel, part, height in zip(panels.flat, parts, heights, strict=True):
-        panel.set(xlim=(0, style.Width.page.value), ylim=(0, height))
+        panel.set(xlim=(0, width_cm()), ylim=(0, height))
         panel.axis("off")
         (router_panel if routed(part[0]) else baseline_panel)(panel, part)
     found = map_of(runs)
@@ -55,46 +93,68 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     return style.finish(drawn, "Figure 1: architecture", runs, note=f"{NOTE} {dots}".strip())
 
 
+def width_cm() -> float:
+    """Of the drawing."""
+    width: float = (style.Width.column if style.narrow() else style.Width.page).value
+    return width
+
+
+def layout() -> Layout:
+    """Of a routed deployment, as wide as the drawing."""
+    return BELOW if style.narrow() else BESIDE
+
+
 def height_of(runs: Sequence[PublishedRun]) -> float:
-    """Of a panel, in cm at the width of a page."""
-    return 7.2 if routed(runs[0]) else 1.8 + 0.65 * len(runs)
+    """Of a panel, in cm."""
+    if routed(runs[0]):
+        return layout().height
+    return (4.3 if style.narrow() else 1.8) + 0.65 * len(runs)
 
 
 def router_panel(axes: Axes, runs: Sequence[PublishedRun]) -> None:
     """Users, gateway with its classifier, Triton with the experts; arrows 1 to 6."""
-    gateway, routing = runs[0].config["gateway"], runs[0].config["routing"]
-    users(axes, runs, (0.1, 2.3, 3.1, 2.6))
+    gateway, routing, at = runs[0].config["gateway"], runs[0].config["routing"], layout()
+    users(axes, runs, at.users)
     title = f"Routing gateway ({gateway['kind']})"
-    boxes.titled(axes, (4.5, 0.2, 4.8, 6.8), YELLOW, title, f"HTTP, {port_of(gateway['port'])}")
+    boxes.titled(axes, at.gateway, YELLOW, title, f"HTTP, {port_of(gateway['port'])}")
     classes = f"k = {routing['clusters']}" if routing["policy"] == "kmeans" else routing["policy"]
-    boxes.titled(axes, (4.7, 0.4, 4.4, 4.5), "white", f"Classifier: {routing['policy']}, {classes}")
-    scatter(axes, map_of(runs))
-    triton(axes, runs, (10.8, 0.2, 6.9, 6.8))
-    for number, (start, end) in enumerate(ARROWS, 1):
+    boxes.titled(axes, at.classifier, "white", f"Classifier: {routing['policy']}, {classes}")
+    scatter(axes, map_of(runs), at.classifier)
+    triton(axes, runs, at.triton)
+    for number, (start, end) in enumerate(at.arrows, 1):
         boxes.arrow(axes, start, end, str(number))
 
 
 def baseline_panel(axes: Axes, runs: Sequence[PublishedRun]) -> None:
     """Users, and Triton with one engine over several GPUs."""
     height = height_of(runs) - 0.2
-    users(axes, runs, (0.1, 0.1, 3.1, height))
-    triton(axes, runs, (10.8, 0.1, 6.9, height))
-    boxes.arrow(axes, (3.2, height / 2 + 0.3), (10.8, height / 2 + 0.3))
-    boxes.arrow(axes, (10.8, height / 2 - 0.3), (3.2, height / 2 - 0.3))
-    axes.text(7, height / 2 + 0.6, "no gateway", ha="center", fontsize=boxes.small())
+    if style.narrow():
+        users(axes, runs, (0.1, height - 1.3, 8.3, 1.4))
+        triton(axes, runs, (0.1, 0.1, 8.3, height - 2.3))
+        boxes.arrow(axes, (2.6, height - 1.3), (2.6, height - 2.2))
+        boxes.arrow(axes, (5.9, height - 2.2), (5.9, height - 1.3))
+        middle = width_cm() / 2, height - 1.75
+    else:
+        users(axes, runs, (0.1, 0.1, 3.1, height))
+        triton(axes, runs, (10.8, 0.1, 6.9, height))
+        boxes.arrow(axes, (3.2, height / 2 + 0.3), (10.8, height / 2 + 0.3))
+        boxes.arrow(axes, (10.8, height / 2 - 0.3), (3.2, height / 2 - 0.3))
+        middle = 7, height / 2 + 0.6
+    axes.text(*middle, "no gateway", ha="center", va="center", fontsize=boxes.small())
 
 
 def users(axes: Axes, runs: Sequence[PublishedRun], place: boxes.Place) -> None:
     """Who sends."""
     most = max(max(run.config["load"]["concurrency"]) for run in runs)
     arrivals = runs[0].config["load"]["arrivals"].replace("_", " ")
-    boxes.titled(axes, place, BLUE, "User simulator", f"1 to {most:,} users\n{arrivals}")
+    between = ", " if style.narrow() else "\n"
+    boxes.titled(axes, place, BLUE, "User simulator", f"1 to {most:,} users{between}{arrivals}")
 
 
 def triton(axes: Axes, runs: Sequence[PublishedRun], place: boxes.Place) -> None:
     """What the deployments run, and a box for each expert, or for each deployment of one engine."""
     port = port_of(runs[0].config["server"]["http_port"])
-    below = f"{runs[0].engine_kind} engines\nHTTP, {port}"
+    below = f"{runs[0].engine_kind} engines{', ' if style.narrow() else chr(10)}HTTP, {port}"
     boxes.titled(axes, place, GREEN, "Triton inference server", below)
     left, bottom, width, height = place
     if not routed(runs[0]):
@@ -151,9 +211,11 @@ def map_of(runs: Sequence[PublishedRun]) -> dict[str, Any]:
     return {}
 
 
-def scatter(axes: Axes, found: dict[str, Any]) -> None:
-    """A dot for each training sample, in its expert's colour."""
-    inset = axes.inset_axes((4.9, 0.6, 4.0, 3.7), transform=axes.transData)
+def scatter(axes: Axes, found: dict[str, Any], place: boxes.Place) -> None:
+    """A dot for each training sample, in its expert's colour, below the title of a box."""
+    left, bottom, width, height = place
+    room = (left + 0.2, bottom + 0.2, width - 0.4, height - 0.8)
+    inset = axes.inset_axes(room, transform=axes.transData)
     inset.set(xticks=[], yticks=[])
     inset.grid(visible=False)
     for side in inset.spines.values():

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
-from paper_figures.looks import COLOURS, looks_of, routed
+from paper_figures.looks import COLOURS, routed
+from paper_figures.repeats import groups_of
 
 STUDY = "ladder"
 BINS = 40
@@ -68,15 +69,18 @@ def answered(runs: Sequence[PublishedRun]) -> pd.DataFrame:
 
 
 def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]:
-    """The input tokens of what each expert got, by the names of the runs that routed alike."""
-    looks = looks_of(runs)
+    """The input tokens of what each expert got, by the names of the runs that routed alike; of
+    repeats together."""
     found: dict[str, list[pd.Series[int]]] = {}
-    for run, look in zip(runs, looks, strict=True):
-        if not routed(run):
+    for group in groups_of(runs):
+        if not routed(group.runs[0]):
             continue
-        rows = run.requests("measured", "expert", "input_tokens", "concurrency", "index")
-        rows = rows[rows["measured"].astype(bool)].sort_values(["concurrency", "index"])
-        experts = range(run.config["deployment"]["experts"])
+        columns = ("measured", "expert", "input_tokens", "concurrency", "index")
+        rows = pd.concat([run.requests(*columns) for run in group.runs])
+        rows = rows[rows["measured"].astype(bool)].sort_values(
+            ["concurrency", "index"], kind="stable"
+        )
+        experts = range(group.runs[0].config["deployment"]["experts"])
         mine = [rows.loc[rows["expert"] == expert, "input_tokens"] for expert in experts]
         if not any(map(len, mine)):
             continue  # which expert answered is not known
@@ -85,7 +89,7 @@ def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]
             for names, theirs in found.items()
             if [part.to_list() for part in theirs] == [part.to_list() for part in mine]
         ]
-        name = look.name.replace("\n", " ")
+        name = group.look.name.replace("\n", " ")
         if alike:
             found[f"{alike[0]}, {name}"] = found.pop(alike[0])
         else:

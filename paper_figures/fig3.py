@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
 from paper_figures.looks import COLOURS, MARKERS
+from paper_figures.repeats import Group, groups_of, means
 
 STUDY = "batch_sizes"
 OF_PAPER = {("int8", 4): "A", ("fp16", 4): "B", ("fp16", 8): "C"}
@@ -27,9 +28,8 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     drawn, panels = style.panels(1, 1, sharey=True)
     limits = sorted({limit_of(run) for run in runs})
     for axes, tp in zip(panels, (4, 8), strict=True):
-        of_panel = [run for run in runs if run.config["deployment"]["tp"] == tp]
-        for run in of_panel:
-            curve(axes, run, limits.index(limit_of(run)))
+        for group in groups_of([run for run in runs if run.config["deployment"]["tp"] == tp]):
+            curve(axes, group, limits.index(limit_of(group.runs[0])))
         axes.set(title=f"TP={tp}", ylabel="Response time, median [s]")
         style.log_values(axes.yaxis)
         style.over_concurrency(axes, sorted({p.concurrency for r in runs for p in r.points}))
@@ -42,17 +42,18 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     )
 
 
-def curve(axes: Axes, run: PublishedRun, place: int) -> None:
-    """A run's medians: colour and marker are of the batch limit, dashes are FP16."""
-    valid = [point for point in run.points if not point.invalid]
-    precision = run.config["deployment"]["precision"]
+def curve(axes: Axes, group: Group, place: int) -> None:
+    """The medians of a run, or their mean over seeds: colour and marker are of the batch limit,
+    dashes are FP16."""
+    concurrencies, values = means(group.valid(), lambda _, point: point.e2e_s.p50)
+    precision = group.runs[0].config["deployment"]["precision"]
     axes.plot(
-        [point.concurrency for point in valid],
-        [point.e2e_s.p50 for point in valid],
+        concurrencies,
+        values,
         color=COLOURS[place % len(COLOURS)],
         marker=MARKERS[place % len(MARKERS)],
         linestyle="--" if precision == "fp16" else "-",
-        label=f"{precision}, at most {limit_of(run)} in a batch",
+        label=f"{precision}, at most {limit_of(group.runs[0])} in a batch",
     )
 
 

@@ -5,16 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
 from paper_figures import style
-from paper_figures.looks import Look, looks_of
+from paper_figures.repeats import Group, by_concurrency, groups_of, means
 
 INTERVAL_LABEL = "95% interval of the median"
-BAND_LABEL = "hatched: where a prediction may lie (docs/prediction.md)"
+OF_REPEATS = " within a run, mean over seeds"
+BETWEEN_LABEL = "whiskers: least and greatest of the seeds"
+BAND_LABEL = "dotted: where a prediction may lie (docs/prediction.md)"
 Range = tuple[float, float]
 
 
@@ -88,79 +91,109 @@ def medians_and_boxes(
 
 
 def ttft_and_throughput(runs: Sequence[PublishedRun], title: str, note: str = "") -> Figure:
-    """Medians over concurrency on the left, output of the deployments on the right."""
-    figure, (left, right) = style.panels(1, 1)
+    """Medians over concurrency, and the output of the deployments and of each of their GPUs."""
+    figure, panels = style.panels(1, 1, 1)
     ttft = latency("Time to first token", "ttft_s", "ms")
-    curves(left, runs, ttft)
-    left.set(title="Time to first token, median", ylabel=ttft.axis)
-    curves(right, runs, throughput())
-    right.set(title="Output of the deployment", ylabel="Throughput [tokens/s]")
-    for axes in (left, right):
+    for axes, quantity, what, axis in (
+        (panels[0], ttft, "Time to first token, median", ttft.axis),
+        (panels[1], throughput(), "Output of the deployment", "Throughput [tokens/s]"),
+        (panels[2], throughput(per_gpu=True), "Output of each GPU", "[tokens/s per GPU]"),
+    ):
+        curves(axes, runs, quantity)
+        axes.set(title=what, ylabel=axis)
         style.log_values(axes.yaxis)
     return style.finish(figure, title, runs, note=note)
 
 
 def curves(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
-    """A curve through each run's valid points; its invalid ones hollow, its prediction thin."""
-    for run, look in zip(runs, looks_of(runs), strict=True):
-        valid = [point for point in run.points if not point.invalid]
-        concurrencies = [point.concurrency for point in valid]
-        values = [quantity.value(run, point) for point in valid]
+    """A curve through the valid points of each deployment; its invalid ones hollow, its prediction
+    thin. Repeats are one curve, their mean, with whiskers from the least to the greatest."""
+    groups = groups_of(runs)
+    for group in groups:
+        look = group.look
+        concurrencies, values = means(group.valid(), quantity.value)
         axes.plot(
-            concurrencies, values, marker=look.marker, label=look.label, zorder=3, **look.line
+            concurrencies, values, marker=look.marker, label=group.label, zorder=3, **look.line
         )
-        if quantity.interval:
-            low, high = zip(*map(quantity.interval, valid), strict=True) if valid else ((), ())
-            axes.fill_between(concurrencies, low, high, color=look.colour, **style.INTERVAL)
-        bands(axes, run, quantity, look)
-        thin(axes, run, quantity, look)
-        hollow(axes, run, quantity, look)
-    mark(axes, runs, quantity)
+        within(axes, group, quantity)
+        between(axes, group, quantity)
+        bands(axes, group, quantity)
+        thin(axes, group, quantity)
+        hollow(axes, group, quantity)
+    mark(axes, groups, quantity)
     style.over_concurrency(axes, sorted({p.concurrency for run in runs for p in run.points}))
 
 
-def bands(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
+def within(axes: Axes, group: Group, quantity: Quantity) -> None:
+    """The interval over the requests of a run; of repeats, the mean of both its ends."""
+    interval = quantity.interval
+    if interval:
+        concurrencies, low = means(group.valid(), lambda _, point: interval(point)[0])
+        _, high = means(group.valid(), lambda _, point: interval(point)[1])
+        axes.fill_between(concurrencies, low, high, color=group.look.colour, **style.INTERVAL)
+
+
+def between(axes: Axes, group: Group, quantity: Quantity) -> None:
+    """From the least to the greatest of the repeats."""
+    if not group.repeated:
+        return
+    spread = by_concurrency(group.valid(), quantity.value)
+    low, high = ([end(values) for values in spread.values()] for end in (min, max))
+    axes.vlines(list(spread), low, high, color=group.look.colour, zorder=3.5, **style.WHISKER)
+    for ends in (low, high):
+        axes.scatter(list(spread), ends, marker="_", s=14, color=group.look.colour, zorder=3.5,
+                     linewidths=style.WHISKER["linewidth"])  # fmt: skip
+
+
+def bands(axes: Axes, group: Group, quantity: Quantity) -> None:
     """Where the predicted points may lie, those of a prediction drawn behind measured ones too."""
-    for points in (run.points, run.predicted):
-        found = with_band(points)
-        if quantity.band and found:
-            low, high = zip(*(quantity.band(run, point) for point in found), strict=True)
-            concurrencies = [point.concurrency for point in found]
-            axes.fill_between(concurrencies, low, high, edgecolor=look.colour, **style.BAND)
+    band = quantity.band
+    for points in (group.points, group.predicted):
+        if band and any(with_band(point) for _, point in points()):
+            found = [(run, point) for run, point in points() if with_band(point)]
+            concurrencies, low = means(iter(found), lambda run, point: band(run, point)[0])
+            _, high = means(iter(found), lambda run, point: band(run, point)[1])
+            axes.fill_between(concurrencies, low, high, color=group.look.colour, **style.BAND)
+            for ends in (low, high):
+                axes.plot(concurrencies, ends, color=group.look.colour, **style.BAND_EDGE)
 
 
-def with_band(points: Sequence[Point]) -> list[Point]:
-    """The valid points that were predicted with an interval."""
-    return [point for point in points if point.predicted_interval and not point.invalid]
+def with_band(point: Point) -> bool:
+    """Whether it is valid and was predicted with an interval."""
+    return bool(point.predicted_interval) and not point.invalid
 
 
-def thin(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
+def thin(axes: Axes, group: Group, quantity: Quantity) -> None:
     """The same points on a virtual clock, behind the measured ones."""
-    concurrencies = [point.concurrency for point in run.predicted]
-    values = [quantity.value(run, point) for point in run.predicted]
-    axes.plot(concurrencies, values, linewidth=0.6, zorder=2, **look.line)
+    concurrencies, values = means(group.predicted(), quantity.value)
+    axes.plot(concurrencies, values, linewidth=0.6, zorder=2, **group.look.line)
 
 
-def hollow(axes: Axes, run: PublishedRun, quantity: Quantity, look: Look) -> None:
+def hollow(axes: Axes, group: Group, quantity: Quantity) -> None:
     """Invalid points, which are part of no curve."""
-    invalid = [point for point in run.points if point.invalid]
+    invalid = [(run, point) for run, point in group.points() if point.invalid]
     axes.scatter(
-        [point.concurrency for point in invalid],
-        [quantity.value(run, point) for point in invalid],
+        [point.concurrency for _, point in invalid],
+        [quantity.value(run, point) for run, point in invalid],
         facecolors="white",
-        edgecolors=look.colour,
-        marker=look.marker,
+        edgecolors=group.look.colour,
+        marker=group.look.marker,
         zorder=4,
     )
 
 
-def mark(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
+def mark(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
     """Legend entries for what is not a deployment, where it is drawn."""
     grey: dict[str, Any] = {"color": "0.45"}
+    runs = [run for group in groups for run in group.runs]
+    repeated = any(group.repeated for group in groups)
     if quantity.interval:
-        axes.fill_between([], [], [], label=INTERVAL_LABEL, **grey, **style.INTERVAL)
-    if quantity.band and any(with_band([*run.points, *run.predicted]) for run in runs):
-        axes.fill_between([], [], [], label=BAND_LABEL, edgecolor="0.45", **style.BAND)
+        label = INTERVAL_LABEL + (OF_REPEATS if repeated else "")
+        axes.fill_between([], [], [], label=label, **grey, **style.INTERVAL)
+    if repeated:
+        axes.plot([], [], "|-", label=BETWEEN_LABEL, markersize=4, **grey, **style.WHISKER)
+    if quantity.band and any(with_band(p) for run in runs for p in [*run.points, *run.predicted]):
+        axes.plot([], [], label=BAND_LABEL, **{**style.BAND_EDGE, **grey})
     if any(run.predicted for run in runs):
         axes.plot([], [], linewidth=0.6, label="thin: predicted on a virtual clock", **grey)
     if any(point.invalid for run in runs for point in run.points):
@@ -170,24 +203,27 @@ def mark(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
 
 
 def boxes(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:
-    """A box for each run, over the requests of all its valid points; it says which and how many."""
-    looks = looks_of(runs)
+    """A box for each deployment, over the requests of all its valid points; it says which and how
+    many."""
+    groups = groups_of(runs)
     samples = [
-        (run.measured(quantity.column)[quantity.column] / quantity.unit_s).dropna() for run in runs
+        pd.concat([run.measured(quantity.column)[quantity.column] for run in group.runs]).dropna()
+        / quantity.unit_s
+        for group in groups
     ]
-    ladders = [[point.concurrency for point in run.points if not point.invalid] for run in runs]
+    ladders = [group.ladder for group in groups]
     same_ladder = all(ladder == ladders[0] for ladder in ladders)
     same_count = len(set(map(len, samples))) == 1
     ticks = []
-    for look, sample, ladder in zip(looks, samples, ladders, strict=True):
+    for group, sample, ladder in zip(groups, samples, ladders, strict=True):
         which = [] if same_ladder else [span(ladder)]
         count = [] if same_count else [f"n={len(sample):,}"]
-        ticks.append("\n".join([look.name, *which, *count]))
+        ticks.append("\n".join([group.look.name, *which, *count]))
     drawn = axes.boxplot(samples, tick_labels=ticks, whis=(0, 100), widths=0.6, patch_artist=True)
     if not same_ladder or not same_count:  # more than a letter under each box
         axes.tick_params(axis="x", labelsize="x-small")
-    for box, median, look in zip(drawn["boxes"], drawn["medians"], looks, strict=True):
-        box.set(facecolor=look.colour, edgecolor="0.2")
+    for box, median, group in zip(drawn["boxes"], drawn["medians"], groups, strict=True):
+        box.set(facecolor=group.look.colour, edgecolor="0.2")
         median.set(color="black")
     users = span(ladders[0])
     pooled = (

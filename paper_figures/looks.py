@@ -1,5 +1,6 @@
 """What tells the runs of a figure apart: name, colour, marker and dashes, from what they are."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +45,12 @@ class Look:
 def looks_of(runs: Sequence[PublishedRun]) -> list[Look]:
     """A look for each run, in their order; no two are alike."""
     apart = settings_apart(runs)
+    alone = Counter(run.deployment for run in runs)
     return [
         Look(
-            name="\n".join(filter(None, [name_of(run), short(settings)])),
+            name="\n".join(
+                filter(None, [name_of(run), short(settings) if alone[run.deployment] > 1 else ""])
+            ),
             label=label_of(run, settings),
             colour=COLOURS[place % len(COLOURS)],
             marker=MARKERS[place % len(MARKERS)],
@@ -95,7 +99,7 @@ def settings_apart(runs: Sequence[PublishedRun]) -> list[dict[str, str]]:
             differing.pop("gateway.service_s", None)
         differing = without_parts(differing)
         twins = sum(settings == mine for settings in same)
-        found.append(differing | ({"run": run.run_id[:8]} if twins > 1 else {}))
+        found.append(differing | ({"run": run.id[:8]} if twins > 1 else {}))
     return found
 
 
@@ -119,7 +123,11 @@ def short(settings: dict[str, str]) -> str:
 def label_of(run: PublishedRun, settings: dict[str, str]) -> str:
     """A run in a legend: its deployment as it is set, and what else tells it apart."""
     what = labels.engines(run.config) if "deployment" in run.config else run.title
-    others = [f"{k}={v}" for k, v in settings.items() if not k.startswith(IN_ENGINES)]
+    others = [
+        f"{k if k.endswith(('.name', '.kind')) else k.rpartition('.')[2]}={v}"
+        for k, v in settings.items()
+        if not k.startswith(IN_ENGINES)
+    ]
     return ", ".join([f"{name_of(run)}: {what}", *others])
 
 

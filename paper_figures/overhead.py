@@ -6,13 +6,15 @@
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from er.results.quantiles import Summary, summarise
 from er.tracking.query import PublishedRun
 from paper_figures import command, ladder, style
-from paper_figures.looks import looks_of, routed
+from paper_figures.looks import routed
+from paper_figures.repeats import groups_of
 
 STUDY = "overhead"
 NOTE = (
@@ -27,11 +29,11 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     drawn, (left, middle, right) = style.panels(1, 1, 1)
     ttft = ladder.latency("Time to first token", "ttft_s", "ms")
     ladder.curves(left, runs, ttft)
-    left.set(title="Time to first token, median", ylabel="[ms]")
+    left.set(title="Median", ylabel="Time to first token [ms]")
     differences(middle, runs)
-    middle.set(title="What the gateway adds, paired", ylabel="[ms]")
+    middle.set(title="What the gateway adds, paired", ylabel="Difference [ms]")
     ladder.curves(right, runs, ladder.Quantity("", lambda _, point: point.tokens_per_s))
-    right.set(title="Output of the deployment", ylabel="[tokens/s]")
+    right.set(title="Output of the deployment", ylabel="Throughput [tokens/s]")
     for axes in (left, right):
         style.log_values(axes.yaxis)
     return style.finish(drawn, "What a gateway costs", runs, note=NOTE)
@@ -39,11 +41,13 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
 
 def differences(axes: Axes, runs: Sequence[PublishedRun]) -> None:
     """The median over prompts at each concurrency, with its 95% interval."""
-    direct = [run for run in runs if not routed(run)]
-    for run, look in zip(runs, looks_of(runs), strict=True):
-        if not direct or not routed(run):
+    direct = {run.config["seed"]: run for run in runs if not routed(run)}
+    for group in groups_of(runs):
+        pairs = [(run, direct[run.config["seed"]]) for run in group.runs
+                 if routed(run) and run.config["seed"] in direct]  # fmt: skip
+        if not pairs:
             continue
-        added = added_s(run, direct[0])
+        added, look = added_s(pairs), group.look
         values = [summary.p50 * 1e3 for summary in added.values()]
         axes.plot(list(added), values, marker=look.marker, zorder=3, **look.line)
         low, high = (
@@ -54,10 +58,14 @@ def differences(axes: Axes, runs: Sequence[PublishedRun]) -> None:
     style.over_concurrency(axes, sorted({p.concurrency for run in runs for p in run.points}))
 
 
-def added_s(run: PublishedRun, direct: PublishedRun) -> dict[int, Summary]:
-    """By concurrency: the difference of the same prompt's time to first token, in seconds."""
-    sides = [side.measured(*PAIR, "ttft_s").set_index(PAIR)["ttft_s"] for side in (run, direct)]
-    difference = (sides[0] - sides[1]).dropna()
+def added_s(pairs: Sequence[tuple[PublishedRun, PublishedRun]]) -> dict[int, Summary]:
+    """By concurrency: the difference of the same prompt's time to first token, in seconds, behind
+    a gateway and without one; of pairs of runs with the same seed."""
+    parts = []
+    for pair in pairs:
+        through, direct = (run.measured(*PAIR, "ttft_s").set_index(PAIR)["ttft_s"] for run in pair)
+        parts.append((through - direct).dropna())
+    difference = pd.concat(parts)
     levels = sorted(set(difference.index.get_level_values("concurrency")))
     return {level: summarise(list(difference.loc[level])) for level in levels}
 

@@ -20,26 +20,23 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from er.config.title import STOPS_AT_EOS, stops_at_eos
 from er.tracking.query import PublishedRun
-from paper_figures.looks import looks_of
+from paper_figures.repeats import groups_of
 
 CM = 1 / 2.54  # inches
 DPI = 220
 LINE = 1.45 / 72  # inches of a line of text for each point of its size
 TICK = 0.05  # of an axis: the least distance of ticks
+TITLE_LETTERS = 48  # of a title as wide as a column
 LEGEND_LETTERS = 105  # of two columns of a legend
 LETTERS = 1.6  # in a line as wide as its height: digits are the widest
 INTERVAL: dict[str, Any] = {
     "alpha": 0.2,
     "linewidth": 0.8,
 }  # a pale band is a 95% interval, in every figure
-# A hatched band without a fill is where a prediction may lie, in every figure.
-BAND: dict[str, Any] = {
-    "facecolor": "none",
-    "hatch": "//////",
-    "linewidth": 0.3,
-    "alpha": 0.45,
-    "zorder": 1,
-}
+# Between two dotted lines, hardly filled, a prediction may lie, in every figure.
+BAND: dict[str, Any] = {"alpha": 0.07, "linewidth": 0, "zorder": 1}
+BAND_EDGE: dict[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 0.7, "zorder": 1.5}
+WHISKER: dict[str, Any] = {"linewidth": 0.8}  # between repeats
 NO_DATE: dict[str, dict[str, None]] = {
     "png": {},
     "pdf": {"CreationDate": None},
@@ -163,14 +160,19 @@ def footer(runs: Sequence[PublishedRun]) -> str:
     """Where the values can be looked up."""
     nodes = sorted({run.config["hardware"]["name"] for run in runs if "hardware" in run.config})
     starts = sorted(run.started[:16].replace("T", " ") for run in runs)
-    names = [look.name.replace("\n", " ") for look in looks_of(runs)]
-    ids = [f"{name} {run.run_id[:8]}" for name, run in zip(names, runs, strict=True)]
+    ids = [
+        " ".join([group.look.name.replace("\n", " "), *(run.id[:8] for run in group.runs)])
+        for group in groups_of(runs)
+    ]
+    repeated = [group for group in groups_of(runs) if group.repeated]
+    seeds = sorted({run.config["seed"] for group in repeated for run in group.runs})
     parts = [
         f"Study {', '.join(sorted({run.study for run in runs}))}: {origin(runs)}",
         *([f"Node type: {', '.join(nodes)}"] if nodes else []),
         f"Workload: {'; or '.join(sorted({run.workload for run in runs}))}",
         f"Started {' to '.join(sorted({starts[0], starts[-1]}))} UTC",
-        f"MLflow runs: {', '.join(ids)}",
+        *([f"Repeats with seeds {', '.join(map(str, seeds))}"] if seeds else []),
+        f"Runs: {', '.join(ids)}",
     ]
     return ". ".join(parts) + "."
 
@@ -187,12 +189,13 @@ def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: st
     lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * LETTERS))
     below = points * LINE * (len(lines) + 0.5)
     beside = points_of(mpl.rcParams["legend.fontsize"]) * LINE * (-(-len(entries) // columns) + 0.5)
-    head = points_of(mpl.rcParams["figure.titlesize"]) * LINE * 2
+    heading = textwrap.wrap(title, TITLE_LETTERS if narrow() else 2 * TITLE_LETTERS)
+    head = points_of(mpl.rcParams["figure.titlesize"]) * LINE * (len(heading) + 1)
     height = figure.get_figheight() + head + beside + below
     figure.set_figheight(height)
     bottom = (below + beside) / height
     figure.set_layout_engine("constrained", rect=(0, bottom, 1, 1 - bottom))
-    figure.suptitle(f"{title}\n{origin(runs)}", fontweight="bold")
+    figure.suptitle("\n".join([*heading, origin(runs)]), fontweight="bold")
     if entries:
         legend = figure.legend(
             list(entries.values()),

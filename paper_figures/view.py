@@ -28,9 +28,9 @@ class Picture:
 
 
 def names() -> list[str]:
-    """The figures that can be drawn, by the names of their modules."""
-    modules = sorted(FIGURES.glob("*.py"))
-    return [path.stem for path in modules if "\ndef figure(" in path.read_text()]
+    """The figures that can be drawn of a study's runs, by the names of their modules."""
+    texts = {path.stem: path.read_text() for path in sorted(FIGURES.glob("*.py"))}
+    return [n for n, text in texts.items() if "\ndef figure(" in text and "\nSTUDY = " in text]
 
 
 def study_of(name: str) -> str:
@@ -54,10 +54,18 @@ def draw(
     `runs` are MLflow ids, or beginnings of them; without them `er.tracking.query.shown` chooses.
     `width` is that of a `page` or of one `column` of it. Raises ErError where no such run is there.
     """
-    from er.results import kept
     from er.tracking import query
 
     published = query.pinned(uri, runs) if runs else query.shown(uri, study)
+    return draw_runs(name, published, folder, width)
+
+
+def draw_runs(
+    name: str, published: Sequence["PublishedRun"], folder: Path, width: str = "page"
+) -> Picture:
+    """Draw a figure of these runs into `folder`, unless that very picture is there."""
+    from er.results import kept
+
     file = file_name(name, published) + ("" if width == "page" else f"-{width}")
     inputs = inputs_of(name, published, width)
     found = kept.find(folder, file, inputs)
@@ -69,7 +77,7 @@ def draw(
     module = importlib.import_module(f"{__package__}.{name}")
     with style.applied(style.Width[width]):
         files = style.save(module.figure(published), folder, file)
-    kept.note(folder, file, inputs, files, runs=[run.run_id for run in published])
+    kept.note(folder, file, inputs, files, runs=[run.id for run in published])
     return Picture(files, kept=False)
 
 
@@ -77,9 +85,14 @@ def inputs_of(name: str, runs: Sequence["PublishedRun"], width: str) -> str:
     """Of all that a picture is made from: runs, code and libraries."""
     from er.results import code, kept
 
-    versions = {package: importlib.metadata.version(package) for package in DRAWN_WITH}
     sources = [path for place in (FIGURES, code.PACKAGE / "results") for path in place.glob("*.py")]
-    return kept.inputs_of([name, width, [run.digest for run in runs], versions], sorted(sources))
+    digests = [run.digest for run in runs]
+    return kept.inputs_of([name, width, digests, library_versions()], sorted(sources))
+
+
+def library_versions() -> dict[str, str]:
+    """Of what draws a picture, by name: with others its bytes may differ."""
+    return {package: importlib.metadata.version(package) for package in DRAWN_WITH}
 
 
 def file_name(name: str, runs: Sequence["PublishedRun"]) -> str:

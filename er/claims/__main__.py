@@ -11,7 +11,8 @@ from er.claims.statements import EXPERIMENTS, Claim
 from er.claims.verdicts import Verdict, decide
 from er.errors import ConfigError, ErError
 
-OVERVIEW = EXPERIMENTS.parent / "docs" / "paper.md"
+PAGE = EXPERIMENTS.parent / "docs" / "paper.md"
+README = EXPERIMENTS.parent / "README.md"
 WORDS = {"study": "", "runs": "", "uri": "sqlite:///runs/mlflow.db", "write": "false"}
 HELP = """usage: python -m er.claims [NAME ...] [KEY=VALUE ...]
 
@@ -23,6 +24,7 @@ experiments/NAME/claims.yaml.
   runs=ID,...   decide by exactly these MLflow runs; the first digits of an id are enough;
                 or those that a file pins (python -m er.bundle pin)
   write=true    write the verdicts into experiments/NAME/README.md, all of them into docs/paper.md
+                and the table of README.md
   uri=URI       the MLflow store (default: sqlite:///runs/mlflow.db)"""
 
 
@@ -50,7 +52,7 @@ def answer(arguments: Sequence[str]) -> int:
     out.print(documents.table(verdicts))
     out.print(documents.origin(verdicts), highlight=False)
     if words["write"] == "true":
-        for path in documents.write(verdicts, EXPERIMENTS, None if names else OVERVIEW):
+        for path in documents.write(verdicts, EXPERIMENTS, *([] if names else [PAGE, README])):
             out.print(f"written: {path}", highlight=False, soft_wrap=True)
     return 0
 

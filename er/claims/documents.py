@@ -8,6 +8,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from er.claims import overview
 from er.claims.verdicts import Verdict
 from er.results.marked import replace_between
 
@@ -87,33 +88,45 @@ def log(verdicts: Sequence[Verdict], uri: str) -> None:
 
     by_run: dict[str, list[dict[str, object]]] = {}
     for verdict in verdicts:
-        for run in verdict.runs:
+        for run in verdict.mlflow_runs:
             by_run.setdefault(run, []).append(verdict.as_json())
     claims.log(uri, int(time.time() * 1000), by_run)
 
 
-def write(verdicts: Sequence[Verdict], experiments: Path, overview: Path | None) -> list[Path]:
-    """Put the verdicts into each experiment's README and all of them into `overview`, if any.
+def write(
+    verdicts: Sequence[Verdict],
+    experiments: Path,
+    page: Path | None = None,
+    readme: Path | None = None,
+) -> list[Path]:
+    """Put the verdicts into each experiment's README, all of them into a page, and one row for each
+    into the table of a README, where there are such.
 
     A document has a place for each origin: what was predicted does not overwrite what was measured.
     """
     written = []
     for figure, of_figure in groupby(verdicts, key=lambda verdict: verdict.claim.figure):
-        readme = experiments / figure / "README.md"
-        if not readme.exists():
-            readme.write_text(f"# Claims about {figure}\n")
-        _write(readme, list(of_figure))
+        own = experiments / figure / "README.md"
+        if not own.exists():
+            own.write_text(f"# Claims about {figure}\n")
+        _write(own, list(of_figure))
+        written.append(own)
+    if page:
+        _write(page, verdicts)
+        written.append(page)
+    if readme:
+        overview.write(readme, verdicts, predicted=_is_predicted(verdicts))
         written.append(readme)
-    if overview:
-        _write(overview, verdicts)
-        written.append(overview)
     return written
 
 
 def _write(file: Path, verdicts: Sequence[Verdict]) -> None:
-    decided = [verdict for verdict in verdicts if verdict.runs]
-    what = "predicted" if any(v.clock == "virtual" for v in decided) else "measured"
+    what = "predicted" if _is_predicted(verdicts) else "measured"
     begin = f"<!-- {what}: written by python -m er.claims write=true -->"
     title = f"## Held against the paper, {what}"
     text = f"{title}\n\n{markdown(verdicts)}"
     replace_between(file, begin, f"<!-- end of what was {what} -->", text, add=True)
+
+
+def _is_predicted(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.runs and verdict.clock == "virtual" for verdict in verdicts)

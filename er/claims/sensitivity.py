@@ -5,8 +5,10 @@ experiments/unknowns.yaml. A prediction has no spread: a ratio stands for itself
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -76,7 +78,9 @@ class Predictions:
 
         key = repr(replace(config, load=replace(config.load, concurrency=[1])))
         missing = [concurrency for concurrency in ladder if (key, concurrency) not in self._points]
-        for concurrency, point in zip(missing, predicted.points(config, missing), strict=True):
+        for concurrency, point in zip(
+            missing, predicted.points(config, missing, intervals=False), strict=True
+        ):
             self._points[key, concurrency] = point
         return [self._points[key, concurrency] for concurrency in ladder]
 
@@ -86,7 +90,16 @@ def examine() -> Sensitivity:
     ladder, settings = unknowns.read()
     claims = [claim for claim in statements.every() if claim.study == "ladder"]
     predictions = Predictions()
-    columns = [outcomes(claims, runs_under(setting, ladder, predictions)) for setting in settings]
+
+    def under(setting: Setting) -> list[str]:
+        return outcomes(claims, runs_under(setting, ladder, predictions))
+
+    for setting in settings:
+        for name in DEPLOYMENTS:
+            configured(name, setting)  # Hydra composes in one thread only
+    first, *others = settings
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the simulation runs beside Python
+        columns = [under(first), *pool.map(under, others)]
     names = [f"{claim.figure} {claim.id}" for claim in claims]
     rows = [list(row) for row in zip(*columns, strict=True)]
     configs = {name: configured(name, unknowns.AS_CONFIGURED) for name in DEPLOYMENTS}

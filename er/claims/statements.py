@@ -9,6 +9,7 @@ import yaml
 
 from er.config.checks import require
 from er.errors import ConfigError
+from er.results.labels import count_users
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FILE = "claims.yaml"
@@ -66,13 +67,14 @@ class Claim:
         """The formula in one line."""
         left = f"{self.quantity} of {_names(self.of)}"
         if self.relative_to:
-            left += f" over that at {self.relative_to} users"
+            at = self.relative_to
+            left += f" over that at {'fewer users' if at == FEWER else count_users(int(at))}"
         right = f"{self.factor:g}"
         if self.than:
             right += f" x {_names(self.than)}"
         sign = {"below": "<", "above": ">", "within": "within a factor of"}[self.is_.value]
         first, last = self.at
-        where = f"{first:,} users" if first == last else f"{first:,} to {last:,} users"
+        where = count_users(last) if first == last else f"{first:,} to {count_users(last)}"
         return f"{left} {sign} {right}, at {where}"
 
 

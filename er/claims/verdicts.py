@@ -7,7 +7,8 @@ from typing import Any
 from er.claims.comparisons import Comparison, Missing, Outcome, compare
 from er.claims.resamples import Resamples
 from er.claims.statements import Claim, Relation
-from er.results.keys import NAMES, VALUES
+from er.results import repeats
+from er.results.labels import count_users
 from er.tracking.query import PublishedRun
 
 WORDS = {
@@ -30,7 +31,8 @@ class Verdict:
     would_decide: str  # empty where it is decided
     effect: Comparison | None  # the comparison that is nearest to not being as claimed, or farthest
     comparisons: list[Comparison]
-    runs: list[str]  # MLflow ids
+    runs: list[str]  # ids of the runs themselves
+    mlflow_runs: list[str]  # of the same, in the store that they were read from
     engine_kind: str
     clock: str
     repeats: int
@@ -62,17 +64,10 @@ def repeats_of(runs: Sequence[PublishedRun]) -> dict[str, list[PublishedRun]]:
     for run in sorted(runs, key=lambda run: run.started, reverse=True):
         same = found.setdefault(run.deployment, [run])
         known = {other.config["seed"] for other in same}
-        if run.config["seed"] not in known and _without_seed(run) == _without_seed(same[0]):
+        alike = repeats.key_of(run.config) == repeats.key_of(same[0].config)
+        if run.config["seed"] not in known and alike:
             same.append(run)
     return found
-
-
-def _without_seed(run: PublishedRun) -> dict[str, Any]:
-    """What decides its points, but the seed; not the ladder, of which a repeat may have less."""
-    apart = {*NAMES, "seed"}
-    values = {name: value for name, value in run.config.items() if name not in apart}
-    load = {k: v for k, v in run.config["load"].items() if k not in VALUES["load"]}
-    return {**values, "load": load}
 
 
 def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples) -> Verdict:
@@ -94,7 +89,8 @@ def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples)
         would_decide=would_decide(claim, outcome, absent, compared, missing),
         effect=effect_of(claim, compared),
         comparisons=compared,
-        runs=[run.run_id for run in used],
+        runs=[run.id for run in used],
+        mlflow_runs=[run.run_id for run in used],
         engine_kind=" and ".join(sorted({run.engine_kind for run in used})),
         clock=" and ".join(sorted({run.clock for run in used})),
         repeats=min((len(runs[name]) for name in claim.deployments if name in runs), default=0),
@@ -142,15 +138,14 @@ def reason_of(claim: Claim, compared: Sequence[Comparison], missing: Sequence[Mi
             else f"{concurrencies[0]:,}"
         )
         parts.append(
-            f"{len(holding)} of {len(compared)} comparisons hold, at {span} of "
-            f"{claim.at[0]:,} to {claim.at[1]:,} users"
+            f"{len(holding)} of {len(compared)} comparisons hold, at {span} of {_range(*claim.at)}"
         )
         for outcome, verb in ((Outcome.fails, "fails"), (Outcome.open, "is open")):
             concurrencies = sorted({c.concurrency for c in compared if c.outcome is outcome})
             if concurrencies:
                 parts.append(f"it {verb} at {_list(concurrencies)}")
     parts += [
-        f"{gap.deployment.upper()} at {gap.concurrency:,} users: {gap.reason}"
+        f"{gap.deployment.upper()} at {count_users(gap.concurrency)}: {gap.reason}"
         for gap in missing[:3]
     ]
     if not (compared or missing):
@@ -180,9 +175,12 @@ def would_decide(
     return f"more requests (load.requests_per_user) or more seeds at {_list(concurrencies)}"
 
 
+def _range(first: int, last: int) -> str:
+    return count_users(first) if first == last else f"{first:,} to {count_users(last)}"
+
+
 def _list(concurrencies: Sequence[int]) -> str:
     if len(concurrencies) <= 4:
-        return ", ".join(f"{n:,}" for n in concurrencies) + (
-            " user" if [*concurrencies] == [1] else " users"
-        )
+        *others, last = concurrencies
+        return ", ".join([*(f"{n:,}" for n in others), count_users(last)])
     return f"{concurrencies[0]:,} to {concurrencies[-1]:,} users"

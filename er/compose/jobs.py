@@ -65,6 +65,7 @@ def jobs_of(
         jobs = [
             job for study in studies for job in _jobs(study, multirun, config_name, groups, parser)
         ]
+    shared.save()
     return [repeat for job in jobs for repeat in repeated(job)]
 
 

@@ -2,11 +2,18 @@
 
 Hydra needs a fifth of a second for a composition, nearly all of it for the defaults list. Jobs that
 choose the same options and differ in values alone share one: Hydra applies values of the command
-line to it last, and so does this module.
+line to it last, and so does this module. They are kept for later commands too.
 """
 
+import contextlib
+import hashlib
+import os
 import pickle
+import sys
 from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
 
 from hydra import compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -16,10 +23,16 @@ from omegaconf import DictConfig
 
 from er.compose.experiments import folders
 from er.compose.search_path import ConfigDir
+from er.config import checks
 
-Stamp = tuple[tuple[str, int, int], ...]
-# Pickled, which copies several times faster than copy.deepcopy.
-_known: dict[tuple[Stamp, str, tuple[str, ...], bool], bytes] = {}
+SCHEMA = Path(checks.__file__).parent
+version = cache(metadata.version)
+
+Key = tuple[str, tuple[str, ...], bool]
+FILES_KEPT = 8
+# By all that they are made from: compositions, pickled, which copies several times faster than
+# copy.deepcopy.
+_known: dict[str, dict[Key, bytes]] = {}
 
 
 def composed(
@@ -38,13 +51,30 @@ def composed(
         return compose(config_name, overrides=list(overrides), return_hydra_config=with_hydra)
     values = [override for override in parsed if is_value(override, groups)]
     options = tuple(str(o.input_line) for o in parsed if o not in values)
-    key = (_stamp(), config_name, options, with_hydra)
-    if key not in _known:
+    key = (config_name, options, with_hydra)
+    known = _of(_inputs())
+    if key not in known:
         made = compose(config_name, overrides=list(options), return_hydra_config=with_hydra)
-        _known[key] = pickle.dumps(made)
-    result: DictConfig = pickle.loads(_known[key])
+        known[key] = pickle.dumps(made)
+    result: DictConfig = pickle.loads(known[key])
     ConfigLoaderImpl._apply_overrides_to_config(values, result)
     return result
+
+
+def save() -> None:
+    """Keep what was composed for the commands to come; the files used last stay."""
+    inputs = _inputs()
+    file = _file_of(inputs)
+    if len(_known.get(inputs, {})) <= len(_read(file)):
+        return
+    part = file.with_suffix(f".{os.getpid()}.part")
+    with contextlib.suppress(OSError):  # where there is no room, it is composed again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(pickle.dumps(_known[inputs]))
+        part.rename(file)
+        files = sorted(file.parent.glob("*.pickle"), key=lambda path: path.stat().st_mtime)
+        for old in files[:-FILES_KEPT]:
+            old.unlink()
 
 
 def is_value(override: Override, groups: Sequence[str]) -> bool:
@@ -56,8 +86,32 @@ def is_value(override: Override, groups: Sequence[str]) -> bool:
     )
 
 
-def _stamp() -> Stamp:
-    """What a composition reads, by size and time of change."""
-    files = [path for folder in folders(ConfigDir.folder) for path in folder.rglob("*.yaml")]
-    stats = [(str(path), path.stat()) for path in sorted(files)]
-    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+def _of(inputs: str) -> dict[Key, bytes]:
+    if inputs not in _known:
+        _known[inputs] = _read(_file_of(inputs))
+    return _known[inputs]
+
+
+def _read(file: Path) -> dict[Key, bytes]:
+    try:
+        found: dict[Key, bytes] = pickle.loads(file.read_bytes())
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return {}
+    return found
+
+
+def _file_of(inputs: str) -> Path:
+    """In the user's own cache: nobody else writes there what is unpickled."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "er" / "compositions" / f"{inputs}.pickle"
+
+
+def _inputs() -> str:
+    """Digest of what a composition is made from: options and schema, by size and time of change,
+    libraries, and the directory that Hydra notes."""
+    options = [path for folder in folders(ConfigDir.folder) for path in folder.rglob("*.yaml")]
+    files = [*options, *SCHEMA.glob("*.py"), *Path(__file__).parent.glob("*.py")]
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
+    versions = [version(package) for package in ("hydra-core", "omegaconf")]
+    total = repr((stats, versions, sys.version, str(Path.cwd())))
+    return hashlib.sha256(total.encode()).hexdigest()[:32]

@@ -1,13 +1,13 @@
 """Figures 4 to 7 as Vega-Lite charts with hover, and as tables for readers who do not see them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
-from paper_figures.looks import Look, looks_of
+from paper_figures.repeats import Group, groups_of, means
 
 HEIGHT = 300
 INK = "currentColor"  # of the page: light or dark
@@ -36,6 +36,11 @@ class Chart:
     unit: str
     rows: list[dict[str, Any]]
     spec: dict[str, Any]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a row is the mean of several seeds."""
+        return any(row["least"] is not None for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -76,44 +81,62 @@ QUANTITIES = (
 
 def charts(runs: Sequence[PublishedRun]) -> list[Chart]:
     """A chart for each quantity."""
-    looks = looks_of(runs)
-    return [_chart(quantity, runs, looks) for quantity in QUANTITIES]
+    groups = groups_of(runs)
+    return [_chart(quantity, groups) for quantity in QUANTITIES]
 
 
-def _chart(quantity: _Quantity, runs: Sequence[PublishedRun], looks: Sequence[Look]) -> Chart:
-    rows = [
-        _row(quantity, run, point, look)
-        for run, look in zip(runs, looks, strict=True)
-        for point in run.points
-    ]
+def _chart(quantity: _Quantity, groups: Sequence[Group]) -> Chart:
+    rows = [row for group in groups for row in _rows(quantity, group)]
     predicted = [
-        {
-            "run": look.label,
-            "concurrency": point.concurrency,
-            "value": _number(quantity.value(run, point)),
-        }
-        for run, look in zip(runs, looks, strict=True)
-        for point in run.predicted
+        {"run": group.label, "concurrency": concurrency, "value": _number(value)}
+        for group in groups
+        for concurrency, value in zip(*means(group.predicted(), quantity.value), strict=True)
     ]
     return Chart(
-        quantity.id, quantity.title, quantity.unit, rows, _spec(quantity, rows, predicted, looks)
+        quantity.id, quantity.title, quantity.unit, rows, _spec(quantity, rows, predicted, groups)
     )
 
 
-def _row(quantity: _Quantity, run: PublishedRun, point: Point, look: Look) -> dict[str, Any]:
-    low, high = quantity.interval(point) if quantity.interval else (math.nan, math.nan)
+def _rows(quantity: _Quantity, group: Group) -> Iterator[dict[str, Any]]:
+    """One for each concurrency, the mean over repeats; and one for each invalid point."""
+    for concurrency in group.ladder:
+        found = [(run, point) for run, point in group.valid() if point.concurrency == concurrency]
+        yield _row(quantity, group, found, concurrency)
+    for run, point in group.points():
+        if point.invalid:
+            yield _row(quantity, group, [(run, point)], point.concurrency)
+
+
+def _row(
+    quantity: _Quantity,
+    group: Group,
+    found: Sequence[tuple[PublishedRun, Point]],
+    concurrency: int,
+) -> dict[str, Any]:
+    values = [quantity.value(run, point) for run, point in found]
+    ends = [quantity.interval(point) for _, point in found] if quantity.interval else []
+    low, high = _mean([low for low, _ in ends]), _mean([high for _, high in ends])
     known = not math.isnan(low)
+    least, greatest = min(values), max(values)
+    why = "; ".join(reason for _, point in found for reason in point.invalid)
     return {
-        "run": look.label,
-        "concurrency": point.concurrency,
-        "value": _number(quantity.value(run, point)),
+        "run": group.label,
+        "concurrency": concurrency,
+        "value": _number(_mean(values)),
         "low": low if known else None,
         "high": high if known else None,
         "interval": f"{low:.4g} to {high:.4g}" if known else "none",
-        "requests": point.requests,
-        "valid": "invalid" if point.invalid else "valid",
-        "why": "; ".join(point.invalid) or "valid",
+        "least": _number(least) if len(values) > 1 else None,
+        "greatest": _number(greatest) if len(values) > 1 else None,
+        "seeds": f"{least:.4g} to {greatest:.4g}, {len(values)} seeds" if len(values) > 1 else "1",
+        "requests": sum(point.requests for _, point in found),
+        "valid": "invalid" if why else "valid",
+        "why": why or "valid",
     }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
 
 
 def _number(value: float) -> float | None:
@@ -124,9 +147,10 @@ def _spec(
     quantity: _Quantity,
     rows: Sequence[dict[str, Any]],
     predicted: Sequence[dict[str, Any]],
-    looks: Sequence[Look],
+    groups: Sequence[Group],
 ) -> dict[str, Any]:
-    labels = [look.label for look in looks]
+    labels, looks = [group.label for group in groups], [group.look for group in groups]
+    repeated = any(group.repeated for group in groups)
     concurrency = {
         "field": "concurrency",
         "type": "quantitative",
@@ -164,6 +188,7 @@ def _spec(
         {"field": "concurrency"},
         {"field": "value", "title": quantity.unit, "format": ",.4~r"},
         {"field": "interval", "title": "95% interval"},
+        *([{"field": "seeds", "title": "over seeds"}] if repeated else []),
         {"field": "requests"},
         {"field": "why", "title": "validity"},
     ]
@@ -183,6 +208,14 @@ def _spec(
             "mark": {"type": "line", "strokeWidth": 0.8, "opacity": 0.8, "aria": False},
             "encoding": line,
         },
+        {
+            "transform": [valid, {"filter": "isValid(datum.least)"}],
+            "mark": {"type": "rule", "aria": False},
+            "encoding": {
+                "x": concurrency, "color": colour,
+                "y": {**value, "field": "least"}, "y2": {"field": "greatest"},
+            },
+        },
         {"transform": [valid], "mark": {"type": "line", "aria": False}, "encoding": line},
         {
             "mark": {"type": "point", "size": 50, "strokeWidth": 1.5, "opacity": 1},
@@ -193,8 +226,13 @@ def _spec(
             },
         },
     ]  # fmt: skip
-    band, thin, *others = layers
-    shown = [*([band] if quantity.interval else []), *([thin] if predicted else []), *others]
+    band, thin, rule, *others = layers
+    shown = [
+        *([band] if quantity.interval else []),
+        *([thin] if predicted else []),
+        *([rule] if repeated else []),
+        *others,
+    ]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "description": f"{quantity.title}, in {quantity.unit}, over concurrency",

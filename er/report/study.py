@@ -35,8 +35,9 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
     made: list[Path] = []
     for name in study.figures:
         picture = views.draw(name, study.uri, study.name, study.folder)
-        for file in picture.files:
-            say(f"figure: {file}{_there(picture.kept)}")
+        first, *others = picture.files
+        kinds = f" (and {', '.join(file.suffix for file in others)})" if others else ""
+        say(f"figure: {first}{kinds}{_there(picture.kept)}")
         made += picture.files
     claims: list[list[str]] = []
     if study.name in {claim.study for claim in statements.every()}:
@@ -68,4 +69,4 @@ def note_of(study: str, how: str, claims: Sequence[Sequence[str]], files: Sequen
 
 
 def _there(kept: bool) -> str:
-    return " (there already)" if kept else ""
+    return ", there already" if kept else ""

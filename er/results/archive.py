@@ -2,6 +2,7 @@
 
 manifest.json   format, study, and the SHA-256 of every other file
 NAME/...        the files of each run
+views/...       what the study showed where it was exported: figures and verdicts
 """
 
 import hashlib
@@ -9,7 +10,8 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,11 +19,24 @@ from er.errors import ErError
 
 FORMAT = "er bundle 1"
 MANIFEST = "manifest.json"
+VIEWS = "views"
+MADE = {"claims.json", "points.csv"}  # from the other files of a run, and made again from them
 TIME = (1980, 1, 1, 0, 0, 0)  # of every entry: the same runs make the same bytes
 
 
-def write(file: Path, study: str, runs: Mapping[str, Path], *, requests: bool) -> int:
-    """Write the folders of runs, by name, into a file; its size in bytes.
+@dataclass(frozen=True)
+class Bundle:
+    """What a file brought."""
+
+    study: str
+    runs: list[Path]  # their directories
+    views: dict[str, bytes]  # by file name
+
+
+def write(
+    file: Path, study: str, runs: Mapping[str, Path], views: Sequence[Path], *, requests: bool
+) -> int:
+    """Write the folders of runs, by name, and files that show them into a file; its size in bytes.
 
     Without `requests` the record of each request stays behind.
     """
@@ -29,8 +44,11 @@ def write(file: Path, study: str, runs: Mapping[str, Path], *, requests: bool) -
         f"{name}/{path.relative_to(folder).as_posix()}": path
         for name, folder in sorted(runs.items())
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and (requests or path.relative_to(folder).parts[0] != "requests")
+        if path.is_file()
+        and path.name not in MADE
+        and (requests or path.relative_to(folder).parts[0] != "requests")
     }
+    contents |= {f"{VIEWS}/{path.name}": path for path in sorted(views)}
     digests = {name: _digest(path.read_bytes()) for name, path in contents.items()}
     manifest = {"format": FORMAT, "study": study, "files": digests}
     part = file.with_suffix(".part")
@@ -42,8 +60,8 @@ def write(file: Path, study: str, runs: Mapping[str, Path], *, requests: bool) -
     return file.stat().st_size
 
 
-def read(file: Path, folder: Path) -> tuple[str, list[Path]]:
-    """Put the runs of a file into `folder`/STUDY, whole or not at all; the study, and the runs.
+def read(file: Path, folder: Path) -> Bundle:
+    """Put the runs of a file into `folder`/STUDY, whole or not at all.
 
     A run that is there with the same files is left alone. Raises ErError, by name, for a file that
     is no bundle or is damaged, and for a run that is there with other files.
@@ -55,8 +73,13 @@ def read(file: Path, folder: Path) -> tuple[str, list[Path]]:
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise ErError(f"{file} is no bundle of er, or damaged: {error}") from error
     study = str(manifest["study"])
-    runs = sorted({PurePosixPath(name).parts[0] for name in contents})
-    return study, [_place(folder / study / run, run, contents) for run in runs]
+    runs = sorted({PurePosixPath(name).parts[0] for name in contents} - {VIEWS})
+    views = {
+        PurePosixPath(name).name: content
+        for name, content in contents.items()
+        if PurePosixPath(name).parts[0] == VIEWS
+    }
+    return Bundle(study, [_place(folder / study / run, run, contents) for run in runs], views)
 
 
 def _place(target: Path, run: str, contents: Mapping[str, bytes]) -> Path:

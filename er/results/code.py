@@ -15,7 +15,14 @@ SHARED = [
     "results/quantiles.py",
     "study/inputs.py",
 ]
-SIMULATES = [*SHARED, "simulation", "study/inputs.py", "study/predicted.py", "study/capacity.py"]
+SIMULATES = [
+    *SHARED,
+    "simulation",
+    "study/inputs.py",
+    "study/predicted.py",
+    "study/settling.py",
+    "study/capacity.py",
+]
 SERVES = ["engine", "gateway", "process", "server", "simulation"]
 MEASURES = [*SHARED, *SERVES, "study/inputs.py", "study/measured.py"]
 # Parts of these rooms that look at results, or prepare data that is kept in files.

@@ -3,14 +3,21 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from er.config.title import title
-
-# Shown in or beside the title, or without influence on what is measured.
+# Shown in the name of a run, or without influence on what is measured.
 UNSAID = (
-    *("deployment", "deployment.experts", "deployment.precision", "deployment.tp"),
-    *("clock", "clock.failures", "experiment", "figures", "hardware", "routing.policy", "seed"),
+    *("deployment", "deployment.precision", "deployment.tp"),
+    *("clock", "experiment", "figures", "hardware", "routing.policy", "seed"),
+    *("engine.max_batch_size", "deployment.behind_gateway"),
     *("cache_dir", "load.concurrency", "resume", "runs_dir", "study"),
 )
+# What the name of a run does not say.
+USUAL = {
+    "engine.kind": "simulated",
+    "engine.max_batch_size": 256,
+    "gateway.kind": "fast",
+    "hardware.name": "h100_sxm",
+    "routing.policy": "kmeans",
+}
 VIEWS = ("study", "figures", "repeats")  # what is made of runs, which does not tell them apart
 UNSAID_GROUPS = ("gateway", "hydra", "server", "tracking")
 
@@ -30,19 +37,30 @@ def engines(config: dict[str, Any]) -> str:
     return f"{several}, {routing['policy']}{shares.rstrip()}"
 
 
+def count_users(concurrency: int) -> str:
+    """Such as "1 user" or "1,000 users"."""
+    return f"{concurrency:,} user{'' if concurrency == 1 else 's'}"
+
+
 def run_name(config: dict[str, Any], command: Sequence[str] = ()) -> str:
-    """What tells a run from others of its study: deployment, node type, seed where it is not 0,
-    clock, and the settings that `command`, an argument list, names."""
+    """What tells a run from others of its study, in few letters, for MLflow's table shows the first
+    twenty: deployment, what is unusual about it, and the settings that `command`, an argument list,
+    names."""
     if "deployment" not in config:
         return f"{config['target']['model']}: {config['target']['url']}"
-    parts = [f"{config['deployment']['id'].upper()}: {title(config)}", config["hardware"]["name"]]
-    if config["seed"]:
-        parts.append(f"seed {config['seed']}")
-    if config["clock"]["kind"] == "virtual":
-        parts.append("predicted")
-    elif config["engine"]["kind"] != "simulated":
-        parts.append(config["engine"]["kind"])
-    return ", ".join([*parts, *named_settings(config, command)])
+    deployment, flat = config["deployment"], dict(flatten(config))
+    parts = [f"{deployment['id'].upper()} {deployment['precision'].upper()} TP{deployment['tp']}"]
+    if deployment["experts"] > 1 or deployment.get("behind_gateway"):
+        policy, gateway = flat["routing.policy"], flat["gateway.kind"]
+        parts += [policy] if policy != USUAL["routing.policy"] else []
+        one = deployment["experts"] == 1  # what a gateway before it costs is asked
+        parts += [f"{gateway} gateway"] if one or gateway != USUAL["gateway.kind"] else []
+    batch = flat.get("engine.max_batch_size")
+    parts += [f"batch {batch}"] if batch not in (None, USUAL["engine.max_batch_size"]) else []
+    parts += [f"seed {config['seed']}"] if config["seed"] else []
+    parts += [flat[n] for n in ("hardware.name", "engine.kind") if flat[n] != USUAL[n]]
+    virtual = ["predicted"] if config["clock"]["kind"] == "virtual" else []
+    return ", ".join([" ".join(parts), *named_settings(config, command), *virtual])
 
 
 def named_settings(config: dict[str, Any], command: Sequence[str]) -> list[str]:

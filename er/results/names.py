@@ -18,3 +18,4 @@ LOGS = "logs"
 SESSIONS = "sessions"
 SET_ASIDE = "set_aside"
 LOCK = "lock"
+ID_TAG = "er.id"  # in MLflow: of the run itself, whichever store it is in

@@ -13,6 +13,7 @@ runs/<study>/<deployment>-<key>/
   set_aside/       points and requests that were measured again: invalid or interrupted ones
 """
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -117,6 +118,13 @@ class RunDir:
         self.write(names.CONFIG, session["config"])
         self.write(names.PROVENANCE, provenance)
         self.write(names.RECORD, {**self.read(names.RECORD), "status": "running", "tags": tags})
+
+    def adopt(self, config: object, other: "RunDir", tags: dict[str, str]) -> None:
+        """Note that all of it was measured as `other`, a run of another study."""
+        own = {"study": self.path.parent.name, "tags": tags}
+        place = f"{other.path.parent.name}/{other.path.name}"
+        self.write(names.CONFIG, plain(config))
+        self.write(names.RECORD, {**other.read(names.RECORD), **own, "taken_from": place})
 
     def relabel(self, tags: dict[str, str]) -> None:
         """Note which command asked for it last, and what that calls it; nothing was measured."""
@@ -233,6 +241,12 @@ def _prepared(path: Path, key: str) -> RunDir:
             (path / sub).mkdir(exist_ok=True)
         run.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
     return run
+
+
+def id_of(record: dict[str, Any]) -> str:
+    """A run's own id, 32 hexadecimal digits: the same wherever its directory is copied to."""
+    parts = [record["key"], record["started"], *filter(None, [record.get("study")])]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
 def newest(folder: Path, name: str, key: str) -> RunDir | None:

@@ -23,7 +23,7 @@ from er.results.keys import run_key, study_key
 from er.results.run_dir import RunDir
 from er.routing import projection
 from er.server import kinds as servers
-from er.study import capacity, inputs, known, measured, predicted
+from er.study import capacity, inputs, known, measured, predicted, shared
 from er.study.progress import Progress
 from er.tracking.publish import publish as publish_to_mlflow
 from er.tracking.store import open_store
@@ -56,7 +56,8 @@ class Sweep:
         with run_dir.opened(folder, name_of(config, key), key, self.resume) as run:
             self.runs.append(run)
             self.on_open(run)
-            self.progress.take(known.points(config, run), run.path)
+            place = self.resume and shared.take_over(config, run, key, tags(config, self.id))
+            self.progress.take(known.points(config, run), place or run.path)
             for line in known.describe_lost(config, run):
                 self.progress.tell(line)
             if known.complete(config, run):

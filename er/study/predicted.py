@@ -22,16 +22,17 @@ from er.results.request import Prompt, Request
 from er.results.run_dir import RunDir
 from er.routing import policies, router
 from er.simulation import uncertainty
-from er.simulation.cost import origin_of
+from er.simulation.cost import NS_PER_S, origin_of
 from er.simulation.deployment import Delays, VirtualDeployment, deployment_of
 from er.simulation.outcome import Outcome
 from er.simulation.prefixes import groups_of
 from er.simulation.request_rows import list_requests
 from er.simulation.spec import EngineSpec, spec_of
-from er.simulation.tables import LEAST_LOADED
+from er.simulation.tables import LEAST_LOADED, Sent
 from er.simulation.users import NO_FLAGS
 from er.study import inputs, known
 from er.study.progress import Progress
+from er.study.settling import last_of, notes_of, settle
 
 UNMEASURED_PER_USER = 4  # prompts to begin with, until the last measured request has ended
 # What of a predicted point has an interval.
@@ -59,10 +60,12 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         progress.time_left.begin_point(concurrency)
         run.set_aside(concurrency)
         prompts = batches.build_batch(config, concurrency)
-        played = study.play(prompts, concurrency, record=True)
-        run.keep_table(concurrency, played.requests())
-        interval = study.interval(prompts, concurrency)
-        point = replace(played.point(), predicted_interval=interval)
+        times, steady = settle(study, prompts, concurrency)
+        played = steady.play(prompts, concurrency, record=True)
+        table = played.requests()
+        run.keep_table(concurrency, last_of(table, concurrency, study.load) if times > 1 else table)
+        interval = steady.interval(prompts, concurrency)
+        point = replace(played.point(), predicted_interval=interval, notes=notes_of(times))
         point.notes.extend(batches.describe_repeats(config, prompts))
         run.add_point(point)
         progress.point_done(point)
@@ -73,14 +76,16 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         run.write(names.KNEE, asdict(found))
 
 
-def points(config: Config, concurrencies: Sequence[int]) -> list[Point]:
-    """Statistics of the predicted points alone."""
+def points(config: Config, concurrencies: Sequence[int], *, intervals: bool = True) -> list[Point]:
+    """Statistics of the predicted points alone; without `intervals` in a third of the time."""
     study = Study(config)
     found = []
     for concurrency in concurrencies:
         prompts = batches.build_batch(config, concurrency)
-        interval = study.interval(prompts, concurrency)
-        found.append(replace(study.play(prompts, concurrency).point(), predicted_interval=interval))
+        times, steady = settle(study, prompts, concurrency)
+        interval = steady.interval(prompts, concurrency) if intervals else {}
+        point = steady.play(prompts, concurrency).point()
+        found.append(replace(point, predicted_interval=interval, notes=notes_of(times)))
     return found
 
 
@@ -117,6 +122,14 @@ class Played:
             in_flight=in_flight,
             in_flight_bin_s=bin_s,
         )
+
+    def measured_ttft_s(self) -> NDArray[np.float64]:
+        """Time to first token of the answered measured requests, in order of sending."""
+        outcome = self.outcome
+        answered = outcome.measured & (outcome.sent[:, Sent.failed] == 0)
+        send_ns, first_ns, _ = outcome.times[answered].T
+        ttft_s: NDArray[np.float64] = (first_ns - send_ns) / NS_PER_S
+        return ttft_s
 
     def requests(self) -> pa.Table:
         """A row for each request, with the columns of `request_table`. Needs a recorded point."""
@@ -159,6 +172,18 @@ class Study:
     def extremes(self) -> "list[Study]":
         """The same study on the fastest and slowest engines that the correction allows."""
         return [self.on(spec) for spec in uncertainty.extremes(self.spec)]
+
+    def longer(self, times: int) -> "Study":
+        """The same study with so many times the warm-up and requests of each user."""
+        other = copy(self)
+        other.__dict__.pop("extremes", None)
+        load = self.load
+        other.load = replace(
+            load,
+            warmup_requests_per_user=load.warmup_requests_per_user * times,
+            requests_per_user=load.requests_per_user * times,
+        )
+        return other
 
     def on(self, spec: EngineSpec) -> "Study":
         """The same study on other engines."""

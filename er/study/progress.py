@@ -113,9 +113,10 @@ class Progress:
         if self.console.is_terminal:
             self.console.file.write("\r\x1b[2K")
 
-    def _where(self) -> str:
+    def _where(self, short: bool = False) -> str:
         config = self.jobs[self.job]
-        return f"[{self.job + 1}/{len(self.jobs)}] {config.title}"
+        name = config.deployment.id.upper() if short else config.title
+        return f"[{self.job + 1}/{len(self.jobs)}] {name}"
 
     def _left(self) -> str:
         knee = self.jobs[self.job].load.find_knee  # which takes only some of the points
@@ -129,8 +130,10 @@ class Progress:
 
     def _show(self, what: str) -> None:
         if self.console.is_terminal:
-            text = f"{self._where()}: {what}"
-            self.console.file.write(f"\r\x1b[2K{text[: self.console.width - 1]}")
+            text, room = f"{self._where()}: {what}", self.console.width - 1
+            if len(text) > room:  # the letter of a deployment is short, how long it takes matters
+                text = f"{self._where(short=True)}: {what}"
+            self.console.file.write(f"\r\x1b[2K{text[:room]}")
             self.console.file.flush()
         else:
             self._print(f"{self._where()}: {what}")

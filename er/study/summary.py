@@ -1,5 +1,6 @@
 """The table a sweep ends with."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ COLUMNS: dict[str, Callable[[Point], str]] = {
     "errors": lambda point: str(point.errors),
     "valid": lambda point: "[red]no[/red]" if point.invalid else "yes",
 }
+POINTS_SHOWN = 60  # of more, the table has one for each run
+RUNS_NAMED = 10
 # Left out, in this order, where a terminal is too narrow: digits are never cut.
 DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s")
 
@@ -44,8 +47,16 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if not lines:
         return
-    for run in runs:
-        out.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
+    for line in places(runs):
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+def places(runs: Sequence[RunDir]) -> list[str]:
+    """Where each run is; of many runs, where they are together."""
+    if len(runs) <= RUNS_NAMED:
+        return [f"run directory: {run.path}" for run in runs]
+    together = Counter(run.path.parent for run in runs)
+    return [f"run directories: {count} in {folder}" for folder, count in together.items()]
 
 
 def table(runs: Sequence[RunDir], out: Console) -> Table:
@@ -63,8 +74,12 @@ def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
     engines = ", ".join(sorted({config["engine"]["kind"] for config in configs}))
     virtual = {config["clock"]["kind"] for config in configs} == {"virtual"}
     how = "Predicted on a virtual clock" if virtual else "Measured at the client"
+    short = is_short(runs)
+    which = (
+        "; of each run the highest valid concurrency, all are in its points.json" if short else ""
+    )
     result = Table(
-        title=f"{how}; engine: {engines}",
+        title=f"{how}; engine: {engines}{which}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -72,12 +87,27 @@ def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
     result.add_column("", no_wrap=True)
     for heading in columns:
         result.add_column(heading, justify="right", no_wrap=True)
-    for run in runs:
-        for position, point in enumerate(run.points()):
+    for run, config in zip(runs, configs, strict=True):
+        for position, point in enumerate(shown_of(run, short)):
             cells = [COLUMNS[name](point) for name in columns]
-            result.add_row(deployment_of(run) if position == 0 else "", *cells)
-        result.add_section()
+            name = labels.run_name(config) if short else deployment_of(run)
+            result.add_row(name if position == 0 else "", *cells)
+        if not short:
+            result.add_section()
     return result
+
+
+def shown_of(run: RunDir, short: bool) -> list[Point]:
+    """The points of a run that a table shows: all, or in a short one the highest valid one."""
+    points = run.points()
+    if not short:
+        return points
+    return [point for point in points if not point.invalid][-1:] or points[-1:]
+
+
+def is_short(runs: Sequence[RunDir]) -> bool:
+    """Whether a table of all their points would be too long to read."""
+    return sum(len(run.points()) for run in runs) > POINTS_SHOWN
 
 
 def capacities(runs: Sequence[RunDir]) -> Table:
@@ -132,25 +162,34 @@ def _carried(found: dict[str, Any]) -> list[str]:
 def legend(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment: what its name in the table stands for, overrides included."""
     configs = [run.read(names.CONFIG) for run in runs]
-    lines = []
+    lines = {}
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
         title = run.read(names.RECORD)["tags"]["er.title"]
         where = f"{labels.engines(config)} on {config['hardware']['name']}"
-        lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
-        if (run.path / names.STEP_TIMES).exists():
-            lines.append(f"   step times: {run.read(names.STEP_TIMES)['about']}")
-    return lines
+        line = f"{deployment_of(run)}  {title}: {where} {apart}".rstrip()
+        lines[line] = run.read(names.STEP_TIMES)["about"] if run.has(names.STEP_TIMES) else ""
+    found = [] if is_short(runs) else list(lines)  # a short table has names that say it
+    for about in dict.fromkeys(filter(None, lines.values())):
+        of = dict.fromkeys(
+            line.partition(" ")[0] for line, theirs in lines.items() if theirs == about
+        )
+        found.append(f"step times of {', '.join(of)}: {about}")
+    return found
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:
     """One line for each reason not to believe a point, then for what else is to be known of one."""
-    lines = {"invalid": list[str](), "note": list[str]()}
+    found: dict[str, Counter[str]] = {"invalid": Counter(), "note": Counter()}
     for run in runs:
         for point in run.points():
             where = f"{deployment_of(run)}, {count_of(point.concurrency, 'user')}"
-            lines["invalid"] += [f"invalid: {where}: {reason}" for reason in point.invalid]
-            lines["note"] += [f"note: {where}: {note}" for note in point.notes]
-    return lines["invalid"] + lines["note"]
+            found["invalid"].update(f"invalid: {where}: {reason}" for reason in point.invalid)
+            found["note"].update(f"note: {where}: {note}" for note in point.notes)
+    return [
+        line + (f" ({count} runs)" if count > 1 else "")
+        for lines in found.values()
+        for line, count in lines.items()
+    ]
 
 
 def gateway_costs(runs: Sequence[RunDir]) -> list[str]:

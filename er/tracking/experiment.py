@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlflow.entities import Experiment
@@ -25,7 +26,6 @@ COLUMNS = (
     "metrics.`throughput/tokens_per_s`",
     "metrics.`capacity/concurrency`",
     "tags.`er.invalid_points`",
-    "attributes.`Dataset`",
 )
 VIEW_STATE = {"selectedColumns": COLUMNS}
 
@@ -51,27 +51,26 @@ def _made(client: MlflowClient, study: str, runs_dir: Path) -> Experiment:
         return known
 
 
-def describe_ui(uri: str, study: str) -> list[str]:
-    """Lines that say how to look at a study's runs in MLflow, from any directory.
+def describe_ui(uri: str, studies: Sequence[str]) -> list[str]:
+    """Lines that say how to look at the runs of studies in MLflow, from any directory.
 
     Raises ErError when the store cannot be opened.
     """
-    known = open_store(uri).get_experiment_by_name(study)
-    page = f"/#/experiments/{known.experiment_id}/runs" if known else "/"
-    if uri.startswith("http"):
-        return _pages(uri.rstrip("/") + page)
-    if uri.startswith(SQLITE):
-        uri = SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
-    mlflow = Path(sys.executable).parent / "mlflow"
-    command = shlex.join([str(mlflow), "ui", "--backend-store-uri", uri])
-    lines = ["look at the runs in MLflow with", f"    {command}", "then open"]
-    return [*lines, *_pages(f"http://127.0.0.1:5000{page}")]
-
-
-def _pages(runs: str) -> list[str]:
-    """MLflow opens on GenAI applications unless the address says otherwise."""
-    runs = f"{runs}?workflowType=machine_learning"
-    return [
-        f"    charts: {runs}&compareRunsMode=CHART",
-        f"    table:  {runs}&viewStateShareKey={VIEW}",
-    ]
+    client = open_store(uri)
+    known = {study: client.get_experiment_by_name(study) for study in studies}
+    address = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    lines = []
+    if not uri.startswith("http"):
+        if uri.startswith(SQLITE):
+            uri = SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
+        mlflow = Path(sys.executable).parent / "mlflow"
+        command = shlex.join([str(mlflow), "ui", "--backend-store-uri", uri])
+        lines = ["look at the runs in MLflow with", f"    {command}", "then open"]
+    for study, experiment in known.items():
+        # MLflow opens on GenAI applications unless the address says otherwise.
+        page = f"/#/experiments/{experiment.experiment_id}/runs" if experiment else "/"
+        runs = f"{address}{page}?workflowType=machine_learning"
+        lines.append(f"    {study}, charts: {runs}&compareRunsMode=CHART")
+        if len(known) == 1:
+            lines.append(f"    {study}, table:  {runs}&viewStateShareKey={VIEW}")
+    return lines

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from er.config.title import title
 from er.results.point import Point
 from er.results.words import count_of
 
@@ -24,7 +25,8 @@ COLUMNS = (
 
 def note(name: str, config: dict[str, Any], command: list[str], points: list[Point]) -> str:
     """Markdown of 8,000 characters at most: the points in the middle give way first."""
-    head = [f"**{name}**", "", *_made_by(config), ""]
+    what = [f": {title(config)}"] if "deployment" in config else []
+    head = ["".join([f"**{name}**", *what]), "", *_made_by(config), ""]
     tail = _list("Invalid points:", [(p, reason) for p in points for reason in p.invalid])
     tail += _list("To know of points:", [(p, remark) for p in points for remark in p.notes])
     if command:

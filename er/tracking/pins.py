@@ -2,7 +2,9 @@
 
 study: NAME
 runs:
-- {deployment: a, run: MLflow's id, digest: SHA-256 of what is made from it}
+- {deployment: a, run: its id, digest: SHA-256 of all that a figure of it is made from}
+
+The id is the run's own, so the file holds in every store that has the runs, as after an import.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ HEAD = "# Written by er.bundle pin: figures, er.claims and er.report take it as 
 
 def write(file: Path, study: str, runs: Sequence[PublishedRun]) -> None:
     """Pin these runs. Raises ErError when the file cannot be written."""
-    entries = [{"deployment": r.deployment, "run": r.run_id, "digest": r.digest} for r in runs]
+    entries = [{"deployment": r.deployment, "run": r.id, "digest": r.digest} for r in runs]
     text = yaml.safe_dump({"study": study, "runs": entries}, sort_keys=False, width=200)
     write_whole(file, (HEAD + text).encode())
 
@@ -39,6 +41,6 @@ def chosen(uri: str, runs: str) -> list[str]:
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"runs={runs} pins no runs: {error}") from error
     for run in query.pinned(uri, list(pinned)):
-        if run.digest != pinned[run.run_id]:
-            raise ErError(f"run {run.run_id} is not what {runs} pinned: its points differ")
+        if run.digest != pinned[run.id]:
+            raise ErError(f"run {run.id} is not what {runs} pinned: its points differ")
     return list(pinned)

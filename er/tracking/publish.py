@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from er.errors import ErError
 from er.results import names
 from er.results.labels import flatten, run_name
-from er.results.run_dir import RunDir
+from er.results.run_dir import RunDir, id_of
 from er.tracking.dataset import workload_input
 from er.tracking.experiment import experiment_for
 from er.tracking.metrics import metrics
@@ -42,7 +42,7 @@ def publish(run: RunDir, uri: str) -> str:
         experiment_id = experiment_for(client, config["study"], run.path.absolute().parents[1])
         known = find(client, experiment_id, run.path)
         if known and known.data.tags.get("er.content") == _content(run):
-            _retag(client, known, record["tags"])
+            _retag(client, known, {names.ID_TAG: id_of(record), **record["tags"]})
             return str(known.info.run_id)
         if known and not _grows(known, run):
             client.delete_run(known.info.run_id)
@@ -126,6 +126,7 @@ def _create(
         "er.run_dir": str(run.path.absolute()),
         "er.run_dir_digest": identity(run.path),
         "er.run_key": record["key"],
+        names.ID_TAG: id_of(record),
         **record["tags"],
     }
     if provenance.get("git_commit"):

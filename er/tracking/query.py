@@ -16,7 +16,7 @@ from pyarrow import parquet
 from er.errors import ErError
 from er.results import names
 from er.results.point import Point
-from er.results.run_dir import point_of
+from er.results.run_dir import id_of, point_of
 from er.tracking.store import open_store
 
 
@@ -24,7 +24,7 @@ from er.tracking.store import open_store
 class PublishedRun:
     """One deployment's run."""
 
-    run_id: str
+    run_id: str  # MLflow's, in one store
     study: str
     deployment: str
     title: str
@@ -37,6 +37,12 @@ class PublishedRun:
     config: dict[str, Any]  # config.json
     capacity: dict[str, Any]  # capacity.json; empty where none was searched
     files: Path  # its artifacts
+    own_id: str = ""  # the same in every store; see run_dir.id_of
+
+    @property
+    def id(self) -> str:
+        """What figures and verdicts call it."""
+        return self.own_id or self.run_id
 
     @property
     def gpus(self) -> int:
@@ -50,7 +56,7 @@ class PublishedRun:
 
         Of requests only names and sizes are read: their statistics are in the points.
         """
-        said = (self.run_id, self.study, self.title, self.engine_kind, self.workload, self.started)
+        said = (self.id, self.study, self.title, self.engine_kind, self.workload, self.started)
         total = hashlib.sha256("\0".join(said).encode())
         for name in (names.CONFIG, names.POINTS, names.PREDICTED, names.CAPACITY):
             path = self.files / name
@@ -92,15 +98,16 @@ def _columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 def shown(uri: str, study: str) -> list[PublishedRun]:
     """The runs of a study that a figure shows, by deployment and then by start.
 
-    All runs of the newest command, and of every other deployment the newest run that shares
-    everything else with one of them. Raises ErError when there is none.
+    All runs of the newest command. Beside those of a single deployment, the newest run of every
+    other one that shares everything else with one of them: to repeat one completes the others.
+    Raises ErError when there is none.
     """
     found = finished(uri, study)
     newest = [run for run in found if _command(run) == _command(found[0])]
     keys = {run.data.tags["er.study_key"] for run in newest}
     taken = {run.data.tags["er.deployment"] for run in newest}
     others: dict[tuple[str, str], Run] = {}
-    for run in found:
+    for run in found if len(taken) == 1 else []:
         deployment, key = run.data.tags["er.deployment"], run.data.tags["er.study_key"]
         if key in keys and deployment not in taken:
             others.setdefault((deployment, key), run)
@@ -108,7 +115,8 @@ def shown(uri: str, study: str) -> list[PublishedRun]:
 
 
 def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
-    """The runs with these ids, or beginnings of ids, by deployment and then by start.
+    """The runs with these ids, or beginnings of ids, by deployment and then by start: their own
+    ids, which hold in every store, or MLflow's.
 
     Raises ErError where one is not there, or where several begin alike.
     """
@@ -116,7 +124,11 @@ def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     found: dict[str, Run] = {}
     for prefix in ids:
-        runs = client.search_runs(experiments, f"attributes.run_id LIKE '{prefix}%'")
+        by_own = client.search_runs(experiments, f"tags.`{names.ID_TAG}` LIKE '{prefix}%'")
+        one = len({run.data.tags[names.ID_TAG] for run in by_own}) == 1
+        by_mlflow = client.search_runs(experiments, f"attributes.run_id LIKE '{prefix}%'")
+        # The same run may be published twice, from two places.
+        runs = by_own[:1] if one and not by_mlflow else [*by_own, *by_mlflow]
         if len(runs) != 1:
             how_many = f"{len(runs)} runs begin" if runs else "no run begins"
             raise ErError(f"{how_many} with {prefix} in {uri}: give an id of the store")
@@ -167,15 +179,17 @@ def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
     config = _json(files / names.CONFIG)
+    record = _json(files / names.RECORD)
     return PublishedRun(
         run_id=run.info.run_id,
+        own_id=id_of(record),
         study=config["study"],
         deployment=tags["er.deployment"],
         title=tags["er.title"],
         engine_kind=tags["er.engine_kind"],
         clock=tags["er.clock"],
         workload=tags["er.workload"],
-        started=_json(files / names.RECORD)["started"],
+        started=record["started"],
         points=[point_of(entry) for entry in _json(files / names.POINTS, [])],
         predicted=[point_of(entry) for entry in _json(files / names.PREDICTED, [])],
         config=config,

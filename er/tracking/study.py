@@ -6,6 +6,7 @@ draws no curve of this run: it has no metrics.
 
 import getpass
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from er.tracking.experiment import experiment_for
 from er.tracking.store import STORE_ERRORS, first_line, open_store
 
 KIND = "er.views_of"  # the tag of such a run: how its points came about
+DIGESTS = "er.digests"  # of the files that the run has: one tag, for its page shows them all
 FOLDER = "figures"
 NOTE = "mlflow.note.content"
 
@@ -34,21 +36,17 @@ def publish_study(
         experiment_id = experiment_for(client, study, runs_dir.absolute())
         run = _find(client, experiment_id, how) or _create(client, experiment_id, study, how)
         run_id = str(run.info.run_id)
-        tags = {NOTE: note}
+        known = json.loads(run.data.tags.get(DIGESTS, "{}"))
+        digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
         for file in files:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-            if run.data.tags.get(_tag_of(file)) != digest:
+            if known.get(file.name) != digests[file.name]:
                 client.log_artifact(run_id, str(file), FOLDER)
-                tags[_tag_of(file)] = digest
+        tags = {NOTE: note, DIGESTS: json.dumps({**known, **digests})}
         client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
         client.set_terminated(run_id)
     except STORE_ERRORS as error:
         raise ErError(f"cannot publish the figures to {uri}: {first_line(error)}") from error
     return run_id
-
-
-def _tag_of(file: Path) -> str:
-    return f"er.digest.{file.name}"
 
 
 def _find(client: MlflowClient, experiment_id: str, how: str) -> Run | None:

@@ -18,6 +18,7 @@ def test_all_is_every_experiment_with_its_own_sweep() -> None:
         "batch_limit": 10,
         "policies": 8,
         "overhead": 3,
+        "replicas": 5,
     }
     assert all(job.load.concurrency == [1] for job in jobs)
     assert {job.clock.gateway_s for job in jobs} == {0.001, 0.014}

@@ -1,5 +1,6 @@
 """Jobs that share a composition are what Hydra alone makes of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hydra import compose as compose_by_hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from er.compose import shared
+from er.compose import jobs, shared
 from er.compose.schema import register_schema
 from er.compose.search_path import hydra_with
 
@@ -52,3 +53,26 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
         with hydra_with(tmp_path) as loader:
             parser, groups = OverridesParser.create(), loader.list_groups("")
             assert shared.composed("config", ["+experiment=mine"], groups, parser).seed == seed
+
+
+def test_later_commands_compose_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(shared, "_known", {})
+    overrides = ["deployment=d", "clock=virtual"]
+    [first] = jobs.plan(overrides)
+    [file] = tmp_path.glob("er/compositions/*.pickle")
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "_known", {})
+        patch.setattr(shared, "compose", refuse)
+        assert jobs.plan([*overrides, "seed=3"]) == [replace(first, seed=3)]
+    file.write_bytes(b"damaged")
+    monkeypatch.setattr(shared, "_known", {})
+    assert jobs.plan(overrides) == [first]
+    monkeypatch.setattr(shared, "_known", {})
+    monkeypatch.setattr(shared, "_file_of", lambda _: Path("/dev/null/none"))
+    assert jobs.plan(overrides) == [first]

@@ -1,8 +1,11 @@
 """A study that travels, and what differs between two runs."""
 
+import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -24,10 +27,11 @@ def exported(tmp_path: Path, finished_run: Finished) -> Path:
     """A bundle of two published runs."""
     uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
     for name in ("a", "d"):
-        config = compose.plan([f"deployment={name}", f"runs_dir={tmp_path / 'runs'}"])[0]
+        words = ["+experiment=fig4", f"deployment={name}", f"runs_dir={tmp_path / 'runs'}"]
+        config = compose.plan(words)[0]
         publish(finished_run(config), uri)
-    file = tmp_path / "single.zip"
-    assert bundle.answer(["export", "single", str(file), f"uri={uri}"]) == 0
+    file = tmp_path / "ladder.zip"
+    assert bundle.answer(["export", "ladder", str(file), f"uri={uri}"]) == 0
     return file
 
 
@@ -39,8 +43,12 @@ def test_another_machine_has_the_same_points_and_verdicts(
     words = [f"runs_dir={tmp_path / 'there'}", f"uri={there}"]
     for _ in range(2):  # a second time changes nothing
         bundle.answer(["import", str(exported), *words])
-    assert "er.report single" in capsys.readouterr().out
-    before, after = query.shown(here, "single"), query.shown(there, "single")
+    said = capsys.readouterr().out
+    assert "er.report ladder" in said
+    assert "verdicts: 11 decided again, as in the bundle" in said
+    assert said.count("as in the bundle byte for byte") == 2 * 3  # PNG, PDF, SVG
+    assert "DIFFERS" not in said
+    before, after = query.shown(here, "ladder"), query.shown(there, "ladder")
     assert [run.points for run in after] == [run.points for run in before]
     claims = [c for c in statements.read("fig4") if c.deployments in (("d", "a", "b", "c"),)]
     decided = [
@@ -53,17 +61,58 @@ def test_another_machine_has_the_same_points_and_verdicts(
 def test_the_same_runs_make_the_same_bytes(exported: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
     again = tmp_path / "again.zip"
-    bundle.answer(["export", "single", str(again), f"uri={uri}"])
+    bundle.answer(["export", "ladder", str(again), f"uri={uri}"])
     assert again.read_bytes() == exported.read_bytes()
 
 
-def test_requests_stay_behind_when_they_are_not_wanted(exported: Path, tmp_path: Path) -> None:
+def test_requests_stay_behind_when_they_are_not_wanted(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
     small = tmp_path / "small.zip"
-    bundle.answer(["export", "single", str(small), f"uri={uri}", "requests=false"])
+    bundle.answer(["export", "ladder", str(small), f"uri={uri}", "requests=false"])
     for file, kept in ((small, False), (exported, True)):
         names = zipfile.ZipFile(file).namelist()
         assert any("requests/" in name for name in names) is kept
+    words = [f"runs_dir={tmp_path / 'x'}", f"uri=sqlite:///{tmp_path / 'x' / 'mlflow.db'}"]
+    bundle.answer(["import", str(small), *words])
+    assert "not checked: without requests" in capsys.readouterr().out
+
+
+def test_what_an_import_makes_otherwise_than_the_bundle_says_is_told(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = zipfile.ZipFile(exported).read("views/verdicts.json").decode()
+    values = json.loads(content)
+    claim = values["claims"]["fig4 d-minimum-raised"]
+    claim["verdict"] = "reproduced"
+    values["claims"]["fig9 unheard-of"] = claim
+    values["made_with"]["matplotlib"] = "3.0"
+    other = resealed(exported, {
+        "views/verdicts.json": json.dumps(values).encode(), "views/fig4.svg": b"<svg/>",
+    })  # fmt: skip
+    words = [f"runs_dir={tmp_path / 'x'}", f"uri=sqlite:///{tmp_path / 'x' / 'mlflow.db'}"]
+    bundle.answer(["import", str(other), *words])
+    said = capsys.readouterr().out
+    assert "DIFFERS: fig4 d-minimum-raised was reproduced, and is not decidable here" in said
+    assert "DIFFERS: fig9 unheard-of is stated only in the bundle" in said
+    assert re.search(r"DIFFERS: fig4\.svg .*matplotlib 3\.0 there", said)
+    assert (tmp_path / "x" / "figures" / other.stem / "bundled" / "fig4.svg").exists()
+    assert said.count("as in the bundle byte for byte") == 2
+
+
+def resealed(file: Path, contents: dict[str, bytes]) -> Path:
+    """A bundle with other files, whose list says so."""
+    copy = file.with_name("resealed.zip")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
+        manifest = json.loads(old.read(archive.MANIFEST))
+        for name in old.namelist():
+            content = contents.get(name, old.read(name))
+            if name != archive.MANIFEST:
+                manifest["files"][name] = hashlib.sha256(content).hexdigest()
+                new.writestr(name, content)
+        new.writestr(archive.MANIFEST, json.dumps(manifest))
+    return copy
 
 
 def changed(file: Path, name: str, content: bytes | None) -> Path:
@@ -112,7 +161,7 @@ def test_nothing_is_written_outside(tmp_path: Path, name: str) -> None:
 
 
 def test_a_run_that_is_there_with_other_files_is_kept(exported: Path, tmp_path: Path) -> None:
-    _, folders = archive.read(exported, tmp_path / "there")
+    folders = archive.read(exported, tmp_path / "there").runs
     (folders[0] / "points.json").write_text("[]")
     with pytest.raises(ErError, match=r"is there with another points\.json"):
         archive.read(exported, tmp_path / "there")
@@ -126,11 +175,57 @@ def test_two_runs_are_told_apart(
         finished_run(compose.plan([f"seed={seed}", f"runs_dir={tmp_path / 'runs'}"])[0])
         for seed in (0, 7)
     ]
-    assert list(diff.settings_apart(*runs)) == [("seed", "0", "7")]
+    assert list(diff.settings_apart(*runs)) == [("configuration", "seed", "0", "7")]
+    point = runs[1].points()[0]
+    slower = replace(point, ttft_s=replace(point.ttft_s, p50=2 * point.ttft_s.p50))
+    entries = runs[1].read("points.json")
+    runs[1].write("points.json", [asdict(slower), *entries[1:]])
     diff.answer([str(run.path) for run in runs])
     told = capsys.readouterr().out
     assert "What differs" in told
-    assert "1.000" in told
+    assert re.search(
+        r"^ *1 +2\.000 +1\.000 +1\.000 +1\.000 +1\.000 +1\.000 +yes", told, re.MULTILINE
+    )
+
+
+CHANGES = {
+    "code": ("provenance.json", "git_commit", "c" * 40),
+    "packages": ("provenance.json", "packages", {"numpy": "1.0"}),
+    "GPU": ("provenance.json", "gpus", ["H200, 141000 MiB, 570.1"]),
+    "driver": ("provenance.json", "gpus", ["H100, 80000 MiB, 580.2"]),
+    "container": ("config.json", "engine", {"container": {"image": "triton:25.06"}}),
+    "host": ("provenance.json", "host", "another"),
+    "load generator": ("config.json", "load", {"client": "aiohttp"}),
+    "configuration": ("config.json", "deployment", {"precision": "fp16"}),
+}
+BEFORE = {
+    "provenance.json": {
+        "git_commit": "a" * 40, "packages": {"numpy": "2.0"}, "host": "one",
+        "gpus": ["H100, 80000 MiB, 570.1"],
+    },
+    "config.json": {
+        "engine": {"container": {"image": "triton:25.05"}}, "load": {"client": "sockets"},
+        "deployment": {"precision": "int8", "tp": 4, "experts": 1},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("group", CHANGES)
+def test_whatever_differs_is_named_with_what_it_belongs_to(tmp_path: Path, group: str) -> None:
+    runs = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        runs.append(RunDir(tmp_path / name))
+        for file, values in BEFORE.items():
+            runs[-1].write(file, values)
+    file, key, value = CHANGES[group]
+    before = BEFORE[file][key]
+    changed = {**before, **value} if isinstance(before, dict) else value
+    runs[1].write(file, {**BEFORE[file], key: changed})
+    found = list(diff.settings_apart(*runs))
+    assert {row[0] for row in found} == {group}
+    assert all(row[2] != row[3] for row in found)
+    assert list(diff.settings_apart(runs[0], runs[0])) == []
 
 
 def test_diff_takes_two_runs_that_are_there(tmp_path: Path) -> None:

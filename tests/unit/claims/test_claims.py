@@ -8,7 +8,7 @@ import pytest
 from example_requests import answered
 
 from er import compose
-from er.claims import documents, statements
+from er.claims import documents, overview, statements
 from er.claims.comparisons import Outcome
 from er.claims.statements import Claim, Relation
 from er.claims.verdicts import Verdict, decide
@@ -167,13 +167,13 @@ def test_repeats_widen_the_interval_by_what_lies_between_them(made: Make) -> Non
 
 def test_verdicts_replace_only_those_of_the_same_origin(made: Make, tmp_path: Path) -> None:
     (tmp_path / "fig4").mkdir()
-    readme, overview = tmp_path / "fig4" / "README.md", tmp_path / "paper.md"
+    readme, page = tmp_path / "fig4" / "README.md", tmp_path / "paper.md"
     readme.write_text("# Figure 4\n\nBy hand.\n")
-    overview.write_text("# Paper\n")
+    page.write_text("# Paper\n")
     for clock, ttft_s in (("real", 0.1), ("virtual", 0.1), ("virtual", 0.3)):
         runs = made("a", spread(ttft_s), clock), made("d", spread(0.2, seed=2), clock)
-        documents.write([verdict(*runs)], tmp_path, overview)
-    for text in (readme.read_text(), overview.read_text()):
+        documents.write([verdict(*runs)], tmp_path, page)
+    for text in (readme.read_text(), page.read_text()):
         assert text.count("Held against the paper, predicted") == 1
         assert "**reproduced in simulation**" in text
         assert "**predicted not to hold**" in text
@@ -214,3 +214,19 @@ def test_a_claim_that_cannot_be_is_refused(tmp_path: Path, change: str, message:
 def test_an_experiment_without_claims_is_named() -> None:
     with pytest.raises(ConfigError, match="fig3 states no claims: choose from fig4"):
         statements.read("fig3")
+
+
+def test_a_readme_has_a_row_for_each_claim_and_a_column_for_each_origin(
+    made: Make, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# er\n\n{overview.BEGIN}\n{overview.END}\n\nBy hand.\n")
+    for clock, ttft_s, column in (("real", 0.1, 1), ("virtual", 0.3, 0), ("real", 0.3, 1)):
+        found = verdict(made("a", spread(ttft_s), clock), made("d", spread(0.2, seed=2), clock))
+        overview.write(readme, [found], predicted=clock == "virtual")
+        [(name, cells)] = overview.rows_of(readme.read_text()).items()
+        assert cells[column] == found.word
+        assert name == f"{found.claim.figure} {found.claim.id}"
+    assert cells == ["predicted not to hold", "not reproduced in simulation"]
+    assert readme.read_text().endswith("\n\nBy hand.\n")
+    assert readme.read_text().count("| what the paper says |") == 1

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 
 from er.errors import ConfigError
 from paper_figures import command, fig2, fig4, fig5, fig6, fig7, ladder, load, style, view
@@ -74,19 +75,28 @@ def test_a_prediction_is_thin_and_an_interval_is_drawn_where_there_is_one(publis
 @pytest.mark.parametrize(
     ("module", "quantity", "unit"), [(fig4, "ttft_s.p50", 1e-3), (fig6, "tokens_per_s", 1.0)]
 )
-def test_where_a_prediction_may_lie_is_hatched(published, module, quantity, unit):
+def test_where_a_prediction_may_lie_is_between_dotted_lines(published, module, quantity, unit):
     run = published("deployment=a")
     first = replace(run.points[0], invalid=[], predicted_interval={quantity: [0.2, 0.3]})
     measured = module.figure([run]).axes[0]
     for drawn in (replace(run, points=[first]), replace(run, predicted=[first])):
         axes = module.figure([drawn]).axes[0]
-        [band] = [each for each in axes.collections if each.get_hatch() and len(each.get_paths())]
-        low, high = band.get_paths()[0].get_extents().intervaly
-        assert (low, high) == pytest.approx((0.2 / unit, 0.3 / unit))
-        assert not band.get_facecolor().size
+        assert edges(axes) == pytest.approx([0.2 / unit, 0.3 / unit])
         labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
         assert ladder.BAND_LABEL in labels
-    assert not any(each.get_hatch() for each in measured.collections)
+    assert edges(measured) == []
+
+
+def edges(axes: Axes) -> list[float]:
+    """The values of the dotted lines that a prediction may lie between."""
+    dotted = style.BAND_EDGE["linewidth"]
+    lines = [line for line in axes.lines if line.get_linewidth() == dotted]
+    return [float(value) for line in lines for value in line.get_ydata()]
+
+
+def test_every_figure_that_a_study_may_name_is_documented():
+    documented = set(re.findall(r"^\| `(\w+)`", DOCS.read_text(), re.MULTILINE))
+    assert documented == set(view.names())
 
 
 @pytest.mark.parametrize("module", [fig2, *LADDER])

@@ -1,8 +1,9 @@
-"""What ends a run stays what is told, also when the run cannot be published."""
+"""What ends a run stays what is told; what several studies share is measured once."""
 
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from rich.console import Console
 
 from er.config import ClockKind, Config
 from er.errors import ErError
-from er.results.run_dir import RunDir
+from er.results.point import measure
+from er.results.run_dir import RunDir, id_of
 from er.study import job
 from er.study.progress import Progress
 
@@ -56,3 +58,37 @@ def test_a_run_directory_that_is_removed_is_one_line(
         sweep.run(config)
     assert said.getvalue() == ""
     assert not sweep.runs[0].path.exists()
+
+
+def test_a_run_that_another_study_has_is_taken_over_and_not_measured(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def walk(config: Config, run: RunDir, _: Progress) -> None:
+        walked.append(run)
+        for users in config.load.concurrency:
+            with run.request_log(users) as log:
+                for index in range(24):
+                    log.add(answered(index, users))
+            point = measure(log.requests, users, config.load)
+            run.add_point(replace(point, invalid=[]))
+
+    walked: list[RunDir] = []
+    monkeypatch.setitem(job.LADDERS, ClockKind.real, walk)
+    config.load.concurrency, config.tracking.enabled = [1, 2], False
+    said = io.StringIO()
+    sweep = job.Sweep(Progress([config] * 3, Console(file=said, width=300)))
+    sweep.run(config)
+    other = replace(config, study="policies", figures=["policies"])
+    sweep.run(other)
+    sweep.run(replace(other, seed=1))
+    first, second, third = sweep.runs
+    assert [run.path for run in walked] == [first.path, third.path]
+    assert f"1, 2 users taken from {first.path}; nothing is measured again" in said.getvalue()
+    assert second.points() == first.points()
+    assert second.read("config.json")["study"] == "policies"
+    assert second.read("run.json")["taken_from"] == f"{config.study}/{first.path.name}"
+    assert id_of(second.read("run.json")) != id_of(first.read("run.json"))
+    assert second.requests().equals(first.requests())
+    sweep.resume = False
+    sweep.run(replace(config, study="mine"))
+    assert len(walked) == 3

@@ -1,6 +1,7 @@
 """What a person sees of a sweep that runs."""
 
 import io
+import re
 
 import pytest
 from example_requests import answered
@@ -61,3 +62,15 @@ def test_a_terminal_shows_one_line_that_changes(config: Config) -> None:
     shown.say("measuring what the gateway costs and much more than fits the line")
     assert "\n" not in out.getvalue()
     assert max(map(len, out.getvalue().split("\r\x1b[2K"))) < 60
+
+
+def test_the_time_left_fits_a_terminal_of_80_columns(config: Config, clock: list[float]) -> None:
+    config.deployment.id, config.deployment.experts = "d", 8
+    out = io.StringIO()
+    shown = Progress([config] * 5, Console(file=out, force_terminal=True, width=80))
+    shown.start_job()
+    clock[0] += 10
+    shown.request_done(8, 1, counted=True)
+    clock[0] += 3600
+    shown.request_done(8, 12, counted=True)
+    assert re.search(r"\[1/5\] D: 8 users, 12 requests of 24, about \d+:\d\d left$", out.getvalue())

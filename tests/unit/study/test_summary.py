@@ -42,3 +42,19 @@ def test_what_is_to_be_known_of_a_point_is_said(
     console = Console(width=80, record=True, file=io.StringIO())
     summary.show([run], console)
     assert "note: A, 1 user: 1 time the server was too busy\n" in console.export_text()
+
+
+def test_a_long_sweep_ends_with_one_line_for_each_run(
+    config: Config, finished_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "POINTS_SHOWN", 3)
+    monkeypatch.setattr(summary, "RUNS_NAMED", 1)
+    runs = [finished_run(config), finished_run(config)]
+    console = Console(width=200, record=True, file=io.StringIO())
+    summary.show(runs, console)
+    text = console.export_text()
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] == ["A"]]
+    assert [row[:4] for row in rows] == [["A", "INT8", "TP4", "1"]] * 2  # 2 users: invalid
+    assert "of each run the highest valid concurrency" in text
+    assert text.count("invalid: A, 2 users") == text.count("(2 runs)") > 0
+    assert f"run directories: 2 in {runs[0].path.parent}" in text

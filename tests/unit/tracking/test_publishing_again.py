@@ -25,6 +25,7 @@ from er.tracking.experiment import describe_ui
 from er.tracking.publish import publish, store_of
 from er.tracking.store import open_store
 
+LETTERS_SHOWN = 20  # of a run's name, in MLflow's table
 AWKWARD = 'it\'s "here" #1 & é $HOME'
 
 
@@ -168,7 +169,7 @@ def test_a_locked_store_is_one_line_and_publishing_works_afterwards(
 def test_the_pages_are_named_so_that_they_open_from_anywhere(config: Config) -> None:
     client = open_store(config.tracking.uri)
     made = client.create_experiment("ladder")
-    lines = describe_ui(config.tracking.uri, "ladder")
+    lines = describe_ui(config.tracking.uri, ["ladder"])
     assert any(
         f"/#/experiments/{made}/runs?workflowType=machine_learning&compareRunsMode=CHART" in line
         for line in lines
@@ -194,7 +195,15 @@ def test_two_runs_that_differ_have_two_names(other: str) -> None:
         [config] = plan(["deployment=b", *command])
         names.append(run_name(plain(config), ["er/run.py", *command]))
     assert names[0] != names[1]
-    assert names[0] == "B: Llama 3 70B FP16, TP=4, h100_sxm"
+    assert names[0] == "B FP16 TP4"
+
+
+@pytest.mark.parametrize("experiment", ["ladder", "batch_limit", "fig3", "policies", "replicas"])
+def test_the_first_letters_of_a_name_tell_the_runs_of_an_experiment_apart(experiment: str) -> None:
+    configs = plan([f"+experiment={experiment}"])
+    names = [run_name(plain(config), ["er/run.py", f"+experiment={experiment}"])[:LETTERS_SHOWN]
+             for config in configs]  # fmt: skip
+    assert len(set(names)) == len(configs)
 
 
 def test_every_artifact_is_json(config: Config, finished_run: Callable[..., RunDir]) -> None:

@@ -67,6 +67,24 @@ def test_the_newest_run_of_each_deployment_is_shown(command, uri) -> None:
     assert ids(query.shown(uri, "ladder")) == [newest_a, first_e]
 
 
+def test_a_command_of_several_deployments_is_shown_without_others(command, uri) -> None:
+    command(A, B)
+    newest = command(A, E)
+    assert sorted(ids(query.shown(uri, "ladder"))) == sorted(newest)
+
+
+def test_a_run_is_found_by_its_own_id_in_any_store(command, uri, tmp_path, empty_store) -> None:
+    [published] = command(A)
+    [run] = query.pinned(uri, [published])
+    assert [found.run_id for found in query.pinned(uri, [run.id[:12]])] == [published]
+    other = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'other.db')}"
+    [folder] = (tmp_path / "runs" / "ladder").iterdir()
+    there = publish(RunDir(folder), other)
+    assert there != published
+    [again] = query.pinned(other, [run.id])
+    assert (again.run_id, again.id, again.digest) == (there, run.id, run.digest)
+
+
 def test_what_is_not_comparable_is_left_out(command, uri) -> None:
     command([*E, "seed=7"])
     [newest] = command(A)
