@@ -11,7 +11,7 @@ BUILD_DISK_SHARE = 2.2  # of the weights: the converted checkpoint, the engine, 
 # Copies of the weights on the host while TensorRT builds: the network's and the engine's (at least
 # these two: its documentation, How TensorRT Works, The Build Phase), and the serialised engine.
 BUILD_HOST_COPIES = 3
-BUILDER_HOST_BYTES = 4_000_000_000  # of each: 3.3 GB in a log (NVIDIA/TensorRT-LLM, issue 2451)
+BUILDER_HOST_BYTES = 4_000_000_000  # of each: 3.4 GB in a log (NVIDIA/TensorRT-LLM, issue 2451)
 BATCH_TOKENS = 512  # tokens of one sequence for which the largest batch is predicted
 
 

@@ -35,6 +35,13 @@ def test_every_parameter_that_is_read_without_a_default_is_set(configs: dict[str
 
 
 @pytest.mark.parametrize("model", SERVED)
+def test_our_tables_name_nvidias_parameters(model: str) -> None:
+    path = trtllm_repository.DATA / "trtllm_models_0.19.0.json"
+    ours = json.loads(path.read_text())["models"][model]["parameters"]
+    assert sorted(ours) == FACTS["models"][model]["parameters"]
+
+
+@pytest.mark.parametrize("model", SERVED)
 def test_no_parameter_is_set_that_nobody_reads(configs: dict[str, Any], model: str) -> None:
     assert set(configs[model].parameters) <= set(FACTS["models"][model]["parameters"])
 

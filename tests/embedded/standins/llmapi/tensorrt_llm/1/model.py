@@ -20,7 +20,9 @@ class TritonPythonModel:
     def initialize(self, args):
         settings = json.loads(Path(pb_utils.get_model_dir(), "model.yaml").read_text())
         self.triton = settings.pop("triton_config")
-        self.decoupled = json.loads(args["model_config"])["model_transaction_policy"]["decoupled"]
+        config = json.loads(args["model_config"])
+        self.decoupled = config["model_transaction_policy"]["decoupled"]
+        self.params = config["parameters"]  # which the container's model reads, though empty
         if not Path(settings["model"], "config.json").is_file():
             raise RuntimeError(f"no config.json in {settings['model']}")
 
