@@ -114,7 +114,8 @@ class Client:
             if wait_s is not None:
                 return wait_s
             if response.status != 200 or kind != answer.EVENT_STREAM or not plain:
-                start = await response.content.read(4096)
+                with _closed_seen(response):
+                    start = await response.content.read(4096)
                 answer.require_event_stream(response.status, response.headers, start)
             reader, size = EventReader(), 0
             with _closed_seen(response):

@@ -147,6 +147,10 @@ BAD: dict[str, tuple[Make, str]] = {
     "negative chunk size": (lambda d: HEAD + chunk(sse(d.token())) + b"-5\r\nabcde\r\n", "broken"),
     "chunk size with a sign": (lambda _: HEAD + b"+5\r\nabcde\r\n" + LAST_CHUNK, "broken"),
     "endless chunk size": (lambda _: HEAD + b"f" * 40 + b"\r\nabcde\r\n", "broken"),
+    "no stream, and a broken chunk": (
+        lambda _: HEAD.replace(b"event-stream", b"html") + b"-5\r\nabcde\r\n",
+        "broken",
+    ),
     "deep JSON": (lambda d: chunked(sse(d.token(), b"[" * 100_000)), "not JSON in an event"),
     "ping before the end": (lambda d: chunked(sse(d.token(), b"ping")), "not JSON in an event"),
     "length and chunks": (

@@ -30,6 +30,7 @@ BY_GATEWAY = {
     "chunk size with a sign": "gave a bad answer: a chunk's size is no number",
     "endless chunk size": "gave a bad answer: a chunk's size is no number",
     "length and chunks": "HTTP 502: expert ",
+    "no stream, and a broken chunk": "HTTP 502: expert ",
     "nothing": "did not answer",
 }
 TRANSLATED = {

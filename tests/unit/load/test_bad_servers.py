@@ -57,6 +57,15 @@ async def web_page(_: Body, writer: Writer) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 5\r\n\r\nhello")
 
 
+async def broken_page(_: Body, writer: Writer) -> None:
+    writer.write(HEAD.replace(b"event-stream", b"html"))
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.write(b"zz\r\n")
+    await writer.drain()
+    await asyncio.sleep(60)
+
+
 async def reset(_: Body, writer: Writer) -> None:
     writer.write(HEAD + chunk(event("t0 ")))
     await writer.drain()
@@ -99,6 +108,7 @@ async def stall(_: Body, writer: Writer) -> None:
             0,
         ),
         (web_page, 200, "content type text/html is no event stream: hello", 0),
+        (broken_page, 200, "broken chunks in the stream", 0),
         (reset, 200, "connection broke inside the stream", 1),
         (closed_early, 0, "connection closed before an answer", 0),
         (half_event, 200, "the stream ended inside an event", 1),
