@@ -22,11 +22,17 @@ class Places:
     working_dir: Path  # relative paths of the configuration are seen from here
 
 
-def render(config: Config, name: str, places: Places, command: Sequence[str]) -> str:
-    """The script that runs `python COMMAND`, as sbatch takes it; `name` is unique."""
+def render(
+    config: Config, name: str, places: Places, command: Sequence[str], one_node: bool = False
+) -> str:
+    """The script that runs `python COMMAND`, as sbatch takes it; `name` is unique.
+
+    `one_node`: it does not measure, and needs one node of those that a deployment is served by.
+    """
     assert isinstance(config.cluster, SlurmCluster)
-    lines = [f"#SBATCH {option}" for option in options(config, name, places)]
-    if has_load_node(config):
+    count = 1 if one_node else nodes(config)
+    lines = [f"#SBATCH {option}" for option in options(config, name, places, count)]
+    if has_load_node(config) and not one_node:
         lines += ["#SBATCH hetjob", *(f"#SBATCH {option}" for option in load_options(config))]
     values = {
         "SBATCH": "\n".join(lines),
@@ -39,8 +45,8 @@ def render(config: Config, name: str, places: Places, command: Sequence[str]) ->
     return re.sub(r"@([A-Z]+)@", lambda place: values[place[1]], TEMPLATE.read_text())
 
 
-def options(config: Config, name: str, places: Places) -> list[str]:
-    """The options for sbatch."""
+def options(config: Config, name: str, places: Places, count: int) -> list[str]:
+    """The options for sbatch, for so many nodes."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
     lines = [
@@ -49,8 +55,8 @@ def options(config: Config, name: str, places: Places) -> list[str]:
         f"--chdir={places.working_dir}",
         f"--output={places.attempt}/slurm.log",
         "--open-mode=append",
-        "--nodes=1",
-        "--ntasks=1",
+        f"--nodes={count}",
+        f"--ntasks={count}",
         f"--time={cluster.time_limit_min}",
         f"--signal=B:TERM@{cluster.stop_before_s}",
         "--requeue" if cluster.requeue else "--no-requeue",
@@ -61,16 +67,23 @@ def options(config: Config, name: str, places: Places) -> list[str]:
 
 
 def has_load_node(config: Config) -> bool:
-    """Whether the load generator gets a node of its own; a prediction has none."""
+    """Whether the load generator gets nodes of its own; a prediction has none."""
     cluster, real = config.cluster, config.clock.kind is ClockKind.real
     return isinstance(cluster, SlurmCluster) and cluster.load_node and real
 
 
+def nodes(config: Config) -> int:
+    """The nodes that serve; a prediction needs one."""
+    real = config.clock.kind is ClockKind.real
+    return config.cluster.nodes if isinstance(config.cluster, SlurmCluster) and real else 1
+
+
 def load_options(config: Config) -> list[str]:
-    """The options for the second part of a job: the load generator's node."""
+    """The options for the second part of a job: the load generator's nodes."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
-    lines = ["--nodes=1", "--ntasks=1", f"--time={cluster.time_limit_min}"]
+    count = cluster.load_nodes
+    lines = [f"--nodes={count}", f"--ntasks={count}", f"--time={cluster.time_limit_min}"]
     return [*lines, *resources(cluster, cluster.load_partition or cluster.partition)]
 
 
@@ -86,8 +99,8 @@ def resources(cluster: SlurmCluster, partition: str) -> list[str]:
 
 
 def gpus_needed(config: Config) -> int:
-    """GPUs that a job needs: none for simulated engines and predictions."""
-    return config.deployment.gpus if config.engine.kind in IN_CONTAINER else 0
+    """GPUs that a job needs on each node: none for simulated engines and predictions."""
+    return config.deployment.gpus // nodes(config) if config.engine.kind in IN_CONTAINER else 0
 
 
 def gpus(config: Config, cluster: SlurmCluster) -> list[str]:

@@ -171,19 +171,23 @@ def build_first(job: "Job", code: Path, say: Say) -> Attempt | None:
 
 def prepare_build(job: "Job", code: Path, options: Sequence[str], title: str) -> Submission:
     """The submission of a job that builds an engine, or looks at the node; no load is sent."""
-    alone = replace(settings(job.config), load_node=False)
-    job = replace(job, config=replace(job.config, cluster=alone))
     attempt, intent = folder.prepare(job, folder.place_of_build(job.config), title)
     line = ["-m", "er.build", f"job={attempt.path / 'job.json'}", *options]
-    return written(attempt, intent, job.config, code, line)
+    return written(attempt, intent, job.config, code, line, one_node=True)
 
 
 def written(
-    attempt: Attempt, intent: Intent, config: Config, code: Path, line: list[str]
+    attempt: Attempt,
+    intent: Intent,
+    config: Config,
+    code: Path,
+    line: list[str],
+    one_node: bool = False,
 ) -> Submission:
     """A new attempt with its script."""
     script = attempt.path / "script.sh"
-    script.write_text(render(config, intent.name, places_of(attempt.path, code), line))
+    there = places_of(attempt.path, code)
+    script.write_text(render(config, intent.name, there, line, one_node))
     return Submission(attempt, intent, script)
 
 

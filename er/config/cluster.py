@@ -52,8 +52,10 @@ class SlurmCluster(Cluster):
     exclusive: bool
     cpus: int  # 0: all of an exclusive node
     memory: str  # as sbatch --mem takes it
+    nodes: int  # that serve: the experts are spread over them evenly
     load_node: bool  # the load generator on a node of its own, in a job of two parts
-    load_partition: str  # of that node; empty: that of the others
+    load_nodes: int  # with load_node: on so many, whose clocks are compared
+    load_partition: str  # of these nodes; empty: that of the others
     requeue: bool
     setup: list[str]  # lines of shell before er starts
     sbatch: list[str]  # further options
@@ -62,6 +64,11 @@ class SlurmCluster(Cluster):
     def __post_init__(self) -> None:
         require(self.kind == "slurm", f"cluster.kind is {self.kind}: choose with cluster=...")
         require_positive(self, "cluster", "time_limit_min", "stop_before_s", "answer_timeout_s")
+        require_positive(self, "cluster", "nodes", "load_nodes")
+        require(
+            self.load_node or self.load_nodes == 1,
+            f"cluster.load_nodes is {self.load_nodes} and cluster.load_node is false: set it true",
+        )
         require(
             self.stop_before_s < 60 * self.time_limit_min,
             f"cluster.stop_before_s is {self.stop_before_s}, cluster.time_limit_min "

@@ -128,12 +128,7 @@ class Config:
         if self.deployment.replicas > 1:
             self.routing.policy = Policy.round_robin
             self.routing.clusters = self.deployment.experts
-        need, have = self.deployment.gpus, self.hardware.gpus
-        require(
-            need <= have,
-            f"deployment.{self.deployment.id} needs {need} GPUs (tp x experts or replicas), "
-            f"hardware.{self.hardware.name} has {have}",
-        )
+        self._require_gpus()
         shares = len(self.routing.shares)
         require(
             not self.deployment.routed or shares in (0, self.deployment.experts),
@@ -176,6 +171,22 @@ class Config:
             "its workers start on another node",
         )
         self._require_conversations()
+
+    def _require_gpus(self) -> None:
+        """On each of the nodes that serve, and as many experts on each."""
+        deployment, nodes = self.deployment, getattr(self.cluster, "nodes", 1)
+        require(
+            deployment.experts % nodes == 0,
+            f"cluster.nodes is {nodes}, deployment.{deployment.id} has {deployment.experts} "
+            "experts: give nodes that share them evenly",
+        )
+        need, have = deployment.gpus // nodes, self.hardware.gpus
+        require(
+            need <= have,
+            f"deployment.{deployment.id} needs {need} GPUs (tp x experts or replicas"
+            f"{f', over {nodes} nodes' if nodes > 1 else ''}), "
+            f"hardware.{self.hardware.name} has {have}",
+        )
 
     def _require_conversations(self) -> None:
         """In a closed loop every user holds one conversation at least."""

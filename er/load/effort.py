@@ -3,6 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 
+from er.load.clocks import Offset
 from er.results.request import Request
 
 
@@ -29,6 +30,7 @@ class PointLoad(Effort):
 
     requests: list[Request] = field(default_factory=list)  # in order of completion
     processes: int = 0
+    clocks: list[Offset] = field(default_factory=list)  # of its nodes, where these are several
     busy: bool = True  # whether every user always has a request in flight
 
     def add(self, effort: Effort) -> None:

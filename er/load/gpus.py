@@ -21,11 +21,12 @@ class Sample:
     """One GPU at one time; None where it does not say."""
 
     time_s: float  # since the first sample of the point
-    gpu: int
+    gpu: int  # its number on its node
     busy: float | None  # share of the time in which a kernel ran
     memory_bytes: float | None  # in use
     power_w: float | None
     sm_clock_mhz: float | None
+    node: str = ""  # in a job on several; empty: of the only one
 
 
 @dataclass

@@ -9,8 +9,10 @@ from er.errors import ErError
 from er.load import (
     arrivals,
     batches,
+    clocks,
     counts,
     gpus,
+    other_nodes,
     prompts,
     proof,
     server_side,
@@ -19,6 +21,7 @@ from er.load import (
 )
 from er.load.effort import PointLoad
 from er.process import stopping
+from er.results import window
 from er.results.point import Point, measure
 from er.results.request import Endpoint, Prompt, Request
 from er.results.run_dir import RunDir
@@ -30,8 +33,9 @@ class Target:
 
     entry: Endpoint  # where users send
     engines: Sequence[Endpoint] = ()  # whose own counters are read before and after
-    gpus: Sequence[int] = ()  # of the engines, on this machine, by number: they are sampled
-    load_step: Sequence[str] = ()  # starts a command where the users are; empty: here
+    gpus: Sequence[int] = ()  # of the engines, on each node, by number: they are sampled
+    further: Sequence[str] = ()  # nodes that engines are on besides this one
+    load_steps: Sequence[Sequence[str]] = ()  # start commands where the users are; empty: here
     prove: Callable[[], None] = lambda: None  # raises ErError when an engine has died
 
 
@@ -61,11 +65,12 @@ def measure_point(
     try:
         with (
             run.request_log(concurrency) as log,
+            other_nodes.watch_nodes(target.further, len(target.gpus)) as others,
             server_watch.watch_servers(target.engines) as watch,
             gpus.watch_gpus(target.gpus) as gpu_watch,
         ):
             load = users.run_point(
-                target.entry, batch, concurrency, config.load, keep, target.load_step
+                target.entry, batch, concurrency, config.load, keep, target.load_steps
             )
             if not whole(load, concurrency, config.load):
                 stopping.end_if_stopped()
@@ -74,6 +79,7 @@ def measure_point(
             partial = f"interrupted after {len(requests)} requests"
             run.add_point(measure(requests, concurrency, config.load, [partial]))
         raise
+    others.add_to(watch, gpu_watch)
     after = server_side.read(target.engines)
     evidence = proof.prove(load, concurrency)
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
@@ -82,7 +88,10 @@ def measure_point(
     known |= gpu_watch.known(sum(request.output_tokens for request in load.requests))
     if gpu_watch.samples:
         run.keep_gpu_samples(concurrency, map(asdict, gpu_watch.samples))
+    known |= clocks.known(load.clocks)
     doubts = proof.doubts(evidence, config.load)
+    steady = window.of([request for request in load.requests if request.measured])
+    doubts += clocks.doubts(load.clocks, steady.length_s)
     doubts += counts.doubts(load.requests, encoding, config.workload)
     try:
         target.prove()

@@ -25,14 +25,15 @@ def run_point(
     concurrency: int,
     load: Load,
     on_request: Callable[[Request], None],
-    step: Sequence[str] = (),
+    steps: Sequence[Sequence[str]] = (),
 ) -> PointLoad:
     """Drive `endpoint` with `concurrency` users; returns when every request has ended.
 
     When they send is `load.arrivals`: each request notes when it should have been sent and when it
     was, so that waiting inside the client is seen.
 
-    With `step`, which starts a command on another node, the users are there (load.client=sockets).
+    With `steps`, which each start a command on another node, the users are there
+    (load.client=sockets).
 
     Measured requests send `prompts` in their order, from the start again when they run out;
     warm-up requests send them from the end backwards. `on_request` gets each request as it ends,
@@ -53,10 +54,11 @@ def run_point(
     check(endpoint, load, concurrency)
     endpoint = replace(endpoint, headers=tuple(load.headers.items()))
     if load.client is LoadClient.sockets:
-        processes = workers.processes_for(concurrency, load.workers, elsewhere=bool(step))
+        processes = workers.processes_for(concurrency, load.workers, len(steps))
         plans = [Plan(prompts, concurrency, load, at, processes) for at in range(processes)]
         jobs = [Job(endpoint, plan, timeout_s) for plan in plans]
-        for effort in workers.drive(jobs, keep, step):
+        efforts, point.clocks = workers.drive(jobs, keep, steps)
+        for effort in efforts:
             point.add(effort)
     else:
         from er.load import tasks  # here, so that plain sockets do without its memory

@@ -3,7 +3,8 @@
 It reads its job from standard input and writes to standard output, both pickled: READY once
 connected, each Request as it ends, MEASURED when its measured requests have ended, and its Effort
 at the end. It starts when GO comes, begins no more requests after STOP, which comes when all that
-are measured have ended, or after CUT, which comes sooner, and dies with the input.
+are measured have ended, or after CUT, which comes sooner, and dies with the input. CLOCK, while it
+is not at work, is answered by the time on its clock.
 """
 
 import gc
@@ -31,7 +32,7 @@ READY = "ready"
 IDLE_TURN_S = 0.005  # a turn without news still looks at the clock: a stop is seen from then on
 REPORT_WITHIN_S = 0.5
 MEASURED = "measured"
-GO, STOP, CUT = b"g", b"s", b"c"
+GO, STOP, CUT, CLOCK = b"g", b"s", b"c", b"t"
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,11 @@ def main() -> None:
 
     def ready() -> None:
         send(READY)
-        if sys.stdin.buffer.read(1) != GO:
+        while (byte := os.read(sys.stdin.fileno(), 1)) == CLOCK:
+            send(time.monotonic())
+        if byte != GO:
             raise SystemExit(1)
-        threading.Thread(target=_watch_input, args=(job.plan,), daemon=True).start()
+        watch.start()
         gc.freeze()
         gc.disable()  # a collection would stop every stream; requests hold no cycles
 
@@ -146,13 +149,17 @@ def main() -> None:
         out.write(pickle.dumps(value))
         out.flush()
 
+    watch = threading.Thread(target=_watch_input, args=(job.plan, send), daemon=True)
     send(drive(job, ready, send, lambda: send(MEASURED)))
+    watch.join()
 
 
-def _watch_input(plan: Plan) -> None:
-    """Stop or cut the plan on a byte of input; exit when the input ends."""
+def _watch_input(plan: Plan, send: Callable[[object], None]) -> None:
+    """Stop or cut the plan on a byte of input, or tell the time; exit when the input ends."""
     while byte := os.read(sys.stdin.fileno(), 1):
-        if byte == CUT:
+        if byte == CLOCK:
+            send(time.monotonic())
+        elif byte == CUT:
             plan.cut()
         else:
             plan.stop()

@@ -14,7 +14,8 @@ from typing import IO, cast
 import psutil
 
 from er.errors import ErError
-from er.load import worker
+from er.load import clocks, worker
+from er.load.clocks import Offset
 from er.load.effort import Effort
 from er.load.worker import Job
 from er.process import stopping
@@ -28,28 +29,32 @@ Message = tuple[int, Request | Effort | str | Exception]  # number of the worker
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
 
 
-def processes_for(concurrency: int, wanted: str, elsewhere: bool = False) -> int:
+def processes_for(concurrency: int, wanted: str, nodes: int = 0) -> int:
     """How many processes share so many users: as many as `wanted`, at most one for each user.
 
     `auto` takes one for every TOKENS_PER_S that so many readers of streams may get, and no more
     than there are idle cores: processes that wait for a core are late, whatever their number.
+    Of `nodes` of their own, 0 for this one, each has one at least, while there are users for it.
     """
     if wanted != "auto":
-        return min(int(wanted), concurrency)
-    needed = math.ceil(concurrency * TOKENS_PER_USER_S / TOKENS_PER_S)
-    if needed == 1 or elsewhere:  # a node of their own has idle cores
+        return min(max(int(wanted), nodes), concurrency)
+    needed = max(math.ceil(concurrency * TOKENS_PER_USER_S / TOKENS_PER_S), nodes)
+    if needed == 1 or nodes:  # which have idle cores
         return min(needed, concurrency)
     idle = 1 - psutil.cpu_percent(LOOK_S) / 100
     return max(1, min(needed, round(idle * len(os.sched_getaffinity(0)))))
 
 
 def drive(
-    jobs: Sequence[Job], on_request: Callable[[Request], None], step: Sequence[str] = ()
-) -> list[Effort]:
+    jobs: Sequence[Job],
+    on_request: Callable[[Request], None],
+    steps: Sequence[Sequence[str]] = (),
+) -> tuple[list[Effort], list[Offset]]:
     """Run each job in a process of its own; all start together once all have connected.
 
-    With `step`, a command line that starts a command on another node, they run there; all of them
-    on one node, whose clock their times are of.
+    With `steps`, command lines that each start a command on another node, they run there by turns.
+    On one node their times are of its clock. Those of several are taken to the clock of this
+    process; how far each is off, by then and afterwards, is the second result, else empty.
 
     Requests that have ended reach `on_request` even when the call is interrupted.
     Raises ErError when a worker dies.
@@ -62,6 +67,8 @@ def drive(
         if isinstance(message, Exception):
             raise message
         if isinstance(message, Request):
+            if offsets:
+                clocks.shift(message, offsets[number % len(offsets)].offset_s)
             on_request(message)
             return
         if isinstance(message, Effort):
@@ -73,10 +80,16 @@ def drive(
                     _stdin(process).write(worker.STOP)
                     _stdin(process).flush()
 
+    offsets: list[Offset] = []
     with ExitStack() as stack:
-        processes = [stack.enter_context(_started(job, step)) for job in jobs]
+        processes = [
+            stack.enter_context(_started(job, steps[at % len(steps)] if steps else []))
+            for at, job in enumerate(jobs)
+        ]
         for process in processes:
             _wait_until_ready(process)
+        apart = processes[: len(steps)] if len(steps) > 1 else []  # the first of each node
+        offsets += map(_compare, apart)
         for number, process in enumerate(processes):
             _stdin(process).write(worker.GO)
             _stdin(process).flush()
@@ -88,11 +101,27 @@ def drive(
                 handle(*messages.get())
         except BaseException:
             while not messages.empty():
-                _, message = messages.get()
+                number, message = messages.get()
                 if isinstance(message, Request):
-                    on_request(message)
+                    handle(number, message)
             raise
-    return efforts
+        later = map(_compare, apart)
+        drifted = [before.with_drift(after) for before, after in zip(offsets, later, strict=True)]
+    return efforts, drifted
+
+
+def _compare(process: "subprocess.Popen[bytes]") -> Offset:
+    """The clock of a worker that is not at work, held against this process's."""
+
+    def ask() -> float:
+        _stdin(process).write(worker.CLOCK)
+        _stdin(process).flush()
+        there_s = _next(process)
+        if not isinstance(there_s, float):
+            raise there_s if isinstance(there_s, Exception) else AssertionError(there_s)
+        return there_s
+
+    return clocks.compare(ask)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def split_for(cluster: Cluster, routed: bool) -> Split:
     if cluster.kind == "laptop" or "SLURM_JOB_ID" not in os.environ:
         return Split()
     cores = physical(sorted(os.sched_getaffinity(0)))
-    return split(cores, routed, load_here=not nodes.load_node(cluster))
+    return split(cores, routed, load_here=not nodes.of_load(cluster))
 
 
 def split(cores: Sequence[Cpus], routed: bool, load_here: bool = True) -> Split:

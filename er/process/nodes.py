@@ -1,54 +1,81 @@
-"""The nodes of a job: where servers are reached, and how the load generator starts elsewhere."""
+"""The nodes of a Slurm job: which serve, which send the load, and how a command starts there.
+
+The first node serves, runs the gateway and er itself. Elsewhere than in a job all is this machine.
+"""
 
 import os
+import shlex
 import socket
 import subprocess
+from collections.abc import Sequence
+from typing import TypeGuard
 
 from er.config import Cluster, SlurmCluster
 from er.errors import ErError
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 60
-NODES = "SLURM_JOB_NODELIST_HET_GROUP_{}"  # of a job in two parts: 0 serves, 1 sends
+NODES_OF_PART = "SLURM_JOB_NODELIST_HET_GROUP_{}"  # of a job in two parts: 0 serves, 1 sends
+NODES = "SLURM_JOB_NODELIST"  # of any other job
+EXPAND_TIMEOUT_S = 30
 
 
-def load_node(cluster: Cluster) -> str:
-    """The node of the load generator; empty where that is this one.
+def of_load(cluster: Cluster) -> list[str]:
+    """The nodes of the load generator; empty where that is this one.
 
-    Raises ErError in a job that was to have one and has not.
+    Raises ErError in a job that was to have some and has not.
     """
-    wanted = isinstance(cluster, SlurmCluster) and cluster.load_node
-    if not wanted or "SLURM_JOB_ID" not in os.environ:
-        return ""
-    node = os.environ.get(NODES.format(1), "")
-    if not node:
-        raise ErError(
-            "cluster.load_node is true and this job has no second part with a node for the load "
-            "generator: submit it with er.run"
-        )
-    return node
+    if not _in_job(cluster) or not cluster.load_node:
+        return []
+    return _named(NODES_OF_PART.format(1), cluster.load_nodes, "load_nodes")
+
+
+def further(cluster: Cluster) -> list[str]:
+    """The nodes that serve besides this one.
+
+    Raises ErError in a job that was to have some and has not.
+    """
+    if not _in_job(cluster) or cluster.nodes == 1:
+        return []
+    variable = NODES_OF_PART.format(0) if _in_parts() else NODES
+    return [name for name in _named(variable, cluster.nodes, "nodes") if name != own()]
+
+
+def own() -> str:
+    """This node, as Slurm calls it."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def host(cluster: Cluster) -> str:
     """Where what serves here is reached from the load generator."""
-    return socket.gethostname() if load_node(cluster) else LOOPBACK
+    return socket.gethostname() if of_load(cluster) else LOOPBACK
 
 
-def load_step(cluster: Cluster) -> list[str]:
-    """What starts a command on the node of the load generator; empty where that is this one.
+def step(node: str, name: str = "er") -> list[str]:
+    """What starts a command on a node of this job, as a step with all that the job has there.
 
-    Its standard input and output are those of srun, bytes as they are.
+    Its standard input and output are those of srun, bytes as they are. `name` is for `end_step`.
     """
-    if not load_node(cluster):
-        return []
     return [
-        "srun", "--het-group=1", "--nodes=1", "--ntasks=1", "--overlap", "--cpu-bind=none",
-        "--mem=0", "--mpi=none", "--unbuffered", "--kill-on-bad-exit=1", "--quiet",
-        f"--immediate={START_TIMEOUT_S}",
+        "srun", f"--job-name={name}", *_part_of(node), f"--nodelist={node}", "--nodes=1",
+        "--ntasks=1", "--overlap", "--cpu-bind=none", "--mem=0", "--mpi=none", "--unbuffered",
+        "--kill-on-bad-exit=1", "--quiet", f"--immediate={START_TIMEOUT_S}",
     ]  # fmt: skip
 
 
-def run_there(step: list[str], command: list[str], timeout_s: float) -> None:
+def end_step(name: str) -> list[str]:
+    """The command that kills the steps of this job with a name, by their ids."""
+    steps = 'squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format="%i %j"'
+    mine = f'[ "$name" = {shlex.quote(name)} ] && scancel --signal=KILL "$step"'
+    return ["sh", "-c", f"{steps} | while read -r step name; do {mine}; done"]
+
+
+def load_steps(cluster: Cluster) -> list[list[str]]:
+    """What starts a command on each node of the load generator; empty where that is this one."""
+    return [step(node) for node in of_load(cluster)]
+
+
+def run_there(step: Sequence[str], command: Sequence[str], timeout_s: float) -> None:
     """Run a command by a step. Raises ErError, with its last line, when it fails."""
     try:
         done = subprocess.run(
@@ -64,3 +91,54 @@ def run_there(step: list[str], command: list[str], timeout_s: float) -> None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise ErError(f"the load generator's node: {lines[-1]}")
+
+
+def reach_directly(host: str) -> None:
+    """Have this process, and what it starts, reach a node of its job without a proxy."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = [name for name in known.split(",") if name]
+    if host not in names:
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*names, host])
+
+
+def _in_job(cluster: Cluster) -> TypeGuard[SlurmCluster]:
+    return isinstance(cluster, SlurmCluster) and "SLURM_JOB_ID" in os.environ
+
+
+def _in_parts() -> bool:
+    return NODES_OF_PART.format(0) in os.environ
+
+
+def _part_of(node: str) -> list[str]:
+    if not _in_parts():
+        return []
+    part = 1 if node in _expanded(os.environ[NODES_OF_PART.format(1)]) else 0
+    return [f"--het-group={part}"]
+
+
+def _named(variable: str, count: int, key: str) -> list[str]:
+    """The nodes of a list of this job."""
+    found = _expanded(os.environ.get(variable, ""))
+    if len(found) != count:
+        raise ErError(
+            f"cluster.{key} is {count} and this job has {len(found)} such nodes: submit it with "
+            "er.run"
+        )
+    return found
+
+
+def _expanded(names: str) -> list[str]:
+    """From Slurm's short form of a list of nodes, such as n[1-2]."""
+    if "[" not in names:
+        return [name for name in names.split(",") if name]
+    done = subprocess.run(
+        ["scontrol", "show", "hostnames", names],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=EXPAND_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise ErError(f"scontrol cannot tell the nodes of {names}: {done.stderr.strip()}")
+    return done.stdout.split()

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from er.config import ClockKind, Config
+from er.config import ClockKind, Cluster, Config, SlurmCluster
 from er.config.plain import plain
 from er.results import code
 
@@ -85,9 +85,19 @@ def decisive(config: Config) -> dict[str, Any]:
             chosen[group] = {n: v for n, v in chosen[group].items() if n not in names}
     else:
         chosen["clock"] = {"kind": config.clock.kind.value}  # its delays are for predictions
-        if getattr(config.cluster, "load_node", False):  # a network between users and servers
-            chosen["cluster"] = {"load_node": True}
+        networks = networks_of(config.cluster)
+        if networks:
+            chosen["cluster"] = networks
     return chosen
+
+
+def networks_of(cluster: Cluster) -> dict[str, Any]:
+    """Where a network is between users, gateway and servers; empty where all are on one node."""
+    if not isinstance(cluster, SlurmCluster):
+        return {}
+    found: dict[str, Any] = {"load_node": True} if cluster.load_node else {}
+    found |= {"load_nodes": cluster.load_nodes} if cluster.load_nodes > 1 else {}
+    return found | ({"nodes": cluster.nodes} if cluster.nodes > 1 else {})
 
 
 def _without_names(values: dict[str, Any], group: str) -> dict[str, Any]:

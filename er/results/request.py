@@ -6,6 +6,7 @@ point; E2E is end minus send (the paper's response time).
 """
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class Endpoint:
     metrics_url: str = ""  # of the same server, in Prometheus' text format; empty: nowhere
     # Headers of each request: a name, and the environment variable that holds the value.
     headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def host(self) -> str:
+        """Its name or address."""
+        return urlsplit(self.url).hostname or ""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,12 @@ def serve(
     server: Server,
     run_dir: Path,
     host: str = HOST,
+    node: str = "",
 ) -> Iterator[list[Endpoint]]:
     """Serve every engine of the deployment, each proved ready by a real inference.
 
-    All start at once, since loading takes minutes. Writes `model_repository/` and `logs/` into
+    All start at once, since loading takes minutes. `node` is this one's name where a job has
+    several. Writes `model_repository/` and `logs/` into
     `run_dir`. When the block ends no process or port is left. Raises ErError when a
     server cannot be started.
     """
@@ -39,7 +41,7 @@ def serve(
     with ExitStack() as stack:
         ports = [stack.enter_context(reserved(server, at, host)) for at in range(len(models))]
         names = [model.name for model in models]
-        places = trtllm_launch.places(names, deployment.tp, ports)
+        places = trtllm_launch.places(names, deployment.tp, ports, node)
         children = [
             stack.enter_context(
                 running(

@@ -12,7 +12,7 @@ from er.config.trtllm import ContainerEngine
 from er.process import nodes
 from er.results import names
 from er.results.request import Endpoint, ServedModel
-from er.server import container, embedded, machine, ports
+from er.server import container, embedded, machine, ports, spread
 
 
 def check(config: Config) -> None:
@@ -36,18 +36,30 @@ def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[
     for folder in ("model_repository", "backends"):  # by an earlier command on the same run
         shutil.rmtree(run_dir / folder, ignore_errors=True)
     (run_dir / names.ENGINE).write_text(json.dumps(models[0].parameters, indent=1))
-    with started(models, config, run_dir) as endpoints:
+    with serving(models, config, run_dir) as endpoints:
         (run_dir / names.ENDPOINTS).write_text(json.dumps(list(map(asdict, endpoints)), indent=1))
         yield endpoints
 
 
-def started(
+def serving(
     models: list[ServedModel], config: Config, run_dir: Path
 ) -> AbstractContextManager[list[Endpoint]]:
-    """The server that belongs to the engine's kind."""
+    """The servers of all models, on the node or nodes that serve."""
     # A gateway, on this node too, is what a load generator elsewhere reaches.
     host = ports.HOST if config.deployment.routed else nodes.host(config.cluster)
+    further = nodes.further(config.cluster)
+    if further:
+        return spread.serve(started, models, config, run_dir, further)
+    return started(models, config, run_dir, host)
+
+
+def started(
+    models: list[ServedModel], config: Config, run_dir: Path, host: str
+) -> AbstractContextManager[list[Endpoint]]:
+    """The server, on this node, that belongs to the engine's kind; reached under `host`."""
     if isinstance(config.engine, ContainerEngine):
-        deployment, engine = config.deployment, config.engine
-        return container.serve(models, deployment, engine, config.server, run_dir, host)
+        node = nodes.own() if nodes.further(config.cluster) else ""
+        return container.serve(
+            models, config.deployment, config.engine, config.server, run_dir, host, node
+        )
     return embedded.serve(models, config.server, run_dir, host)

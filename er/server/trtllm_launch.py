@@ -5,15 +5,14 @@ one tritonserver for each rank of one MPI world, of which the first answers. LLM
 tritonserver, whose model starts the ranks itself, or, under Slurm, takes the other tasks for them.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
-from er.errors import ErError
 from er.process import cores
 from er.process.launch import Launch, Mpi, unique
+from er.process.visible import visible_gpus
 from er.server.ports import Ports
 
 NO_PORTS = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
@@ -31,31 +30,16 @@ class Place:
     node: str = ""  # empty: this machine
 
 
-def places(names: Sequence[str], tp: int, ports: Sequence[Ports]) -> list[Place]:
-    """Engines side by side on one node, each on `tp` GPUs of its own.
+def places(names: Sequence[str], tp: int, ports: Sequence[Ports], node: str = "") -> list[Place]:
+    """Engines side by side on one node, this one, each on `tp` GPUs of its own.
 
-    Raises ErError when fewer GPUs are visible here.
+    `node` is its name where a job has others too. Raises ErError when fewer GPUs are visible here.
     """
     gpus = visible_gpus(tp * len(names))
     return [
-        Place(name, tuple(gpus[index * tp : (index + 1) * tp]), ports[index])
+        Place(name, tuple(gpus[index * tp : (index + 1) * tp]), ports[index], node)
         for index, name in enumerate(names)
     ]
-
-
-def visible_gpus(count: int) -> list[int]:
-    """The first GPUs that CUDA_VISIBLE_DEVICES names, as Slurm sets it; where it is not set, the
-    first of the node."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    numbers = [name.strip() for name in listed.split(",") if name.strip()]
-    if not numbers:
-        return list(range(count))
-    if len(numbers) < count or not all(number.isdigit() for number in numbers):
-        raise ErError(
-            f"CUDA_VISIBLE_DEVICES is {listed}: the deployment needs {count} GPUs, by number: ask "
-            "for as many, or unset it"
-        )
-    return [int(number) for number in numbers[:count]]
 
 
 def launch(

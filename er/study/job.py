@@ -69,9 +69,8 @@ class Sweep:
     def _add_to(self, run: RunDir, config: Config) -> None:
         """Walk the ladder; note how that ended."""
         split = cores.split_for(config.cluster, config.deployment.routed).described()
-        load_node = nodes.load_node(config.cluster)
         facts = provenance.collect() | ({"cores": split} if split else {})
-        facts |= {"load_node": load_node} if load_node else {}
+        facts |= places_of(config)
         run.begin(config, facts, tags(config, self.id))
         if config.deployment.routed and config.routing.policy is Policy.kmeans:
             run.write(names.ROUTER_MAP, map_of_router(config))
@@ -87,6 +86,13 @@ class Sweep:
                 self.progress.tell(str(unpublished))
             raise
         run.end("finished")
+
+
+def places_of(config: Config) -> dict[str, Any]:
+    """The nodes of a job on several of them; empty where all is on one."""
+    load, further = nodes.of_load(config.cluster), nodes.further(config.cluster)
+    facts: dict[str, Any] = {"load_node": ",".join(load)} if load else {}
+    return facts | ({"nodes": [nodes.own(), *further]} if further else {})
 
 
 def map_of_router(config: Config) -> dict[str, Any]:

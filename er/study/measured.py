@@ -15,13 +15,13 @@ from er.gateway import serve as gateway
 from er.load import batches, knee, probe
 from er.load.point import Target, measure_point
 from er.process import cores, nodes, stopping
+from er.process.visible import visible_gpus
 from er.results import names
 from er.results.point import Point, summarise
 from er.results.request import Endpoint, Request, ServedModel
 from er.results.run_dir import RunDir
 from er.server import embedded
 from er.server import kinds as servers
-from er.server.trtllm_launch import visible_gpus
 from er.study import inputs, predicted
 from er.study.progress import Progress
 
@@ -122,9 +122,15 @@ class Bench:
             measured += request.measured
             self._progress.request_done(concurrency, measured, counted=request.measured)
 
-        gpus = gpus_of(self._config)
-        step = nodes.load_step(self._config.cluster)
-        target = Target(serving.entry, serving.experts, gpus, step, serving.prove)
+        cluster = self._config.cluster
+        target = Target(
+            serving.entry,
+            serving.experts,
+            gpus_of(self._config),
+            further=nodes.further(cluster),
+            load_steps=nodes.load_steps(cluster),
+            prove=serving.prove,
+        )
         try:
             point = measure_point(target, batch, concurrency, self._config, self._run, count)
         except ErError:
@@ -157,14 +163,16 @@ def serve(config: Config, run: RunDir, progress: Progress) -> Iterator[Serving]:
                 entry = stack.enter_context(serve_gateway(config, endpoints, run))
             log = run.path / "logs" / "gateway.log"
         stack.enter_context(cores.running_on(parts.load))
-        prove_from_load_node(config, entry, models[0].ready_max_tokens)
+        prove_from_load_nodes(config, entry, models[0].ready_max_tokens)
         yield Serving(entry, together, log)
 
 
-def prove_from_load_node(config: Config, entry: Endpoint, max_tokens: int) -> None:
-    """Raise ErError unless a load generator on another node gets an answer."""
-    step = nodes.load_step(config.cluster)
-    if step:
+def prove_from_load_nodes(config: Config, entry: Endpoint, max_tokens: int) -> None:
+    """Raise ErError unless a load generator on other nodes gets an answer on each."""
+    steps = nodes.load_steps(config.cluster)
+    if steps:
+        nodes.reach_directly(entry.host)
+    for step in steps:
         arguments = [entry.url, entry.model, str(max_tokens)]
         nodes.run_there(step, [*PROVE, *arguments], config.server.ready_timeout_s)
 
@@ -186,10 +194,11 @@ def serve_gateway(
 
 
 def gpus_of(config: Config) -> list[int]:
-    """The GPUs that its engines are on, by number; none under a simulated engine."""
+    """The GPUs that its engines are on, by number, on each node that serves; none under a simulated
+    engine."""
     if not isinstance(config.engine, ContainerEngine):
         return []
-    return visible_gpus(config.deployment.gpus)
+    return visible_gpus(config.deployment.gpus // (1 + len(nodes.further(config.cluster))))
 
 
 def measure_gateway(config: Config, run: RunDir, serving: Serving) -> None:

@@ -68,7 +68,8 @@ def image(request: Request) -> str:
 
 def gpus(request: Request) -> str:
     """Check that there are enough idle GPUs of one kind for the deployment."""
-    need = request.config.deployment.gpus
+    nodes = getattr(request.config.cluster, "nodes", 1)
+    need = request.config.deployment.gpus // nodes
     rows = node.gpus()
     if len(rows) < need:
         raise ErError(f"{len(rows)} GPUs here, deployment needs {need}: choose another node")

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from networks import LOGIN, Networks, joined
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scancel", "scontrol")
 NODES = ("n1", "n2", "n3", "n4")
 SETTINGS = """
 ClusterName=er
-SlurmctldHost=localhost(127.0.0.1)
+SlurmctldHost={controller}
 SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
@@ -60,6 +61,7 @@ class Site:
     """The Slurm of the tests."""
 
     folder: Path
+    networks: Networks | None = None  # a network for each node; None: all share that of this host
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
@@ -130,9 +132,14 @@ class Site:
             time.sleep(0.1)
         raise AssertionError((self.folder / "slurmctld.log").read_text()[-2000:] + done.stderr)
 
+    def start_slurmd(self, node: str) -> None:
+        """Start a node's daemon."""
+        command = ["slurmd", "-D", "-N", node]
+        self.start(node, self.networks.inside(node, command) if self.networks else command)
+
     def start_node(self, node: str) -> None:
         """Start a node's daemon, and return when the node takes jobs."""
-        self.start(node, ["slurmd", "-D", "-N", node])
+        self.start_slurmd(node)
         self.call("scontrol", "update", f"nodename={node}", "state=resume")
         self.until_ready()
 
@@ -161,15 +168,15 @@ class Site:
 @contextmanager
 def running(folder: Path) -> Iterator[Site]:
     """A Slurm in a folder of its own, of which nothing is left afterwards."""
-    site = Site(folder)
-    write(site)
     with ExitStack() as stack:
+        site = Site(folder, stack.enter_context(joined(NODES, folder)))
+        write(site)
         stack.callback(end_all, str(folder))
         try:
             start_munge(site)
             site.start("slurmctld", ["slurmctld", "-D", "-c"])
             for node in NODES:
-                site.start(node, ["slurmd", "-D", "-N", node])
+                site.start_slurmd(node)
             site.until_ready()
             yield site
         finally:
@@ -184,9 +191,12 @@ def write(site: Site) -> None:
         (folder / name).mkdir(parents=True)
     port, *node_ports = free_ports(1 + len(NODES))
     user = psutil.Process().username()
-    lines = [SETTINGS.format(port=port, user=user, folder=folder)]
+    networks = site.networks
+    controller = f"localhost({networks.address(LOGIN) if networks else '127.0.0.1'})"
+    lines = [SETTINGS.format(controller=controller, port=port, user=user, folder=folder)]
     lines += [
-        f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={node_port} CPUs=64 "
+        f"NodeName={node} NodeHostname={node if networks else 'localhost'} "
+        f"NodeAddr={networks.address(node) if networks else '127.0.0.1'} Port={node_port} CPUs=64 "
         "Sockets=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=512000 Gres=gpu:h100:8"
         for node, node_port in zip(NODES, node_ports, strict=True)
     ]

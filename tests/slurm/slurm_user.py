@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from site_of_tests import Site
 
 from er import run
@@ -52,3 +53,11 @@ def until(look: Callable[[], T | None], what: str, limit_s: float = 60) -> T:
         assert time.monotonic() < deadline_s, f"no {what} within {limit_s} s"
         time.sleep(0.1)
     return found
+
+
+def command_line(process: psutil.Process) -> str:
+    """Its words; empty when it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from slurm_user import User, until
+from slurm_user import User, command_line, until
 
 from er import cancel
 from er.cluster.base import State
@@ -68,10 +68,3 @@ def nodes_of_workers() -> set[str]:
         except psutil.Error:
             continue
     return found - {""}
-
-
-def command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""

@@ -3,8 +3,7 @@
 Every option is `--name=value`: newer versions of srun take the word after a bare `--cpu-bind`.
 """
 
-import shlex
-
+from er.process import nodes
 from er.process.launch import Launch, Mpi, assignments, folders, mpirun, visible
 
 PROGRAM = "srun"
@@ -32,10 +31,8 @@ def render(launch: Launch) -> list[str]:
 
 
 def end(launch: Launch) -> list[str]:
-    """The steps of this job with the launch's name: by their ids, none of another job."""
-    steps = 'squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format="%i %j"'
-    mine = f'[ "$name" = {shlex.quote(launch.name)} ] && scancel --signal=KILL "$step"'
-    return ["sh", "-c", f"{steps} | while read -r step name; do {mine}; done"]
+    """Killing only srun would leave the step, which holds the GPU's memory."""
+    return nodes.end_step(launch.name)
 
 
 def ranks(launch: Launch) -> int:

@@ -1,0 +1,20 @@
+"""The GPUs that this process may use."""
+
+import os
+
+from er.errors import ErError
+
+
+def visible_gpus(count: int) -> list[int]:
+    """The first GPUs that CUDA_VISIBLE_DEVICES names, as Slurm sets it; where it is not set, the
+    first of the node."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    numbers = [name.strip() for name in listed.split(",") if name.strip()]
+    if not numbers:
+        return list(range(count))
+    if len(numbers) < count or not all(number.isdigit() for number in numbers):
+        raise ErError(
+            f"CUDA_VISIBLE_DEVICES is {listed}: the deployment needs {count} GPUs, by number: ask "
+            "for as many, or unset it"
+        )
+    return [int(number) for number in numbers[:count]]

@@ -1,0 +1,40 @@
+"""`python -m er.server.node SHARE`: the share of one of several nodes, served until TERM."""
+
+import json
+import pickle
+import shutil
+import signal
+import socket
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from er import cli
+from er.process import nodes
+from er.server import kinds
+from er.server.spread import READY, Share
+
+
+def main() -> int:
+    """143 after TERM, 1 for an error, which is printed in one line."""
+    return cli.run("er.server.node", lambda: serve(Path(sys.argv[1])))
+
+
+def serve(plan: Path) -> None:
+    """Serve what `er.server.spread` wrote to a file; the endpoints are printed in one line.
+
+    Raises ErError when a server cannot be started.
+    """
+    share: Share = pickle.loads(plan.read_bytes())
+    for folder in ("model_repository", "backends"):  # by an earlier command on the same run
+        shutil.rmtree(share.folder / folder, ignore_errors=True)
+    host = socket.gethostname()
+    nodes.reach_directly(host)
+    with kinds.started(share.models, share.config, share.folder, host) as endpoints:
+        print(READY, share.token, json.dumps(list(map(asdict, endpoints))), flush=True)
+        while True:
+            signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""A network namespace for each node: a name and addresses of its own, and no other's loopback.
+
+Root only. All hang on one bridge, whose address is that of the login node and the controller.
+"""
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+LOGIN = "login"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Where each node is."""
+
+    tag: str  # in the names of all that is made
+    subnet: str  # its first three numbers
+    nodes: Sequence[str]
+    hosts: Path  # the file of names that nodes see
+
+    def address(self, name: str) -> str:
+        """Of a node, or of the login node."""
+        return f"{self.subnet}.{1 if name == LOGIN else 11 + self.nodes.index(name)}"
+
+    def namespace(self, node: str) -> str:
+        """Of a node."""
+        return f"er{self.tag}-{node}"
+
+    def inside(self, node: str, command: Sequence[str]) -> list[str]:
+        """A command that runs on a node; `ip netns exec` mounts /sys anew, which breaks slurmd."""
+        script = f'mount --bind {self.hosts} /etc/hosts && hostname {node} && exec "$@"'
+        return [
+            "nsenter", f"--net=/run/netns/{self.namespace(node)}", "unshare", "--uts", "--mount",
+            "sh", "-c", script, "sh", *command,
+        ]  # fmt: skip
+
+
+@contextmanager
+def joined(nodes: Sequence[str], folder: Path) -> Iterator[Networks | None]:
+    """The networks of the nodes, gone when the block ends; None where they cannot be made."""
+    if os.getuid() != 0 or not shutil.which("ip"):
+        yield None
+        return
+    networks = Networks(uuid.uuid4().hex[:6], free_subnet(), nodes, folder / "hosts")
+    bridge = f"er{networks.tag}"
+    with ExitStack() as stack:
+        stack.callback(remove, networks, bridge)
+        try:
+            make(networks, bridge)
+        except subprocess.CalledProcessError:  # a container that may not
+            yield None
+            return
+        yield networks
+
+
+def make(networks: Networks, bridge: str) -> None:
+    """Make all of them."""
+    names = [LOGIN, *networks.nodes]
+    lines = [f"{networks.address(name)} {name}" for name in names]
+    networks.hosts.write_text("\n".join(["127.0.0.1 localhost", *lines]) + "\n")
+    ip(f"link add {bridge} type bridge")
+    ip(f"addr add {networks.address(LOGIN)}/24 dev {bridge}")
+    ip(f"link set {bridge} up")
+    for node in networks.nodes:
+        space, outer = networks.namespace(node), f"{bridge}{node}"
+        ip(f"netns add {space}")
+        ip(f"link add {outer} type veth peer name eth0 netns {space}")
+        ip(f"link set {outer} master {bridge} up")
+        ip(f"-netns {space} addr add {networks.address(node)}/24 dev eth0")
+        ip(f"-netns {space} link set eth0 up")
+        ip(f"-netns {space} link set lo up")
+
+
+def remove(networks: Networks, bridge: str) -> None:
+    """Remove what is there of them."""
+    for command in (
+        *(f"netns del {networks.namespace(node)}" for node in networks.nodes),
+        f"link del {bridge}",
+    ):
+        with suppress(subprocess.CalledProcessError):
+            ip(command)
+
+
+def free_subnet() -> str:
+    """A private one that no interface of this machine is in."""
+    taken = subprocess.run(["ip", "-br", "addr"], capture_output=True, text=True, check=True).stdout
+    return next(
+        subnet for number in range(256) if (subnet := f"10.219.{number}") + "." not in taken
+    )
+
+
+def ip(arguments: str) -> None:
+    """Run `ip`."""
+    subprocess.run(["ip", *arguments.split()], capture_output=True, check=True)
