@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from er import cli
-from er.cluster import folder, slurm
+from er.cluster import folder, sending, slurm
 from er.cluster.base import State, Status
 from er.cluster.folder import Attempt
 from er.errors import ErError
@@ -22,16 +22,21 @@ def main() -> int:
     parser = cli.parser("er.collect", main.__doc__)
     parser.add_argument("study", nargs="?", default="", help="the one submitted last, if unsaid")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
-    parser.add_argument("--follow", action="store_true", help="until no job is queued or running")
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="until no job is queued or running; submit those held back",
+    )
     options = parser.parse_args()
     study = folder.study_of(options.runs_dir, options.study)
     while True:
         found = slurm.status(study)
-        ended = [one for one in found if not one.state.active]
-        waiting = len(found) - len(ended)
+        waiting = [one for one in found if one.state.active or one.state.waits_for_room]
         if not (options.follow and waiting):
             break
         time.sleep(EVERY_S)
+        sending.submit_held_back(study, print)
+    ended = [one for one in found if not one.state.active]
     attempts = list(folder.newest_of_study(study))
     publish([attempt for attempt, one in zip(attempts, found, strict=True) if one in ended])
     draw(attempts, options.runs_dir)

@@ -11,6 +11,7 @@ class State(Enum):
     """How a job stands."""
 
     unsent = "not known to be submitted"  # Slurm's answer was lost
+    held_back = "held back"  # Slurm took no more jobs
     queued = "queued"
     running = "running"
     finished = "finished"
@@ -24,6 +25,11 @@ class State(Enum):
     def active(self) -> bool:
         """Whether it may still measure something."""
         return self in (State.queued, State.running)
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether it is still to be submitted."""
+        return self is State.held_back
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
   intent.json     written before sbatch is called: the unique name by which Slurm knows it
   after.json      the submission that has to end well first
   receipt.json    written after: Slurm's job id
+  held_back.json  there while it waits here, since Slurm takes no more jobs
   withdrawn       there when the answer was lost and Slurm does not know the job: it does nothing
   slurm.log       what it printed
   cancelled       there when er.cancel was called
@@ -75,6 +76,11 @@ class Attempt:
         return self._has("withdrawn")
 
     @property
+    def held_back(self) -> bool:
+        """Whether Slurm took no more jobs."""
+        return self._has("held_back.json")
+
+    @property
     def cancelled(self) -> bool:
         """Whether er.cancel was called for it."""
         return self._has("cancelled")
@@ -113,6 +119,11 @@ class Attempt:
     def note_receipt(self, job_id: str) -> None:
         """Slurm took it."""
         self.write("receipt.json", {"job_id": job_id, "when": now()})
+        (self.path / "held_back.json").unlink(missing_ok=True)
+
+    def hold_back(self, reason: str) -> None:
+        """Slurm took it not yet."""
+        self.write("held_back.json", {"reason": reason, "when": now()})
 
     def withdraw(self, reason: str) -> None:
         """Give it up; should Slurm run it after all, it does nothing."""

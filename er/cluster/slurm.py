@@ -20,12 +20,17 @@ def status(study: Path) -> list[Status]:
 
 
 def cancel(study: Path, say: Callable[[str], None], at_once: bool = False) -> int:
-    """Cancel the jobs of a study that are queued or running, by their ids; how many.
+    """Cancel the jobs of a study that are queued or running, by their ids; how many. Those that
+    are held back are not submitted any more.
 
     Unless `at_once`, a running job gets TERM for its script alone: then er in it lets the requests
     in flight end. Plain `scancel` sends TERM to the servers too.
     """
     attempts = list(folder.newest_of_study(study))
+    waiting = [attempt for attempt in attempts if attempt.held_back]
+    for attempt in waiting:
+        attempt.withdraw("cancelled")
+        say(f"not submitting {attempt.intent.title}")
     if not attempts:
         return 0
     timeout_s = attempts[0].intent.answer_timeout_s
@@ -46,7 +51,7 @@ def cancel(study: Path, say: Callable[[str], None], at_once: bool = False) -> in
         call(["scancel", "--batch", "--signal=TERM", *ending], timeout_s)
     if removed:
         call(["scancel", *removed], timeout_s)
-    return len(alive)
+    return len(alive) + len(waiting)
 
 
 def status_of(attempt: Attempt, entries: list[queue.Entry]) -> Status:
@@ -88,7 +93,7 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
             return State.queued, entry.reason.strip("()")
         return State.running, "" if entry.state == "RUNNING" else entry.state.lower()
     if not attempt.job_id and not attempt.log.exists():
-        return State.unsent, ""
+        return (State.held_back, "no room") if attempt.held_back else (State.unsent, "")
     state = attempt.ended.get("state", "")
     detail = state.lower().replace("_", " ")
     if attempt.cancelled:

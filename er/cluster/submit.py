@@ -1,52 +1,41 @@
 """Jobs go to Slurm: each once, from code and configuration that are kept beside it."""
 
-import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from er.cluster import builds, folder, frozen, partition, queue
 from er.cluster.base import State
-from er.cluster.calls import LimitError, NoAnswerError, call
+from er.cluster.calls import LimitError, call
 from er.cluster.folder import Attempt, Intent
 from er.cluster.script import Places, render
+from er.cluster.sending import Say, Submission, send, send_or_hold_back, submitting
 from er.cluster.slurm import status_of
 from er.config import Config, SlurmCluster
 from er.config.run import IN_CONTAINER
-from er.errors import ErError
-from er.results import names, places
+from er.results import names
 from er.results.run_dir import RunDir
 
 if TYPE_CHECKING:
     from er.compose import Job
 
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What is on disk of one, but for its intent."""
-
-    attempt: Attempt
-    intent: Intent
-    script: Path
-
 
 def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
     """Submit every job that is neither queued, running nor done.
 
-    Raises ErError, before anything is submitted, when Slurm would refuse one; later, when Slurm
-    refuses or does not answer: what was submitted until then stays so.
+    What Slurm has no room for is held back, and said so: `submit_held_back` and the same command
+    submit it later. Raises ErError, before anything is submitted, when Slurm would refuse one;
+    later, when Slurm refuses or does not answer: what was submitted until then stays so.
     """
     config = jobs[0].config
     timeout_s = settings(config).answer_timeout_s
     for job in jobs:
         partition.require_room(job.config)
-    with submitting(config):
+    with submitting(folder.jobs_dir(config)):
         current = queue.read(timeout_s)
         missing = [job for job in jobs if not known(job.config, current, say, resume)]
         if not missing:
@@ -56,18 +45,23 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
         sweep = uuid.uuid4().hex[:8]
         prepared = [prepare(replace(job, sweep=sweep), code, resume) for job in missing]
         for one in prepared:
-            call(["sbatch", "--test-only", str(one.script)], timeout_s)
-        for number, (job, one) in enumerate(zip(missing, prepared, strict=True)):
-            try:
-                build = build_first(job, code, say)
-                send(one, timeout_s, build)
-            except LimitError as error:
-                raise ErError(
-                    f"{error}: {number} of {len(missing)} jobs are submitted; the same command "
-                    "submits the others, once some have ended"
-                ) from error
+            with suppress(LimitError):
+                call(["sbatch", "--test-only", str(one.script)], timeout_s)
+        full = ""
+        for job, one in zip(missing, prepared, strict=True):
+            build, full = build_first(job, code, say, full)
+            full = send_or_hold_back(one, timeout_s, build, full)
+            if full:
+                say(f"held back {job.config.title}")
+                continue
             waits = f", after job {build.job_id}" if build else ""
             say(f"submitted {job.config.title}: job {one.attempt.job_id}{waits}")
+        if full:
+            held = sum(one.attempt.held_back for one in prepared)
+            say(
+                f"{full}: {len(prepared) - held} of {len(prepared)} jobs are submitted; er.collect "
+                "--follow, or the same command, submits the others once there is room"
+            )
 
 
 def submit_commands(jobs: Sequence["Job"], options: Sequence[str], title: str, say: Say) -> None:
@@ -78,12 +72,16 @@ def submit_commands(jobs: Sequence["Job"], options: Sequence[str], title: str, s
     for job in jobs:
         config = job.config
         partition.require_room(config)
-        with submitting(config):
+        with submitting(folder.jobs_dir(config)):
             code = frozen.freeze(folder.jobs_dir(config))
             one = prepare_build(job, code, options, f"{title} {config.title}")
             timeout_s = settings(config).answer_timeout_s
             call(["sbatch", "--test-only", str(one.script)], timeout_s)
-            send(one, timeout_s)
+            try:
+                send(one, timeout_s)
+            except LimitError as error:
+                one.attempt.withdraw(str(error))
+                raise
         say(f"submitted {one.intent.title}: job {one.attempt.job_id}, log {one.attempt.log}")
 
 
@@ -103,20 +101,6 @@ def settings(config: Config) -> SlurmCluster:
     return config.cluster
 
 
-@contextmanager
-def submitting(config: Config) -> Iterator[None]:
-    """One command at a time submits jobs of a study. Raises ErError when another does."""
-    jobs_dir = folder.jobs_dir(config)
-    with places.naming(jobs_dir):
-        jobs_dir.mkdir(parents=True, exist_ok=True)
-        lock = (jobs_dir / "lock").open("w")
-    with lock:
-        if not places.locks(lock):
-            raise ErError(f"another command submits jobs of {jobs_dir.parent}: run this one again")
-        os.utime(jobs_dir)  # the study that was submitted last comes first
-        yield
-
-
 def known(config: Config, entries: list[queue.Entry], say: Say, resume: bool) -> bool:
     """Whether Slurm has the job already, or all of it is done."""
     attempt = folder.newest(folder.place_of(config))
@@ -129,6 +113,8 @@ def known(config: Config, entries: list[queue.Entry], say: Say, resume: bool) ->
     if resume and found.state is State.finished and found.run and done(config, found.run):
         say(f"{config.title}: finished in {found.run.path}")
         return True
+    if found.state is State.held_back:
+        attempt.withdraw("submitted anew")
     if found.state is State.unsent:
         say(f"{config.title}: Slurm has no job of an earlier submission whose answer was lost")
         attempt.withdraw("Slurm does not know it")
@@ -151,22 +137,27 @@ def prepare(job: "Job", code: Path, resume: bool) -> Submission:
     return written(attempt, intent, job.config, code, command(attempt.path, resume))
 
 
-def build_first(job: "Job", code: Path, say: Say) -> Attempt | None:
-    """The job that builds the engine, submitted where none does; None where the engine is there.
+def build_first(job: "Job", code: Path, say: Say, full: str) -> tuple[Attempt | None, str]:
+    """The job that builds the engine, submitted where none does, and why it is held back, if so.
 
-    Raises ErError as `send` does.
+    None where the engine is there. Raises ErError as `send` does.
     """
     config = job.config
     if not builds.needed(config):
-        return None
+        return None, full
     timeout_s = settings(config).answer_timeout_s
     known_one = folder.newest(folder.place_of_build(config))
-    if known_one and status_of(known_one, queue.read(timeout_s)).state.active:
-        return known_one
+    if known_one:
+        state = status_of(known_one, queue.read(timeout_s)).state
+        if state.active or (full and state is State.held_back):
+            return known_one, full
+        if state is State.held_back:
+            known_one.withdraw("submitted anew")
     one = prepare_build(job, code, [], f"engine of {config.title}")
-    send(one, timeout_s)
-    say(f"submitted the build of its engine: job {one.attempt.job_id}")
-    return one.attempt
+    full = send_or_hold_back(one, timeout_s, None, full)
+    if not full:
+        say(f"submitted the build of its engine: job {one.attempt.job_id}")
+    return one.attempt, full
 
 
 def prepare_build(job: "Job", code: Path, options: Sequence[str], title: str) -> Submission:
@@ -199,44 +190,3 @@ def places_of(attempt: Path, code: Path) -> Places:
 def command(attempt: Path, resume: bool) -> list[str]:
     """What python does in the job."""
     return ["-m", "er.run", f"job={attempt / 'job.json'}", *([] if resume else ["resume=false"])]
-
-
-def send(one: Submission, timeout_s: float, after: Attempt | None = None) -> None:
-    """Submit it, once, to begin when `after` has ended well: where the answer is lost it is looked
-    for, not sent again.
-
-    Raises ErError when Slurm refuses, or when nobody knows.
-    """
-    attempt, intent = one.attempt, one.intent
-    options = []
-    if after:
-        attempt.write("after.json", str(after.path))
-        options = [f"--dependency=afterok:{after.job_id}", "--kill-on-invalid-dep=yes"]
-    folder.note_intent(attempt, intent)
-    try:
-        said = call(["sbatch", "--parsable", *options, str(one.script)], timeout_s)
-    except (NoAnswerError, LimitError) as error:
-        found = look_for(intent.name, timeout_s)
-        if not found and isinstance(error, LimitError):
-            attempt.withdraw(str(error))
-            raise
-        if not found:
-            raise ErError(
-                f"{error}; whether Slurm took {intent.title} is not known: the same command looks "
-                "for it again before it submits anything"
-            ) from error
-        attempt.note_receipt(found)
-        return
-    except ErError as error:
-        attempt.withdraw(str(error))
-        raise
-    attempt.note_receipt(said.strip().partition(";")[0])
-
-
-def look_for(name: str, timeout_s: float) -> str:
-    """The id of a submission whose answer was lost; empty where Slurm has no such, or is silent."""
-    try:
-        found = queue.find(queue.read(timeout_s), name)
-    except NoAnswerError:
-        return ""
-    return found.job_id if found else ""

@@ -1,9 +1,8 @@
-"""`python -m er.server.node SHARE`: the share of one of several nodes, served until TERM."""
+"""`python -m er.server.node SHARE`: a share of the models, served until the input ends."""
 
 import json
 import pickle
 import shutil
-import signal
 import socket
 import sys
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from er.server.spread import READY, Share
 
 
 def main() -> int:
-    """143 after TERM, 1 for an error, which is printed in one line."""
+    """1 for an error, which is printed in one line."""
     return cli.run("er.server.node", lambda: serve(Path(sys.argv[1])))
 
 
@@ -32,8 +31,7 @@ def serve(plan: Path) -> None:
     nodes.reach_directly(host)
     with kinds.started(share.models, share.config, share.folder, host) as endpoints:
         print(READY, share.token, json.dumps(list(map(asdict, endpoints))), flush=True)
-        while True:
-            signal.pause()
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

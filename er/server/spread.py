@@ -5,6 +5,7 @@ The first node, which runs er, starts `er.server.node` on each of the others as 
 
 import json
 import pickle
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.config import Config
-from er.process import nodes, readiness
-from er.process.group import Child, running
+from er.errors import ErError
+from er.process import group, guard, nodes, readiness
 from er.process.launch import unique
 from er.results import names
 from er.results.request import Endpoint, ServedModel
@@ -22,7 +23,6 @@ from er.server.ports import HOST
 
 NODES = "nodes"  # folder of the run directory: a folder for each further node
 READY = "er.server.node: ready"  # begins the line with the endpoints in the node's log
-STOP_ALLOWANCE_S = 10.0
 Start = Callable[[list[ServedModel], Config, Path, str], AbstractContextManager[list[Endpoint]]]
 
 
@@ -43,6 +43,52 @@ class Share:
         return self.logs / "node.log"
 
 
+@dataclass(frozen=True)
+class Step:
+    """A share that is being served: a step of the job, which ends when its input does."""
+
+    share: Share
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"servers of node {self.share.node}"
+
+    @property
+    def log_path(self) -> Path:
+        """Where its output goes."""
+        return self.share.log
+
+    def last_log_lines(self) -> str:
+        """The last lines of its log, on one line."""
+        return group.last_log_lines(self.share.log)
+
+    def require_alive(self) -> None:
+        """Raise ErError when it has ended."""
+        status = self.process.poll()
+        if status is not None:
+            raise ErError(
+                f"{self.name} ended with exit status {status}: {self.last_log_lines()} "
+                f"(logs: {self.share.logs})"
+            )
+
+    def end(self) -> None:
+        """Have it stop its servers; returns at once. It does so too when this process is killed."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def wait(self) -> None:
+        """Return when nothing of it is left."""
+        timeout_s = self.share.config.server.stop_timeout_s + group.KILL_ALLOWANCE_S
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            guard.run_end(nodes.end_step(self.share.token))
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def serve(
     start: Start,
@@ -58,22 +104,23 @@ def serve(
     """
     each = len(models) // (1 + len(further))
     with ExitStack() as stack:
-        shares, children = [], []
+        steps = []
         for number, node in enumerate(further, 1):
             own = list(models[number * each : (number + 1) * each])
             folder, logs = run_dir / NODES / node, run_dir / names.LOGS / node
             places = (folder.absolute(), logs.absolute())
-            shares.append(Share(node, own, config, *places, unique("serve")))
-            children.append(stack.enter_context(started_there(shares[-1])))
-        here = stack.enter_context(start(list(models[:each]), config, run_dir, HOST))
-        endpoints = list(here)
-        for share, child in zip(shares, children, strict=True):
-            endpoints += wait_for(share, child)
+            share = Share(node, own, config, *places, unique("serve"))
+            steps.append(stack.enter_context(started_there(share)))
+        endpoints = list(stack.enter_context(start(list(models[:each]), config, run_dir, HOST)))
+        for step in steps:
+            stack.callback(step.end)  # all nodes stop at the same time
+        for step in steps:
+            endpoints += wait_for(step)
         yield endpoints
 
 
 @contextmanager
-def started_there(share: Share) -> Iterator[Child]:
+def started_there(share: Share) -> Iterator[Step]:
     """The step that serves a share on its node; gone, with all it started, when the block ends."""
     for folder in (share.folder, share.logs):
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,20 +130,27 @@ def started_there(share: Share) -> Iterator[Child]:
     plan = share.folder / "share.pickle"
     plan.write_bytes(pickle.dumps(share))
     command = [sys.executable, "-m", "er.server.node", str(plan)]
-    with running(
-        [*nodes.step(share.node, share.token), *command],
-        share.log,
-        name=f"servers of node {share.node}",
-        stop_timeout_s=share.config.server.stop_timeout_s + STOP_ALLOWANCE_S,
-        end=nodes.end_step(share.token),
-    ) as child:
-        yield child
+    with share.log.open("ab") as log:
+        process = subprocess.Popen(
+            [*nodes.step(share.node, share.token), *command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # its input, not a signal to all, ends it
+        )
+    step = Step(share, process)
+    try:
+        yield step
+    finally:
+        step.end()
+        step.wait()
 
 
-def wait_for(share: Share, child: Child) -> list[Endpoint]:
+def wait_for(step: Step) -> list[Endpoint]:
     """The endpoints of a node, once each infers there and answers from here."""
+    share = step.share
     timeout_s = share.config.server.ready_timeout_s
-    readiness.wait_until(lambda: bool(answer(share)), child, timeout_s, "its models to load")
+    readiness.wait_until(lambda: bool(answer(share)), step, timeout_s, "its models to load")
     endpoints = [Endpoint(**fields) for fields in json.loads(answer(share))]
     for endpoint, model in zip(endpoints, share.models, strict=True):
         nodes.reach_directly(endpoint.host)

@@ -1,4 +1,4 @@
-"""A network namespace for each node: a name and addresses of its own, and no other's loopback.
+"""Namespaces for each node: a name, addresses and a clock of its own, and no other's loopback.
 
 Root only. All hang on one bridge, whose address is that of the login node and the controller.
 """
@@ -32,11 +32,17 @@ class Networks:
         """Of a node."""
         return f"er{self.tag}-{node}"
 
+    def ahead_s(self, node: str) -> int:
+        """How far its monotonic clock is ahead of that of this host."""
+        return 1000 * (1 + self.nodes.index(node))
+
     def inside(self, node: str, command: Sequence[str]) -> list[str]:
         """A command that runs on a node; `ip netns exec` mounts /sys anew, which breaks slurmd."""
         script = f'mount --bind {self.hosts} /etc/hosts && hostname {node} && exec "$@"'
         return [
             "nsenter", f"--net=/run/netns/{self.namespace(node)}", "unshare", "--uts", "--mount",
+            "--time", f"--monotonic={self.ahead_s(node)}",
+            "nsenter", "--time=/proc/self/ns/time_for_children",  # without a process of its own
             "sh", "-c", script, "sh", *command,
         ]  # fmt: skip
 

@@ -312,7 +312,7 @@ def test_an_answer_that_nobody_can_give_is_looked_for_later(
     lose_answers(tmp_path / "bin", monkeypatch)
     before = set(user.site.states())
     with monkeypatch.context() as silent:
-        silent.setattr("er.cluster.submit.look_for", lambda *_: "")
+        silent.setattr("er.cluster.sending.look_for", lambda *_: "")
         with pytest.raises(ErError, match="is not known: the same command looks for it"):
             user.run(*held, "cluster.answer_timeout_s=3")
 
