@@ -13,7 +13,7 @@ KEPT = ("er", "paper_figures")
 def freeze(folder: Path) -> Path:
     """Copy the code and conf/ below `folder`, once for each state of it; for PYTHONPATH.
 
-    Numba's machine code goes with it: jobs would each compile it anew.
+    What Python and Numba have compiled goes with it: jobs would each compile it anew.
     """
     source = provenance.ROOT
     files = sorted(
@@ -29,7 +29,7 @@ def freeze(folder: Path) -> Path:
     part = kept.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     for name in KEPT:
-        shutil.copytree(source / name, part / name, ignore=shutil.ignore_patterns("*.pyc"))
+        shutil.copytree(source / name, part / name)
     (part / provenance.FROZEN).write_text(json.dumps(provenance.version_of_code()) + "\n")
     part.rename(kept)
     return kept

@@ -1,7 +1,7 @@
 """Jobs: each from its configuration to its published run."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,6 @@ from er.routing import projection
 from er.server import kinds as servers
 from er.study import capacity, inputs, known, measured, predicted, shared
 from er.study.progress import Progress
-from er.tracking.publish import publish as publish_to_mlflow
-from er.tracking.store import open_store
 
 KEY_DIGITS = 12  # of a run's directory
 LADDERS: dict[ClockKind, Callable[[Config, RunDir, Progress], None]] = {
@@ -150,6 +148,9 @@ def corpus_digest(config: Config) -> str:
 def publish(run: RunDir, config: Config) -> None:
     """Take a run to MLflow, unless tracking is off."""
     if config.tracking.enabled:
+        # Here, so that a job on a cluster does without MLflow's seconds of start-up.
+        from er.tracking.publish import publish as publish_to_mlflow
+
         publish_to_mlflow(run, config.tracking.uri)
 
 
@@ -208,7 +209,15 @@ def check_inputs(jobs: Sequence[Config]) -> None:
             kinds.models(config)
         prompts.check(config.workload, config.load, Path(config.cache_dir))
         run_dir.require_writable(config.runs_dir)
-    for uri in {job.tracking.uri for job in jobs if job.tracking.enabled}:
-        open_store(uri)
+    check_stores({job.tracking.uri for job in jobs if job.tracking.enabled})
     for job in {repr(job.corpus): job for job in jobs}.values():
         collection.load(job.corpus, Path(job.cache_dir))
+
+
+def check_stores(uris: Collection[str]) -> None:
+    """Raise ErError when one of them cannot be opened."""
+    if uris:
+        from er.tracking.store import open_store
+
+        for uri in uris:
+            open_store(uri)

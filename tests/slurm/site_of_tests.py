@@ -53,6 +53,8 @@ MailProg=/bin/true
 PARTITIONS = """
 PartitionName=low Nodes=n[1-4] Default=YES PriorityTier=1 PreemptMode=REQUEUE MaxTime=1-00:00:00
 PartitionName=high Nodes=n[1-4] PriorityTier=10 PreemptMode=OFF
+PartitionName=gpu Nodes=n[1-4] MaxTime=8:00:00
+PartitionName=batch Nodes=n[1-4] MaxTime=4:00:00
 """
 
 
@@ -197,7 +199,8 @@ def write(site: Site) -> None:
     lines += [
         f"NodeName={node} NodeHostname={node if networks else 'localhost'} "
         f"NodeAddr={networks.address(node) if networks else '127.0.0.1'} Port={node_port} CPUs=64 "
-        "Sockets=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=512000 Gres=gpu:h100:8"
+        "Sockets=2 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=512000 Gres=gpu:h100:8 "
+        "Feature=nvlink"
         for node, node_port in zip(NODES, node_ports, strict=True)
     ]
     (folder / "slurm.conf").write_text("\n".join([*lines, PARTITIONS]))

@@ -8,12 +8,14 @@ import json
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from slurm_user import User
 
 from er.cluster.base import State, Status
 from tests.embedded.nodes import STANDINS, own_container
 
+ROOT = Path(__file__).parents[2]
 TOOL = Path(__file__).parents[1] / "unit" / "engine" / "fake_trtllm.py"
 SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "parameters": 1000}
 HF_CONFIG = {
@@ -24,7 +26,7 @@ HF_CONFIG = {
 }
 
 
-def node(folder: Path, tritonserver: Path, behaviour: str = "") -> list[str]:
+def node(folder: Path, tritonserver: Path, variable: str = "") -> list[str]:
     """Overrides for a node that is its own container, and the tools on its path."""
     tools, checkpoint = folder / "bin", folder / "hf"
     tools.mkdir()
@@ -37,12 +39,12 @@ def node(folder: Path, tritonserver: Path, behaviour: str = "") -> list[str]:
         (checkpoint / name).write_text(name)
     setup = [
         f"export PATH={tools}:{Path(sys.executable).parent}:$PATH",
-        f"export FAKE_TRTLLM={behaviour} FAKE_TRTLLM_CALLS={folder / 'calls'}",
+        f"export {variable} FAKE_TRTLLM_CALLS={folder / 'calls'}",
     ]
     return [
         "deployment=b",
         "deployment.tp=1",
-        "deployment.experts=2",
+        "deployment.experts=4",
         "routing.policy=random",
         *(f"deployment.model.{name}={value}" for name, value in SHAPE.items()),
         "deployment.model.embedding_parameters=100",
@@ -76,19 +78,36 @@ def own_cache(user: User, folder: Path) -> User:
 
 
 def note_gpus(tritonserver: Path, file: Path) -> None:
-    """Have each server add its CUDA_VISIBLE_DEVICES to a file."""
+    """Have each server add its node and its CUDA_VISIBLE_DEVICES to a file."""
     shell, *rest = tritonserver.read_text().splitlines(keepends=True)
-    note = f'echo "$CUDA_VISIBLE_DEVICES" >> {file}\n'
+    note = f'echo "$SLURMD_NODENAME $CUDA_VISIBLE_DEVICES" >> {file}\n'
     tritonserver.write_text("".join([shell, note, *rest]))
+
+
+# In the processes that ask NVML, a driver of the tests.
+DRIVER = f"""
+import sys
+if {{"er.run", "er.load.other_nodes"}} & set(sys.orig_argv):
+    sys.path.append({str(ROOT)!r})
+    import pytest
+    from tests.standins import nvml
+    nvml.install(pytest.MonkeyPatch(), nvml.Driver(gpus=8))
+"""
 
 
 @pytest.mark.embedded
 def test_a_job_measures_once_its_engine_is_built(user: User, tmp_path: Path) -> None:
+    """With root over two nodes, of which each has two of the four experts."""
+    nodes = ["n1", "n2"] if user.site.networks else ["n1"]
+    each = 4 // len(nodes)
     user = own_cache(user, tmp_path)
     tritonserver = own_container(tmp_path)
     note_gpus(tritonserver, tmp_path / "gpus")
+    (tmp_path / "driver").mkdir()
+    (tmp_path / "driver" / "sitecustomize.py").write_text(DRIVER)
+    overrides = node(tmp_path, tritonserver, f"PYTHONPATH={tmp_path / 'driver'}")
 
-    user.run(*node(tmp_path, tritonserver))
+    user.run(*overrides, f"cluster.nodes={len(nodes)}")
 
     build, measuring = both(user)
     assert build.title.startswith("engine of")
@@ -96,17 +115,22 @@ def test_a_job_measures_once_its_engine_is_built(user: User, tmp_path: Path) -> 
     build, measuring = both(user)
     assert build.state is State.finished
     assert (tmp_path / "calls").read_text().split() == ["convert_checkpoint.py", "trtllm-build"]
-    assert sorted((tmp_path / "gpus").read_text().split()) == ["0", "1"]  # of each expert
     assert measuring.run, measuring.log and measuring.log.read_text()
+    of_each_expert = {f"{name} {gpu}" for name in nodes for gpu in range(each)}
+    assert sorted((tmp_path / "gpus").read_text().splitlines()) == sorted(of_each_expert)
     [point] = measuring.run.points()
     assert (point.requests, point.errors) == (8, 0), point.error_causes
+    assert point.client["gpu_energy_j"] > 500 * 4 * point.duration_s  # of the GPUs of all nodes
+    samples = pd.read_csv(measuring.run.path / "gpus" / "c0001.csv", keep_default_na=False)
+    seen = {f"{row.node or 'n1'} {row.gpu}" for row in samples.itertuples()}
+    assert seen == of_each_expert
     assert measuring.run.read("engine.json")["engine_dir"].startswith(str(tmp_path / "cache"))
     assert not list((tmp_path / "cache" / "engines" / ".building").iterdir())
 
 
 def test_without_its_engine_a_deployment_is_not_measured(user: User, tmp_path: Path) -> None:
     user = own_cache(user, tmp_path)
-    user.run(*node(tmp_path, tmp_path / "none", behaviour="fail"))
+    user.run(*node(tmp_path, tmp_path / "none", "FAKE_TRTLLM=fail"))
 
     build, measuring = both(user)
     user.site.wait(measuring.job_id, "CANCELLED")

@@ -12,7 +12,7 @@ from site_of_tests import Site
 from slurm_user import FAST, LONG, User, until
 
 from er import build, cancel, collect, status
-from er.cluster import folder
+from er.cluster import folder, sending
 from er.cluster.base import State, Status
 from er.errors import ConfigError, ErError
 
@@ -220,41 +220,55 @@ def test_a_controller_that_is_down_is_named_and_nothing_is_submitted(user: User)
     assert not Path("runs/single/jobs").exists()
 
 
-def test_a_site_that_takes_no_more_jobs_is_named(user: User) -> None:
+def test_jobs_beyond_the_limit_wait_until_there_is_room(
+    user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three = ["-m", "seed=0,1,2", *FAST, "cluster.answer_timeout_s=3"]
     with controller_down(user.site) as known:  # jobs that have ended count too
-        user.site.set("MaxJobCount", max(1, len(known)))
-    user.site.call("sbatch", "--hold", "--wrap=true", "--output=/dev/null") if not known else None
+        user.site.set("MaxJobCount", len(known) + 1)
     try:
-        with pytest.raises(ErError, match="Slurm takes no more jobs now"):
-            user.run(*FAST)
+        assert user.run(*three) == 0
+        states = [one.state for one in user.statuses()]
+        assert "1 of 3 jobs are submitted" in capsys.readouterr().out
+        assert states.count(State.held_back) == 2
+
+        user.run(*three)  # there is no room yet, and the first has not been sent again
+
+        assert len(list(Path("runs").glob("single/jobs/*/*/receipt.json"))) == 1
+        assert "0 of 2 jobs are submitted" in capsys.readouterr().out
+        assert command(monkeypatch, status.main, "single") == 0
+        assert capsys.readouterr().out.count("held back (no room)") == 2
     finally:
         with controller_down(user.site):
             user.site.set("MaxJobCount", 10_000)
+    monkeypatch.setattr(collect, "EVERY_S", 0.5)
 
-    assert not list(Path("runs").glob("single/jobs/*/*/intent.json"))
+    assert command(monkeypatch, collect.main, "single", "--follow") == 0
+
+    assert [one.state for one in user.statuses()] == [State.finished] * 3
+    assert capsys.readouterr().out.count("published") == 3
 
 
-def test_jobs_beyond_a_limit_are_submitted_by_the_same_command_later(
+def test_what_is_held_back_can_be_cancelled(
     user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    two = ["-m", "seed=0,1", *FAST, "cluster.sbatch=[--hold]", "cluster.answer_timeout_s=3"]
-    with monkeypatch.context() as limited:
-        put_sbatch(tmp_path / "bin", TAKES_ONE.format(note=tmp_path / "taken"), limited)
-        with pytest.raises(ErError, match=r"no more jobs now .* 1 of 2 jobs are submitted"):
-            user.run(*two)
-    [first] = user.statuses()
-
+    two = ["-m", "seed=0,1", *FAST, "cluster.sbatch=[--hold]"]
+    put_sbatch(tmp_path / "bin", TAKES_ONE.format(note=tmp_path / "taken"), monkeypatch)
     user.run(*two)
 
-    assert first in user.statuses()
-    assert [one.state for one in user.statuses()] == [State.queued] * 2
+    assert command(monkeypatch, cancel.main, "single") == 0
+    sending.submit_held_back(Path("runs/single"), print)
+
+    [one] = user.statuses()
+    assert one.state is State.cancelled
 
 
-# As Slurm's own does while the site, the account or the user has no room.
+# As Slurm's own does where the user or the account has a limit (MaxSubmitJobs).
 TAKES_ONE = """
 [ "$1" = --test-only ] || [ ! -e {note} ] || {{
-  echo 'sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying' >&2
-  exec sleep 30
+  echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
+  echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy' >&2
+  exit 1
 }}
 [ "$1" = --test-only ] || touch {note}
 exec /usr/bin/sbatch "$@"

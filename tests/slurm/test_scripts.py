@@ -1,5 +1,6 @@
 """The scripts that are submitted: as in tests/golden/slurm, sound shell, and taken by Slurm."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from site_of_tests import Site
 from slurm_user import until
 
 from er import compose
+from er.cluster import partition
 from er.cluster.script import Places, render
 from er.config import Config
 from er.errors import ConfigError
@@ -31,6 +33,7 @@ def script_of(*overrides: str, places: Places = PLACES) -> str:
     return render(config, f"er-ladder-{config.deployment.id}-UNIQUE", places, COMMAND)
 
 
+@functools.cache
 def config_of(*overrides: str) -> Config:
     [job] = compose.jobs_of(["+experiment=fig4", *overrides], multirun=True, config_dir=SITES)
     return job.config
@@ -46,8 +49,13 @@ def cases() -> dict[str, list[str]]:
         path.stem: ["deployment=d", *ENGINE, f"+site={path.stem}"]
         for path in sorted((SITES / "site").glob("*.yaml"))
     }
-    two = {"e_load_node": [*deployments["e"], "cluster.load_node=true"]}
-    return deployments | sites | two
+    e, load_node = deployments["e"], "cluster.load_node=true"
+    several = {
+        "e_load_node": [*e, load_node],
+        "e_two_nodes": [*e, "cluster.nodes=2"],
+        "e_two_nodes_two_load_nodes": [*e, "cluster.nodes=2", load_node, "cluster.load_nodes=2"],
+    }
+    return deployments | sites | several
 
 
 @pytest.mark.parametrize("name", cases())
@@ -64,13 +72,19 @@ def test_golden_scripts_are_sound() -> None:
         subprocess.run(["shellcheck", "--shell=bash", "--exclude=SC1091", *scripts], check=True)
 
 
-@pytest.mark.parametrize("name", [*"abcde", "e_load_node"])
+@pytest.mark.parametrize("name", cases())
 def test_slurm_takes_it(name: str, site: Site, tmp_path: Path) -> None:
     here = Places(tmp_path, PLACES.python, PLACES.code, tmp_path)
     script = tmp_path / "script.sh"
     script.write_text(script_of(*cases()[name], places=here))
 
     site.call("sbatch", "--test-only", str(script))
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("name", cases())
+def test_a_site_has_what_it_asks_for(name: str) -> None:
+    partition.require_room(config_of(*cases()[name]))
 
 
 def test_gpus_of_a_shared_node_are_those_that_slurm_gave(site: Site, tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
-"""A job with the real Triton and a simulated engine, from the frozen code."""
+"""Jobs with the real Triton and simulated engines, from the frozen code.
 
-import socket
+With root every node has a name, addresses, a loopback and a clock of its own: what is sent to
+another's loopback goes astray, and a time that is not taken to one clock is off by minutes.
+"""
+
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,21 +16,71 @@ from er import cancel
 from er.cluster.base import State
 from er.results.run_dir import RunDir
 
-TWO = ["deployment=a", "load.concurrency=[1,2]", "load.requests_at_least=8"]
-LONG = "load.requests_per_user=8"
+TWO_POINTS = ["load.requests_at_least=8", "load.requests_per_user=8", "load.gateway_probes=0"]
+ONE_NODE = ["deployment=a", "load.concurrency=[1,2]"]
+# Eight experts on two nodes, under load from two others.
+FOUR_NODES = [
+    "deployment=e",
+    "load.concurrency=[2,4]",
+    "cluster.nodes=2",
+    "cluster.load_node=true",
+    "cluster.load_nodes=2",
+]
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["one_node", "load_node"])
 def test_a_job_measures_lets_requests_end_and_leaves_nothing_behind(
-    user: User, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+    user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user.run(*TWO, LONG, f"cluster.load_node={elsewhere}")
+    run, job_id = cancelled_in_its_second_point(user, ONE_NODE, 2, monkeypatch)
+
+    assert nodes_of_workers() == set()
+    assert "load_node" not in run.read("provenance.json")
+    [endpoint] = run.read("endpoints.json")
+    assert urlsplit(endpoint["url"]).hostname == "127.0.0.1"
+    assert user.site.states()[job_id] == "FAILED"
+
+
+@pytest.mark.embedded
+def test_eight_experts_over_two_nodes_under_load_from_two_others(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = user.site.networks
+    if not networks:
+        if os.environ.get("CI") and os.getuid() == 0:
+            pytest.fail("no namespaces of networks and clocks can be made here")
+        pytest.skip("only root can make namespaces of networks and clocks")
+
+    run, _ = cancelled_in_its_second_point(user, FOUR_NODES, 4, monkeypatch)
+
+    point, _ = run.points()
+    hosts = [urlsplit(endpoint["url"]).hostname for endpoint in run.read("endpoints.json")]
+    assert hosts == ["127.0.0.1"] * 4 + ["n2"] * 4
+    provenance = run.read("provenance.json")
+    assert provenance["nodes"] == ["n1", "n2"]
+    assert provenance["load_node"] == "n3,n4"
+    assert point.client["server_succeeded"] >= 16  # of the servers of both nodes
+    assert point.client["load_nodes"] == point.client["processes"] == 2
+    for number, node in enumerate(("n3", "n4")):
+        apart_s = networks.ahead_s("n1") - networks.ahead_s(node)
+        offset_s = point.client[f"clock_{number}_offset_s"]
+        assert abs(offset_s - apart_s) < point.client["clock_bound_s"] < 0.1
+    assert 0 < point.duration_s < 60  # its requests are of one clock
+    assert (run.path / "logs/n2/triton.log").exists()
+
+
+def cancelled_in_its_second_point(
+    user: User, overrides: list[str], users: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[RunDir, str]:
+    """The run and the id of a job that is cancelled while requests are in flight: they end, and
+    nothing of it is left."""
+    user.run(*overrides, *TWO_POINTS)
     [one] = user.statuses()
     run = user.wait_for_points(limit_s=150)
-    until(lambda: requests_under_way(run, 2) > 2 or None, "measured request", limit_s=60)
+    until(lambda: requests_under_way(run, users) > 2 or None, "measured request", limit_s=60)
+    sending = nodes_of_workers()
     [running] = user.statuses()
-    workers_node = nodes_of_workers().pop()
+    assert sending == ({"n3", "n4"} if overrides is FOUR_NODES else {running.node})
     monkeypatch.setattr("sys.argv", ["er.cancel", "single"])
     cancel.main()
 
@@ -34,21 +88,15 @@ def test_a_job_measures_lets_requests_end_and_leaves_nothing_behind(
 
     [ended] = user.statuses()
     assert ended.log
-    point, partial = run.points()
-    assert (point.requests, point.errors) == (8, 0), ended.log.read_text()
+    first, partial = run.points()
+    assert (first.requests, first.errors) == (4 * users, 0), ended.log.read_text()
     assert (ended.state, ended.detail) == (State.stopped, "cancelled")
-    # All that was sent has been answered.
-    assert partial.errors == 0
+    assert partial.errors == 0  # all that was sent has been answered
     assert any("interrupted after" in reason for reason in partial.invalid)
-    assert 1 <= partial.requests < 16
-    assert (workers_node != running.node) is elsewhere
-    assert run.read("provenance.json").get("load_node", running.node) == workers_node
-    [endpoint] = run.read("endpoints.json")
-    host = socket.gethostname() if elsewhere else "127.0.0.1"
-    assert urlsplit(endpoint["url"]).hostname == host
+    assert 1 <= partial.requests < 8 * users
     here = str(Path.cwd())
     assert not [line for line in map(command_line, psutil.process_iter()) if here in line]
-    assert not nodes_of_workers()
+    return run, one.job_id
 
 
 def requests_under_way(run: RunDir, concurrency: int) -> int:

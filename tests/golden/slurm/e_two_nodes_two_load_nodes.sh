@@ -1,0 +1,60 @@
+#!/bin/bash
+# One job of er: it measures one deployment, in this allocation.
+#SBATCH --job-name=er-ladder-e-UNIQUE
+#SBATCH --comment=er-ladder-e-UNIQUE
+#SBATCH --chdir=/home/me
+#SBATCH --output=/home/me/runs/ladder/jobs/JOB/001/slurm.log
+#SBATCH --open-mode=append
+#SBATCH --nodes=2
+#SBATCH --ntasks=2
+#SBATCH --time=240
+#SBATCH --signal=B:TERM@180
+#SBATCH --requeue
+#SBATCH --exclusive
+#SBATCH --mem=0
+#SBATCH --gpus-per-node=h100:4
+#SBATCH hetjob
+#SBATCH --nodes=2
+#SBATCH --ntasks=2
+#SBATCH --time=240
+#SBATCH --exclusive
+#SBATCH --mem=0
+
+# Its folder: job.json says what is measured, slurm.log is what is printed here.
+job=/home/me/runs/ladder/jobs/JOB/001
+python=/home/me/er/.venv/bin/python
+
+# A submission that Slurm's answer was lost of, and that was made anew, does nothing.
+if [ -e "$job/withdrawn" ]; then
+  echo "withdrawn: another submission does this job"
+  exit 0
+fi
+rm -f "$job/exit_code"
+echo "$SLURM_JOB_ID on $(hostname), started $(date -Is), restarts: ${SLURM_RESTART_COUNT:-0}"
+
+# TERM (time limit, preemption, scancel) goes on to er, which lets the requests in flight end, for
+# a while, and stops what it started. Before er has started, nothing is to be stopped.
+er=
+code=143
+stopped=
+trap 'stopped=1; [ -z "$er" ] || kill -TERM "$er" 2>/dev/null' TERM
+
+# What the site asks for before er starts (cluster.setup).
+
+
+# er as it was when the job was submitted, whatever has become of the checkout.
+export PYTHONPATH=/home/me/runs/ladder/jobs/code/DIGEST${PYTHONPATH:+:$PYTHONPATH} PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
+
+if [ -z "$stopped" ]; then
+  "$python" -m er.run job=/home/me/runs/ladder/jobs/JOB/001/job.json &
+  er=$!
+  wait "$er"
+  code=$?
+  while kill -0 "$er" 2>/dev/null; do # a signal ends `wait`, not er
+    wait "$er"
+    code=$?
+  done
+fi
+
+echo "$code" >"$job/exit_code"
+exit "$code"

@@ -1,0 +1,90 @@
+"""GPUs and models of the other nodes that serve, watched by a process on each."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from er.load import gpus, other_nodes
+from er.load.server_watch import Watch
+from er.process import nodes
+from tests.standins import nvml
+
+ROOT = Path(__file__).parents[3]
+# In the watcher's process, before it begins.
+DRIVER = """
+import sys
+sys.path.append({root!r})
+import pytest
+from tests.standins import nvml
+nvml.install(pytest.MonkeyPatch(), nvml.Driver(gpus=4))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURMD_NODENAME", "n1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+
+
+def on_a_node(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
+    """Steps start here, and run this first."""
+    (folder / "sitecustomize.py").write_text(code)
+    monkeypatch.setattr(nodes, "step", lambda _: ["env", f"PYTHONPATH={folder}"])
+
+
+def watched(seconds: float) -> gpus.GpuWatch:
+    with (
+        other_nodes.watch_nodes(["n2"], 2) as others,
+        gpus.watch_gpus([2, 3]) as gpu_watch,
+    ):
+        time.sleep(seconds)
+    others.add_to(Watch(), gpu_watch)
+    return gpu_watch
+
+
+def test_the_gpus_of_all_nodes_are_sampled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nvml.install(monkeypatch, nvml.Driver(gpus=4))
+    on_a_node(monkeypatch, tmp_path, DRIVER.format(root=str(ROOT)))
+
+    gpu_watch = watched(0.4)
+
+    assert {(one.node, one.gpu) for one in gpu_watch.samples} == {
+        (node, gpu) for node in ("n1", "n2") for gpu in (2, 3)
+    }
+    # The stand-in's GPUs draw 500 W each; the other node watches for a little longer.
+    assert gpu_watch.energy_j is not None
+    assert gpu_watch.energy_j > 4 * 500 * 0.4
+
+
+def test_without_the_answer_of_a_node_the_energy_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nvml.install(monkeypatch, nvml.Driver(gpus=4))
+    on_a_node(monkeypatch, tmp_path, "import sys\nprint('begun', flush=True)\nsys.exit(1)\n")
+
+    gpu_watch = watched(0.1)
+
+    assert {one.node for one in gpu_watch.samples} == {"n1"}
+    assert "gpu_energy_j" not in gpu_watch.known(100)
+
+
+def test_a_node_that_cannot_watch_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    on_a_node(monkeypatch, tmp_path, "raise SystemExit(1)\n")
+
+    with pytest.raises(Exception, match="node n2 cannot watch its GPUs"):
+        watched(0.1)
+
+
+def test_nothing_is_started_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes, "step", lambda _: sys.exit("started"))
+    gpu_watch = gpus.GpuWatch([gpus.Sample(0.0, 0, None, None, None, None)], 1.0)
+
+    with other_nodes.watch_nodes([], 2) as others:
+        pass
+    others.add_to(Watch(), gpu_watch)
+
+    assert (gpu_watch.energy_j, gpu_watch.samples[0].node) == (1.0, "")
