@@ -1,6 +1,7 @@
 """Calls of Slurm's programs: each with a time limit, and with a message where it fails."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,14 +11,13 @@ from er.errors import ErError
 SILENT = ("timed out", "Unexpected message received", "Zero Bytes were transmitted")
 
 
-# Where a site, an account or a user may have no more jobs; the first makes sbatch try for minutes.
-LIMITS = (
-    "temporarily unable to accept job",
-    "Resource temporarily unavailable",
-    "job submit limit",
-    "SubmitJobLimit",
-    "SubmitJobPerUserLimit",
+# Where a site, an account or a user may have no more jobs: AssocMaxSubmitJobLimit, for example. The
+# first makes sbatch try for minutes. The line that follows, of a job that violates a policy, is the
+# same for limits of size and time, which no waiting changes.
+LIMITS = re.compile(
+    r"temporarily unable to accept job|Resource temporarily unavailable|\w*SubmitJob\w*Limit"
 )
+SHOWN_LINES = 2
 
 
 class LimitError(ErError):
@@ -58,7 +58,7 @@ def call(command: Sequence[str], timeout_s: float) -> str:
     if done.returncode == 0:
         return done.stdout
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-    reason = lines[-1] if lines else f"exit status {done.returncode}, without a word"
+    reason = "; ".join(lines[-SHOWN_LINES:]) or f"exit status {done.returncode}, without a word"
     require_within_limits(command[0], done.stderr)
     if any(words in done.stderr for words in SILENT):
         raise NoAnswerError(f"{command[0]} has no answer from Slurm's controller: {reason}")
@@ -68,7 +68,7 @@ def call(command: Sequence[str], timeout_s: float) -> str:
 def require_within_limits(program: str, output: str) -> None:
     """Raise LimitError when a program of Slurm says that no more jobs are taken now."""
     for line in output.splitlines():
-        if any(words in line for words in LIMITS):
+        if LIMITS.search(line):
             raise LimitError(f"{program}: Slurm takes no more jobs now ({line.strip()})")
 
 
