@@ -7,6 +7,7 @@ runs/<study>/<deployment>-<key>/
   sessions/        both, of each command that measured, and the logs of the one before it
   requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
   gpus/            c0008.csv: what each GPU said, each second of that point; where there are any
+  nodes/           what serves on each further node of a job on several
   points.json      one entry for each measured point
   knee.json        the most users within the limits, where load.find_knee asked for them
   logs/            of the processes that were started

@@ -27,14 +27,20 @@ def test_submit_status_collect_and_the_figure(
     user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fig4 = ["+experiment=fig4", "deployment=a,e", *FAST]
+    before = user.site.states()
+
+    assert user.run(*fig4, "dry=true") == 0
+    assert capsys.readouterr().out.count("#SBATCH --job-name=") == 2
+    assert (user.site.states(), Path("runs/ladder/jobs").exists()) == (before, False)
 
     assert user.run(*fig4) == 0
     assert capsys.readouterr().out.count("submitted ") == 2
-    for one in user.statuses("ladder"):
-        user.site.wait(one.job_id, "COMPLETED")
-    assert command(monkeypatch, status.main) == 0
-    assert capsys.readouterr().out.count("finished") == 2
-    assert command(monkeypatch, collect.main, "ladder") == 0
+    monkeypatch.setattr(status, "WATCH_EVERY_S", 0.5)
+    assert command(monkeypatch, status.main, "--watch") == 0
+    shown = capsys.readouterr().out
+    assert any(word in shown for word in ("queued", "running"))
+    assert shown[shown.rindex("last line") :].count("finished") == 2
+    assert command(monkeypatch, collect.main, "ladder", "--follow") == 0
 
     assert "published" in capsys.readouterr().out
     assert Path("runs/figures/fig4-predicted.png").exists()
