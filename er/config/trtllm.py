@@ -1,5 +1,6 @@
 """The schema of TensorRT-LLM engines: `engine=trtllm`, `engine=llmapi` and their variants."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,9 +45,20 @@ class Container:
     image: str  # Docker: registry name; Apptainer: also a .sif file; Pyxis: also a .sqsh file
     digest: str  # sha256:... of the image; part of every engine's key
     cpus_per_gpu: int  # of the node, that a step of Slurm takes; elsewhere all are shared
+    mpi: str  # what srun --mpi= takes, for programs that use MPI; Pyxis only
+    mounts: list[str]  # folders that the container sees besides those it needs
 
     def __post_init__(self) -> None:
         require_positive(self, "engine.container", "cpus_per_gpu")
+        require(
+            re.fullmatch(r"\w+", self.mpi) is not None,
+            f"engine.container.mpi is '{self.mpi}': give a name that srun --mpi=list shows",
+        )
+        for folder in self.mounts:
+            require(
+                re.fullmatch(r"/[^:,\s]*", folder) is not None,
+                f"engine.container.mounts has '{folder}': give a path from / on, without : and ,",
+            )
 
 
 @dataclass

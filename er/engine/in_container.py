@@ -142,7 +142,7 @@ def inside(
         mounts=tuple(mounts),
     )
     runtime = engine.container.runtime
-    line = container.render(runtime, launch)
+    line = container.render(runtime, container.at_site(launch, engine.container))
     try:
         done = subprocess.run(
             line,

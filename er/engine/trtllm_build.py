@@ -182,7 +182,7 @@ def launch_of(
     binds = [*container.with_links(source), work.parent.parent]
     if texts := calibration_dir(request):
         binds.append(texts)
-    return Launch(
+    started = Launch(
         name=unique("build"),
         command=tuple(command),
         log=log,
@@ -191,6 +191,7 @@ def launch_of(
         image=request.engine.container.image,
         mounts=tuple(binds),
     )
+    return container.at_site(started, request.engine.container)
 
 
 def follow(child: Child, log: Path, report: Callable[[str], None]) -> None:

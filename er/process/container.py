@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from er.config.trtllm import Runtime
+from er.config.trtllm import Container, Runtime
 from er.process import group
 from er.process.group import Child
 from er.process.launch import Launch
@@ -53,6 +54,12 @@ def running(
         end=end(runtime, launch),
     ) as child:
         yield child
+
+
+def at_site(launch: Launch, settings: Container) -> Launch:
+    """The launch with what a site's containers need besides."""
+    mounts = (*launch.mounts, *map(Path, settings.mounts))
+    return replace(launch, mounts=mounts, pmi=settings.mpi)
 
 
 def with_links(folder: Path) -> list[Path]:

@@ -30,6 +30,7 @@ class Launch:
     node: str = ""  # empty: this machine
     tasks: int = 1
     mpi: Mpi = Mpi.alone
+    pmi: str = "pmix"  # by which Slurm makes a world of its tasks
     cpus: int = 1  # of all tasks together
     cpu_list: str = ""  # the CPUs that they may use, such as 0-51; empty: any
     memory_bytes: int = 0  # 0: all that the node has

@@ -131,14 +131,16 @@ def _expanded(names: str) -> list[str]:
     """From Slurm's short form of a list of nodes, such as n[1-2]."""
     if "[" not in names:
         return [name for name in names.split(",") if name]
-    done = subprocess.run(
-        ["scontrol", "show", "hostnames", names],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=EXPAND_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode:
-        raise ErError(f"scontrol cannot tell the nodes of {names}: {done.stderr.strip()}")
+    command = ["scontrol", "show", "hostnames", names]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=EXPAND_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ErError(f"scontrol does not tell the nodes of {names}: {error}") from error
     return done.stdout.split()

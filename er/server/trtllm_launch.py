@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
-from er.process import cores
+from er.process import container, cores
 from er.process.launch import Launch, Mpi, unique
 from er.process.visible import visible_gpus
 from er.server.ports import Ports
@@ -47,7 +47,7 @@ def launch(
 ) -> Launch:
     """What serves one engine from its model repository."""
     command, tasks, mpi = served(engine, place, repository)
-    return Launch(
+    started = Launch(
         name=unique(place.name),
         command=tuple(command),
         log=log,
@@ -60,6 +60,7 @@ def launch(
         image=engine.container.image,
         mounts=tuple(mounts),
     )
+    return container.at_site(started, engine.container)
 
 
 def served(engine: ContainerEngine, place: Place, repository: Path) -> tuple[list[str], int, Mpi]:

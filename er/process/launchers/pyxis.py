@@ -41,8 +41,8 @@ def ranks(launch: Launch) -> int:
 
 
 def mpi(launch: Launch) -> str:
-    """Without PMIx a process that initialises MPI under srun aborts."""
-    return "none" if launch.mpi is Mpi.spawns else "pmix"
+    """Without PMIx, or its like, a process that initialises MPI under srun aborts."""
+    return "none" if launch.mpi is Mpi.spawns else launch.pmi
 
 
 def image(name: str) -> str:
