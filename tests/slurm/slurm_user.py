@@ -1,12 +1,14 @@
 """Someone who submits, and what is waited for."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import pytest
 from site_of_tests import Site
 
 from er import run
@@ -61,3 +63,20 @@ def command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def command(monkeypatch: pytest.MonkeyPatch, main: object, *arguments: str) -> int:
+    """A command that takes its words from the command line."""
+    monkeypatch.setattr("sys.argv", ["er", *arguments])
+    return main()  # type: ignore[operator,no-any-return]
+
+
+@contextmanager
+def controller_down(site: Site) -> Iterator[dict[str, str]]:
+    """Slurm's controller is away while the block lasts; the states of the jobs it knew."""
+    states = site.states()
+    site.stop("slurmctld")
+    try:
+        yield states
+    finally:
+        site.start_controller()

@@ -122,8 +122,8 @@ def test_a_job_measures_once_its_engine_is_built(user: User, tmp_path: Path) -> 
     assert (point.requests, point.errors) == (8, 0), point.error_causes
     assert point.client["gpu_energy_j"] > 500 * 4 * point.duration_s  # of the GPUs of all nodes
     samples = pd.read_csv(measuring.run.path / "gpus" / "c0001.csv", keep_default_na=False)
-    seen = {f"{row.node or 'n1'} {row.gpu}" for row in samples.itertuples()}
-    assert seen == of_each_expert
+    sampled = zip(samples.node, samples.gpu, strict=True)
+    assert {f"{name or 'n1'} {gpu}" for name, gpu in sampled} == of_each_expert
     assert measuring.run.read("engine.json")["engine_dir"].startswith(str(tmp_path / "cache"))
     assert not list((tmp_path / "cache" / "engines" / ".building").iterdir())
 
