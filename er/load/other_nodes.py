@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from er.process.visible import visible_gpus
 COMMAND = [sys.executable, "-m", "er.load.other_nodes"]
 BEGUN = "begun"
 ANSWER_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 10.0
 
 
 @dataclass
@@ -72,7 +73,9 @@ def started(node: str, gpus_each: int) -> Iterator["subprocess.Popen[str]"]:
     )
     try:
         yield process
-    finally:
+    finally:  # it ends with its input; killing srun alone would leave it
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=END_TIMEOUT_S)
         process.kill()
         process.communicate()
 

@@ -24,6 +24,7 @@ from er.results.request import Request
 TOKENS_PER_USER_S = 30  # of one stream, roughly
 TOKENS_PER_S = 15_000  # that one process takes in at half of a core
 LOOK_S = 0.2  # for idle cores
+END_TIMEOUT_S = 10  # of a step on another node, which killing srun alone would leave
 Message = tuple[int, Request | Effort | str | Exception]  # number of the worker, its message
 # Not -m: a module run as __main__ pickles its classes under a name that is not theirs here.
 COMMAND = [sys.executable, "-c", f"from {worker.__name__} import main; main()"]
@@ -133,9 +134,11 @@ def _started(job: Job, step: Sequence[str]) -> Iterator["subprocess.Popen[bytes]
         _stdin(process).flush()
         yield process
     finally:
+        _close(_stdin(process))  # at which it ends, on another node too
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_TIMEOUT_S if step else 0)
         process.kill()  # it has nothing to tidy, and leaves TERM to this process
         process.wait()
-        _close(_stdin(process))
         _close(_stdout(process))
 
 
