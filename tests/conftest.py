@@ -56,10 +56,8 @@ class TritonApart(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        if file.startswith("tests/slurm/"):  # a Slurm for those on Triton, and one for the others
-            return (
-                "slurm-triton" if file.endswith(("test_builds.py", "test_triton.py")) else "slurm"
-            )
+        if file.startswith("tests/slurm/"):  # two Slurms, which take about as long
+            return "slurm" if file.endswith(("test_jobs.py", "test_scripts.py")) else "slurm-triton"
         return "embedded" if file.startswith("tests/embedded/") else file
 
 

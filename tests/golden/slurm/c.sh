@@ -23,7 +23,7 @@ if [ -e "$job/withdrawn" ]; then
   echo "withdrawn: another submission does this job"
   exit 0
 fi
-rm -f "$job/exit_code"
+echo "   " >"$job/exit_code" # room for how it will have ended, even if the disk is full by then
 echo "$SLURM_JOB_ID on $(hostname), started $(date -Is), restarts: ${SLURM_RESTART_COUNT:-0}"
 
 # TERM (time limit, preemption, scancel) goes on to er, which lets the requests in flight end, for
@@ -50,5 +50,5 @@ if [ -z "$stopped" ]; then
   done
 fi
 
-echo "$code" >"$job/exit_code"
+printf '%-3s\n' "$code" 1<>"$job/exit_code"
 exit "$code"
