@@ -81,7 +81,7 @@ def test_a_point_holds_what_its_gpus_said(
     assert note.csv([point]).splitlines()[0].endswith(",J per token")
     rows = pd.read_csv(run.path / "gpus" / "c0002.csv")
     assert list(rows.columns) == [
-        "time_s", "gpu", "busy", "memory_bytes", "power_w", "sm_clock_mhz"
+        "time_s", "gpu", "busy", "memory_bytes", "power_w", "sm_clock_mhz", "node"
     ]  # fmt: skip
     assert set(rows["gpu"]) == {0, 1}
     run.set_aside(2)
