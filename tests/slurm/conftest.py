@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,8 +28,25 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             pytest.fail(why)
         pytest.skip(why)
     warm_up(tmp_path_factory.mktemp("warm"))
-    with running(tmp_path_factory.mktemp("slurm")) as site:
+    with (
+        small_disk(tmp_path_factory.mktemp("small")) as disk,  # nodes see no later mounts
+        running(tmp_path_factory.mktemp("slurm")) as site,
+    ):
+        site.small_disk = disk
         yield site
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """A small file system of its own in a folder; None where none can be mounted."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, check=False).returncode:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def warm_up(folder: Path) -> None:

@@ -64,6 +64,7 @@ class Site:
 
     folder: Path
     networks: Networks | None = None  # a network for each node; None: all share that of this host
+    small_disk: Path | None = None  # a folder with little room
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     @property
