@@ -1,6 +1,7 @@
 """Jobs that Slurm has: how they stand, and how to cancel them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from er.cli import OUT_OF_TIME, TERMINATED
@@ -8,6 +9,7 @@ from er.cluster import folder, queue
 from er.cluster.base import State, Status
 from er.cluster.calls import call
 from er.cluster.folder import Attempt
+from er.errors import ErError
 
 
 def status(study: Path) -> list[Status]:
@@ -59,7 +61,8 @@ def status_of(attempt: Attempt, entries: list[queue.Entry]) -> Status:
     intent = attempt.intent
     entry = entry_of(attempt, entries)
     if entry and not entry.alive and not attempt.ended:
-        attempt.write("ended.json", {"state": entry.state, "reason": entry.reason})
+        with suppress(ErError):  # on a full disk it is seen while Slurm knows it
+            attempt.write("ended.json", {"state": entry.state, "reason": entry.reason})
     state, detail = state_of(attempt, entry)
     return Status(
         deployment=intent.deployment,
@@ -94,7 +97,7 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
         return State.running, "" if entry.state == "RUNNING" else entry.state.lower()
     if not attempt.job_id and not attempt.log.exists():
         return (State.held_back, "no room") if attempt.held_back else (State.unsent, "")
-    state = attempt.ended.get("state", "")
+    state = attempt.ended.get("state", "") or (entry.state if entry else "")
     detail = state.lower().replace("_", " ")
     if attempt.cancelled:
         detail = "cancelled"
