@@ -21,7 +21,7 @@ def test_all_is_every_experiment_with_its_own_sweep() -> None:
         "replicas": 5,
     }
     assert all(job.load.concurrency == [1] for job in jobs)
-    assert {job.clock.gateway_s for job in jobs} == {0.001, 0.014}
+    assert {job.clock.gateway_s for job in jobs} == {0.00024, 0.002}
 
 
 def test_a_collection_of_ones_own(tmp_path: Path) -> None:
