@@ -35,7 +35,7 @@ GENERATE, COMPLETIONS, CHAT = (
     "/v2/models/ensemble/generate_stream", "/v1/completions", "/v1/chat/completions",
 )  # fmt: skip
 TEXTS = {
-    "plain": "the court held that ",
+    "plain": "flour and butter simmer ",
     "accents": "é 0 ",
     "escapes": "\\u00e9",
     "line ends": "0\\n",
@@ -43,15 +43,13 @@ TEXTS = {
 
 
 def main() -> None:
-    """Measure each, print a table."""
+    """Measure and print each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache-dir", type=Path, default=Path(".cache"))
     options = parser.parse_args()
     psutil.Process().cpu_affinity([1])
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measure(Path(folder), options.cache_dir))
-    for name, pause_s in found.items():
-        print(f"{name:50} {pause_s * 1e3:6.2f} ms")
     print(json.dumps({"benchmark": "gateway_large", "pause_s": found}))
 
 
@@ -60,7 +58,9 @@ async def measure(folder: Path, cache_dir: Path) -> dict[str, float]:
     [config] = plan(["deployment=e"])
     count = config.deployment.experts
     file = router_for(config.routing, config.corpus, count, config.seed, cache_dir)
-    apart = routers.load(file).classify("court")  # the stream's expert; others get large prompts
+    router = routers.load(file)
+    apart = router.classify("court")  # the stream's expert; others get the large prompts
+    assert all(router.classify(json.loads(f'"{unit}"')) != apart for unit in TEXTS.values())
 
     ticking = Ticking(TOKENS, 0.002)
     found: dict[str, float] = {}
@@ -77,6 +77,7 @@ async def measure(folder: Path, cache_dir: Path) -> dict[str, float]:
                         pause_s = statistics.median(pauses_s) - statistics.median(quiet_s)
                         expert = "openai" if upstream == "v1" else "triton"
                         found[f"{name}, {path}, {expert}"] = max(0.0, pause_s)
+                        print(f"{name}, {path}, {expert}: {pause_s * 1e3:.2f} ms", flush=True)
     return found
 
 
