@@ -36,15 +36,18 @@ def answer(name: str, arguments: Sequence[str]) -> int:
     from er.tracking import pins  # mlflow takes a second
 
     uri = chosen.get("uri", "sqlite:///runs/mlflow.db")
-    for path in view.draw(
+    picture = view.draw(
         name,
         uri,
         chosen.get("study", study),
         Path(chosen.get("out", "runs/figures")),
         pins.chosen(uri, chosen.get("runs", "")),
         chosen.get("width", "page"),
-    ).files:
+    )
+    for path in picture.files:
         print(f"figure: {path}")
+    for line in picture.summary:
+        print(line)
     return 0
 
 

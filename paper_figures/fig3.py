@@ -57,6 +57,11 @@ def curve(axes: Axes, group: Group, place: int) -> None:
     )
 
 
+def summary(runs: Sequence[PublishedRun]) -> list[str]:
+    """The rule and what it picks, for a terminal."""
+    return [RULE, *(f"{line}." for line in picked(runs))]
+
+
 def picked(runs: Sequence[PublishedRun]) -> list[str]:
     """What the rule says, and how that stands to the paper's baselines."""
     means = means_of(runs)

@@ -1,7 +1,8 @@
 """A figure is a view of published runs: which are shown, and where the picture goes.
 
 A module of this package with a function `figure(runs)` and the study `STUDY` that it shows by
-itself is a figure. Nothing heavy is imported before one is drawn.
+itself is a figure. With a function `summary(runs)` it also says lines in a terminal. Nothing heavy
+is imported before one is drawn.
 """
 
 import importlib
@@ -21,10 +22,12 @@ DRAWN_WITH = ("matplotlib", "numpy", "pandas", "seaborn")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's files, and whether they were there already, from the same runs."""
+    """A figure's files, whether they were there already, from the same runs, and what is said with
+    it in a terminal."""
 
     files: list[Path]
     kept: bool
+    summary: Sequence[str] = ()
 
 
 def names() -> list[str]:
@@ -70,15 +73,17 @@ def draw_runs(
     inputs = inputs_of(name, published, width)
     found = kept.find(folder, file, inputs)
     if found:
-        return Picture([folder / known for known in found["files"]], kept=True)
+        files = [folder / known for known in found["files"]]
+        return Picture(files, kept=True, summary=found["summary"])
 
     from paper_figures import style  # seaborn takes a second
 
     module = importlib.import_module(f"{__package__}.{name}")
     with style.applied(style.Width[width]):
         files = style.save(module.figure(published), folder, file)
-    kept.note(folder, file, inputs, files, runs=[run.id for run in published])
-    return Picture(files, kept=False)
+    summary: list[str] = module.summary(published) if hasattr(module, "summary") else []
+    kept.note(folder, file, inputs, files, runs=[run.id for run in published], summary=summary)
+    return Picture(files, kept=False, summary=summary)
 
 
 def inputs_of(name: str, runs: Sequence["PublishedRun"], width: str) -> str:

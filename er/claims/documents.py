@@ -16,6 +16,10 @@ ORIGINS = {
     "virtual": "predicted on a virtual clock",
     "real": "measured at the client",
 }
+THRESHOLDS = (
+    "From where a claim turns (until which concurrency E is ahead, from which one D queues, how "
+    "slow the gateway would have to be): python -m er.claims.sensitivity"
+)
 LABELS = {"paper": "[paper]", "inferred": "[inferred]", "project": "[project]"}
 
 

@@ -38,6 +38,8 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
         first, *others = picture.files
         kinds = f" (and {', '.join(file.suffix for file in others)})" if others else ""
         say(f"figure: {first}{kinds}{_there(picture.kept)}")
+        for line in picture.summary:
+            say(f"  {line}")
         made += picture.files
     claims: list[list[str]] = []
     if study.name in {claim.study for claim in statements.every()}:

@@ -33,7 +33,7 @@ PACKAGES = (
 def collect() -> dict[str, Any]:
     """Facts of this process and host, as plain values; empty where a host does not tell."""
     return {
-        "command": sys.argv,
+        "command": [without_checkout(sys.argv[0]), *sys.argv[1:]],
         **version_of_code(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -46,6 +46,12 @@ def collect() -> dict[str, Any]:
             "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"
         ).splitlines(),
     }
+
+
+def without_checkout(path: str) -> str:
+    """A path in this checkout, relative to it, so that a run that travels names no folder of the
+    machine it was made on; any other text as it is."""
+    return path.removeprefix(f"{ROOT}/")
 
 
 def version_of_code() -> dict[str, Any]:

@@ -128,10 +128,10 @@ def command(models: list[ServedModel], run_dir: Path, ports: Ports, shm_prefix: 
     """The command line of tritonserver: models loaded by name."""
     return [
         str(tritonserver()),
-        f"--model-repository={run_dir.resolve() / 'model_repository'}",
+        f"--model-repository={run_dir / 'model_repository'}",
         "--model-control-mode=explicit",
         *(f"--load-model={model.name}" for model in models),
-        f"--backend-directory={run_dir.resolve() / 'backends'}",
+        f"--backend-directory={run_dir / 'backends'}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         *ports.flags(),
         "--exit-timeout-secs=5",

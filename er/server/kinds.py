@@ -11,6 +11,7 @@ from er.config import Config
 from er.config.trtllm import ContainerEngine
 from er.process import nodes
 from er.results import names
+from er.results.provenance import without_checkout
 from er.results.request import Endpoint, ServedModel
 from er.server import container, embedded, machine, ports, spread
 
@@ -35,7 +36,8 @@ def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[
     """
     for folder in ("model_repository", "backends"):  # by an earlier command on the same run
         shutil.rmtree(run_dir / folder, ignore_errors=True)
-    (run_dir / names.ENGINE).write_text(json.dumps(models[0].parameters, indent=1))
+    recorded = {name: without_checkout(value) for name, value in models[0].parameters.items()}
+    (run_dir / names.ENGINE).write_text(json.dumps(recorded, indent=1))
     with serving(models, config, run_dir) as endpoints:
         (run_dir / names.ENDPOINTS).write_text(json.dumps(list(map(asdict, endpoints)), indent=1))
         yield endpoints

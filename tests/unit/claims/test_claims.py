@@ -8,6 +8,7 @@ import pytest
 from example_requests import answered
 
 from er import compose
+from er.claims import __main__ as command
 from er.claims import documents, overview, statements
 from er.claims.comparisons import Outcome
 from er.claims.statements import Claim, Relation
@@ -179,6 +180,18 @@ def test_verdicts_replace_only_those_of_the_same_origin(made: Make, tmp_path: Pa
         assert "**predicted not to hold**" in text
         assert "**predicted** |" not in text
     assert "By hand." in readme.read_text()
+
+
+def test_the_table_is_followed_by_the_command_that_says_the_thresholds(
+    made: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decided = [verdict(made("a", spread(1)), made("d", spread(2)))]
+    monkeypatch.setattr(command, "verdicts_on", lambda *_: decided)
+    monkeypatch.setattr(documents, "log", lambda *_: None)
+    assert command.answer([]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("python -m er.claims.sensitivity")
+    assert "from which one D queues" in last
 
 
 def test_every_claim_of_the_repository_can_be_read() -> None:
