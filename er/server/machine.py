@@ -1,12 +1,11 @@
 """What a Triton on this machine needs of it, asked before anything is started."""
 
 import re
-import resource
 import shutil
 from pathlib import Path
 
 from er.errors import ErError
-from er.process import open_files
+from er.process import address_space, open_files
 
 OPEN_FILES = 256  # of Triton itself, beside one for each request in flight
 ADDRESS_SPACE_GB = 6  # Triton maps 3.6 GB with eight models
@@ -22,12 +21,7 @@ def check(runs_dir: Path, models: int, concurrency: int) -> None:
     open_files.require(
         concurrency + OPEN_FILES, f"{concurrency} requests in flight", "load.concurrency"
     )
-    space, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if space != resource.RLIM_INFINITY and space < ADDRESS_SPACE_GB * 10**9:
-        raise ErError(
-            f"Triton needs {ADDRESS_SPACE_GB} GB of address space, the shell allows "
-            f"{space / 10**9:.1f}: raise it (ulimit -v unlimited)"
-        )
+    address_space.require(ADDRESS_SPACE_GB, "Triton needs")
     free, needed = shutil.disk_usage(SHARED_MEMORY).free, models * SHARED_MEMORY_MB * 2**20
     if free < needed:
         raise ErError(

@@ -7,7 +7,7 @@ import pytest
 
 from er import build, run, serve
 from er.errors import ConfigError
-from er.load import __main__ as load
+from er.load import command as load
 from er.options import CONF, Arguments, parse_arguments
 from er.routing import train
 

@@ -14,6 +14,12 @@ EXPERT_HEADER = "x-er-expert"
 POLICY_HEADER = "x-er-policy"
 
 
+class Unframed(web.StreamResponse):
+    """A body that only its connection's end ends: chunks would make a cut look whole."""
+
+    _length_check = False  # as aiohttp's own web sockets do without chunks
+
+
 async def generate_stream(request: web.Request) -> web.StreamResponse:
     """Answer one prompt with the stream of the expert that the policy chooses.
 
@@ -64,7 +70,10 @@ async def relay(request: web.Request, state: State, expert: int, body: bytes) ->
     url, headers = state.experts[expert], {"Content-Type": "application/json"}
     try:
         async with state.session.post(url, data=io.BytesIO(body), headers=headers) as answer:
-            response = web.StreamResponse(
+            framed = not {"content-length", "transfer-encoding"}.isdisjoint(
+                name.lower() for name in answer.headers
+            )
+            response = (web.StreamResponse if framed else Unframed)(
                 status=answer.status,
                 headers={
                     EXPERT_HEADER: str(expert),
@@ -72,6 +81,8 @@ async def relay(request: web.Request, state: State, expert: int, body: bytes) ->
                     "Content-Type": answer.headers.get("Content-Type", "text/event-stream"),
                 },
             )
+            if not framed:
+                response.force_close()
             await response.prepare(request)
             await pass_on(answer, response, state, expert)
     except aiohttp.ClientConnectorError as error:

@@ -16,8 +16,9 @@ import tiktoken
 from er.corpus import collection
 from er.corpus.collection import Text
 from er.errors import ConfigError, ErError
-from er.load import __main__ as cli
 from er.load import alone, batches, prompts
+from er.load import command as cli
+from er.load.__main__ import main
 from er.options import parse_arguments
 from er.results.request import Endpoint
 from er.results.request_table import RequestLog
@@ -179,7 +180,7 @@ def test_the_exit_status_tells_whether_the_run_was_published(
     monkeypatch.setattr(sys, "argv", ["er.load", *arguments])
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert cli.main() == status
+        assert main() == status
     finally:
         signal.signal(signal.SIGTERM, before)
     assert (tmp_path / "figures" / "load.png").exists() == (status == 0)

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from er import compose
-from er.config import Arrivals, FastGateway, LoadClient
+from er.config import Arrivals, FastGateway, LoadClient, Policy
 from er.gateway.choosers import Choice
 from er.gateway.fast.listening import listening
 from er.gateway.fast.server import Server as Gateway
+from er.gateway.simple import app as simple
 from er.load.users import run_point
 from er.results.request import Endpoint, Prompt, Request
 from tests.unit.load.answers import BAD, GOOD, PATHS, TOKENS, Dialect
@@ -95,6 +96,23 @@ def origin() -> Iterator[str]:
         address = urlsplit(server.endpoint.url)
         with in_loop(gateway_before(f"{address.scheme}://{address.netloc}")) as origin:
             yield origin
+
+
+@pytest.fixture(scope="module")
+def simple_origin() -> Iterator[str]:
+    """The same before the gateway on aiohttp, which speaks Triton's dialect alone."""
+    with in_thread(answer) as server:
+        gateway = simple.application(Policy.random, lambda *_: 0, [server.endpoint.url], 1000)
+        with in_loop(simple.listening(gateway, "127.0.0.1", 0)) as port:
+            yield f"http://127.0.0.1:{port}"
+
+
+def test_the_simple_gateway_makes_no_cut_a_success(simple_origin: str, client: LoadClient) -> None:
+    found = requests_of(simple_origin, "triton", "triton")
+    for name in GOOD:
+        assert (name, found[name].error, found[name].output_tokens) == (name, "", TOKENS)
+    for name in BAD:
+        assert not found[name].ok, (client, name)
 
 
 @pytest.mark.parametrize("expert", EXPERTS)

@@ -19,8 +19,7 @@ import pytest
 
 from er.config import LoadClient
 from er.errors import ConfigError
-from er.load import __main__ as command
-from er.load import credentials, descriptors, proxies
+from er.load import command, credentials, descriptors, proxies
 from er.load.users import run_point
 from er.options import parse_arguments
 from er.results.request import Endpoint

@@ -18,7 +18,7 @@ from tritonclient.utils import serialize_byte_tensor
 
 from er.config import LoadClient
 from er.errors import ConfigError
-from er.load import __main__ as cli
+from er.load import command as cli
 from er.load.proof import prove
 from er.load.users import run_point
 from er.options import parse_arguments

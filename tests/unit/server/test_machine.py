@@ -57,7 +57,7 @@ def test_the_soft_limit_is_raised(monkeypatch: Patch) -> None:
 
 def test_little_address_space_is_refused(monkeypatch: Patch) -> None:
     monkeypatch.setattr(resource, "getrlimit", limited(resource.RLIMIT_AS, 2 * 10**9))
-    with pytest.raises(ErError, match=r"needs 6 GB of address space, the shell allows 2.0"):
+    with pytest.raises(ErError, match=r"needs 6 GB of address space, the shell allows 2.00"):
         machine.check(Path("runs"), 1, 1)
 
 

@@ -1,0 +1,140 @@
+"""What `python -m er.load` does with its arguments."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from er import compose
+from er.config import Config
+from er.errors import ConfigError
+from er.load import alone, trace, users
+from er.load.inspect import describe, shape_of
+from er.load.table import PLAIN_WIDTH
+from er.options import Arguments, Command, Word, parse_arguments
+from er.results import names
+from er.results.request import Endpoint
+
+# In processes of their own: MLflow's seconds of start-up and its memory come last.
+PUBLISH = [sys.executable, "-m", "er.publish"]
+DRAW = [sys.executable, "-m", "paper_figures.load"]
+DRAW_TRACE = [sys.executable, "-m", "paper_figures.trace"]
+COMMAND = Command(
+    "er.load",
+    "Send load to a server that streams tokens, and measure it.",
+    """
+    python -m er.load target=http://127.0.0.1:8000/v1/chat/completions 'load.concurrency=[1,10]'
+    python -m er.load target=grpc://127.0.0.1:8001/ensemble load=open_loop
+    """,
+    words=(
+        Word(
+            "target",
+            "",
+            "http(s)://HOST:PORT/v2/models/NAME/generate_stream of Triton, its gRPC as "
+            "grpc(s)://HOST:PORT/NAME, or OpenAI's /v1/completions and /v1/chat/completions",
+        ),
+        Word(
+            "inspect",
+            "",
+            "a trace: say what it is, its rows, span, rate and lengths, and draw them",
+        ),
+        Word("model", "model", "the model's name, for OpenAI's addresses"),
+    ),
+    groups=("corpus", "load", "tracking", "workload"),
+)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit code. Raises ErError when it cannot be done."""
+    parsed = parse_arguments(COMMAND, arguments)
+    if parsed.for_hydra:
+        compose.show(parsed)
+        return 0
+    if parsed.words["inspect"]:
+        return inspect(replace(parsed, overrides=("load=trace", *parsed.overrides)))
+    endpoint, config = request_of(parsed)
+    failed, publishes = False, config.tracking.enabled
+    with alone.open_run(endpoint, config) as run:
+        try:
+            alone.measure_ladder(endpoint, config, run, say, table_width())
+        except alone.NoAnswerError:
+            publishes = False
+            raise
+        finally:
+            if publishes and run.has(names.CONFIG):
+                failed = _fails([*PUBLISH, str(run.path)])
+    if config.tracking.enabled and not failed:
+        figures = Path(config.runs_dir) / "figures"
+        failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
+    return 1 if failed else 0
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def table_width() -> int:
+    """Characters that a line of a table may have."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
+
+
+def inspect(parsed: Arguments) -> int:
+    """Print what a trace is, and draw it. Raises ErError when it cannot be replayed."""
+    file = parsed.words["inspect"]
+    quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    parsed = replace(parsed, overrides=(*parsed.overrides, f"load.trace={quoted}"))
+    [job] = compose.jobs_for(parsed)
+    source = trace.source_of(job.config.load)
+    print("\n".join(describe(source)), flush=True)
+    figures = str(Path(job.config.runs_dir) / "figures")
+    numbers = json.dumps(shape_of(trace.read(source)))
+    drawing = [*DRAW_TRACE, figures, f"trace-{source.path.name.partition('.')[0]}"]
+    return subprocess.run(drawing, input=numbers, text=True, check=False).returncode
+
+
+def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
+    """The server and the load. Raises ConfigError when the request cannot be run."""
+    endpoint = _endpoint(parsed.words["target"], parsed.words["model"])
+    if endpoint.grpc_address:
+        parsed = replace(parsed, overrides=("load.client=grpc", *parsed.overrides))
+    jobs = compose.jobs_for(parsed)
+    if len(jobs) > 1:
+        raise ConfigError("one target takes one load: leave out -m and +experiment")
+    load = jobs[0].config.load
+    users.check(endpoint, load, load.concurrency[-1])
+    return endpoint, jobs[0].config
+
+
+def _endpoint(target: str, model: str) -> Endpoint:
+    """The server that `target` names. Raises ConfigError when it is not clear."""
+    url = urlsplit(target)
+    try:
+        url.port  # noqa: B018
+    except ValueError as error:
+        raise ConfigError(f"target={target}: {error}: give http://host:port/...") from error
+    path = url.path.rstrip("/")
+    if url.scheme in ("http", "https") and (path == "" or path.endswith("/v1")):
+        base = f"{url.scheme}://{url.netloc}{path or '/v1'}"
+        raise ConfigError(
+            f"target={target} is a base address: say {base}/chat/completions or {base}/completions"
+        )
+    if url.hostname and url.scheme in ("http", "https") and url.path != path:
+        return _endpoint(target.replace(url.path, path), model)
+    if url.hostname and url.scheme in ("http", "https"):
+        return Endpoint(target, model)
+    if url.hostname and url.scheme in ("grpc", "grpcs") and url.path.strip("/"):
+        return Endpoint(target, url.path.strip("/"), grpc_address=url.netloc)
+    raise ConfigError(
+        "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
+        "grpc://host:port/NAME, or an address that ends with /v1/chat/completions"
+    )
+
+
+def _fails(command: list[str]) -> bool:
+    """Whether a command, which prints its own errors, failed."""
+    return subprocess.run(command, check=False).returncode != 0
