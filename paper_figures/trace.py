@@ -1,4 +1,4 @@
-"""A recorded trace: when its requests arrive, and how long prompts and answers are.
+"""A trace: when its requests arrive, and how long prompts and answers are; or lengths of prompts.
 
 `python -m er.load inspect=FILE` runs `python -m paper_figures.trace` with the numbers as JSON.
 """
@@ -27,18 +27,20 @@ def main() -> int:
 
 
 def figure(shape: dict[str, Any]) -> Figure:
-    """Requests per second over the span (`edges_s`, `requests_per_s`), and where the trace has
-    them, the distributions of token counts (101 quantiles each)."""
+    """Requests per second over the span (`edges_s`, `requests_per_s`), and the distributions of
+    token counts (101 quantiles each); one of both can be absent."""
     names = [name for name in NAMES if name in shape]
-    drawn, axes = style.panels(2, *([1] if names else []))
-    axes[0].stairs(shape["requests_per_s"], shape["edges_s"], fill=True, color=COLOURS[0])
-    axes[0].set(xlabel="time (s)", ylabel="requests/s", ylim=(0, None))
+    timed = "edges_s" in shape
+    drawn, axes = style.panels(*([2] if timed else []), *([1] if names else []))
+    if timed:
+        axes[0].stairs(shape["requests_per_s"], shape["edges_s"], fill=True, color=COLOURS[0])
+        axes[0].set(xlabel="time (s)", ylabel="requests/s", ylim=(0, None))
     for name, colour in zip(names, COLOURS, strict=False):
         shares = [at / 100 for at in range(101)]
-        axes[1].plot(shape[name], shares, color=colour, label=NAMES[name])
+        axes[-1].plot(shape[name], shares, color=colour, label=NAMES[name])
     if names:
-        axes[1].set(xscale="log", xlabel="tokens", ylabel="share with at most so many")
-        axes[1].legend()
+        axes[-1].set(xscale="log", xlabel="tokens", ylabel="share with at most so many")
+        axes[-1].legend()
     drawn.suptitle(shape["title"], fontweight="bold")
     return drawn
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from er.config import Config
+from er.config import Config, JsonlWorkload
 from er.errors import ErError
-from er.load import batches, inspect, knee, prompts, trace
+from er.load import batches, inspect, knee, prompt_files, prompts, trace
 from er.load.point import Target, measure_point
 from er.load.table import INDENT, PLAIN_WIDTH, Table
 from er.results import names, provenance, run_dir
@@ -56,6 +56,9 @@ def measure_ladder(
     report("preparing prompts")
     if config.load.trace:
         for line in inspect.describe(trace.source_of(config.load)):
+            report(line)
+    if isinstance(config.workload, JsonlWorkload):
+        for line in inspect.unused_columns(prompt_files.unused(Path(config.workload.path))):
             report(line)
     batches.read_texts(config)
     table = Table(width)

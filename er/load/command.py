@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from er import compose
-from er.config import Config
+from er.config import Config, JsonlWorkload
 from er.errors import ConfigError
-from er.load import alone, trace, users
-from er.load.inspect import describe, shape_of
+from er.load import alone, prompts, trace, users
+from er.load.inspect import describe, describe_prompts, shape_of, shape_of_prompts
 from er.load.table import PLAIN_WIDTH
 from er.options import Arguments, Command, Word, parse_arguments
 from er.results import names
@@ -40,7 +40,7 @@ COMMAND = Command(
         Word(
             "inspect",
             "",
-            "a trace: say what it is, its rows, span, rate and lengths, and draw them",
+            "a trace or prompts: say what they are, rows, span, rate and lengths, and draw them",
         ),
         Word("model", "model", "the model's name, for OpenAI's addresses"),
     ),
@@ -55,7 +55,7 @@ def run_command(arguments: Sequence[str]) -> int:
         compose.show(parsed)
         return 0
     if parsed.words["inspect"]:
-        return inspect(replace(parsed, overrides=("load=trace", *parsed.overrides)))
+        return inspect(parsed)
     endpoint, config = request_of(parsed)
     failed, publishes = False, config.tracking.enabled
     with alone.open_run(endpoint, config) as run:
@@ -84,17 +84,29 @@ def table_width() -> int:
 
 
 def inspect(parsed: Arguments) -> int:
-    """Print what a trace is, and draw it. Raises ErError when it cannot be replayed."""
+    """Print what a trace or a file of prompts is, and draw it. Raises ErError for others."""
     file = parsed.words["inspect"]
     quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    parsed = replace(parsed, overrides=(*parsed.overrides, f"load.trace={quoted}"))
-    [job] = compose.jobs_for(parsed)
+    overrides = ("load=trace", *parsed.overrides, f"load.trace={quoted}")
+    [job] = compose.jobs_for(replace(parsed, overrides=overrides))
     source = trace.source_of(job.config.load)
-    print("\n".join(describe(source)), flush=True)
+    if trace.holds_prompts(source):
+        overrides = ("workload=jsonl", *parsed.overrides, f"workload.path={quoted}")
+        [job] = compose.jobs_for(replace(parsed, overrides=overrides))
+        workload = job.config.workload
+        assert isinstance(workload, JsonlWorkload)
+        found = prompts.of_file(workload, prompts.encoding_of(workload, Path(job.config.cache_dir)))
+        lines, shape, kind = (
+            describe_prompts(source.path, found),
+            shape_of_prompts(found),
+            "prompts",
+        )
+    else:
+        lines, shape, kind = describe(source), shape_of(trace.read(source)), "trace"
+    print("\n".join(lines), flush=True)
     figures = str(Path(job.config.runs_dir) / "figures")
-    numbers = json.dumps(shape_of(trace.read(source)))
-    drawing = [*DRAW_TRACE, figures, f"trace-{source.path.name.partition('.')[0]}"]
-    return subprocess.run(drawing, input=numbers, text=True, check=False).returncode
+    drawing = [*DRAW_TRACE, figures, f"{kind}-{source.path.name.partition('.')[0]}"]
+    return subprocess.run(drawing, input=json.dumps(shape), text=True, check=False).returncode
 
 
 def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:

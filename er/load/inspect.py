@@ -1,10 +1,14 @@
-"""What a trace is, in a few lines and in numbers for a picture."""
+"""What a trace or a file of prompts is, in a few lines and in numbers for a picture."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from er.load.trace import Source, Trace, read
+from er.load import prompt_files
+from er.load.trace import Arrival, Source, Trace, read
+from er.results.request import Prompt
 from er.results.words import count_of
 
 BINS = 100  # of the span of a trace
@@ -31,9 +35,19 @@ def describe(source: Source) -> list[str]:
         )
     if trace.without_tokens:
         lines.append(f"{count_of(trace.without_tokens, 'row')} without tokens left out")
-    if trace.unused:
-        lines.append(f"columns that are not used: {', '.join(trace.unused)}")
-    return lines
+    return lines + unused_columns(trace.unused)
+
+
+def describe_prompts(path: Path, prompts: Sequence[Prompt]) -> list[str]:
+    """What the prompts of a file are, and what of it is not used. Raises ErError as `rows`."""
+    later = sum(prompt.turn > 0 for prompt in prompts)
+    turns = f", {count_of(later, 'later turn')} of conversations" if later else ""
+    return [
+        f"{path}: {count_of(len(prompts), 'prompt')}{turns}",
+        _lengths("input", sorted(prompt.input_tokens for prompt in prompts)),
+        _lengths("output", sorted(prompt.output_tokens for prompt in prompts)),
+        *unused_columns(prompt_files.unused(path)),
+    ]
 
 
 def shape_of(trace: Trace) -> dict[str, Any]:
@@ -45,11 +59,26 @@ def shape_of(trace: Trace) -> dict[str, Any]:
         "edges_s": edges_s.tolist(),
         "requests_per_s": (counts / np.diff(edges_s)).tolist(),
     }
-    if trace.arrivals[0].input_tokens:
-        for name in ("input_tokens", "output_tokens"):
-            tokens = [getattr(arrival, name) for arrival in trace.arrivals]
-            shape[name] = np.percentile(tokens, range(101), method="inverted_cdf").tolist()
+    return shape | (_quantiles(trace.arrivals) if trace.arrivals[0].input_tokens else {})
+
+
+def shape_of_prompts(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """What a picture shows of prompts: 101 quantiles of lengths."""
+    return {"title": count_of(len(prompts), "prompt")} | _quantiles(prompts)
+
+
+def _quantiles(requests: Sequence[Arrival] | Sequence[Prompt]) -> dict[str, list[float]]:
+    """101 quantiles of the token counts of prompts and answers."""
+    shape = {}
+    for name in ("input_tokens", "output_tokens"):
+        tokens = [getattr(request, name) for request in requests]
+        shape[name] = np.percentile(tokens, range(101), method="inverted_cdf").tolist()
     return shape
+
+
+def unused_columns(names: Sequence[str]) -> list[str]:
+    """A line that says which columns of a file are not used; none where all are."""
+    return [f"columns that are not used: {', '.join(names)}"] if names else []
 
 
 def _lengths(name: str, ordered: list[int]) -> str:

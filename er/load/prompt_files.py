@@ -13,6 +13,8 @@ from er.errors import ErError
 from er.load.cutting import JOIN
 from er.load.rows import rows
 
+TEXTS = ("text", "prompt", "text_input", "texts", "messages", "conversations")  # the first counts
+HOLDERS = ("data", "payloads", "turns", "body")  # of entries; the first counts
 LENGTHS = ("max_tokens", "max_completion_tokens", "output_tokens", "output_length",
            "output_tokens_count")  # fmt: skip
 
@@ -56,6 +58,22 @@ def texts(path: Path) -> Iterator[FilePrompt]:
                 turn=len(turns) - 1,
                 delay_s=_delay_s(entry) if len(turns) > 1 else 0.0,
             )
+
+
+def unused(path: Path) -> tuple[str, ...]:
+    """Keys of the first row, and of the prompts in it, that are not used."""
+    _, first = next(rows(path), ("", {}))
+    entries = list(_entries(first))
+    names = dict.fromkeys(name for fields in (first, *entries) for name in fields)
+    used = {
+        "label",
+        "session_id",
+        *(("delay",) if len(entries) > 1 or "session_id" in first else ()),
+    }
+    for fields in (first, *entries):
+        for known in (TEXTS, HOLDERS, LENGTHS):
+            used |= set(next(([name] for name in known if name in fields), []))
+    return tuple(name for name in names if name not in used)
 
 
 def _conversation_of(place: str, fields: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def build(
         prompts = _conversations(workload, count, texts, encoding, generator)
     else:
         assert isinstance(workload, JsonlWorkload)
-        prompts = cycle(_of_file(workload, encoding))
+        prompts = cycle(of_file(workload, encoding))
     built = list(islice(prompts, count))
     return (
         [replace(prompt, stop_at_eos=True) for prompt in built] if workload.stop_at_eos else built
@@ -206,7 +206,7 @@ def _conversations(
             message_tokens, output_tokens = next(lengths)
 
 
-def _of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
+def of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
     """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
     prompts: list[Prompt] = []
     before: list[int] = []  # the tokens of the turn before

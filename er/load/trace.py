@@ -153,7 +153,7 @@ def kind_of(first: Row, source: Source) -> Kind:
             )
         inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
         return Kind("own", own["time"], inputs, outputs, UNKNOWN)
-    if "delay" in fields and "timestamp" not in fields and "session_id" in fields:
+    if _waits_in_sessions(fields):
         raise ErError(f"{place} {DELAYS}")
     for kind in KINDS:
         if kind.time in fields and (kind.marker_column or kind.time) in fields:
@@ -165,6 +165,14 @@ def kind_of(first: Row, source: Source) -> Kind:
         f"{place} has no time: call it one of {known}, or say which column is which: "
         "'load.trace_columns={time: ..., input_tokens: ..., output_tokens: ...}'"
     )
+
+
+def holds_prompts(source: Source) -> bool:
+    """Whether a file is one of prompts, to be sent without times of its own. Raises ErError when it
+    cannot be read."""
+    _, fields = next(rows(source.path), ("", {}))
+    timed = any(kind.time in fields for kind in KINDS) and not _waits_in_sessions(fields)
+    return not (source.columns or timed) and not PROMPTS.isdisjoint(fields)
 
 
 def unit_of(kind: Kind, first: Row, source: Source) -> float:
@@ -181,6 +189,10 @@ def unit_of(kind: Kind, first: Row, source: Source) -> float:
             f"Bailian and GuideLLM seconds): say load.trace_unit={'|'.join(UNITS)}"
         )
     return UNITS[unit]
+
+
+def _waits_in_sessions(fields: Mapping[str, Any]) -> bool:
+    return "delay" in fields and "timestamp" not in fields and "session_id" in fields
 
 
 def _chained(first: Row, others: Iterable[Row]) -> Iterable[Row]:

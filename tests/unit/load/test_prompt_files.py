@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from er.load.prompt_files import texts
+from er.load import command, trace
+from er.load.prompt_files import texts, unused
+from er.load.trace import Source
 
 CHAT = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]}
 # What the file holds, and the text and length of each of its prompts.
@@ -88,3 +90,38 @@ def test_the_delay_before_a_later_turn_is_kept(tmp_path: Path) -> None:
     turns = [{"text": "a", "delay": 900}, {"text": "b", "delay": 2500}, {"text": "c"}]
     path.write_text(json.dumps({"session_id": "x", "turns": turns}))
     assert [each.delay_s for each in texts(path)] == [0, 2.5, 0]
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    row = {"text": "Hi", "prompt": "no", "max_tokens": 1, "topic": "x", "label": "y", "delay": 3}
+    path.write_text(json.dumps(row))
+    assert unused(path) == ("prompt", "topic", "delay")
+    batch = {"custom_id": "1", "method": "POST", "body": CHAT | {"max_tokens": 3, "seed": 1}}
+    path.write_text(json.dumps(batch))
+    assert unused(path) == ("custom_id", "method", "seed")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_of_a_known_file_is_a_trace(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps(FILES[name][0]))
+    assert trace.holds_prompts(Source(path))
+
+
+@pytest.mark.usefixtures("small_tokenizer")
+def test_prompts_are_inspected_with_their_lengths(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my prompts.jsonl"
+    path.write_text('{"text": "Why?", "max_tokens": 5, "x": 1}\n{"text": "No", "max_tokens": 7}\n')
+    inspected = [f"inspect={path}", "workload.tokenizer=small", f"runs_dir={tmp_path}"]
+    assert command.run_command(inspected) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[:4] == [
+        f"{path}: 2 prompts",
+        "input tokens: mean 3; min 2, p25 2, median 2, p95 4, max 4",
+        "output tokens: mean 6; min 5, p25 5, median 5, p95 7, max 7",
+        "columns that are not used: x",
+    ]
+    assert (tmp_path / "figures" / "prompts-my prompts.png").exists()
