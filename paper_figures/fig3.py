@@ -28,7 +28,8 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     drawn, panels = style.panels(1, 1, sharey=True)
     limits = sorted({limit_of(run) for run in runs})
     for axes, tp in zip(panels, (4, 8), strict=True):
-        for group in groups_of([run for run in runs if run.config["deployment"]["tp"] == tp]):
+        shown = [run for run in runs if run.config["deployment"]["tp"] == tp]
+        for group in groups_of(sorted(shown, key=limit_of)):
             curve(axes, group, limits.index(limit_of(group.runs[0])))
         axes.set(title=f"TP={tp}", ylabel="Response time, median [s]")
         style.log_values(axes.yaxis)
@@ -59,7 +60,7 @@ def curve(axes: Axes, group: Group, place: int) -> None:
 
 def summary(runs: Sequence[PublishedRun]) -> list[str]:
     """The rule and what it picks, for a terminal."""
-    return [RULE, *(f"{line}." for line in picked(runs))]
+    return [RULE, *(f"{line[:1].upper()}{line[1:]}." for line in picked(runs))]
 
 
 def picked(runs: Sequence[PublishedRun]) -> list[str]:

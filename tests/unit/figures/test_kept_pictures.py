@@ -60,7 +60,7 @@ def test_figure_3_says_in_the_terminal_what_its_rule_picks(
     rule, picks, differs = drawn[1:]
     assert rule.startswith("  Rule: of each precision and TP the batch limit with the least")
     assert picks.startswith("  It picks int8 TP=4 at most 256 (0.12 s), fp16 TP=4")
-    assert differs == "  in place of C it takes int8 TP=8."
+    assert differs == "  In place of C it takes int8 TP=8."
     assert kept[1:] == drawn[1:]
     command.answer("fig3", [f"out={tmp_path / 'figures'}"])
     assert picks.strip() in capsys.readouterr().out
