@@ -16,6 +16,8 @@ from er.errors import ConfigError
 CONF = Path(__file__).parent / "conf"
 WIDTH = 100
 CFG = ("job", "hydra", "all")
+# Their keys are the user's own: Hydra adds such keys only with ++.
+MAPS = re.compile(r"(load\.headers|load\.trace_columns)[.=]")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -72,7 +74,7 @@ def parse_arguments(command: Command, arguments: Sequence[str]) -> Arguments:
         if equals and name in words:
             words[name] = value
         else:
-            overrides.append(argument)
+            overrides.append(f"++{argument}" if MAPS.match(argument) else argument)
     for word in command.words:
         if word.choices and words[word.name] not in word.choices:
             choices = ", ".join(word.choices)

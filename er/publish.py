@@ -31,7 +31,8 @@ def main() -> int:
             study = STUDY
         else:
             run = RunDir(path)
-            uri, study = options.uri or store_of(run), run.read(names.CONFIG)["study"]
+            named = store_of(run)
+            uri, study = options.uri or named, run.read(names.CONFIG)["study"]
             run_id = publish(run, uri)
         print(f"{path}: MLflow run {run_id}")
         pages[uri, study] = None

@@ -81,6 +81,11 @@ class Tracking:
             "tracking.uri is empty: give sqlite:///FILE or the address of an MLflow server, or "
             "tracking.enabled=false",
         )
+        require(
+            not (self.enabled and self.uri.startswith("sqlite:") and {"?", "%"} & set(self.uri)),
+            f"tracking.uri is {self.uri}: ? and % mean something else in an address: give another "
+            "file, or another runs_dir where it lies in there",
+        )
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """What `python -m er.load` does with its arguments."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -124,9 +125,11 @@ def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
 
 def _endpoint(target: str, model: str) -> Endpoint:
     """The server that `target` names. Raises ConfigError when it is not clear."""
-    url = urlsplit(target)
     try:
+        url = urlsplit(target)
         url.port  # noqa: B018
+        if re.search(r"\s", target):
+            raise ValueError("it has a blank")
     except ValueError as error:
         raise ConfigError(f"target={target}: {error}: give http://host:port/...") from error
     path = url.path.rstrip("/")

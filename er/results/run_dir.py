@@ -53,11 +53,12 @@ class RunDir:
         try:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError as error:
-            raise self._unusable(name, "missing") from error
+            raise self.unusable(name, "missing") from error
         except ValueError as error:
-            raise self._unusable(name, "damaged") from error
+            raise self.unusable(name, "damaged") from error
 
-    def _unusable(self, name: str, how: str) -> ErError:
+    def unusable(self, name: str, how: str) -> ErError:
+        """What to raise for a file that is missing or damaged."""
         return ErError(
             f"{self.path / name} is {how}: put the file back, or move {self.path} away and "
             "measure again"
@@ -78,7 +79,7 @@ class RunDir:
         try:
             return [point_of(entry) for entry in self.read(names.POINTS)]
         except (TypeError, AttributeError) as error:
-            raise self._unusable(names.POINTS, "damaged") from error
+            raise self.unusable(names.POINTS, "damaged") from error
 
     def valid_point(self, concurrency: int) -> Point | None:
         """The point that was measured at this concurrency, if it is valid."""
@@ -166,7 +167,7 @@ class RunDir:
         except FileNotFoundError:
             return False
         except (pa.ArrowException, OSError) as error:
-            raise self._unusable(name, "damaged") from error
+            raise self.unusable(name, "damaged") from error
         return True
 
     def keep_requests(self, concurrency: int, requests: Iterable[Request]) -> None:

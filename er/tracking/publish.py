@@ -61,9 +61,13 @@ def store_of(run: RunDir) -> str:
     """The store that the run's configuration names.
 
     A file among the runs is looked for beside the run: a relative path holds from any directory.
+    Raises ErError when the configuration is missing or damaged.
     """
     config = run.read(names.CONFIG)
-    uri, runs_dir = str(config["tracking"]["uri"]), Path(config["runs_dir"])
+    try:
+        uri, runs_dir, _ = str(config["tracking"]["uri"]), Path(config["runs_dir"]), config["study"]
+    except (KeyError, TypeError) as error:
+        raise run.unusable(names.CONFIG, "damaged") from error
     path = Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and path.is_relative_to(runs_dir):
         return f"{SQLITE}{run.path.absolute().parents[1] / path.relative_to(runs_dir)}"

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from pyarrow import parquet
 
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 from er.results import names
 from er.results.point import Point
 from er.results.run_dir import id_of, point_of
@@ -156,7 +156,9 @@ def finished(uri: str, study: str) -> list[Run]:
 
 
 def _existing_store(uri: str) -> MlflowClient:
-    """A client of the store. Raises ErError where there is no file of that name."""
+    """A client of the store. Raises ErError where none is named, or there is no such file."""
+    if not uri:  # of which MLflow would make a file here
+        raise ConfigError("uri is empty: name an MLflow store, such as sqlite:///runs/mlflow.db")
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not path.exists():
         raise ErError(

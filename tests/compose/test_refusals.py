@@ -29,6 +29,7 @@ REFUSED = [
     ("runs_dir=", "runs_dir is '': "),
     ("runs_dir=null", "runs_dir=null: "),
     ("tracking.uri=", "tracking.uri is empty: "),
+    ("runs_dir=a%b", "tracking.uri is sqlite:///a%b/mlflow.db: ? and % mean something else"),
     ("tracking=none", "Could not find 'tracking/none'"),
     ("load=[1,2]", "load=[1,2]: give the name of one option"),
     ("load.concurrency=[]", "load.concurrency is empty: "),

@@ -242,6 +242,8 @@ def test_a_slash_at_the_end_of_an_address_is_none_of_it(address: str) -> None:
         (["target=http://h:1"], r"say http://h:1/v1/chat/completions or http://h:1/v1/completions"),
         (["target=http://h:1/v1/"], r"say http://h:1/v1/chat/completions or"),
         (["target=http://h:99999/v1/completions"], r"Port out of range 0-65535: give http://host"),
+        (["target=http://[::1/v1/completions"], r"Invalid IPv6 URL: give http://host"),
+        (["target=http://a b/v1/completions"], r"it has a blank: give http://host"),
         (["target=http://h:1/v1/completions", "load.client=grpc"], "client=grpc does not speak"),
         (["target=https://h:1/v1/completions", "load.client=sockets"], "client=sockets does not"),
     ],

@@ -218,3 +218,10 @@ def test_every_artifact_is_json(config: Config, finished_run: Callable[..., RunD
             path = client.download_artifacts(run_id, file.path)
             json.loads(Path(path).read_text(), parse_constant=refuse)
     shutil.rmtree(run.path)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"tracking": 3}', "null", '"a"'])
+def test_a_configuration_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ErError, match=r"config.json is damaged: put the file back, or move"):
+        store_of(RunDir(tmp_path))

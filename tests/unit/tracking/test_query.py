@@ -118,6 +118,13 @@ def test_pinned_runs_are_shown_whatever_is_newer(command, uri) -> None:
         query.pinned(uri, [""])
 
 
+def test_no_store_is_named_and_none_is_made(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ErError, match=r"^uri is empty: name an MLflow store"):
+        query.shown("", "ladder")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_store_that_is_not_there_is_named_and_not_made(tmp_path) -> None:
     with pytest.raises(ErError, match=r"there is no MLflow store .*missing\.db"):
         query.shown(f"sqlite:///{tmp_path}/missing.db", "ladder")
