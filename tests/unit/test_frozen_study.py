@@ -1,5 +1,7 @@
 """The measured study that the repository keeps: read by the commands that made it, and pinned."""
 
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from paper_figures import command
 
 KEPT = Path(__file__).parents[2] / "experiments" / "fig4"
 LOCK = KEPT / "runs.lock.yaml"
+# A folder of a machine, such as /home/me/er: at the start of a word, with another below it.
+FOLDER = re.compile(r"(?<![^\s\"'=])/\w[\w.-]*/\w[^\s\"']*")
 
 
 def test_its_pinned_figure_is_the_same_byte_for_byte(
@@ -32,3 +36,11 @@ def test_its_pinned_figure_is_the_same_byte_for_byte(
     changed.write_text(LOCK.read_text().replace("digest: ", "digest: 0"))
     with pytest.raises(ErError, match="is not what"):
         pins.chosen(uri, str(changed))
+
+
+def test_it_names_no_folder_of_the_machine_that_measured_it() -> None:
+    with zipfile.ZipFile(KEPT / "laptop.zip") as bundle:
+        texts = [name for name in bundle.namelist() if name.endswith((".json", ".log", ".svg"))]
+        found = {name: FOLDER.findall(bundle.read(name).decode()) for name in texts}
+    assert any(name.endswith("triton.log") for name in texts)
+    assert {name: folders for name, folders in found.items() if folders} == {}
