@@ -11,6 +11,8 @@ from er.cluster.calls import call
 from er.cluster.folder import Attempt
 from er.errors import ErError
 
+ENDED_BY_SLURM = ("CANCELLED", "PREEMPTED", "TIMEOUT")
+
 
 def status(study: Path) -> list[Status]:
     """How the jobs of a study stand; what Slurm says of an end is noted."""
@@ -99,6 +101,8 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
         return (State.held_back, "no room") if attempt.held_back else (State.unsent, "")
     state = attempt.ended.get("state", "") or (entry.state if entry else "")
     detail = state.lower().replace("_", " ")
+    if state == "NODE_FAIL" and attempt.exit_code:  # another of its nodes: the first gets TERM
+        return State.lost, detail
     if attempt.cancelled:
         detail = "cancelled"
     match attempt.exit_code:
@@ -108,6 +112,8 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
             return State.out_of_time, ""
         case code if code == TERMINATED:
             return State.stopped, detail if state != "FAILED" or attempt.cancelled else ""
+        case int() if state in ENDED_BY_SLURM:  # its servers got TERM too, and er saw them go
+            return State.stopped, detail
         case int(code):
             return State.failed, f"exit code {code}"
     if state == "CANCELLED" and not attempt.log.exists():

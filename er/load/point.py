@@ -74,13 +74,13 @@ def measure_point(
             )
             if not whole(load, concurrency, config.load):
                 stopping.end_if_stopped()
+        others.add_to(watch, gpu_watch)
+        after = server_side.read(target.engines)  # a server on a dead node answers late or never
     except BaseException as error:
         if requests and not isinstance(error, Exception):
             partial = f"interrupted after {len(requests)} requests"
             run.add_point(measure(requests, concurrency, config.load, [partial]))
         raise
-    others.add_to(watch, gpu_watch)
-    after = server_side.read(target.engines)
     evidence = proof.prove(load, concurrency)
     encoding = prompts.encoding_of(config.workload, Path(config.cache_dir))
     known = asdict(evidence) | counts.known(load.requests, encoding)

@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 LOGIN = "login"
 
 
@@ -31,6 +33,16 @@ class Networks:
     def namespace(self, node: str) -> str:
         """Of a node."""
         return f"er{self.tag}-{node}"
+
+    def pids(self, node: str) -> list[int]:
+        """Of all that runs on a node."""
+        place = Path("/run/netns", self.namespace(node)).stat().st_ino
+        found = []
+        for pid in psutil.pids():
+            with suppress(OSError):  # it has ended
+                if Path(f"/proc/{pid}/ns/net").stat().st_ino == place:
+                    found.append(pid)
+        return found
 
     def ahead_s(self, node: str) -> int:
         """How far its monotonic clock is ahead of that of this host."""

@@ -1,11 +1,12 @@
 """A real Slurm on this machine: munge, a controller and four nodes with eight fake GPUs each."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,6 +157,14 @@ class Site:
         process.wait()
         end_all(f"slurmstepd: [{job_id}.")
         end_all(folder)
+
+    def kill_whole_node(self, node: str) -> None:
+        """End a node that has a network of its own, and all that runs on it, without a word."""
+        assert self.networks
+        for pid in self.networks.pids(node):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.processes.pop(node).wait()
 
     def stop(self, name: str) -> None:
         """End one of its daemons, and return when it has ended."""

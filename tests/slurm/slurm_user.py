@@ -1,5 +1,7 @@
 """Someone who submits, and what is waited for."""
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import TypeVar
 
 import psutil
 import pytest
+from networks import Networks
 from site_of_tests import Site
 
 from er import run
@@ -55,6 +58,21 @@ def until(look: Callable[[], T | None], what: str, limit_s: float = 60) -> T:
         assert time.monotonic() < deadline_s, f"no {what} within {limit_s} s"
         time.sleep(0.1)
     return found
+
+
+def requests_under_way(run: RunDir, concurrency: int) -> int:
+    """Those of a point that is being measured which have ended."""
+    log = run.path / "requests" / f"c{concurrency:04d}.jsonl"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def networks_of(user: User) -> Networks:
+    """The networks of the nodes; the test is skipped where they cannot be made."""
+    if not user.site.networks:
+        if os.environ.get("CI") and not shutil.which("ip"):
+            pytest.fail("ip is missing: apt-get install iproute2")
+        pytest.skip("only root can make namespaces of networks and clocks, where it may")
+    return user.site.networks
 
 
 def command_line(process: psutil.Process) -> str:

@@ -4,14 +4,12 @@ With root every node has a name, addresses, a loopback and a clock of its own: w
 another's loopback goes astray, and a time that is not taken to one clock is off by minutes.
 """
 
-import os
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from slurm_user import User, command_line, until
+from slurm_user import User, command_line, networks_of, requests_under_way, until
 
 from er import cancel
 from er.cluster.base import State
@@ -46,11 +44,7 @@ def test_a_job_measures_lets_requests_end_and_leaves_nothing_behind(
 def test_eight_experts_over_two_nodes_under_load_from_two_others(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    networks = user.site.networks
-    if not networks:
-        if os.environ.get("CI") and not shutil.which("ip"):
-            pytest.fail("ip is missing: apt-get install iproute2")
-        pytest.skip("only root can make namespaces of networks and clocks, where it may")
+    networks = networks_of(user)
 
     run, _ = cancelled_in_its_second_point(user, FOUR_NODES, 4, monkeypatch)
 
@@ -98,12 +92,6 @@ def cancelled_in_its_second_point(
     here = str(Path.cwd())
     assert not [line for line in map(command_line, psutil.process_iter()) if here in line]
     return run, one.job_id
-
-
-def requests_under_way(run: RunDir, concurrency: int) -> int:
-    """Those of a point that is being measured which have ended."""
-    log = run.path / "requests" / f"c{concurrency:04d}.jsonl"
-    return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def nodes_of_workers() -> set[str]:

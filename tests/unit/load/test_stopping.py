@@ -6,14 +6,20 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from er.compose import plan
 from er.config import Arrivals
+from er.load import server_side
+from er.load.point import Target, measure_point
 from er.load.users import run_point
 from er.process import stopping
 from er.results.request import Request
+from er.results.run_dir import opened
 from tests.unit.load.fakes import Answer, Serve, load, prompt, stream
 
 Body = dict[str, Any]
@@ -126,3 +132,24 @@ def test_the_limit_ends_with_the_block() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert terms == []
+
+
+def test_a_point_is_kept_while_a_server_is_waited_for_that_has_died(
+    serve: Serve, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+
+    def read(_: object) -> None:
+        calls.append(None)
+        if len(calls) == 2:  # after the load
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(server_side, "read", read)
+    [config] = plan(["load.requests_per_user=4", f"cache_dir={cache_dir}"])
+    target = Target(serve(stream).endpoint)
+
+    with suppress(KeyboardInterrupt), opened(tmp_path, "a", "key") as directory:
+        measure_point(target, [prompt()], 2, config, directory)
+
+    [point] = directory.points()
+    assert point.invalid[-1] == f"interrupted after {len(directory.requests())} requests"
