@@ -58,6 +58,13 @@ def test_a_slow_client_is_named_with_its_mend() -> None:
     assert idle.endswith("set load.client=sockets, or use fewer users")
 
 
+def test_a_doubt_does_not_round_into_its_limit() -> None:
+    point = PointLoad(array("d", [0.01004] * 100), requests=[span(0, 0, 0.9946), span(0, 1, 2)])
+    lagged, idle = doubts(prove(point, 1), load(max_loop_lag_s=0.01, min_concurrency=0.9974))
+    assert "10.04 ms at the 99th percentile (at most 10.00 ms)" in lagged
+    assert "only 99.73% of the users were in flight (at least 99.74%)" in idle
+
+
 def test_late_reads_that_changed_no_number_are_no_doubt() -> None:
     late = array("d", [0.02] * 100)
     point = PointLoad(late, late, requests=[span(0, 0, 1), span(0, 1, 2)])
