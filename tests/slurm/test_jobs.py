@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,7 +74,10 @@ def test_cancelled_and_requeued_it_measures_only_what_is_missing(
 
 
 def until_begun_again(user: User, one: Status) -> None:
-    """Slurm holds a requeued job for two minutes, from when all of it has ended."""
+    """Slurm holds a requeued job for two minutes, from when all of it has ended. One that starts
+    within the second of that end is killed: slurmd takes it for the one before."""
+    user.site.wait(one.job_id, "PENDING")
+    time.sleep(2)
 
     def begun() -> str | None:
         with suppress(subprocess.CalledProcessError):  # it runs already

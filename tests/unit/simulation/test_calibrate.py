@@ -83,7 +83,7 @@ def test_the_spread_of_repeats_is_told_when_there_are_any(points):
 
 def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
     assert cli.run("calibrate", lambda: calibrate.main([f"run={tmp_path}"])) == 1
-    assert f"run={tmp_path} cannot be read" in capsys.readouterr().err
+    assert f"{tmp_path}/config.json is missing" in capsys.readouterr().err
 
 
 TWO = (("memory_scale",), ("host_step_s",))
