@@ -39,10 +39,12 @@ ENDED_EARLY = ("interrupted", "failed")
 
 
 def test_before_a_real_time_limit_requests_end_and_the_next_job_goes_on(user: User) -> None:
+    limits = [f"cluster.{limit}" for limit in ONE_MINUTE]
+    user.run("deployment=a", *SHORT_POINTS, *limits, "cluster.sbatch=[--hold]")
+    [one] = user.statuses()
     with controller_down(user.site):
         pass  # it looks at limits 30 s after this start: by then the job has points
-    user.run("deployment=a", *SHORT_POINTS, *(f"cluster.{limit}" for limit in ONE_MINUTE))
-    [one] = user.statuses()
+    user.site.call("scontrol", "release", one.job_id)
 
     user.site.wait(one.job_id, "FAILED")
 
