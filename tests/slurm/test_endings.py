@@ -29,6 +29,7 @@ SHORT_POINTS = [
     "load.requests_at_least=4",
     "load.requests_per_user=2",
     "load.gateway_probes=0",
+    "load.min_concurrency=0.1",  # a busy machine makes no point invalid
 ]
 # Slurm looks at limits every 30 s, and sends TERM at the last look before it is due: 18 to 48 s
 # after the start of the job. A point may begin for as long.
