@@ -13,6 +13,8 @@ from pathlib import Path
 
 from site_of_tests import PROGRAMS, running
 
+from er import cli
+
 STUDY = "slurm_demo"
 COMMANDS = (
     ["er.run", "+experiment=fig4", "deployment=c,e", "load.concurrency=[1,2]", f"study={STUDY}",
@@ -43,4 +45,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.run("slurm-demo", main, "Slurm is stopped, what was measured is kept"))

@@ -5,6 +5,7 @@ Root only. All hang on one bridge, whose address is that of the login node and t
 
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,12 @@ class Networks:
                 if Path(f"/proc/{pid}/ns/net").stat().st_ino == place:
                     found.append(pid)
         return found
+
+    def end(self, node: str) -> None:
+        """End all that runs on a node, without a word."""
+        for pid in self.pids(node):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def ahead_s(self, node: str) -> int:
         """How far its monotonic clock is ahead of that of this host."""
@@ -96,7 +103,11 @@ def make(networks: Networks, bridge: str) -> None:
 
 
 def remove(networks: Networks, bridge: str) -> None:
-    """Remove what is there of them."""
+    """Remove what is there of them, and end what still runs in them: a slurmstepd hides whose it
+    is."""
+    for node in networks.nodes:
+        with suppress(FileNotFoundError):
+            networks.end(node)
     for command in (
         *(f"netns del {networks.namespace(node)}" for node in networks.nodes),
         f"link del {bridge}",

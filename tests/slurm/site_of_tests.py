@@ -1,12 +1,11 @@
 """A real Slurm on this machine: munge, a controller and four nodes with eight fake GPUs each."""
 
 import os
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -161,9 +160,7 @@ class Site:
     def kill_whole_node(self, node: str) -> None:
         """End a node that has a network of its own, and all that runs on it, without a word."""
         assert self.networks
-        for pid in self.networks.pids(node):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.networks.end(node)
         self.processes.pop(node).wait()
 
     def stop(self, name: str) -> None:
