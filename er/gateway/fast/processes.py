@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import uvloop
 
@@ -21,6 +21,7 @@ from er.gateway.fast.server import Server
 from er.gateway.plan import Plan
 
 COMMAND_BYTES = 65536
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GARBAGE_AFTER = 50_000  # objects more than freed: what a request makes is freed with it
 
 
@@ -74,6 +75,7 @@ def _run_several(
             child = os.fork()
             if child:
                 return child
+            forget_signals()
             status = 1
             with suppress(ErError):
                 counts.become(process)
@@ -102,14 +104,34 @@ def _watch(children: dict[int, int], start: Callable[[int], int]) -> None:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, pass_on)
     while children:
         child, status = os.wait()
         process = children.pop(child)
-        if not stopping:
-            print(f"er.gateway: process {process} ended ({status}); another is started", flush=True)
-            children[start(process)] = process
+        with held_signals():  # or a new process could miss one
+            if not stopping:
+                words = f"process {process} ended ({status}); another is started"
+                print(f"er.gateway: {words}", flush=True)
+                children[start(process)] = process
+
+
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """What comes in the block is taken at its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def forget_signals() -> None:
+    """In a new process: end by a signal, in place of passing it on, until it serves."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 async def serve(

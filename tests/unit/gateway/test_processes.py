@@ -166,6 +166,19 @@ async def test_two_processes_count_together(tmp_path: Path) -> None:
     assert "another is started" in (tmp_path / "log").read_text()
 
 
+async def test_it_ends_while_it_starts_a_process_again(tmp_path: Path) -> None:
+    async with answering(ONE).serving() as url:
+        with running(tmp_path, [url], config.Policy.round_robin, processes=2) as (_, process):
+            gateway = psutil.Process(process.pid)
+            before = gateway.children()
+            before[0].kill()
+            for _ in range(5000):
+                if set(gateway.children()) - set(before):
+                    break
+                await asyncio.sleep(0.001)
+    assert process.returncode == 0
+
+
 async def test_an_administrator_drains_adds_shadows_and_reloads(
     router: Router, tmp_path: Path
 ) -> None:
