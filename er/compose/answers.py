@@ -16,5 +16,5 @@ def show(arguments: Arguments) -> None:
     register_schema()
     folder = [f"--config-dir={arguments.config_dir}"] if arguments.config_dir else []
     sys.argv[1:] = [*arguments.for_hydra, *folder, *arguments.overrides]
-    with checked():
+    with checked(arguments.config_dir):
         hydra.main(str(CONF), arguments.config_name, "1.3")(lambda _: None)()

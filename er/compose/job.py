@@ -6,8 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from er.compose.kinds import CLUSTERS, ENGINES, GATEWAYS, WORKLOADS
 from er.compose.messages import checked
-from er.compose.schema import CLUSTERS, ENGINES, GATEWAYS, WORKLOADS, to_config
+from er.compose.schema import to_config
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ConfigError

@@ -52,12 +52,13 @@ def jobs_of(
     Raises ConfigError when any of them cannot be composed or breaks a rule.
     """
     register_schema()
-    with checked(), uncollected(), hydra_with(config_dir) as loader:
+    with checked(config_dir), uncollected(), hydra_with(config_dir) as loader:
         parser = OverridesParser.create(config_loader=loader)
         given = parser.parse_overrides(list(overrides))
         refuse_hydra_settings(given)
         groups = loader.list_groups("")
         refuse_several_options(given, groups)
+        refuse_site_of_no_folder(given, groups)
         named = collected(given, parser, folders(config_dir))
         several = multirun or named != given
         given = named
@@ -168,6 +169,16 @@ def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str])
         if group == "capacity" and isinstance(override.value(), dict):
             raise ConfigError(
                 f"{override.input_line}: choose +experiment=capacity, and set capacity.KEY=VALUE"
+            )
+
+
+def refuse_site_of_no_folder(overrides: Sequence[Override], groups: Sequence[str]) -> None:
+    """Raise ConfigError for a site's file where no folder with sites is named."""
+    for override in overrides:
+        if override.key_or_group == "site" and "site" not in groups:
+            raise ConfigError(
+                f"{override.input_line}: say with --config-dir DIR where it is: "
+                f"DIR/site/{override.value()}.yaml (the examples: --config-dir slurm)"
             )
 
 

@@ -29,7 +29,7 @@ def plugins_of(arguments: Arguments) -> list[str]:
     Raises ConfigError when one is not installed.
     """
     register_schema()
-    with checked(), hydra_with(arguments.config_dir) as loader:
+    with checked(arguments.config_dir), hydra_with(arguments.config_dir) as loader:
         parser = OverridesParser.create(config_loader=loader)
         given = parser.parse_overrides([*arguments.overrides])
         parsed = one_experiment_each(

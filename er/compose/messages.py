@@ -1,11 +1,12 @@
 """Turn the errors of Hydra and omegaconf into one line in the terms of the command line."""
 
-import difflib
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import yaml
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -14,6 +15,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from er.compose.file_messages import describe_file_error
+from er.compose.keys import unknown_key
 from er.errors import ConfigError
 
 LISTS = {
@@ -25,12 +28,13 @@ LISTS = {
 
 
 @contextmanager
-def checked() -> Iterator[None]:
-    """Turn errors of Hydra and omegaconf into ConfigError."""
+def checked(config_dir: Path | None = None) -> Iterator[None]:
+    """Turn errors of Hydra, omegaconf and YAML into ConfigError; `config_dir` is a user's folder of
+    options."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(one_line(error)) from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        raise ConfigError(describe_file_error(error, config_dir) or one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:
@@ -51,10 +55,6 @@ def one_line(error: BaseException) -> str:
             key = text.removeprefix("Error merging override ").partition("=")[0]
             reason = f"give a list such as {LISTS.get(key, '[...]')}"
         return f"{' '.join(text.removeprefix('Error merging override ').split())}: {reason}"
-    if "Key 'experiment' not in" in text:
-        return (
-            f"{text.split(':')[0].removeprefix('In ')}: its first line must be # @package _global_"
-        )
     plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
         return f"hydra/{plugin[1]}={plugin[2]} is not installed: pip install 'er[joblib,optuna]'"
@@ -74,11 +74,3 @@ def _unreadable(override: str, reason: str) -> str:
     typed = f"{key}='{escaped}'"
     typed = shlex.quote(typed) if set(typed) & set('"$`\\!') else f'"{typed}"'
     return f"cannot read {override} (expected key=value): quote the value, such as {typed}"
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The message for a key that the schema does not have, with the nearest that it has."""
-    known = list(known)
-    closest = difflib.get_close_matches(key, known, n=1)
-    suggestion = f"did you mean {closest[0]}?" if closest else f"choose from {', '.join(known)}"
-    return f"{key} is not a known key: {suggestion}"

@@ -5,38 +5,11 @@ from functools import cache
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from er.compose.messages import checked, unknown_key
-from er.config import (
-    Config,
-    FastGateway,
-    Gateway,
-    LaptopCluster,
-    SimulatedEngine,
-    SlurmCluster,
-    SmolLM2Engine,
-    workload,
-)
-from er.config.trtllm import LlmapiEngine, TrtllmEngine
+from er.compose.keys import unknown_key
+from er.compose.kinds import CLUSTERS, ENGINES, GATEWAYS, WORKLOADS
+from er.compose.messages import checked
+from er.config import Config
 from er.errors import ConfigError
-
-ENGINES = {
-    "simulated": SimulatedEngine,
-    "smollm2": SmolLM2Engine,
-    "trtllm": TrtllmEngine,
-    "llmapi": LlmapiEngine,
-}
-GATEWAYS = {"fast": FastGateway, "aiohttp": Gateway, "sklearn": Gateway}
-WORKLOADS = {
-    "table": workload.TableWorkload,
-    "fixed": workload.FixedWorkload,
-    "uniform": workload.UniformWorkload,
-    "lognormal": workload.LognormalWorkload,
-    "jsonl": workload.JsonlWorkload,
-    "shared_prefix": workload.SharedPrefixWorkload,
-    "multi_turn": workload.MultiTurnWorkload,
-}
-
-CLUSTERS = {"laptop": LaptopCluster, "slurm": SlurmCluster}
 
 
 @cache

@@ -1,0 +1,81 @@
+"""Errors in a file of options, of `conf/` or of a user's folder: the file, the key, what to do."""
+
+import difflib
+import re
+from pathlib import Path
+
+import yaml
+from hydra.errors import MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from er.compose.keys import unknown_key
+from er.options import CONF
+
+
+def describe_file_error(error: BaseException, config_dir: Path | None) -> str:
+    """One line; empty when the error is not one of a file."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        return _unreadable(error)
+    if isinstance(error, MissingConfigException) and error.options:
+        return _no_such_option(error, config_dir)
+    text = str(error)
+    named = re.match(r"In '([\w/.-]+)': ", text)
+    if not named or named[1] == "config":
+        return ""
+    file = _file_of(named[1], config_dir)
+    if "Could not override '" in text:
+        return f"{file}: {_wrong_default(text)}"
+    if "Key 'experiment' not in" in text:
+        return f"{file}: its first line must be # @package _global_"
+    cause = error.__cause__ or error.__context__
+    if not isinstance(cause, OmegaConfBaseException) or not cause.full_key:
+        return ""
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        place = cause.full_key.rpartition(".")[0]
+        names = getattr(cause.object_type, "__dataclass_fields__", {})
+        return f"{file}: {unknown_key(cause.full_key, [f'{place}.{n}'.lstrip('.') for n in names])}"
+    reason = str(cause.msg or cause).splitlines()[0]
+    return f"{file}: {cause.full_key}: {reason}"
+
+
+def _no_such_option(error: MissingConfigException, config_dir: Path | None) -> str:
+    """The options that there are, the nearest one, and the user's file that names the missing
+    one."""
+    group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
+    options = [option for option in error.options or () if not option.startswith("base_")]
+    closest = difflib.get_close_matches(name, options, n=1)
+    nearest = f"did you mean {closest[0]}? " if closest else ""
+    by = (
+        [path for path in config_dir.rglob("*.yaml") if _chooses(path, group, name)]
+        if config_dir
+        else []
+    )
+    where = f" (in {by[0]})" if by else ""
+    available = f"Available options in '{group}': {' '.join(options)}"
+    return f"Could not find '{group}/{name}'{where}: {nearest}{available}"
+
+
+def _chooses(path: Path, group: str, name: str) -> bool:
+    """Whether a file has this option in its defaults."""
+    return bool(re.search(rf"\b{group}: *{name}\b", path.read_text(errors="replace")))
+
+
+def _file_of(name: str, config_dir: Path | None) -> Path:
+    """The file of an option, such as site/mine, as a user would find it."""
+    own = config_dir / f"{name}.yaml" if config_dir else None
+    return own if own and own.exists() else Path(CONF.name, f"{name}.yaml")
+
+
+def _wrong_default(text: str) -> str:
+    """What to do about an override in a defaults list that finds nothing to override."""
+    if re.search(r"override '[\w/]+@", text) and "Did you mean to override" in text:
+        return "its first line must be # @package _global_"
+    named = re.search(r"override '(?:[\w]+/)?(\w+)", text)
+    group = named[1] if named else "GROUP"
+    return f"write its default as - override /{group}: NAME, if there is such a group"
+
+
+def _unreadable(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark
+    place = f"{mark.name}, line {mark.line + 1}" if mark else "a file of options"
+    return f"{place}: this is not YAML: {error.problem}"
