@@ -1,7 +1,7 @@
 """Experts in Python that benchmarks let fail, and clients that see how their answers end.
 
 python -m benchmarks.gateway_experts serve PORT INTERVAL_S     # an expert that can be killed
-python -m benchmarks.gateway_experts send PORT PATH BODY_FILE  # one request
+python -m benchmarks.gateway_experts send PORT                 # requests by PATH BODY_FILE lines
 """
 
 import asyncio
@@ -170,17 +170,21 @@ def main() -> None:
         send(*arguments)
 
 
-def send(port: str, path: str, file: str) -> None:
-    """Send one request, wait for the end of its answer. Raises SystemExit when it is refused."""
-    body = Path(file).read_bytes()
-    head = f"POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n"
-    reply = Reply()
-    with socket.create_connection(("127.0.0.1", int(port))) as connection:
-        connection.sendall(head.encode() + body)
-        while not reply.complete and (data := connection.recv(READ_BYTES)):
-            reply.feed(data)
-    if reply.status != 200 or not reply.complete:
-        sys.exit(f"{reply.status}: {bytes(reply.content[:200])!r}")
+def send(port: str) -> None:
+    """For each line of standard input, `PATH FILE`: send the file as a request, and print the
+    seconds until its answer has ended. Raises SystemExit when one is refused."""
+    for line in sys.stdin:
+        path, file = line.split()
+        body = Path(file).read_bytes()
+        head = f"POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n"
+        reply, started_s = Reply(), time.perf_counter()
+        with socket.create_connection(("127.0.0.1", int(port))) as connection:
+            connection.sendall(head.encode() + body)
+            while not reply.complete and (data := connection.recv(READ_BYTES)):
+                reply.feed(data)
+        if reply.status != 200 or not reply.complete:
+            sys.exit(f"{reply.status}: {bytes(reply.content[:200])!r}")
+        print(time.perf_counter() - started_s, flush=True)
 
 
 def serve(port: str, interval_s: str) -> None:

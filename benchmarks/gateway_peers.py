@@ -178,11 +178,17 @@ def running(
 
 @asynccontextmanager
 async def alone(
-    folder: Path, urls: list[str], router: str = "", policy: Policy | None = None, **changes: Any
+    folder: Path,
+    urls: list[str],
+    router: str = "",
+    policy: Policy | None = None,
+    turns: Path | None = None,
+    **changes: Any,
 ) -> AsyncIterator[tuple[int, psutil.Process]]:
     """Port and process of `er`, on core 0, before these experts.
 
-    The policy is kmeans with a router, round_robin without, or the one that is given.
+    The policy is kmeans with a router, round_robin without, or the one that is given. With `turns`
+    it runs under `benchmarks.gateway_turns`, which reports there.
     """
     [config] = plan(["gateway=fast"])
     assert isinstance(config.gateway, FastGateway)
@@ -192,7 +198,9 @@ async def alone(
     port_file.unlink(missing_ok=True)
     experts = [[url] for url in urls]
     Plan(settings, experts, policy, router, port_file=str(port_file)).write(plan_file)
-    command = ("taskset", "-c", "0", sys.executable, "-m", "er.gateway.process", str(plan_file))
+    program = ("benchmarks.gateway_turns",) if turns else ("er.gateway.process",)
+    arguments = [str(plan_file), *([str(turns)] if turns else [])]
+    command = ("taskset", "-c", "0", sys.executable, "-m", *program, *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     try:
         await asyncio.to_thread(wait_for, port_file.exists, 60, "er does not start")
