@@ -67,7 +67,7 @@ class GatewayLimits:
     body_bytes: int  # of one request
     header_bytes: int  # of one request's head, and of one answer's
     buffered_bytes: int  # of all requests' bodies together
-    prompt_bytes: int  # of the text that is classified
+    prompt_characters: int  # of the text that is classified; an English token has about 4
     connections: int  # of all clients together
     connections_per_client: int  # from one address
 
@@ -126,4 +126,7 @@ def require_address(address: object, place: str) -> None:
     except ValueError as error:
         raise ConfigError(problem) from error
     usable = parts.scheme == "http" and parts.hostname and port != 0 and not parts.username
-    require(bool(usable) and str(address).isascii() and " " not in str(address), problem)
+    printable = str(address).isascii() and str(address).isprintable() and " " not in str(address)
+    labels = (parts.hostname or "").removesuffix(".").split(".")
+    named = all(0 < len(label) < 64 for label in labels)  # others cannot be looked up
+    require(bool(usable) and printable and named, problem)

@@ -3,20 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote
 
 from er.config import Policy
 from er.errors import ErError
+from er.routing.choice import NO_MARGIN, Choice, best_two
 from er.routing.policies import baseline
 
 if TYPE_CHECKING:
     from er.routing.router import Router
-
-NO_MARGIN = float("inf")
-TERMS_AT_MOST = 10
-
-# Cluster, margin over the second best, second best.
-Choice = tuple[int, float, int]
 
 
 class Chooser(Protocol):
@@ -32,8 +26,8 @@ class Chooser(Protocol):
     async def choose_long(self, text: str, loads: Sequence[float]) -> Choice:
         """The same for a long text, a slice at a time."""
 
-    def reason(self, text: str) -> bytes:
-        """The terms that decided, as the value of a header."""
+    async def explain(self, text: str, loads: Sequence[float]) -> tuple[Choice, bytes]:
+        """The same, and the terms that decided, as the value of a header."""
 
 
 class Baseline:
@@ -59,10 +53,9 @@ class Baseline:
         """The same: the text is not read."""
         return self.choose(text, loads)
 
-    def reason(self, text: str) -> bytes:
-        """Nothing: the text is not read."""
-        del text
-        return b""
+    async def explain(self, text: str, loads: Sequence[float]) -> tuple[Choice, bytes]:
+        """The same, without a reason."""
+        return self.choose(text, loads), b""
 
 
 class Trained:
@@ -77,7 +70,7 @@ class Trained:
 
     def choose(self, text: str, _: Sequence[float]) -> Choice:
         """The cluster of the highest score, the first of equals."""
-        return best_two(self.router.lookup.classify(text))
+        return self.router.lookup.choose(text)
 
     async def choose_long(self, text: str, _: Sequence[float]) -> Choice:
         """The same, while others' answers go on."""
@@ -85,23 +78,13 @@ class Trained:
 
         return best_two(await slices.scores(self.router, text))
 
-    def reason(self, text: str) -> bytes:
+    async def explain(self, text: str, _: Sequence[float]) -> tuple[Choice, bytes]:
         """Terms with their parts of the margin, the largest first."""
-        from er.routing.explain import explain
+        from er.gateway import reasons, slices
 
-        terms = explain(self.router, text).terms[:TERMS_AT_MOST]
-        return ", ".join(f"{quote(term)}={part:+.4f}" for term, part in terms).encode()
-
-
-def best_two(scores: list[float]) -> Choice:
-    """The place of the highest score, the first of equals; its margin; the second's place."""
-    highest = max(scores)
-    chosen = scores.index(highest)
-    scores[chosen] = float("-inf")
-    second = max(scores)
-    if second == float("-inf"):
-        return chosen, NO_MARGIN, chosen
-    return chosen, highest - second, scores.index(second)
+        rows, counts = await slices.count(self.router, text)
+        choice = best_two(self.router.lookup.score_rows(rows, counts))
+        return choice, await reasons.reason(self.router, rows, counts, choice)
 
 
 def chooser(

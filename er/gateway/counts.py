@@ -9,7 +9,10 @@ CAUSES = (
     "unreachable", "no_answer", "bad_answer", "broken_stream", "timeout", "client_left",
     "slow_request", "slow_client", "draining", "connections",
 )  # fmt: skip
-EVENTS = ("retries_connection", "retries_elsewhere", "spilled", "shadow_same", "shadow_other")
+EVENTS = (
+    "retries_connection", "retries_elsewhere", "spilled", "shadow_same", "shadow_other",
+    "log_lines_lost",
+)  # fmt: skip
 BUCKETS_S = (
     1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
@@ -21,7 +24,8 @@ REQUESTS = IN_FLIGHT + REPLICAS_AT_MOST
 FAILURES = REQUESTS + REPLICAS_AT_MOST
 DECISIONS = FAILURES + REPLICAS_AT_MOST
 QUEUED = DECISIONS + REPLICAS_AT_MOST
-CAUSE = QUEUED + REPLICAS_AT_MOST
+USABLE = QUEUED + REPLICAS_AT_MOST
+CAUSE = USABLE + REPLICAS_AT_MOST
 EVENT = CAUSE + len(CAUSES)
 CLIENTS = EVENT + len(EVENTS)
 HISTOGRAM = CLIENTS + 1
@@ -41,10 +45,15 @@ class Counts:
 
     def become(self, process: int) -> None:
         """Write the row of this process from now on, from zero in flight."""
+        self.clear(process)
         self.process = process
         self.row = self._rows[process]
+
+    def clear(self, process: int) -> None:
+        """A process has ended: nothing is in flight or waits there, and no client is connected."""
+        row = self._rows[process]
         for slot in (*range(IN_FLIGHT, REQUESTS), *range(QUEUED, CAUSE), CLIENTS):
-            self.row[slot] = 0
+            row[slot] = 0
 
     def total(self, slot: int) -> float:
         """A slot's sum over all processes."""

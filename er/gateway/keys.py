@@ -2,7 +2,7 @@
 
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,13 +13,13 @@ ADMIN_VARIABLE = "ER_GATEWAY_ADMIN_KEY"
 
 
 class Keys:
-    """Names by the digests of their keys; without any, every request is accepted."""
+    """Names by their keys, several for one name too; without any, every request is accepted."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        self.digests = {name: sha256(key.encode()).digest() for name, key in keys.items()}
+    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+        self._digests = [(name, sha256(key.encode()).digest()) for name, key in keys]
 
     def __bool__(self) -> bool:
-        return bool(self.digests)
+        return bool(self._digests)
 
     def name_of(self, authorization: bytes, api_key: bytes) -> str:
         """The name of the key that a request carries; empty for an unknown key."""
@@ -27,10 +27,7 @@ class Keys:
         given = bearer.strip() if scheme.lower() == b"bearer" else api_key
         digest = sha256(given).digest()
         found = ""
-        for (
-            name,
-            known,
-        ) in self.digests.items():  # all: the time taken reveals nothing
+        for name, known in self._digests:  # all of them: the time taken reveals nothing
             if hmac.compare_digest(digest, known):
                 found = name
         return found
@@ -39,20 +36,25 @@ class Keys:
 def read(file: str) -> Keys:
     """Keys of a file with a line NAME:KEY for each, and of the environment.
 
-    Raises ErError when the file cannot be read or a line is none.
+    Raises ErError when the file cannot be read, a line is none, or there are none where keys are
+    wanted.
     """
-    lines = [line for line in os.environ.get(VARIABLE, "").split(",") if line]
+    lines = os.environ.get(VARIABLE, "").split(",")
     if file:
         try:
             lines += Path(file).read_text().splitlines()
         except OSError as error:
             raise ErError(f"gateway.api_keys_file {file}: {error.strerror}") from error
-    keys = {}
+        except UnicodeDecodeError as error:
+            raise ErError(f"gateway.api_keys_file {file} is no text in UTF-8") from error
+    keys = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, key = line.strip().partition(":")
         if not (name and colon and len(key) >= 8):
             raise ErError(f"API key {number} is not NAME:KEY with a key of 8 characters or more")
-        keys[name] = key
+        keys.append((name, key))
+    if not keys and (file or VARIABLE in os.environ):
+        raise ErError(f"{file or VARIABLE} has no API keys: give NAME:KEY, or leave it out")
     return Keys(keys)

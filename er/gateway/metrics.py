@@ -30,8 +30,6 @@ class CountedReplica(Protocol):
     slot: int
     cluster: int
 
-    usable: bool  # whether it gets requests
-
 
 def exposition(counts: Counts, policy: str, replicas: Sequence[CountedReplica]) -> bytes:
     """All metrics, summed over all processes."""
@@ -68,10 +66,13 @@ class _Collector(Collector):
         yield decisions
         yield queued
         usable = GaugeMetricFamily(
-            "er_gateway_usable", "1 while a replica gets requests", labels=["expert", "replica"]
+            "er_gateway_usable",
+            "share of the gateway's processes that send a replica requests",
+            labels=["expert", "replica"],
         )
         for replica in self._replicas:
-            usable.add_metric([str(replica.cluster), str(replica.slot)], float(replica.usable))
+            share = total(slots.USABLE + replica.slot) / self._counts.processes
+            usable.add_metric([str(replica.cluster), str(replica.slot)], share)
         yield usable
         yield self._named("errors", "requests that failed", "cause", slots.CAUSES, slots.CAUSE)
         yield self._named("events", "what happened besides", "event", slots.EVENTS, slots.EVENT)

@@ -9,6 +9,7 @@ import msgspec
 from er.config import FastGateway, Gateway, Policy
 from er.config.gateway import FAST
 from er.errors import ConfigError
+from er.gateway.counts import REPLICAS_AT_MOST
 
 
 @dataclass
@@ -26,6 +27,11 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.experts or not all(self.experts):
             raise ConfigError("gateway.experts is empty: give an address for each cluster")
+        addresses = sum(map(len, self.experts))
+        if addresses > REPLICAS_AT_MOST:
+            raise ConfigError(
+                f"gateway.experts has {addresses} addresses: give {REPLICAS_AT_MOST} at most"
+            )
 
     @property
     def shape(self) -> tuple[Policy, Path | None, int, int, Sequence[float]]:

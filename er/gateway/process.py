@@ -12,6 +12,7 @@ from er import cli
 from er.config import FastGateway
 from er.errors import ErError
 from er.gateway import choosers, plan
+from er.gateway.announcement import announce
 from er.gateway.plan import Plan
 
 
@@ -61,25 +62,6 @@ async def serve(planned: Plan, gateway: AbstractAsyncContextManager[int]) -> Non
     async with gateway as port:
         announce(planned, port)
         await stopped.wait()
-
-
-def announce(planned: Plan, port: int) -> None:
-    """Print where the gateway listens and what it routes to.
-
-    Raises ErError when the port's file cannot be written.
-    """
-    print(
-        f"er.gateway: {len(planned.experts)} experts behind {planned.gateway.host}:{port}, "
-        f"policy {planned.policy.value}, gateway={planned.gateway.kind}",
-        flush=True,
-    )
-    for cluster, replicas in enumerate(planned.experts):
-        print(f"  expert {cluster}: {' '.join(replicas)}", flush=True)
-    if planned.port_file:
-        try:
-            Path(planned.port_file).write_text(f"{port}\n")
-        except OSError as error:
-            raise ErError(f"{planned.port_file} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from er.routing.arrays import Ints
 from er.routing.router import Router
 
 SLICE_CHARACTERS = 16384
@@ -56,6 +57,11 @@ def _around_a_run(head: str) -> Iterator[str]:
 
 async def scores(router: Router, text: str, characters: int = SLICE_CHARACTERS) -> list[float]:
     """What `router.scores` gives, with a turn of the event loop after every slice."""
+    return router.lookup.score_rows(*await count(router, text, characters))
+
+
+async def count(router: Router, text: str, characters: int = SLICE_CHARACTERS) -> tuple[Ints, Ints]:
+    """What `router.lookup.rows` gives, with a turn of the event loop after every slice."""
     totals = np.zeros(len(router.terms), np.int64)
     in_order = []
     for piece in cut(text, characters):
@@ -64,4 +70,4 @@ async def scores(router: Router, text: str, characters: int = SLICE_CHARACTERS) 
         totals[rows] += counts
         await asyncio.sleep(0)
     touched = np.concatenate(in_order) if in_order else np.zeros(0, np.int32)
-    return router.lookup.score_rows(touched, totals[touched].astype(np.int32))
+    return touched, totals[touched].astype(np.int32)

@@ -17,6 +17,15 @@ typedef struct {
     int64_t terms_count, dimensions, sublinear;
 } Terms;
 
+typedef struct {
+    Terms *terms;
+    const double *centres, *offsets; /* (experts, dimensions), (experts,) */
+    int64_t experts;
+    double *projected, *scores;      /* (dimensions,), (experts,): results */
+    double margin;                   /* of the best expert over the second; infinite without one */
+    int64_t second;
+} Router;
+
 static const uint64_t START = 0xCBF29CE484222325ULL, PRIME = 0x100000001B3ULL;
 
 /* Fills `hashes` and `table`, which is to hold -1 everywhere. */
@@ -97,9 +106,20 @@ void score(const double *projected, double length, const double *centres, const 
 }
 
 /* All of it at once. */
-void classify(Terms *t, const uint8_t *text, int64_t length, const uint8_t *classes,
-              const double *centres, const double *offsets, int64_t experts, double *projected,
-              double *scores) {
-    double norm = embed(t, count_terms(t, text, length, classes), projected);
-    score(projected, norm, centres, offsets, experts, t->dimensions, scores);
+void classify(Router *r, const uint8_t *text, int64_t length, const uint8_t *classes) {
+    double norm = embed(r->terms, count_terms(r->terms, text, length, classes), r->projected);
+    score(r->projected, norm, r->centres, r->offsets, r->experts, r->terms->dimensions, r->scores);
+}
+
+/* The expert of the highest score, the first of equals; fills `margin` and `second` too. */
+int64_t choose(Router *r, const uint8_t *text, int64_t length, const uint8_t *classes) {
+    classify(r, text, length, classes);
+    int64_t best = 0, second = -1;
+    for (int64_t expert = 1; expert < r->experts; expert++)
+        if (r->scores[expert] > r->scores[best]) best = expert;
+    for (int64_t expert = 0; expert < r->experts; expert++)
+        if (expert != best && (second < 0 || r->scores[expert] > r->scores[second])) second = expert;
+    r->margin = second < 0 ? INFINITY : r->scores[best] - r->scores[second];
+    r->second = second < 0 ? best : second;
+    return best;
 }

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays
+from er.routing.choice import Choice, best_two
 
 FNV_START = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
@@ -177,3 +178,7 @@ class Kernel:
     def classify(self, text: bytes, classes: bytes) -> list[float]:
         """See `lookup.Kernel`."""
         return self.score(*self.embed(self.count(text, classes)))
+
+    def choose(self, text: bytes, classes: bytes) -> Choice:
+        """See `lookup.Kernel`."""
+        return best_two(self.classify(text, classes))

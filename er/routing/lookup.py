@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from er.routing import native
 from er.routing.arrays import Floats, Ints, TermArrays, joined, slots, word_classes
+from er.routing.choice import Choice
 
 WORD = re.compile(r"\b\w\w+\b")
 ASCII, ANY = word_classes(ascii_only=True), word_classes(ascii_only=False)
@@ -31,6 +32,9 @@ class Kernel(Protocol):
 
     def classify(self, text: bytes, classes: bytes) -> list[float]:
         """All three: one score per expert."""
+
+    def choose(self, text: bytes, classes: bytes) -> Choice:
+        """The same, and the best two of the scores."""
 
 
 def term_arrays(
@@ -75,6 +79,10 @@ class Lookup:
     def classify(self, text: str) -> list[float]:
         """One score per expert."""
         return self._kernel.classify(*_words(text))
+
+    def choose(self, text: str) -> Choice:
+        """The expert of the highest score, the first of equals, its margin, and the second."""
+        return self._kernel.choose(*_words(text))
 
     def embed(self, text: str) -> tuple[Floats, float]:
         """The projected tf-idf vector of a text, not scaled, and its length; zero without terms."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays, slots
+from er.routing.choice import Choice
 
 SOURCE = Path(__file__).with_name("kernel.c")
 FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
@@ -72,11 +73,9 @@ def _declare(library: Library) -> Library:
     library.embed.restype = number
     library.score.argtypes = [pointer, number, pointer, pointer, integer, integer, pointer]
     library.score.restype = None
-    library.classify.argtypes = [
-        pointer, ctypes.c_char_p, integer, ctypes.c_char_p, pointer, pointer, integer, pointer,
-        pointer,
-    ]  # fmt: skip
-    library.classify.restype = None
+    for function, result in ((library.classify, None), (library.choose, integer)):
+        function.argtypes = [pointer, ctypes.c_char_p, integer, ctypes.c_char_p]
+        function.restype = result
     return library
 
 
@@ -97,6 +96,16 @@ class _Terms(ctypes.Structure):
         ("mask", ctypes.c_uint64),
         *((name, ctypes.c_void_p) for name in ("counts", "touched", "idf", "components")),
         *((name, ctypes.c_int64) for name in ("terms_count", "dimensions", "sublinear")),
+    )
+
+
+class _Router(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("terms", "centres", "offsets")),
+        ("experts", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("projected", "scores")),
+        ("margin", ctypes.c_double),
+        ("second", ctypes.c_int64),
     )
 
 
@@ -121,7 +130,11 @@ class Kernel:
         )  # fmt: skip
         self._address = ctypes.addressof(self._terms)
         self._experts = centres.ctypes.data, offsets.ctypes.data, len(centres)
-        self._results = self._projected.ctypes.data, ctypes.addressof(self._scores)
+        self._router = _Router(
+            self._address, *self._experts, self._projected.ctypes.data,
+            ctypes.addressof(self._scores),
+        )  # fmt: skip
+        self._router_address = ctypes.addressof(self._router)
 
     def count(self, text: bytes, classes: bytes) -> int:
         """See `lookup.Kernel`."""
@@ -141,7 +154,11 @@ class Kernel:
 
     def classify(self, text: bytes, classes: bytes) -> list[float]:
         """See `lookup.Kernel`."""
-        self._library.classify(
-            self._address, text, len(text), classes, *self._experts, *self._results
-        )
+        self._library.classify(self._router_address, text, len(text), classes)
         return self._scores[:]
+
+    def choose(self, text: bytes, classes: bytes) -> Choice:
+        """See `lookup.Kernel`."""
+        router = self._router
+        chosen = self._library.choose(self._router_address, text, len(text), classes)
+        return chosen, router.margin, router.second

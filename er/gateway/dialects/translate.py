@@ -46,6 +46,8 @@ class OpenAIFromTriton:
     def __init__(self, request: openai.Request, *, chat: bool) -> None:
         if request.n not in (None, 1):
             raise ValueError("n: this expert gives one answer to a prompt")
+        if isinstance(request.prompt, list) and len(request.prompt) > 1 and not request.messages:
+            raise ValueError("prompt: this expert takes one prompt in a request")
         self.streams = bool(request.stream)
         options = request.stream_options
         self._tells_usage = bool(options and options.include_usage)

@@ -1,14 +1,68 @@
 """A line of JSON for each request: who, where to, how long, how it ended. No prompts, no keys."""
 
+import asyncio
 import json
+import os
+import select
+import sys
+import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
-from er.gateway.choosers import NO_MARGIN
+from er.gateway.counts import Counts
 from er.gateway.fast.request import Request
+from er.routing.choice import NO_MARGIN
 
 if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange
+
+LINES_AT_MOST = 65536  # that wait to be written
+
+
+class AccessLog:
+    """Lines on their way to standard output, written by a thread: a pipe that nobody reads, or a
+    full disk, holds no request up. What cannot be written is counted."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._lines: list[str] = []
+        self._thread = threading.Thread()
+
+    def add(self, exchange: "Exchange", request: Request) -> None:
+        """One request has ended."""
+        if len(self._lines) < LINES_AT_MOST:
+            self._lines.append(line(exchange, request))
+        else:
+            self._counts.event("log_lines_lost")
+
+    def write(self) -> None:
+        """Write what has come together, unless the last is still being written."""
+        if self._lines and not self._thread.is_alive():
+            lines, self._lines = self._lines, []
+            # A daemon: a write that never ends does not keep the process.
+            self._thread = threading.Thread(target=self._print, args=(lines,), daemon=True)
+            self._thread.start()
+
+    async def close(self, within_s: float) -> None:
+        """Write the rest, as far as that does not take too long."""
+        end_s = time.monotonic() + within_s
+        while (self._lines or self._thread.is_alive()) and time.monotonic() < end_s:
+            self.write()
+            await asyncio.sleep(0.01)
+
+    def _print(self, lines: list[str]) -> None:
+        waiting = deque(f"{each}\n".encode() for each in lines)
+        while waiting:
+            together = waiting.popleft()  # as much as a pipe takes without another's in between
+            while waiting and len(together) + len(waiting[0]) <= select.PIPE_BUF:
+                together += waiting.popleft()
+            try:
+                os.write(sys.stdout.fileno(), together)
+            except (OSError, ValueError):
+                for _ in range(together.count(b"\n") + len(waiting)):
+                    self._counts.event("log_lines_lost")
+                return
 
 
 def line(exchange: "Exchange", request: Request) -> str:

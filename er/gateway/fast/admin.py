@@ -3,17 +3,21 @@
 Each command is a JSON object; every process of the gateway carries it out.
 """
 
-import json
 import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from er.config.gateway import require_address
 from er.errors import ErError
 from er.gateway import counts as slots
 from er.gateway import keys
 from er.gateway.fast import routers
+from er.gateway.fast.commands import Command, Commands
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
+from er.gateway.output import say
 
 if TYPE_CHECKING:
     from er.gateway.fast.replica import Replica
@@ -22,13 +26,23 @@ if TYPE_CHECKING:
 COMMANDS = ("drain", "restore", "add", "remove", "reload", "shadow")
 
 
+class Fields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What a command may say."""
+
+    expert: int | None = None  # number of the cluster
+    url: str | None = None
+    router: str | None = None  # file
+
+
 def require_key(request: Request) -> None:
-    """Raise Refusal where there is an administrator's key and the request does not carry it."""
+    """Raise Refusal for a browser, or where there is an administrator's key that is not given."""
     key = os.environ.get(keys.ADMIN_VARIABLE, "")
-    known = keys.Keys({"admin": key} if key else {})
+    known = keys.Keys([("admin", key)] if key else [])
     given = request.head.header(b"authorization"), request.head.header(b"x-api-key")
     if known and not known.name_of(*given):
         raise Refusal(401, "unauthorized", "the administrator's key is needed")
+    if request.head.header(b"origin"):  # any page could send commands from here
+        raise Refusal(403, "unauthorized", "administration is not for browsers")
 
 
 def describe(server: "Server") -> dict[str, Any]:
@@ -51,34 +65,57 @@ def describe(server: "Server") -> dict[str, Any]:
     }
 
 
-def parse(name: str, body: bytes) -> dict[str, Any]:
+def parse(name: str, body: bytes) -> Command:
     """A command. Raises Refusal when it is none."""
     try:
-        fields = json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        fields = None
-    if name not in COMMANDS or not isinstance(fields, dict):
-        raise Refusal(400, "bad_request", f"commands are {', '.join(COMMANDS)}, with a JSON object")
-    return fields | {"command": name}
+        fields = msgspec.json.decode(body or b"{}", type=Fields)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(400, "bad_request", f"a command is a JSON object: {error}") from None
+    if name not in COMMANDS:
+        raise Refusal(400, "bad_request", f"commands are {', '.join(COMMANDS)}")
+    given: Command = msgspec.to_builtins(fields)
+    return {"command": name} | given
 
 
-async def carry_out(server: "Server", command: dict[str, Any]) -> None:
-    """Do it. Raises ErError when it cannot be done."""
+async def catch_up(server: "Server", commands: Commands) -> None:
+    """Carry out what other processes have been told."""
+    for command in commands.take():
+        await attempt(server, command)
+
+
+async def attempt(server: "Server", command: Command) -> None:
+    """Carry a command out that nobody waits for: print what has come of it."""
     name = command["command"]
+    try:
+        await carry_out(server, command)
+    except ErError as error:
+        kept = "kept the old router" if name == "reload" else f"{name} is not carried out"
+        say(f"er.gateway: {kept}: {error}", sys.stderr)
+        return
     if name == "reload":
-        await reload(server, command.get("router") or server.router_file)
+        say(f"er.gateway: router {server.chooser.digest}")
+
+
+async def carry_out(server: "Server", command: Command) -> None:
+    """Do it, after those before it. Raises ErError when it cannot be done."""
+    async with server.administration:
+        await _carry_out(server, command)
+
+
+async def _carry_out(server: "Server", command: Command) -> None:
+    name, cluster, url = command["command"], command.get("expert"), command.get("url")
+    if name == "reload":
+        await _reload(server, command.get("router") or server.router_file)
     elif name == "shadow":
-        file = command.get("router", "")
+        file = command.get("router")
         server.shadow = await routers.load(server, file) if file else None
     elif name == "add":
-        cluster, url = command.get("expert"), command.get("url")
         require_address(url, "url")
-        if not isinstance(cluster, int) or not 0 <= cluster < len(server.experts.clusters):
+        if cluster is None or not 0 <= cluster < len(server.experts.clusters):
             raise ErError(f"expert is {cluster}: give its number")
         server.experts.add_replica(cluster, str(url))
     else:
-        found = _named(server, command)
-        for replica in found:
+        for replica in _named(server, cluster, url):
             if name == "remove":
                 replica.remove()
             replica.set_drained(name == "drain")
@@ -86,9 +123,8 @@ async def carry_out(server: "Server", command: dict[str, Any]) -> None:
                 server.experts.freed(replica)
 
 
-def _named(server: "Server", command: dict[str, Any]) -> "list[Replica]":
+def _named(server: "Server", cluster: int | None, url: str | None) -> "list[Replica]":
     """The replicas that a command means: by number of expert, by address, or by both."""
-    cluster, url = command.get("expert"), command.get("url")
     found = [
         replica
         for replica in server.experts.replicas
@@ -102,6 +138,7 @@ def _named(server: "Server", command: dict[str, Any]) -> "list[Replica]":
     return found
 
 
-async def reload(server: "Server", file: str) -> None:
+async def _reload(server: "Server", file: str) -> None:
     """Choose by the router in this file. Raises ErError when it does not fit."""
     server.use_chooser(await routers.load(server, file))
+    server.router_file = file

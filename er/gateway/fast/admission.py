@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def key_name(server: "Server", request: Request) -> str:
     """The name of the client's API key; empty where none is needed. Raises Refusal."""
-    if not server.keys.digests:
+    if not server.keys:
         return ""
     header = request.head.header
     name = server.keys.name_of(header(b"authorization"), header(b"x-api-key"))
@@ -34,5 +34,6 @@ def prompt(server: "Server", body: bytes, route: "Route") -> "tuple[Prompt, str]
 
 def require_short(server: "Server", text: str) -> None:
     """Raise Refusal for a text that is longer than it may be."""
-    if len(text) > server.limits.prompt_bytes:
-        raise Refusal(413, "too_large", "the prompt is too long")
+    most = server.limits.prompt_characters
+    if len(text) > most:
+        raise Refusal(413, "too_large", f"a prompt has {most} characters at most")

@@ -23,8 +23,8 @@ class Client(asyncio.Protocol):
 
     __slots__ = (
         "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_reader",
-        "_reading_paused", "_server", "_waiting", "admin", "exchange", "peer", "phase", "since_s",
-        "stalled_since_s", "transport",
+        "_reading_paused", "_server", "_unread", "_waiting", "admin", "exchange", "peer", "phase",
+        "since_s", "stalled_since_s", "transport",
     )  # fmt: skip
 
     def __init__(self, server: "Server", *, admin: bool) -> None:
@@ -32,6 +32,7 @@ class Client(asyncio.Protocol):
         self.admin = admin
         self._reader = Reader(self, server)
         self._waiting: list[Request] = []  # pipelined
+        self._unread = b""  # what has come after them
         self._closing = self._answering = self._input_ended = False
         self._reading_paused = False
         self._direct = admin or not server.tls
@@ -89,13 +90,19 @@ class Client(asyncio.Protocol):
         if self._closing or self._input_ended:
             self._linger(len(data))
             return
-        try:
-            self._reader.feed(data)
-        except Refusal as refusal:
-            self._refuse_input(refusal)
-        if self._waiting and not self._reading_paused:
+        self._feed(self._unread + data if self._unread else data)
+        if (self._waiting or self._unread) and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._unread = self._reader.feed(data)
+        except Refusal as refusal:
+            self._unread = b""
+            self._refuse_input(refusal)
+        if self._unread and not self._answering:
+            asyncio.get_running_loop().call_soon(self._next)
 
     def enter(self, phase: int) -> None:
         """Reading has come so far; each phase has its time limit."""
@@ -152,7 +159,7 @@ class Client(asyncio.Protocol):
             self.close()
             return
         self.phase, self.since_s = IDLE, self._server.now_s
-        if self._waiting:
+        if self._waiting or self._unread:
             # Not from within the call that ended the last one: they may be many.
             asyncio.get_running_loop().call_soon(self._next)
         elif self._input_ended:
@@ -163,7 +170,9 @@ class Client(asyncio.Protocol):
             return
         if self._waiting:
             self._begin(self._waiting.pop(0))
-        if not self._waiting and self._reading_paused:
+        if self._unread and not self._waiting:
+            self._feed(self._unread)
+        if not self._waiting and not self._unread and self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
 

@@ -1,12 +1,11 @@
 """The control plane: health, readiness and metrics, apart from the relaying of tokens."""
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from er.errors import ErError
 from er.gateway import metrics
-from er.gateway.fast import admin, openapi, probe
+from er.gateway.fast import admin, openapi
 from er.gateway.fast.heads import plain_answer
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
@@ -49,6 +48,7 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
     elif request.head.path == MODELS:
         answer(server, client, request, 200, models(server))
     elif request.head.path == METRICS:
+        server.experts.count_usable()
         text = metrics.exposition(server.counts, server.policy, server.experts.replicas)
         headers = extra_headers(request)
         reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, headers))
@@ -67,8 +67,8 @@ async def administer(server: "Server", client: "Client", request: Request) -> No
                 await admin.carry_out(server, command)
             except ErError as error:
                 raise Refusal(400, "bad_request", str(error)) from None
-            for other in server.others:
-                other.send(json.dumps(command).encode())
+            if server.commands:
+                server.commands.append(command, server.counts.process)
         elif name != "experts":
             raise Refusal(405, "not_found", "commands are sent by POST")
     except Refusal as refusal:
@@ -89,14 +89,7 @@ def models(server: "Server") -> dict[str, object]:
 
 async def ready(server: "Server", client: "Client", request: Request) -> None:
     """200 when every expert answers an inference; else 503, with what is wrong."""
-    used = [replica for replica in server.experts.replicas if not replica.removed]
-    timeout_s = server.timeouts.probe_s
-    found = await asyncio.gather(*(probe.infer(replica, timeout_s) for replica in used))
-    problems: dict[str, str] = {}
-    for cluster in range(len(server.experts.clusters)):
-        wrong = [found[at] for at, replica in enumerate(used) if replica.cluster == cluster]
-        if all(wrong):  # replicas stand in for each other
-            problems[str(cluster)] = wrong[0] if wrong else "it has no address"
+    problems = await server.readiness.problems(server)
     fields: dict[str, object] = {"experts": len(server.experts.clusters), "policy": server.policy}
     if server.draining:
         fields["draining"] = True

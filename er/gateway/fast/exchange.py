@@ -1,21 +1,21 @@
-"""The life of one request: choose an expert, ask it, pass its answer on, end."""
+"""The life of one request: an expert is chosen, asked, its answer passed on, the end."""
 
 import asyncio
+import errno
 import time
 from typing import TYPE_CHECKING
 
 from er.gateway import counts as slots
-from er.gateway.choosers import NO_MARGIN, Choice
-from er.gateway.dialects import openai
 from er.gateway.dialects.translate import ExpertError, Translation
-from er.gateway.fast import admission, endings, heads
+from er.gateway.fast import endings, heads
 from er.gateway.fast.answer import Answer
 from er.gateway.fast.connection import Connection
 from er.gateway.fast.endings import ANSWERING, CHOOSING, CONNECTING, QUEUED, WAITING
-from er.gateway.fast.large_body import LARGE_BYTES, LargeBody, take_apart
+from er.gateway.fast.large_body import LargeBody
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica, connect
 from er.gateway.fast.request import Request
+from er.routing.choice import NO_MARGIN, Choice
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -29,17 +29,18 @@ class Exchange:
     """From the whole request to the end of its answer."""
 
     __slots__ = (
-        "_gateway_ns", "_large", "_prompt", "_router_headers", "_started_ns", "_translation",
-        "answer", "body_bytes", "choice", "client", "connection", "opening", "reason", "replica",
-        "request", "route", "seen_s", "server", "started_s", "state", "status", "tried", "user",
+        "_gateway_ns", "_own_headers", "_router_headers", "_started_ns", "_translation", "answer",
+        "body_bytes", "choice", "client", "connection", "large", "opening", "prompt", "reason",
+        "replica", "request", "route", "seen_s", "server", "started_s", "state", "status",
+        "tried", "user",
     )  # fmt: skip
 
     def __init__(self, server: "Server", client: "Client", request: Request, route: "Route"):
         self.server, self.client, self.route = server, client, route
         self.request = request
         self.body_bytes = len(request.body)
-        self._prompt: Prompt | None = None  # until the answer begins, as the next
-        self._large: LargeBody | None = None
+        self.prompt: Prompt | None = None  # until the answer begins, as the next
+        self.large: LargeBody | None = None
         self._started_ns = time.perf_counter_ns()
         self.started_s = self.seen_s = server.now_s
         self.state = CHOOSING
@@ -47,6 +48,7 @@ class Exchange:
         self.replica: Replica | None = None
         self.tried: list[Replica] = []
         self._router_headers = server.own_headers  # of the router that decides
+        self._own_headers = b""  # what the answer says of the gateway
         self.connection: Connection | None = None
         self.opening: asyncio.Task[None] | None = None
         self._translation: Translation | None = None
@@ -57,56 +59,18 @@ class Exchange:
 
     # Choosing
 
-    def start(self) -> None:
-        """Read the prompt and choose. Raises Refusal."""
-        self.user = admission.key_name(self.server, self.request)
-        if self.body_bytes > LARGE_BYTES:
-            self.opening = self.server.spawn(self._choose_in_steps())
-            return
-        self._prompt, text = admission.prompt(self.server, self.request.body, self.route)
-        if len(text) > self.server.slice_characters:
-            self.opening = self.server.spawn(self._choose_in_slices(text))
-        else:
-            if self.request.head.explain:
-                self.reason = self.server.chooser.reason(text)
-            self._chosen(self.server.choose(text))
-
-    async def _choose_in_steps(self) -> None:
-        """Let others have their turn between the steps."""
-        try:
-            self._large = large = await take_apart(self.request.body)
-            self.request.body = b""  # all of it is in there
-            self._prompt, outline = admission.prompt(self.server, large.outline, self.route)
-            text = await large.decode(outline)
-            admission.require_short(self.server, text)
-            if isinstance(self._prompt, openai.Request):
-                self._prompt.model = await large.decode(self._prompt.model)
-        except Refusal as refusal:
-            self.opening = None
-            endings.refuse(self, refusal)
-            return
-        except ValueError as error:
-            self.opening = None
-            endings.refuse(self, Refusal(400, "bad_request", str(error)))
-            return
-        await asyncio.sleep(0)
-        await self._choose_in_slices(text)
-
-    async def _choose_in_slices(self, text: str) -> None:
-        choice = await self.server.choose_in_slices(text)
-        self.opening = None
-        self._chosen(choice)
-
-    def _chosen(self, choice: Choice) -> None:
+    def chosen(self, choice: Choice) -> None:
+        """The expert is known: ask it, or wait for a place."""
         self.choice = choice
         self._gateway_ns = time.perf_counter_ns() - self._started_ns
         server = self.server
-        server.counts.observe(0, self._gateway_ns * 1e-9)
-        server.counts.row[slots.DECISIONS + choice[0]] += 1
         try:
             server.experts.place(self)
         except Refusal as refusal:
             endings.refuse(self, refusal)
+        # Counted when the request is on its way: the expert works meanwhile.
+        server.counts.observe(0, self._gateway_ns * 1e-9)
+        server.counts.row[slots.DECISIONS + choice[0]] += 1
 
     def wait(self, now_s: float) -> None:
         """There is no place at the expert yet."""
@@ -116,7 +80,7 @@ class Exchange:
 
     def ask(self, replica: Replica) -> None:
         """Send the request to this replica. Raises Refusal where it takes no such request."""
-        outgoing = None if self._large else self._for_expert(replica)
+        outgoing = None if self.large else self._for_expert(replica)
         self.replica = replica
         self.tried.append(replica)
         row = self.server.counts.row
@@ -126,7 +90,7 @@ class Exchange:
         if connection and outgoing:
             self._send(connection, outgoing)
         else:
-            self.connect(replica, new=not self._large)
+            self.connect(replica, new=not self.large)
 
     def connect(self, replica: Replica, *, new: bool = True) -> None:
         """Send the request, on a `new` connection or on one that is kept."""
@@ -135,16 +99,21 @@ class Exchange:
 
     async def _open(self, replica: Replica, new: bool) -> None:
         try:
-            if self._large:
+            if self.large:
                 await asyncio.sleep(0)
             outgoing = self._for_expert(replica)
-            if self._large:
+            if self.large:
                 await asyncio.sleep(0)
             kept = None if new else replica.take()
             connection = kept or await connect(replica, Connection)
-        except OSError:
+        except OSError as error:
             self.opening = None
-            endings.fail_over(self, 503, "unreachable", "cannot be reached")
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # not the expert's fault
+                endings.leave(self, failed=False)
+                full = Refusal(503, "overload", "too many files are open here", retry_s=1)
+                endings.refuse(self, full)
+            else:
+                endings.fail_over(self, 503, "unreachable", "cannot be reached")
         except Refusal as refusal:
             self.opening = None
             endings.leave(self, failed=False)
@@ -154,14 +123,14 @@ class Exchange:
             self._send(connection, outgoing)
 
     def _for_expert(self, replica: Replica) -> "Outgoing":
-        assert self._prompt
-        given = self._large.outline if self._large else self.request.body
+        assert self.prompt
+        given = self.large.outline if self.large else self.request.body
         try:
-            action, body, translation = self.route.for_expert(given, self._prompt, replica)
+            action, body, translation = self.route.for_expert(given, self.prompt, replica)
         except ValueError as error:
             raise Refusal(400, "bad_request", str(error)) from None
-        if self._large:
-            body = self._large.restore(body)
+        if self.large:
+            body = self.large.restore(body)
         return action, body, translation
 
     def _send(self, connection: Connection, outgoing: "Outgoing") -> None:
@@ -177,6 +146,7 @@ class Exchange:
         start = self.replica.start(action)
         own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request.identity, len(body))
         connection.send(self, b"".join((start, headers, own)), body)
+        self._own_headers = self._describe(self.replica)  # now, while the expert works
 
     # The answer, as Connection reads it
 
@@ -197,10 +167,12 @@ class Exchange:
         if self._translation and head.encoded:
             raise heads.BadHeadError("it is compressed")
         self.state = ANSWERING
-        self._prompt = self._large = None  # it is not sent again
+        self.prompt = self.large = None  # it is not sent again
         server.drop_body(self.request)
+        if server.draining:
+            self.request.keep_alive = False
         self.answer = Answer(
-            self.client, self.request, head, self._own_headers(replica), self._translation,
+            self.client, self.request, head, self._own_headers, self._translation,
             openai=self.route.openai,
         )  # fmt: skip
         return True
@@ -210,7 +182,7 @@ class Exchange:
         """Time since the request was whole."""
         return (time.perf_counter_ns() - self._started_ns) * 1e-9
 
-    def _own_headers(self, replica: Replica) -> bytes:
+    def _describe(self, replica: Replica) -> bytes:
         """Header lines about what the gateway did."""
         margin = self.choice[1]
         lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\nx-request-id: %b\r\n" % (
@@ -220,8 +192,6 @@ class Exchange:
             lines += b"x-er-margin: %.6f\r\n" % margin
         if self.reason:
             lines += b"x-er-reason: %b\r\n" % self.reason
-        if self.server.draining:
-            self.request.keep_alive = False
         return lines
 
     def end(self, spliced: bytes = b"") -> None:

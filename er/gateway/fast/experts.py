@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from er.config import FastGateway
+from er.errors import ErError
 from er.gateway import counts as slots
 from er.gateway.counts import Counts
 from er.gateway.fast import endings
@@ -32,11 +33,22 @@ class Experts:
         self._queues: list[deque[Exchange]] = [deque() for _ in urls]
 
     def add_replica(self, cluster: int, url: str) -> Replica:
-        """One more address for a cluster."""
+        """One more address for a cluster. Raises ErError when there are too many."""
+        for known in self.clusters[cluster]:
+            if known.removed and known.url == url:
+                known.take_back()
+                return known
+        if len(self.replicas) == slots.REPLICAS_AT_MOST:
+            raise ErError(f"a gateway has had {slots.REPLICAS_AT_MOST} addresses: start another")
         replica = Replica(len(self.replicas), cluster, url)
         self.replicas.append(replica)
         self.clusters[cluster].append(replica)
         return replica
+
+    def count_usable(self) -> None:
+        """Let metrics know which replicas get requests."""
+        for replica in self.replicas:
+            self._counts.row[slots.USABLE + replica.slot] = replica.usable
 
     def loads(self) -> list[float]:
         """Requests in flight at each cluster over all processes; infinite where none is usable."""
@@ -80,7 +92,7 @@ class Experts:
         if not self._settings.retries:
             raise refusal
         cluster, _, second = exchange.choice
-        others = sorted(range(len(self.clusters)), key=lambda other: self.loads()[other])
+        others = sorted(range(len(self.clusters)), key=self.loads().__getitem__)
         for candidate in dict.fromkeys((cluster, second, *others)):
             replica = self._free(candidate, exchange.tried)
             if replica:

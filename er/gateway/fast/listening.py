@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 from er.config import FastGateway
 from er.errors import ErError
-from er.gateway.fast import client, probe
-from er.gateway.fast.replica import OPENAI
+from er.gateway.fast import client, upkeep
 from er.gateway.fast.server import Server
 
 BACKLOG = 65535
@@ -22,6 +21,7 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
     Raises ErError when the port cannot be opened.
     """
     loop = asyncio.get_running_loop()
+    handshake_s = server.timeouts.header_s if server.tls else None
     try:
         opened = await loop.create_server(
             client.protocol(server),
@@ -30,20 +30,15 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
             backlog=BACKLOG,
             reuse_port=server.reuses_port,
             ssl=tls_context(server.settings),
-        )
-        administration = (
-            await loop.create_server(
-                client.protocol(server, admin=True), "127.0.0.1", server.settings.admin_port
-            )
-            if server.settings.admin_port and server.counts.process == 0
-            else None
+            ssl_handshake_timeout=handshake_s,
+            ssl_shutdown_timeout=handshake_s,
         )
     except OSError as error:
-        raise port_error(host, port, error) from error
-    sweeping = loop.create_task(server.sweep_for_ever())
-    for replica in server.experts.replicas:
-        if replica.dialect == OPENAI:
-            server.spawn(probe.discover_model(replica, server.timeouts.probe_s))
+        raise port_error(f"port {port} of {host}", error) from error
+    administration = await administer(server)
+    server.experts.count_usable()
+    upkeep.discover_models(server)
+    looking = loop.create_task(upkeep.look_after(server))
     try:
         yield opened.sockets[0].getsockname()[1]
     finally:
@@ -51,15 +46,25 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
         if administration:
             administration.close()
         await server.drain()
-        sweeping.cancel()
+        looking.cancel()
 
 
-def port_error(host: str, port: int, error: OSError) -> ErError:
+async def administer(server: Server) -> asyncio.Server | None:
+    """Open the administrator's port, in the first process. Raises ErError."""
+    port = server.settings.admin_port
+    if not port or server.counts.process:
+        return None
+    protocol = client.protocol(server, admin=True)
+    try:
+        return await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port)
+    except OSError as error:
+        raise port_error(f"gateway.admin_port {port}", error) from error
+
+
+def port_error(port: str, error: OSError) -> ErError:
     """An error that names a port that cannot be opened, and why."""
     why = error.strerror or os.strerror(error.errno or 0)
-    return ErError(
-        f"port {port} of {host} cannot be opened ({why}): stop what uses it, or choose another"
-    )
+    return ErError(f"{port} cannot be opened ({why}): stop what uses it, or choose another")
 
 
 def tls_context(settings: FastGateway) -> ssl.SSLContext | None:

@@ -26,6 +26,8 @@ async def infer(replica: "Replica", timeout_s: float) -> str:
     except FAILURES as error:
         return f"cannot be reached ({type(error).__name__})"
     if status != 200:
+        if status == 404:  # it may have another model by now
+            replica.model = ""
         return f"HTTP {status}"
     # Triton reports errors within an answer of status 200.
     return "an error in its answer" if b'"error"' in content else ""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 IDLE, HEAD, BODY, BUSY, LINGER = range(5)  # phases of a client's connection
 CONTENT_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,9})\r\n")
 KNOWN_HEADS_AT_MOST, KNOWN_HEAD_BYTES = 1024, 2048
+STEP_BYTES = 4096  # that are read at once: they may hold a hundred requests
+HEADERS_AT_MOST, CHUNKS_AT_MOST = 256, 4096  # of one request: each takes a microsecond
 
 
 class Reader:
@@ -24,26 +26,37 @@ class Reader:
     digits of its Content-Length is not parsed again."""
 
     __slots__ = (
-        "_begun", "_client", "_head_bytes", "_headers", "_key", "_parser", "_pieces", "_server",
-        "_size", "_target", "request",
+        "_begun", "_body", "_chunks", "_client", "_head_bytes", "_headers", "_key", "_parser",
+        "_server", "_taken", "_target", "request",
     )  # fmt: skip
 
     def __init__(self, client: "Client", server: "Server") -> None:
         self._client, self._server = client, server
         self._parser = httptools.HttpRequestParser(self)
+        self._taken = False  # a whole request, in the last bytes
         self._begun = False  # within a request, or after the last one
-        self._head_bytes = self._size = 0  # of the head and of the body, as far as read
-        self._pieces: list[bytes] = []  # of the body
+        self._head_bytes = self._chunks = 0  # of what is being read
+        self._body = bytearray()
         self._target = self._key = b""
         self._headers: heads.Headers = []
         self.request: Request | None = None  # whose body is being read
 
-    def feed(self, data: bytes) -> None:
-        """Take in bytes. Raises Refusal for what is no request that this gateway takes."""
+    def feed(self, data: bytes) -> bytes:
+        """Take in bytes up to a step in which a request ends; what is left for another turn.
+
+        Raises Refusal for what is no request that this gateway takes.
+        """
+        if self.request is None and not self._begun and self._take_known(data):
+            return b""
+        self._taken = False
+        while data and not self._taken:
+            self._parse(data[:STEP_BYTES])
+            data = data[STEP_BYTES:]
+        return data
+
+    def _parse(self, data: bytes) -> None:
         if self.request is None:
             end = data.find(b"\r\n\r\n") + 4
-            if end > 4 and not self._begun and self._take_known(data, end):
-                return
             self._head_bytes += end if end >= 4 else len(data)
             if self._head_bytes > self._server.limits.header_bytes:
                 raise Refusal(431, "too_large", "the head is too long", close=True)
@@ -56,10 +69,11 @@ class Reader:
             message = f"this is not HTTP/1.1: {error}"
             raise Refusal(400, "bad_request", message, close=True) from None
 
-    def _take_known(self, data: bytes, end: int) -> bool:
+    def _take_known(self, data: bytes) -> bool:
         """Whether `data` is one whole request, of which the head is known."""
-        found = CONTENT_LENGTH.search(data, 0, end)
-        if not found or end > KNOWN_HEAD_BYTES:
+        end = data.find(b"\r\n\r\n", 0, KNOWN_HEAD_BYTES) + 4
+        found = CONTENT_LENGTH.search(data, 0, end) if end > 4 else None
+        if not found:
             return False
         first, last = found.span(1)
         key = data[:first] + data[last:end]
@@ -86,7 +100,11 @@ class Reader:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: one header."""
+        """httptools: one header. Raises Refusal when there are too many."""
+        if len(self._headers) == HEADERS_AT_MOST:
+            raise Refusal(
+                431, "too_large", f"a head has {HEADERS_AT_MOST} headers at most", close=True
+            )
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -95,7 +113,7 @@ class Reader:
         self._remember(head)
         self.request = request = Request(head)
         self._client.enter(BODY)
-        self._head_bytes = self._size = 0
+        self._head_bytes = self._chunks = 0
         if head.length > self._server.limits.body_bytes:
             raise self._too_long()
         if head.length > 0:
@@ -112,30 +130,38 @@ class Reader:
         self._key = b""
 
     def on_body(self, piece: bytes) -> None:
-        """httptools: a piece of a body. Raises Refusal when there are too many."""
+        """httptools: a piece of a body. Raises Refusal when it grows too long."""
         request = self.request
         assert request
-        self._size += len(piece)
-        if self._size > request.reserved:
-            if self._size > self._server.limits.body_bytes:
+        size = len(self._body) + len(piece)
+        if size > request.reserved:
+            if size > self._server.limits.body_bytes:
                 raise self._too_long()
-            self._reserve(request, self._size - request.reserved)
-        self._pieces.append(piece)
+            self._reserve(request, size - request.reserved)
+        self._body += piece
+
+    def on_chunk_header(self) -> None:
+        """httptools: a chunk of a body begins. Raises Refusal when there are too many."""
+        self._chunks += 1
+        if self._chunks > CHUNKS_AT_MOST:
+            message = f"a body has {CHUNKS_AT_MOST} chunks at most: send larger ones"
+            raise Refusal(413, "too_large", message, close=True)
 
     def on_message_complete(self) -> None:
         """httptools: a request is whole."""
         request, self.request = self.request, None
         assert request
-        request.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces = []
+        request.body = bytes(self._body)
+        self._body = bytearray()
         self._begun = not request.keep_alive
+        self._taken = True
         self._client.take(request)
 
     def stop(self) -> None:
         """Forget the request that is being read."""
         if self.request:
             self._server.release(self.request)
-            self.request, self._pieces = None, []
+            self.request, self._body = None, bytearray()
 
     def close(self) -> None:
         """The connection has ended: keep nothing that keeps this, or its memory waits for a

@@ -29,6 +29,7 @@ class Replica:
         query = f"?{parts.query}" if parts.query else ""
         self._tail = f"{query} HTTP/1.1\r\nhost: {parts.netloc}\r\n".encode()
         self.model = ""  # what the expert calls its model; empty: not known
+        self.discover_at_s = 0.0  # when to look for it next
         self.idle: deque[Connection] = deque()  # the one used last at the end
         self.failures = 0  # in a row
         self.probe_at_s = 0.0  # 0: the breaker is closed
@@ -37,6 +38,11 @@ class Replica:
         self.drained = False  # by the administrator, until it is restored
         self.usable = True  # whether it may be sent requests
         self._starts: dict[str, bytes] = {}
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether it is an OpenAI-compatible expert whose model is not known yet."""
+        return self.dialect == OPENAI and not (self.model or self.removed)
 
     def models_request(self) -> bytes:
         """A request for the models of an OpenAI-compatible expert."""
@@ -87,6 +93,11 @@ class Replica:
         """Send it nothing any more."""
         self.removed, self.usable = True, False
         self.close_idle()
+
+    def take_back(self) -> None:
+        """Send it requests again after it was removed."""
+        self.removed = self.drained = False
+        self.close_breaker()
 
     def close_idle(self, older_than_s: float = float("inf")) -> None:
         """Close idle connections that were last used before this time."""

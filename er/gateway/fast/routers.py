@@ -13,6 +13,7 @@ from er.gateway import choosers
 if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
+LOAD_S = 120.0
 NICENESS = 10  # a tenth of a busy core: requests go first, and a router is not waited for in vain
 
 
@@ -40,6 +41,10 @@ def _prepare(file: str, descriptor: int) -> None:
         command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, close_fds=False
     ) as child:
         os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
-        _, problem = child.communicate()
+        try:
+            _, problem = child.communicate(timeout=LOAD_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise ErError(f"{file} is not read within {LOAD_S:g} s") from None
     if child.returncode:
         raise ErError(problem.strip().removeprefix("er.routing.mapped: ") or f"{file}: not read")

@@ -2,28 +2,30 @@
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from er.config import FastGateway
 from er.gateway import counts as slots
-from er.gateway.choosers import Choice, Chooser
+from er.gateway import descriptors
+from er.gateway.choosers import Chooser
 from er.gateway.counts import Counts
-from er.gateway.fast import access_log, control, endings, probe, reading
+from er.gateway.fast import choosing, control, endings, reading
+from er.gateway.fast.access_log import AccessLog
 from er.gateway.fast.client import Client
+from er.gateway.fast.commands import Commands
 from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.experts import Experts
-from er.gateway.fast.lateness import end_if_late
+from er.gateway.fast.readiness import Readiness
 from er.gateway.fast.refusal import Refusal
-from er.gateway.fast.replica import Replica
 from er.gateway.fast.request import Request
 from er.gateway.fast.request_head import RequestHead
 from er.gateway.fast.routes import ROUTES
 from er.gateway.keys import Keys
+from er.routing.choice import Choice
 
-SWEEP_S = 0.25
+LOG_END_S = 1.0  # for the last lines
 SLICE_CHARACTERS = 16384
 
 
@@ -47,20 +49,23 @@ class Server:
         self.slice_characters = SLICE_CHARACTERS
         self.now_s = time.monotonic()  # as of the last sweep
         self.experts = Experts(settings, self.counts, experts)
-        self._clients: set[Client] = set()
+        self.clients: set[Client] = set()
+        self._clients_at_most = min(self.limits.connections, descriptors.clients_at_most())
         self._by_peer: dict[str, int] = {}
-        self._exchanges: set[Exchange] = set()
+        self.exchanges: set[Exchange] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reserved = 0  # bytes of bodies
         self._napping = False
         self.shadow: Chooser | None = None  # its decisions are counted, not used
         self.router_file = ""
-        self.keys = Keys({})
+        self.keys = Keys([])
         self.known_heads: dict[bytes, RequestHead] = {}  # see `reading`
         self._identity = os.urandom(6).hex().encode()
         self._requests = 0
-        self._log: list[str] = []
-        self.others: list[socket.socket] = []  # to the other processes of this gateway
+        self.log = AccessLog(self.counts)
+        self.commands: Commands | None = None  # of the administrator, for several processes
+        self.readiness = Readiness()
+        self.administration = asyncio.Lock()  # one command after the other
         self.use_chooser(chooser)
 
     def use_chooser(self, chooser: Chooser) -> None:
@@ -74,20 +79,20 @@ class Server:
 
     def admit(self, client: Client) -> bool:
         """Whether one more connection may be open."""
-        self._clients.add(client)
+        self.clients.add(client)
         self.counts.row[slots.CLIENTS] += 1
         from_peer = self._by_peer.get(client.peer, 0) + 1
         self._by_peer[client.peer] = from_peer
         return (
-            len(self._clients) <= self.limits.connections
+            len(self.clients) <= self._clients_at_most
             and from_peer <= self.limits.connections_per_client
         )
 
     def forget(self, client: Client) -> None:
         """A connection has ended."""
-        if client not in self._clients:
+        if client not in self.clients:
             return
-        self._clients.discard(client)
+        self.clients.discard(client)
         self.counts.row[slots.CLIENTS] -= 1
         self._by_peer[client.peer] -= 1
         if not self._by_peer[client.peer]:
@@ -122,9 +127,9 @@ class Server:
             return
         exchange = Exchange(self, client, request, route)
         client.exchange = exchange
-        self._exchanges.add(exchange)
+        self.exchanges.add(exchange)
         try:
-            exchange.start()
+            choosing.choose(exchange)
         except Refusal as refusal:
             endings.refuse(exchange, refusal)
 
@@ -137,22 +142,26 @@ class Server:
             self._compare(choice, self.shadow.choose(text, ()))
         return choice
 
-    async def choose_in_slices(self, text: str) -> Choice:
-        """The cluster of a long prompt, while others' answers go on."""
-        choice = await self.chooser.choose_long(text, self.experts.loads())
+    async def choose_in_slices(self, text: str, *, explain: bool) -> tuple[Choice, bytes]:
+        """The cluster of a long prompt, while others' answers go on, and why on request."""
+        reason = b""
+        if explain:
+            choice, reason = await self.chooser.explain(text, self.experts.loads())
+        else:
+            choice = await self.chooser.choose_long(text, self.experts.loads())
         if self.shadow:
             self._compare(choice, await self.shadow.choose_long(text, ()))
-        return choice
+        return choice, reason
 
     def _compare(self, choice: Choice, in_shadow: Choice) -> None:
         self.counts.event("shadow_same" if in_shadow[0] == choice[0] else "shadow_other")
 
     def ended(self, exchange: Exchange, request: Request) -> None:
         """A request is over."""
-        self._exchanges.discard(exchange)
+        self.exchanges.discard(exchange)
         self.release(request)
         if self.settings.access_log:
-            self._log.append(access_log.line(exchange, request))
+            self.log.add(exchange, request)
 
     # Time
 
@@ -163,49 +172,15 @@ class Server:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def sweep_for_ever(self) -> None:
-        """Look for what takes too long, and for experts that may be ready again."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            self.now_s = self.experts.now_s = time.monotonic()
-            for connected in list(self._clients):
-                connected.sweep(self.now_s)
-            for exchange in list(self._exchanges):
-                end_if_late(exchange, self.now_s)
-            for replica in self.experts.replicas:
-                replica.close_idle(self.now_s - self.timeouts.keepalive_s)
-                if replica.probe_at_s and not replica.probing and self.now_s >= replica.probe_at_s:
-                    self.spawn(self._probe(replica))
-            self.experts.serve_queues()
-            self._coalesce()
-            self.write_log()
-
-    def write_log(self) -> None:
-        """Write the lines of the last quarter of a second."""
-        if self._log:
-            lines, self._log = self._log, []
-            print("\n".join(lines), flush=True)
-
-    async def _probe(self, replica: Replica) -> None:
-        """Close the breaker when the expert answers an inference."""
-        replica.probing = True
-        problem = await probe.infer(replica, self.timeouts.probe_s)
-        replica.probing = False
-        if problem:
-            replica.open_breaker(self.now_s + self.settings.breaker_open_s)
-        else:
-            replica.close_breaker()
-            self.experts.freed(replica)
-
-    def _coalesce(self) -> None:
+    def coalesce(self) -> None:
         """With many answers at once, wake up for several tokens together."""
-        busy = len(self._exchanges) >= self.settings.coalesce_streams
+        busy = len(self.exchanges) >= self.settings.coalesce_streams
         if busy and self.settings.coalesce_s and not self._napping:
             self._napping = True
             asyncio.get_running_loop().call_soon(self._nap)
 
     def _nap(self) -> None:
-        if len(self._exchanges) < self.settings.coalesce_streams // 2:
+        if len(self.exchanges) < self.settings.coalesce_streams // 2:
             self._napping = False
             return
         time.sleep(self.settings.coalesce_s)
@@ -214,20 +189,20 @@ class Server:
     async def drain(self) -> None:
         """Take no new connection, let answers end, and cut those that take too long."""
         self.draining = True
-        for connected in list(self._clients):
+        for connected in list(self.clients):
             if connected.phase == reading.IDLE:
                 connected.close()
         deadline_s = time.monotonic() + self.timeouts.drain_s
-        while self._exchanges and time.monotonic() < deadline_s:  # noqa: ASYNC110
+        while self.exchanges and time.monotonic() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        for exchange in list(self._exchanges):
+        for exchange in list(self.exchanges):
             endings.cut_short(exchange, "draining", "was cut off: the gateway stops")
         for _ in range(50):  # what is written is to reach the clients
-            if not self._clients:
+            if not self.clients:
                 break
             await asyncio.sleep(0.02)
-        for connected in list(self._clients):
+        for connected in list(self.clients):
             connected.abort()
         for replica in self.experts.replicas:
             replica.close_idle()
-        self.write_log()
+        await self.log.close(LOG_END_S)

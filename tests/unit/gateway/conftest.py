@@ -16,12 +16,13 @@ from aiohttp import web
 from er import config
 from er.compose import plan
 from er.gateway import choosers, slices
-from er.gateway.choosers import Chooser, best_two
+from er.gateway.choosers import Chooser
 from er.gateway.fast.listening import listening as listening_fast
 from er.gateway.fast.server import Server
 from er.gateway.paths import GENERATE_PATH
 from er.gateway.simple.app import application, listening
 from er.routing import clusters
+from er.routing.choice import Choice, best_two
 from er.routing.router import Router
 
 HOST = "127.0.0.1"
@@ -108,14 +109,14 @@ class InMemory:
     def __init__(self, router: Router) -> None:
         self.router, self.clusters = router, router.experts
 
-    def choose(self, text: str, _: Sequence[float]) -> choosers.Choice:
+    def choose(self, text: str, _: Sequence[float]) -> Choice:
         return best_two(self.router.scores(text).tolist())
 
-    async def choose_long(self, text: str, _: Sequence[float]) -> choosers.Choice:
+    async def choose_long(self, text: str, _: Sequence[float]) -> Choice:
         return best_two(await slices.scores(self.router, text))
 
-    def reason(self, text: str) -> bytes:
-        return choosers.Trained.reason(self, text)  # type: ignore[arg-type]
+    async def explain(self, text: str, loads: Sequence[float]) -> tuple[Choice, bytes]:
+        return await choosers.Trained.explain(self, text, loads)  # type: ignore[arg-type]
 
 
 def settings(**changes: Any) -> config.FastGateway:

@@ -7,7 +7,7 @@ import pytest
 from er import config
 from er.compose import plan
 from er.errors import ErError
-from er.gateway.choosers import Trained, best_two, chooser
+from er.gateway.choosers import Trained, chooser
 from er.gateway.plan import Plan
 from er.gateway.process import build_simple
 from er.gateway.simple.sklearn_pipeline import chooser as sklearn_chooser
@@ -29,12 +29,6 @@ def test_scikit_learns_pipeline_decides_as_the_router(router: Router, file: Path
     assert isinstance(fast, Trained)
     for text in TEXTS:
         assert choose(text, []) == router.classify(text) == fast.choose(text, [])[0]
-
-
-def test_the_margin_is_that_over_the_second_best() -> None:
-    assert best_two([1.0, 4.0, 3.5]) == (1, 0.5, 2)
-    assert best_two([2.0, 2.0]) == (0, 0.0, 1)
-    assert best_two([1.0]) == (0, float("inf"), 0)
 
 
 @pytest.mark.parametrize("kind", ["aiohttp", "sklearn"])

@@ -1,6 +1,8 @@
 """Retries, breaker, queues, draining: what happens when things go wrong."""
 
 import asyncio
+import json
+import re
 import time
 
 from er.config import Policy
@@ -317,3 +319,7 @@ async def test_a_reason_is_reported_where_it_is_requested(start: Start) -> None:
         assert b"x-er-margin: " in got
         assert b"x-er-router: 0123456789abcdef\r\n" in got
         assert b"x-er-reason" not in await say(gateway.port, post())
+        for length in (20_000, 2_000_000):
+            text = json.dumps({"text_input": "court butter court " + "x " * length}).encode()
+            got = await say(gateway.port, post(text, "x-er-explain: 1"))
+            assert re.search(rb"x-er-reason: court=[+]0\.\d{4}, butter=-0\.\d{4}\r\n", got)

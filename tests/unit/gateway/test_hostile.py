@@ -177,11 +177,11 @@ async def attack(seeds: random.Random, cases: int) -> None:
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert not server._exchanges
-    assert not server._clients
+    assert not server.exchanges
+    assert not server.clients
     assert not server._reserved
     assert not any(server.counts.row[slots.IN_FLIGHT : slots.REQUESTS])
-    assert not any(server.counts.row[slots.QUEUED : slots.CAUSE])
+    assert not any(server.counts.row[slots.QUEUED : slots.USABLE])
 
 
 @given(st.integers(0, 2**64))

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from er.gateway import reasons, slices
 from er.gateway.slices import cut, scores
+from er.routing.choice import best_two
+from er.routing.explain import explain
 from er.routing.router import Router
 from tests.unit.gateway.conftest import TOPICS
 
@@ -36,3 +39,29 @@ def test_a_run_without_an_end_is_passed_over(router: Router, run: str) -> None:
     text = f"{TOPICS['law']} {run} {TOPICS['law']}"
     assert asyncio.run(scores(router, text)) == router.scores(text).tolist()
     assert max(map(len, cut(text))) < 100_000
+
+
+@pytest.mark.parametrize("text", ["court", "oven butter court court", "", "nothing known"])
+@pytest.mark.parametrize("step_rows", [1, 2048])
+async def test_the_reason_is_that_of_the_explanation(
+    router: Router, text: str, step_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasons, "STEP_ROWS", step_rows)
+    rows, counts = await slices.count(router, text, 8)
+    choice = best_two(router.lookup.score_rows(rows, counts))
+    found = (await reasons.reason(router, rows, counts, choice)).decode()
+    right = explain(router, text)
+    assert found == ", ".join(f"{term}={part:+.4f}" for term, part in right.terms)
+    assert choice[0] == right.expert
+
+
+async def test_only_the_largest_parts_are_given(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasons, "TERMS_AT_MOST", 2)
+    text = "oven oven oven butter butter court"
+    rows, counts = await slices.count(router, text)
+    choice = best_two(router.lookup.score_rows(rows, counts))
+    found = (await reasons.reason(router, rows, counts, choice)).decode()
+    right = [f"{term}={part:+.4f}" for term, part in explain(router, text).terms[:2]]
+    assert found.split(", ") == right
