@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import uvloop
 
@@ -75,6 +76,7 @@ async def serve(own: Server, port: int, opened: Callable[[int], None]) -> None:
     Raises ErError when the port cannot be opened.
     """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_pass_over_lookups)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
@@ -86,6 +88,12 @@ async def serve(own: Server, port: int, opened: Callable[[int], None]) -> None:
     async with listening.listening(own, own.settings.host, port) as actual_port:
         opened(actual_port)
         await stopped.wait()
+
+
+def _pass_over_lookups(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A name that is looked up goes on when nobody waits any more: its failure is nobody's."""
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)
 
 
 async def _follow(own: Server, commands: Commands) -> None:
