@@ -95,7 +95,8 @@ def _told_apart(value: float, limit: float) -> tuple[str, str]:
 
 def in_flight_share(requests: Sequence[Request], concurrency: int) -> float:
     """Mean requests in flight in the steady window, as a share of `concurrency`; NaN if none."""
-    steady = window.of([request for request in requests if request.measured])
+    measured = [request for request in requests if request.measured]
+    steady = window.in_which_all_are_busy(measured, requests)
     return window.mean_in_flight(requests, steady) / concurrency
 
 

@@ -90,7 +90,7 @@ def measure(
     in_flight, bin_s = window.in_flight(np.array([(r.send_s, r.end_s) for r in requests]))
     good = [request for request in measured if request.ok]
     closed = load.arrivals is Arrivals.closed_loop
-    steady = window.of(measured if closed else good)
+    steady = window.in_which_all_are_busy(measured, requests) if closed else window.of(good)
     counting = requests if closed else good
     lateness = [late for request in good for late in request.token_lateness]
     point = Point(
@@ -100,8 +100,8 @@ def measure(
         invalid=[],
         client=client or {},
         duration_s=steady.length_s,
-        tokens_per_s=steady.tokens(counting) / steady.length_s if good else 0.0,
-        requests_per_s=steady.ends(counting) / steady.length_s if good else 0.0,
+        tokens_per_s=steady.tokens(counting) / steady.length_s if steady.length_s else 0.0,
+        requests_per_s=steady.ends(counting) / steady.length_s if steady.length_s else 0.0,
         input_tokens_mean=_mean([request.input_tokens for request in good]),
         output_tokens_mean=_mean([request.output_tokens for request in good]),
         ttft_s=summarise([request.ttft_s for request in good]),

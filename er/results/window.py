@@ -45,6 +45,20 @@ def of(requests: Sequence[Request]) -> Window:
     return Window(min(r.send_s for r in requests), max(r.end_s for r in requests))
 
 
+def in_which_all_are_busy(measured: Sequence[Request], requests: Sequence[Request]) -> Window:
+    """Of a closed loop: as `of` these measured ones, once every user of all `requests` has begun.
+
+    Without warm-up the users begin with what is measured, one after the other: a thousand take
+    tens of milliseconds.
+    """
+    whole = of(measured)
+    begun_s: dict[int, float] = {}
+    for request in requests:
+        begun_s[request.user] = min(request.send_s, begun_s.get(request.user, request.send_s))
+    all_begun_s = max(begun_s.values(), default=whole.from_s)
+    return Window(min(max(whole.from_s, all_begun_s), whole.until_s), whole.until_s)
+
+
 def mean_in_flight(requests: Sequence[Request], steady: Window) -> float:
     """How many of these requests are in flight on average in a window; NaN in an empty one."""
     if not steady.length_s:

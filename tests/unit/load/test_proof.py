@@ -33,6 +33,13 @@ def test_a_pause_counts_only_in_the_steady_window() -> None:
     assert in_flight_share(requests + unmeasured, 2) == pytest.approx(0.9)
 
 
+def test_the_window_opens_when_the_last_user_has_begun() -> None:
+    requests = [span(0, 0, 5), span(0, 5, 10), span(1, 2, 6), span(1, 6, 10)]
+    assert in_flight_share(requests, 2) == pytest.approx(1)
+    late = [replace(request, send_s=request.send_s + 20) for request in requests[2:]]
+    assert math.isnan(in_flight_share([*requests[:2], *late], 2)), "never all at once"
+
+
 def test_users_that_never_came_are_missed() -> None:
     assert in_flight_share([span(0, 0, 5), span(0, 5, 9)], 4) == pytest.approx(0.25)
 

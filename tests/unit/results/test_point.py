@@ -75,6 +75,16 @@ def test_throughput_of_a_closed_loop_is_what_arrives_while_all_users_are_in_flig
     assert point.in_flight == pytest.approx(in_flight, abs=0.2)
 
 
+def test_throughput_of_a_closed_loop_is_counted_once_every_user_has_begun() -> None:
+    first, late = request(0.0, 9), replace(request(2.0, 9), user=1)
+    point = measure([first, late], 2, CLOSED)
+    assert (point.window_from_s, point.duration_s) == (2.0, 5.0)
+    assert point.tokens_per_s == pytest.approx((6 + 9) / 5)
+    never = measure([first, replace(late, send_s=9.0, end_s=5.0)], 2, CLOSED)
+    assert (never.duration_s, never.tokens_per_s) == (0.0, 0.0)
+    assert never.invalid
+
+
 def test_a_point_that_breaks_littles_law_is_doubted() -> None:
     alone = [request(2 * i) for i in range(4)]
     assert measure(alone, 1, CLOSED).invalid == []
