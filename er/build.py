@@ -12,7 +12,7 @@ from pathlib import Path
 
 from er import cli, compose
 from er.compose import Job
-from er.config import Config, Engine
+from er.config import Config, Engine, require
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
 from er.engine.llmapi import LlmapiRequest
@@ -66,7 +66,8 @@ def run_command(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{parsed.overrides[0]} changes nothing: job={file} says all of it")
     composed = [compose.read_job(Path(file))] if file else compose.jobs_for(with_defaults(parsed))
     jobs = [job.config for job in composed]
-    action = parsed.words["action"]
+    action, dry = parsed.words["action"], parsed.words["dry"] == "true"
+    require(not dry or action == "build", f"dry=true is of action=build: leave out action={action}")
     if action == "options":
         return compare_options(jobs[0].engine)
     if not file and action in ("build", "preflight") and jobs[0].cluster.kind == "slurm":
@@ -76,7 +77,7 @@ def run_command(arguments: Sequence[str]) -> int:
         checks = [preflight.check(build_plan.request_of(config), print_line) for config in jobs]
         return 0 if all(checks) else 1
     if action == "build":
-        build_engines(jobs, parsed.words["dry"] == "true")
+        build_engines(jobs, dry)
     else:
         manage_cache(jobs[0], action)
     return 0
@@ -122,7 +123,10 @@ def manage_cache(config: Config, action: str) -> None:
         for path in cache.prune(root):
             print(f"removed {path}")
         return
-    for path in cache.engines(root):
+    found = cache.engines(root)
+    if not found:
+        print(f"no engine in {root}")
+    for path in found:
         print(f"{cache.size_bytes(path) / 1e9:8.1f} GB  {path}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from er import cli
+from er.config.checks import require_folder
 from er.errors import ConfigError
 from er.results import archive
 from er.results.run_dir import RunDir
@@ -51,7 +52,10 @@ def answer(arguments: Sequence[str]) -> int:
     others, words = cli.read_words(arguments, WORDS)
     if words["requests"] not in ("true", "false", "auto"):
         raise ConfigError(f"requests is {words['requests']}: choose from true, false, auto")
+    require_folder(words["runs_dir"], "runs_dir")
     match others:
+        case ["export" | "pin", _, file] if Path(file).is_dir() or Path(file).parent.is_file():
+            raise ConfigError(f"{file} cannot be written: give a file, which may be new")
         case ["export", study, file]:
             export_study(study, Path(file), words)
         case ["pin", study, file]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from er import cli
-from er.errors import ErError
+from er.errors import ConfigError
 from er.results import labels, names
-from er.results.marked import replace_between
+from er.results.marked import around, replace_between
 from er.results.run_dir import RunDir
 
 BEGIN, END = "<!-- written by python -m er.capacity --write -->", "<!-- end of capacity -->"
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> None:
         "--write", type=Path, metavar="FILE", help=f"write it between the lines {BEGIN} and {END}"
     )
     options = parser.parse_args(arguments)
+    if options.write:
+        around(options.write, BEGIN, END)
     text = "\n".join(markdown(runs_in(options.folder)))
     if options.write:
         replace_between(options.write, BEGIN, END, text)
@@ -41,11 +43,11 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def runs_in(folder: Path) -> list[RunDir]:
-    """The searches in a folder, by deployment. Raises ErError where there is none."""
+    """The searches in a folder, by deployment. Raises ConfigError where there is none."""
     runs = [RunDir(path) for path in sorted(folder.glob("*")) if path.is_dir()]
     found = [run for run in runs if run.has(names.CAPACITY)]
     if not found:
-        raise ErError(
+        raise ConfigError(
             f"{folder} holds no search for capacity: make one with "
             "python -m er.run +experiment=capacity"
         )

@@ -96,7 +96,7 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
     try:
         return _run(work)
     except ErError as error:
-        return fail(name, error, exit_code(error))
+        return fail(name, describe_error(error), exit_code(error))
     except BrokenPipeError:
         if not _nobody_reads():
             raise
@@ -127,8 +127,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def describe_error(error: Exception) -> str:
     """One line for what a user can fix; a traceback for anything else."""
-    if isinstance(error, ErError):
-        return str(error)
+    if isinstance(error, ErError):  # a value in it may have line ends
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
     if isinstance(error, OSError) and error.errno in FULL:
         return "the disk is full: make room and run again; what was written until then is kept"
     if isinstance(error, OSError) and error.filename is not None:

@@ -8,11 +8,13 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from er import cli
-from er.errors import ConfigError, ErError
+from er.errors import ConfigError
 from er.results import names
+from er.results.fitting import fitting
 from er.results.labels import flatten
 from er.results.point import Point
 from er.results.run_dir import RunDir
@@ -37,6 +39,9 @@ GROUPS = {
     "host": ("provenance.", "cluster."),
 }
 OTHERWISE = "configuration"
+RATIOS = ("concur-\nrency", "fig4\nTTFT p50", "\nTTFT p95", "fig5\nTPOT p50", "fig6\ntokens/s",
+          "\nper GPU", "fig7\nE2E p50", "valid")  # fmt: skip
+DISPENSABLE = ("\nTTFT p95", "\nper GPU", "fig7\nE2E p50")  # where a terminal is narrow
 HELP = """usage: python -m er.diff RUN RUN [uri=URI]
 
 Say what differs between two runs: code, packages, GPU, driver, container, load generator, host,
@@ -62,24 +67,28 @@ def answer(arguments: Sequence[str]) -> int:
     first, second = (folder_of(name, words["uri"]) for name in given)
     out = Console(width=None if sys.stdout.isatty() else 120)
     differing = list(settings_apart(first, second))
-    table = Table("", "", *given, box=box.SIMPLE_HEAD, title="What differs", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title="What differs", title_justify="left")
+    for heading in ("", "", *given):
+        table.add_column(escape(heading), overflow="fold")
     for row in differing:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     out.print(table if differing else "configuration and provenance are the same")
-    out.print(ratios(first, second))
+    out.print(fitting(lambda columns: ratios(first, second, columns), RATIOS, DISPENSABLE, out))
     return 0
 
 
 def folder_of(name: str, uri: str) -> RunDir:
-    """A run's files, on disk or in MLflow. Raises ErError where there are none."""
+    """A run's files, on disk or in MLflow. Raises ConfigError where there are none."""
     path = Path(name)
     if path.is_dir():
         if not (path / "run.json").exists():
-            raise ErError(f"{path} is no run directory: it has no run.json")
+            raise ConfigError(f"{path} is no run directory: it has no run.json")
         return RunDir(path)
-    from er.tracking import query
+    if path.exists() or path.name != name:
+        raise ConfigError(f"{name} is no run directory, which is a folder")
+    from er.tracking import pins, query
 
-    return RunDir(query.pinned(uri, [name])[0].files)
+    return RunDir(query.pinned(uri, [pins.run_id(name)])[0].files)
 
 
 def settings_apart(first: RunDir, second: RunDir) -> Iterator[tuple[str, str, str, str]]:
@@ -114,20 +123,20 @@ def group_of(name: str) -> str:
     return OTHERWISE
 
 
-def ratios(first: RunDir, second: RunDir) -> Table:
+def ratios(first: RunDir, second: RunDir, columns: Sequence[str]) -> Table:
     """The second run's figures over the first's, at each concurrency that both have."""
     points = [{point.concurrency: point for point in run.points()} for run in (first, second)]
-    result = Table(
-        "concurrency", "fig4\nTTFT p50", "\nTTFT p95", "fig5\nTPOT p50", "fig6\ntokens/s",
-        "\nper GPU", "fig7\nE2E p50", "valid",
-        box=box.SIMPLE_HEAD, title="Second over first", title_justify="left",
-    )  # fmt: skip
+    result = Table(box=box.SIMPLE_HEAD, title="Second over first", title_justify="left")
+    for heading in columns:
+        result.add_column(heading, no_wrap=True)
     gpus = [_gpus(run) for run in (first, second)]
     for concurrency in sorted({*points[0]} & {*points[1]}):
         one, other = points[0][concurrency], points[1][concurrency]
         valid = "no" if one.invalid or other.invalid else "yes"
         pairs = zip(_figures(one, gpus[0]), _figures(other, gpus[1]), strict=True)
-        result.add_row(str(concurrency), *[f"{b / a:.3f}" if a else "-" for a, b in pairs], valid)
+        cells = [str(concurrency), *[f"{b / a:.3f}" if a else "-" for a, b in pairs], valid]
+        row = dict(zip(RATIOS, cells, strict=True))
+        result.add_row(*[row[heading] for heading in columns])
     return result
 
 

@@ -45,8 +45,8 @@ COMMAND = Command(
             "objective",
             "",
             "the figure that a sweeper such as hydra/sweeper=optuna searches the best of: one of "
-            "capacity.json, or of the last valid point, such as ttft_s.p95 (where unsaid: users, "
-            "or tokens_per_s)",
+            "capacity.json, or of the last valid point, such as ttft_s.p95 (where unsaid: "
+            "concurrency, or tokens_per_s)",
         ),
     ),
 )
@@ -67,6 +67,7 @@ def answer(arguments: list[str]) -> int:
     with cli.loading():
         composed = jobs_of(parsed)
     jobs = [job.config for job in composed]
+    require_words(parsed, jobs)
     require_figures(jobs)
     for config in jobs:
         require_runnable(config)
@@ -94,6 +95,14 @@ def jobs_of(parsed: Arguments) -> list[Job]:
     if parsed.overrides:
         raise ConfigError(f"{parsed.overrides[0]} changes nothing: job={file} says all of it")
     return [compose.read_job(Path(file))]
+
+
+def require_words(parsed: Arguments, jobs: list[Config]) -> None:
+    """Raise ConfigError for a word that would have no effect."""
+    if parsed.words["dry"] == "true" and not all(job.cluster.kind == "slurm" for job in jobs):
+        raise ConfigError("dry=true prints batch scripts: add cluster=slurm, or leave it out")
+    if parsed.words["objective"] and not plugins_of(parsed):
+        raise ConfigError("objective is for a sweeper: add hydra/sweeper=optuna, or leave it out")
 
 
 def require_figures(jobs: list[Config]) -> None:

@@ -12,7 +12,7 @@ from er import cli, compose
 from er.config import Config
 from er.errors import ConfigError
 from er.options import CONF
-from er.results.marked import replace_between
+from er.results.marked import around, replace_between
 from er.simulation.memory import kv_blocks, weight_bytes
 from er.simulation.spec import spec_of
 
@@ -43,6 +43,8 @@ def main() -> None:
         help=f"write it into a Markdown file, between the lines {BEGIN} and {END}",
     )
     options = parser.parse_args()
+    if options.write:
+        around(options.write, BEGIN, END)
     rows = [cells(config) for config in configured()]
     if options.write:
         replace_between(options.write, BEGIN, END, markdown(rows))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from er import cli
+from er.config.checks import require_folder
 from er.errors import ConfigError
 from paper_figures import view
 
@@ -33,6 +34,7 @@ def answer(name: str, arguments: Sequence[str]) -> int:
         print(HELP.format(name=name, study=study))
         return 0
     chosen = parse_arguments(arguments)
+    require_folder(chosen.get("out", "runs/figures"), "out")
     from er.tracking import pins  # mlflow takes a second
 
     uri = chosen.get("uri", "sqlite:///runs/mlflow.db")

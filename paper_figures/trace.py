@@ -5,11 +5,14 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from er import cli
+from er.errors import ConfigError
 from paper_figures import style
 from paper_figures.looks import COLOURS
 
@@ -18,9 +21,18 @@ NAMES = {"input_tokens": "prompt", "output_tokens": "answer"}
 
 def main() -> int:
     """Draw what standard input holds into the folder and under the name of the arguments."""
-    folder, name = Path(sys.argv[1]), sys.argv[2]
+    return cli.run("paper_figures.trace", lambda: draw(sys.argv[1:]), "nothing is drawn")
+
+
+def draw(arguments: Sequence[str]) -> int:
+    """Draw the shape that standard input holds. Raises ConfigError where there is none."""
+    try:
+        folder, name = arguments
+        shape = json.load(sys.stdin)
+    except ValueError as error:
+        raise ConfigError("er.load inspect=FILE calls it, with FOLDER, NAME and JSON") from error
     with style.applied():
-        paths = style.save(figure(json.load(sys.stdin)), folder, name)
+        paths = style.save(figure(shape), Path(folder), name)
     for path in paths:
         print(f"figure: {path}")
     return 0

@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from er.claims import overview
@@ -31,9 +32,9 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     for verdict in verdicts:
         claim = verdict.claim
         result.add_row(
-            f"{claim.figure} {claim.id}\n{claim.says} \\{LABELS[claim.label]}",
+            escape(f"{claim.figure} {claim.id}\n{claim.says} {LABELS[claim.label]}"),
             verdict.word,
-            explanation(verdict),
+            escape(explanation(verdict)),
         )
         result.add_section()
     return result

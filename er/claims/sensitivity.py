@@ -20,18 +20,19 @@ from er.claims.statements import Claim
 from er.claims.thresholds import Threshold, thresholds
 from er.claims.unknowns import Setting
 from er.claims.verdicts import outcome_of
-from er.config import Config, SimulatedEngine
+from er.config import Config, SimulatedEngine, require, require_folder
 from er.config.plain import plain
 from er.options import CONF
 from er.results import code, kept
 from er.results.json_file import text_of
-from er.results.marked import replace_between
+from er.results.marked import around, replace_between
 from er.results.point import Point
 from er.tracking.query import PublishedRun
 
 DEPLOYMENTS = "abcde"
 NAME = "sensitivity"
 FILE = f"{NAME}.json"
+PAPER = statements.EXPERIMENTS.parent / "docs" / "paper.md"
 SYMBOLS = {"holds": "yes", "fails": "no", "open": "?"}
 BEGIN = "<!-- sensitivity: written by python -m er.claims.sensitivity write=true -->"
 END = "<!-- end of sensitivity -->"
@@ -160,11 +161,18 @@ def main() -> int:
 
 
 def answer(arguments: Sequence[str]) -> int:
-    """Do what the command line asks."""
+    """Do what the command line asks. Raises ConfigError when it cannot be done."""
     if {"-h", "--help"} & set(arguments):
         print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
         return 0
-    _, words = cli.read_words(arguments, {"write": "false", "out": "runs/figures"})
+    others, words = cli.read_words(arguments, {"write": "false", "out": "runs/figures"})
+    require(not others, f"{' '.join(others)}: it examines every claim: leave names out")
+    require(
+        words["write"] in ("true", "false"), f"write is {words['write']}: choose from true, false"
+    )
+    require_folder(words["out"], "out")
+    if words["write"] == "true":
+        around(PAPER, BEGIN, END, add=True)
     files, _ = make(Path(words["out"]))
     found = load(Path(words["out"]) / FILE)
     print(markdown(found))
@@ -172,8 +180,7 @@ def answer(arguments: Sequence[str]) -> int:
         print(f"figure: {path}")
     if words["write"] == "true":
         title = "## What hangs on what the paper does not say\n\n"
-        paper = statements.EXPERIMENTS.parent / "docs" / "paper.md"
-        replace_between(paper, BEGIN, END, title + markdown(found), add=True)
+        replace_between(PAPER, BEGIN, END, title + markdown(found), add=True)
     return 0
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from er.cluster import builds
 from er.config import Config
 from er.config.plain import plain
-from er.errors import ErError
+from er.errors import ConfigError
 from er.results.files import write_whole
 from er.results.run_dir import RunDir
 
@@ -224,14 +224,14 @@ def studies(runs_dir: Path) -> list[Path]:
 def study_of(runs_dir: Path, name: str) -> Path:
     """The directory of a study with jobs; without a name, of the one submitted last.
 
-    Raises ErError when there is none.
+    Raises ConfigError when there is none.
     """
     known = studies(runs_dir)
     if name:
         known = [path for path in known if path.name == name]
     if not known:
         which = f"study {name}" if name else "study"
-        raise ErError(
+        raise ConfigError(
             f"no {which} in {runs_dir} was handed to a cluster: python -m er.run ... cluster=slurm "
             "does, --runs-dir says where"
         )

@@ -22,10 +22,10 @@ def status(study: Path) -> list[Status]:
 
 def status_of(run: RunDir) -> Status:
     """How a run stands, by its own record."""
-    config = run.read(names.CONFIG)
+    config, tags = run.read(names.CONFIG), run.read(names.RECORD).get("tags", {})
     return Status(
-        deployment=config["deployment"]["id"],
-        title=config["deployment"]["description"],
+        deployment=tags.get("er.deployment", run.path.name),
+        title=tags.get("er.title", run.path.name),
         ladder=tuple(config["load"]["concurrency"]),
         state=STATES.get(run.status(), State.lost),
         run=run,

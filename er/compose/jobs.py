@@ -67,6 +67,7 @@ def jobs_of(
             job for study in studies for job in _jobs(study, multirun, config_name, groups, parser)
         ]
     shared.save()
+    refuse_many(sum(job.config.repeats for job in jobs))
     return [repeat for job in jobs for repeat in repeated(job)]
 
 
@@ -152,12 +153,20 @@ def combinations(given: Sequence[Override]) -> list[list[str]]:
             raise ConfigError(
                 f"{override.input_line} is an interval: hydra/sweeper=optuna takes it"
             )
+    for key, found in values.items():
+        if not found:
+            raise ConfigError(f"{key} is swept over nothing: no option has such a name")
     count = math.prod(map(len, values.values()))
+    refuse_many(count)
+    return [list(combination) for combination in itertools.product(*values.values())]
+
+
+def refuse_many(count: int) -> None:
+    """Raise ConfigError for more jobs than one command may have."""
     if count > JOBS_AT_MOST:
         raise ConfigError(
             f"these are {count:,} jobs, {JOBS_AT_MOST:,} at most: sweep over fewer values"
         )
-    return [list(combination) for combination in itertools.product(*values.values())]
 
 
 def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str]) -> None:

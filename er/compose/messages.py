@@ -26,6 +26,12 @@ LISTS = {
     "routing.shares": "[1,2]",
 }
 
+TABLES = {
+    "load.headers": "{x-api-key: VARIABLE}",
+    "load.trace_columns": "{time: ..., input_tokens: ..., output_tokens: ...}",
+}
+KINDS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, ArithmeticError)
+
 
 @contextmanager
 def checked(config_dir: Path | None = None) -> Iterator[None]:
@@ -33,7 +39,7 @@ def checked(config_dir: Path | None = None) -> Iterator[None]:
     options."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+    except KINDS as error:
         raise ConfigError(describe_file_error(error, config_dir) or one_line(error)) from error
 
 
@@ -51,10 +57,13 @@ def one_line(error: BaseException) -> str:
         return unknown_key(cause.full_key, [f"{place}.{name}".lstrip(".") for name in fields])
     if isinstance(cause, OmegaConfBaseException):
         reason = cause.msg.splitlines()[0] if cause.msg else ""
-        if "ListConfig" in reason:
-            key = text.removeprefix("Error merging override ").partition("=")[0]
+        text = " ".join(text.removeprefix("Error merging override ").split()).removeprefix("++")
+        key = text.partition("=")[0]
+        if key in TABLES:
+            reason = f"give names and values such as {TABLES[key]}"
+        elif "ListConfig" in reason:
             reason = f"give a list such as {LISTS.get(key, '[...]')}"
-        return f"{' '.join(text.removeprefix('Error merging override ').split())}: {reason}"
+        return f"{text}: {reason}"
     plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
         return f"hydra/{plugin[1]}={plugin[2]} is not installed: pip install 'er[joblib,optuna]'"

@@ -5,7 +5,7 @@ mandatory in YAML. `compose` in `er.compose` turns YAML into a `Config`.
 """
 
 from er.config.capacity import Capacity
-from er.config.checks import require, require_port, require_positive
+from er.config.checks import require, require_folder, require_port, require_positive
 from er.config.cluster import Cluster, GpusBy, LaptopCluster, SlurmCluster
 from er.config.deployment import Deployment, Hardware, Model, Precision
 from er.config.engine import (
@@ -80,6 +80,7 @@ __all__ = [
     "UniformWorkload",
     "Workload",
     "require",
+    "require_folder",
     "require_kind",
     "require_port",
     "require_positive",

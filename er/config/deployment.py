@@ -1,5 +1,6 @@
 """The schema of `deployment`, `model` and `hardware`."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,6 +50,10 @@ class Deployment:
     behind_gateway: bool = False  # even before a single engine: what a gateway alone costs
 
     def __post_init__(self) -> None:
+        require(
+            bool(re.fullmatch(r"\w[\w.-]{0,63}", self.id)),
+            f"deployment.id is {self.id!r}: give letters, digits, dots and dashes",
+        )
         require(
             self.tp in (1, 2, 4, 8),
             f"deployment.tp is {self.tp}: tensor parallelism is 1, 2, 4 or 8 on an 8-GPU node",

@@ -6,6 +6,8 @@ from enum import Enum
 from er.config.checks import require, require_positive
 from er.config.deployment import Precision
 
+LIMIT_AT_MOST = 1 << 22  # step times are tables as long as these limits
+
 
 @dataclass
 class Engine:
@@ -49,8 +51,13 @@ class Correction:
     def __post_init__(self) -> None:
         scales = ("memory_scale", "compute_scale", "communication_scale")
         require_positive(self, "engine.correction", *scales)
-        for name in ("host_step_s", "host_sequence_s", "host_prompt_s", "host_request_s"):
-            require(getattr(self, name) >= 0, f"engine.correction.{name} cannot be negative")
+        times = ("host_step_s", "host_sequence_s", "host_prompt_s", "host_request_s")
+        for name in (*scales, *times):
+            value = getattr(self, name)
+            require(
+                0 <= value < float("inf"),
+                f"engine.correction.{name} is {value}: give a number of 0 or more",
+            )
 
 
 @dataclass
@@ -72,6 +79,11 @@ class SimulatedEngine(Engine):
         super().__post_init__()
         require_kind(self, "simulated")
         require_positive(self, "engine", "max_num_tokens", "max_seq_len", "tokens_per_block")
+        for name in ("max_batch_size", "max_num_tokens", "max_seq_len", "tokens_per_block"):
+            value = getattr(self, name)
+            require(
+                value <= LIMIT_AT_MOST, f"engine.{name} is {value}: give {LIMIT_AT_MOST} at most"
+            )
         fraction = self.kv_cache_free_gpu_mem_fraction
         require(
             0 < fraction <= 1,

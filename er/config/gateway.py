@@ -8,6 +8,7 @@ from er.config.checks import require, require_port, require_positive
 from er.errors import ConfigError
 
 FAST = "fast"
+PROCESSES_AT_MOST = 256
 KINDS = (FAST, "aiohttp", "sklearn")
 
 
@@ -100,6 +101,11 @@ class FastGateway(Gateway):
         super().__post_init__()
         positive = ("processes", "breaker_failures", "breaker_open_s", "coalesce_streams")
         require_positive(self, "gateway", *positive)
+        require(
+            self.processes <= PROCESSES_AT_MOST,
+            f"gateway.processes is {self.processes}: give one for each core, "
+            f"{PROCESSES_AT_MOST} at most",
+        )
         for name in ("queue_at_most", "retries", "spill_margin", "coalesce_s"):
             value = getattr(self, name)
             require(0 <= value < float("inf"), f"gateway.{name} is {value}: give 0 or more")

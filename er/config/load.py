@@ -30,6 +30,7 @@ class Arrivals(Enum):
 
 
 AT_MOST_CONCURRENCY = 1 << 20
+REQUESTS_AT_MOST = 10_000_000  # of one point: all are kept in memory until it ends
 
 
 @dataclass
@@ -96,11 +97,16 @@ class Load:
             "ttft_at_most_s",
             "tpot_at_most_s",
         )
+        for name in ("request_timeout_s", "duration_s", "think_time_s", "ramp_s",
+                     "user_rate_per_s", "burst_every_s"):  # fmt: skip
+            value = getattr(self, name)
+            require(value < float("inf"), f"load.{name} is {value}: give a number")
         require(
             self.requests_per_user >= 0 and self.duration_s >= 0,
             "load.requests_per_user and load.duration_s cannot be negative",
         )
         self._check_end()
+        self._check_size()
         self._check_headers()
         require(
             self.think_time_s >= 0 and self.ramp_s >= 0,
@@ -159,6 +165,11 @@ class Load:
             f"load.trace_unit is {self.trace_unit}: give s, ms, us or ns",
         )
         require(self.trace_rows >= 0, "load.trace_rows cannot be negative")
+        for name in ("trace_unit", "trace_columns", "trace_rows"):
+            require(
+                replayed or not getattr(self, name),
+                f"load.{name} is of a trace: add load=trace load.trace=FILE, or leave it out",
+            )
         if replayed:
             require(
                 not self.requests_per_user and not self.warmup_requests_per_user,
@@ -170,6 +181,22 @@ class Load:
             bool(self.requests_per_user) != bool(self.duration_s),
             f"load.requests_per_user is {self.requests_per_user} and load.duration_s is "
             f"{self.duration_s:g}: one of the two ends a point, set the other to 0",
+        )
+
+    def _check_size(self) -> None:
+        """Refuse what would take the memory of this machine before it is sent."""
+        users = self.concurrency[-1]
+        each = float(self.requests_per_user)
+        if self.arrivals is Arrivals.open_loop:
+            each = max(each, self.user_rate_per_s * self.duration_s)
+        elif self.arrivals is Arrivals.burst:
+            each = max(each, self.duration_s / self.burst_every_s)
+        count = max(users * (each + self.warmup_requests_per_user), self.requests_at_least)
+        require(
+            count <= REQUESTS_AT_MOST,
+            f"load asks for {count:,.0f} requests at {users} users: lower load.concurrency, "
+            "load.requests_per_user, load.requests_at_least or load.duration_s, for "
+            f"{REQUESTS_AT_MOST:,} at most",
         )
 
     @property

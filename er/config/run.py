@@ -1,11 +1,11 @@
 """The schema of one run, and what must hold between its parts."""
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 
 from er.config.capacity import Capacity
-from er.config.checks import require
+from er.config.checks import require, require_folder, require_store
 from er.config.cluster import Cluster
 from er.config.deployment import Deployment, Hardware
 from er.config.engine import Engine
@@ -17,6 +17,7 @@ from er.config.serving import Server
 from er.config.title import title
 from er.config.workload import MultiTurnWorkload, Workload
 
+KEPT_APART = ("figures", "routers", "served", "sweeps")  # folders of runs_dir that are no study
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
 
 
@@ -55,7 +56,7 @@ class Clock:
     def __post_init__(self) -> None:
         for name in ("gateway_s", "request_s", "reply_s"):
             value = getattr(self, name)
-            require(value >= 0, f"clock.{name} is {value}: a delay cannot be negative")
+            require(0 <= value < float("inf"), f"clock.{name} is {value}: a delay is 0 or more")
         require(
             self.kind is ClockKind.virtual or not self.failures,
             "clock.failures needs clock=virtual: nothing real is made to fail",
@@ -81,6 +82,7 @@ class Tracking:
             "tracking.uri is empty: give sqlite:///FILE or the address of an MLflow server, or "
             "tracking.enabled=false",
         )
+        require_store(self.uri, "tracking.uri")
         require(
             not (self.enabled and self.uri.startswith("sqlite:") and {"?", "%"} & set(self.uri)),
             f"tracking.uri is {self.uri}: ? and % mean something else in an address: give another "
@@ -121,15 +123,13 @@ class Config:
         require(0 <= self.seed < 2**32, f"seed is {self.seed}: give 0 to 4294967295")
         require(self.repeats >= 1, f"repeats is {self.repeats}: give 1 or more")
         require(
-            bool(self.study) and "/" not in self.study,
-            f"study is '{self.study}': give a name that can be a folder's",
+            bool(re.fullmatch(r"(?!\s)[^/\x00-\x1f]{1,100}(?<!\s)", self.study))
+            and self.study not in (".", "..", *KEPT_APART),
+            f"study is {self.study!r}: give a name that can be a folder's, and is none of "
+            f"{', '.join(KEPT_APART)}",
         )
         for name in ("runs_dir", "cache_dir"):
-            folder = getattr(self, name)
-            require(
-                bool(folder) and (Path(folder).is_dir() or not Path(folder).exists()),
-                f"{name} is '{folder}': give a folder, which may be new",
-            )
+            require_folder(getattr(self, name), name)
         if self.deployment.replicas > 1:
             self.routing.policy = Policy.round_robin
             self.routing.clusters = self.deployment.experts

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from er.config.checks import require, require_positive
 
+TOKENS_AT_MOST = 10_000_000  # of a prompt or an answer: as much as any model's context
+
 
 @dataclass
 class Table:
@@ -32,7 +34,10 @@ class Table:
             self.tokens == sorted(self.tokens) and self.tokens[0] > 0,
             f"{place}: tokens must be above 0 and must not fall",
         )
-        require(self.scale > 0, f"{place}: scale is {self.scale}: give a value above 0")
+        require(
+            0 < self.scale < float("inf"),
+            f"{place}: scale is {self.scale}: give a value above 0",
+        )
         _require_range(self.at_least, self.at_most)
 
 
@@ -58,6 +63,10 @@ class Lognormal:
 
     def __post_init__(self) -> None:
         require_positive(self, "workload lengths", "median", "sigma")
+        require(
+            max(self.median, self.sigma) < float("inf"),
+            f"workload lengths: median is {self.median}, sigma is {self.sigma}: give numbers",
+        )
         _require_range(self.at_least, self.at_most)
 
 
@@ -97,6 +106,8 @@ class FixedWorkload(Workload):
     def __post_init__(self) -> None:
         _require_kind(self, "fixed")
         require_positive(self, "workload", "input_tokens", "output_tokens")
+        _require_range(self.input_tokens, self.input_tokens)
+        _require_range(self.output_tokens, self.output_tokens)
 
 
 @dataclass
@@ -149,6 +160,7 @@ class SharedPrefixWorkload(Workload):
     def __post_init__(self) -> None:
         _require_kind(self, "shared_prefix")
         require_positive(self, "workload", "groups", "prefix_tokens")
+        _require_range(self.prefix_tokens, self.prefix_tokens)
 
 
 @dataclass
@@ -187,4 +199,8 @@ def _require_range(at_least: int, at_most: int) -> None:
         1 <= at_least <= at_most,
         f"workload lengths: at_least is {at_least}, at_most is {at_most}: "
         "need 1 <= at_least <= at_most",
+    )
+    require(
+        at_most <= TOKENS_AT_MOST,
+        f"workload lengths: {at_most:,} tokens: give {TOKENS_AT_MOST:,} at most",
     )

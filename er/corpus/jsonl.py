@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from er.errors import ErError
+from er.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -20,35 +20,35 @@ class Labelled:
 def read(path: Path) -> list[Labelled]:
     """The prompts of a file, in order.
 
-    Raises ErError, naming file and line, when it cannot be read or a line is not such an object.
+    Raises ConfigError, naming file and line, when it cannot be read or a line is no such object.
     """
     prompts = [parse_prompt(value, place) for place, value in read_objects(path)]
     if not prompts:
-        raise ErError(f'{path} holds no prompts: give lines such as {{"text": "What is a tort?"}}')
+        raise ConfigError(f'{path} holds no prompts: give lines such as {{"text": "Why?"}}')
     return prompts
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The place and the object of each line that is not blank.
 
-    Raises ErError, naming file and line, when it cannot be read or a line is no object.
+    Raises ConfigError, naming file and line, when it cannot be read or a line is no object.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # not at U+2028, as splitlines
     except OSError as error:
-        raise ErError(f"cannot read {path} ({error.strerror}): correct the path") from error
+        raise ConfigError(f"cannot read {path} ({error.strerror}): correct the path") from error
     except UnicodeDecodeError as error:
-        raise ErError(f"{path} is not UTF-8: give a JSON Lines file in UTF-8") from error
+        raise ConfigError(f"{path} is not UTF-8: give a JSON Lines file in UTF-8") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield f"{path}:{number}", _parse_object(line, f"{path}:{number}")
 
 
 def parse_prompt(value: dict[str, Any], place: str) -> Labelled:
-    """One prompt. Raises ErError naming the place."""
+    """One prompt. Raises ConfigError naming the place."""
     text = value.get("text")
     if not isinstance(text, str):
-        raise ErError(f'{place} is not an object with a string "text": correct the line')
+        raise ConfigError(f'{place} is not an object with a string "text": correct the line')
     label = value.get("label")
     return Labelled(text, None if label is None else str(label))
 
@@ -59,5 +59,5 @@ def _parse_object(line: str, place: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise ErError(f"{place} is not a JSON object: correct the line")
+        raise ConfigError(f"{place} is not a JSON object: correct the line")
     return value

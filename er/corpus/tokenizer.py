@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import tiktoken
 
 from er.corpus.packaged import Package, opened
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 
 LLAMA3_PACKAGE = Package(
     "llama-models", "0.3.0", "7f77f78ff13fca09f70d76a376aff6414cd901623fb9d57e69c2f8367a73032f"
@@ -56,7 +56,7 @@ def llama3(cache_dir: Path) -> tiktoken.Encoding:
 def of_file(path: Path) -> Encoding:
     """The tokenizer of a `tokenizer.json`, as models on Hugging Face have it.
 
-    Raises ErError when the file is none, or the package `tokenizers` is missing.
+    Raises ConfigError when the file is none, ErError when the package `tokenizers` is missing.
     """
     try:
         from tokenizers import Tokenizer
@@ -68,7 +68,7 @@ def of_file(path: Path) -> Encoding:
     try:
         return HuggingFaceEncoding(Tokenizer.from_file(str(path)))
     except Exception as error:  # the package raises nothing narrower
-        raise ErError(f"{path} is no tokenizer.json ({error}): correct the path") from error
+        raise ConfigError(f"{path} is no tokenizer.json ({error}): correct the path") from error
 
 
 class HuggingFaceEncoding:

@@ -19,6 +19,7 @@ from er.process import container
 from er.process.group import Child
 from er.process.launch import Launch, unique
 from er.results.request import ServedModel
+from er.results.words import as_different
 
 # What TensorRT-LLM calls it in an engine's config.json.
 QUANT_ALGO = {
@@ -232,7 +233,8 @@ def require_disk(request: EngineRequest, work: Path) -> None:
     needed_bytes = request.memory.build_disk_bytes
     free_bytes = shutil.disk_usage(work).free
     if free_bytes < needed_bytes:
+        needed, free = as_different(needed_bytes / 1e9, free_bytes / 1e9, 0)
         raise ErError(
-            f"building needs {needed_bytes / 1e9:.0f} GB in {work.parent.parent}, which has "
-            f"{free_bytes / 1e9:.0f} GB free: make room, or set cache_dir to another disk"
+            f"building needs {needed} GB in {work.parent.parent}, which has {free} GB free: make "
+            "room, or set cache_dir to another disk"
         )

@@ -1,4 +1,4 @@
-"""`python -m er.gateway gateway.experts=[URL,...]`: the routing gateway alone, before real experts.
+"""`python -m er.gateway 'gateway.experts=[URL,...]'`: the routing gateway alone, before experts.
 
 Exit codes: those of er.cli.
 """
@@ -7,10 +7,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from er import cli, compose
 from er.config import Config, Policy, require
+from er.gateway import serve
 from er.gateway.plan import Plan
 from er.options import Command, parse_arguments
 
@@ -51,7 +53,8 @@ def run(arguments: Sequence[str]) -> int:
 def make_plan(config: Config) -> Plan:
     """The gateway that a configuration asks for; its router is trained unless it is in the cache.
 
-    Raises ConfigError when it has no experts, or not as many as there are clusters.
+    Raises ErError, before that, when it has no experts, or not as many as there are clusters, and
+    when it cannot be started here.
     """
     experts = [
         replicas if isinstance(replicas, list) else [replicas]
@@ -63,13 +66,19 @@ def make_plan(config: Config) -> Plan:
         f"gateway.experts has {len(experts)} addresses, deployment={config.deployment.id} has "
         f"{wanted} experts: give an address (or a list of replicas) for each",
     )
-    policy, router = config.routing.policy, ""
-    if policy is Policy.kmeans:
-        from er.routing.cached import router_for
+    routing = config.routing
+    require(
+        len(routing.shares) in (0, wanted),
+        f"routing.shares has {len(routing.shares)} weights for {wanted} experts: give one for each",
+    )
+    plan = Plan(config.gateway, experts, routing.policy, seed=config.seed, shares=routing.shares)
+    serve.check(config.gateway)
+    if routing.policy is not Policy.kmeans:
+        return plan
+    from er.routing.cached import router_for
 
-        cache = Path(config.cache_dir)
-        router = str(router_for(config.routing, config.corpus, wanted, config.seed, cache))
-    return Plan(config.gateway, experts, policy, router, config.seed, config.routing.shares)
+    router = router_for(routing, config.corpus, wanted, config.seed, Path(config.cache_dir))
+    return replace(plan, router=str(router))
 
 
 if __name__ == "__main__":

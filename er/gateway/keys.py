@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from er.errors import ErError
+from er.errors import ConfigError
 
 VARIABLE = "ER_GATEWAY_API_KEYS"  # NAME:KEY,NAME:KEY
 ADMIN_VARIABLE = "ER_GATEWAY_ADMIN_KEY"
@@ -36,25 +36,27 @@ class Keys:
 def read(file: str) -> Keys:
     """Keys of a file with a line NAME:KEY for each, and of the environment.
 
-    Raises ErError when the file cannot be read, a line is none, or there are none where keys are
-    wanted.
+    Raises ConfigError when the file cannot be read, a line is none, or there are none where keys
+    are wanted.
     """
     lines = os.environ.get(VARIABLE, "").split(",")
     if file:
         try:
             lines += Path(file).read_text().splitlines()
         except OSError as error:
-            raise ErError(f"gateway.api_keys_file {file}: {error.strerror}") from error
+            raise ConfigError(f"gateway.api_keys_file {file}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise ErError(f"gateway.api_keys_file {file} is no text in UTF-8") from error
+            raise ConfigError(f"gateway.api_keys_file {file} is no text in UTF-8") from error
     keys = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, key = line.strip().partition(":")
         if not (name and colon and len(key) >= 8):
-            raise ErError(f"API key {number} is not NAME:KEY with a key of 8 characters or more")
+            raise ConfigError(
+                f"API key {number} is not NAME:KEY with a key of 8 characters or more"
+            )
         keys.append((name, key))
     if not keys and (file or VARIABLE in os.environ):
-        raise ErError(f"{file or VARIABLE} has no API keys: give NAME:KEY, or leave it out")
+        raise ConfigError(f"{file or VARIABLE} has no API keys: give NAME:KEY, or leave it out")
     return Keys(keys)

@@ -32,6 +32,9 @@ class Plan:
             raise ConfigError(
                 f"gateway.experts has {addresses} addresses: give {REPLICAS_AT_MOST} at most"
             )
+        several = any(len(replicas) > 1 for replicas in self.experts)
+        if several and self.gateway.kind != FAST:
+            raise ConfigError(f"gateway={self.gateway.kind} knows no replicas: choose gateway=fast")
 
     @property
     def shape(self) -> tuple[Policy, Path | None, int, int, Sequence[float]]:

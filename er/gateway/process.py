@@ -17,7 +17,7 @@ from er.gateway.plan import Plan
 
 
 def main() -> int:
-    """0 after TERM or INT, 1 for an error, which is printed in one line."""
+    """0 after TERM or INT, else the code of an error, which is printed in one line."""
     try:
         with cli.loading():
             planned = plan.read(Path(sys.argv[1]))
@@ -30,7 +30,7 @@ def main() -> int:
                 run = lambda: uvloop.run(serve(planned, gateway))  # noqa: E731
         run()
     except ErError as error:
-        return cli.fail("er.gateway", error, 1)
+        return cli.fail("er.gateway", error, cli.exit_code(error))
     return 0
 
 
@@ -39,8 +39,6 @@ def build_simple(planned: Plan) -> AbstractAsyncContextManager[int]:
     from er.gateway.simple import app
 
     settings = planned.gateway
-    if any(len(replicas) > 1 for replicas in planned.experts):
-        raise ErError(f"gateway={settings.kind} knows no replicas: choose gateway=fast")
     shape = planned.shape
     if settings.kind == "sklearn":
         from er.gateway.simple.sklearn_pipeline import chooser as slow_chooser

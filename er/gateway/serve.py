@@ -1,5 +1,6 @@
 """The gateway as a process of its own, for as long as a block of the story lasts."""
 
+import errno
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from er import config
-from er.errors import ErError
-from er.gateway import descriptors
+from er.errors import ConfigError, ErError
+from er.gateway import descriptors, keys, tls
 from er.gateway.paths import GENERATE_PATH, READY_PATH
 from er.gateway.plan import Plan
 from er.process import readiness
@@ -66,20 +67,36 @@ def base(port_file: Path, host: str) -> str:
 
 
 def check(gateway: config.Gateway) -> None:
-    """Raise ErError when the gateway cannot be started here."""
+    """Raise ErError when the gateway cannot be started here, ConfigError for a file of it."""
     require_free(gateway.port, gateway.host)
     if isinstance(gateway, config.FastGateway):
         descriptors.require(gateway)
+        keys.read(gateway.api_keys_file)
+        tls.context(gateway)
 
 
 def require_free(port: int, host: str = "127.0.0.1") -> None:
-    """Raise ErError when a configured port cannot be opened."""
-    with socket.socket() as probe:
+    """Raise ErError when a configured port cannot be opened, ConfigError for a host that is not
+    this machine."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise not_here(host, getattr(error, "strerror", None) or "no name") from error
+    with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise not_here(host, "another machine") from error
             raise ErError(
                 f"gateway.port {port} cannot be opened on {host} ({error.strerror}): "
                 "stop what uses it, or set gateway.port=0 for any free port"
             ) from error
+
+
+def not_here(host: str, reason: str) -> ConfigError:
+    """An error that names a host at which nothing can listen here."""
+    return ConfigError(
+        f"gateway.host is '{host}' ({reason}): give an address of this machine, such as 127.0.0.1"
+    )

@@ -11,7 +11,7 @@ from er.errors import ErError
 from er.load import batches, inspect, knee, prompt_files, prompts, trace
 from er.load.point import Target, measure_point
 from er.load.table import INDENT, PLAIN_WIDTH, Table
-from er.results import names, provenance, run_dir
+from er.results import names, provenance, run_dir, sqlite_file
 from er.results.keys import run_key
 from er.results.point import Point
 from er.results.request import Endpoint
@@ -60,7 +60,6 @@ def measure_ladder(
     if isinstance(config.workload, JsonlWorkload):
         for line in inspect.unused_columns(prompt_files.unused(Path(config.workload.path))):
             report(line)
-    batches.read_texts(config)
     table = Table(width)
     for line in table.heading():
         report(line)
@@ -102,6 +101,9 @@ def open_run(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
     Raises ErError when it cannot be written, or the workload or the trace cannot be sent.
     """
     prompts.check(config.workload, config.load, Path(config.cache_dir))
+    batches.read_texts(config)
+    if config.tracking.enabled:
+        sqlite_file.check(config.tracking.uri)
     settings = {
         "study": STUDY,
         "target": asdict(endpoint),

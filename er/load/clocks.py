@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from er.results.request import Request
+from er.results.words import as_different
 
 TRIES = 16
 ALLOWED_SHARE = 0.005  # of the steady window: moves its throughput by up to twice as much
@@ -69,8 +70,9 @@ def doubts(offsets: Sequence[Offset], window_s: float) -> list[str]:
     apart_s, allowed_s = bound_s(offsets), ALLOWED_SHARE * window_s
     if not offsets or apart_s <= allowed_s:
         return []
+    apart_ms, allowed_ms = as_different(apart_s * 1e3, allowed_s * 1e3, 2)
     return [
-        f"clocks of the load generator's nodes may be {apart_s * 1e3:.2f} ms apart (at most "
-        f"{allowed_s * 1e3:.2f} ms, {ALLOWED_SHARE:.1%} of the steady window): measure longer, or "
-        "set cluster.load_nodes=1"
+        f"clocks of the load generator's nodes may be {apart_ms} ms apart (at most {allowed_ms} "
+        f"ms, {ALLOWED_SHARE:.1%} of the steady window): measure longer, or set "
+        "cluster.load_nodes=1"
     ]

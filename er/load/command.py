@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from er import compose
+from er.compose import Job
 from er.config import Config, JsonlWorkload
 from er.errors import ConfigError
 from er.load import alone, prompts, trace, users
@@ -87,13 +88,15 @@ def table_width() -> int:
 def inspect(parsed: Arguments) -> int:
     """Print what a trace or a file of prompts is, and draw it. Raises ErError for others."""
     file = parsed.words["inspect"]
+    if parsed.words["target"]:
+        raise ConfigError("inspect=FILE sends nothing: leave out target=")
     quoted = "'" + file.replace("\\", "\\\\").replace("'", "\\'") + "'"
     overrides = ("load=trace", *parsed.overrides, f"load.trace={quoted}")
-    [job] = compose.jobs_for(replace(parsed, overrides=overrides))
+    job = only_job(replace(parsed, overrides=overrides))
     source = trace.source_of(job.config.load)
     if trace.holds_prompts(source):
         overrides = ("workload=jsonl", *parsed.overrides, f"workload.path={quoted}")
-        [job] = compose.jobs_for(replace(parsed, overrides=overrides))
+        job = only_job(replace(parsed, overrides=overrides))
         workload = job.config.workload
         assert isinstance(workload, JsonlWorkload)
         found = prompts.of_file(workload, prompts.encoding_of(workload, Path(job.config.cache_dir)))
@@ -112,22 +115,31 @@ def inspect(parsed: Arguments) -> int:
 
 def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
     """The server and the load. Raises ConfigError when the request cannot be run."""
+    if not parsed.words["model"]:
+        raise ConfigError("model is empty: give the name of the server's model")
     endpoint = _endpoint(parsed.words["target"], parsed.words["model"])
     if endpoint.grpc_address:
         parsed = replace(parsed, overrides=("load.client=grpc", *parsed.overrides))
+    job = only_job(parsed)
+    load = job.config.load
+    users.check(endpoint, load, load.concurrency[-1])
+    return endpoint, job.config
+
+
+def only_job(parsed: Arguments) -> Job:
+    """The load. Raises ConfigError when there are several."""
     jobs = compose.jobs_for(parsed)
     if len(jobs) > 1:
-        raise ConfigError("one target takes one load: leave out -m and +experiment")
-    load = jobs[0].config.load
-    users.check(endpoint, load, load.concurrency[-1])
-    return endpoint, jobs[0].config
+        raise ConfigError("one target or file takes one load: leave out -m and +experiment")
+    return jobs[0]
 
 
 def _endpoint(target: str, model: str) -> Endpoint:
     """The server that `target` names. Raises ConfigError when it is not clear."""
     try:
         url = urlsplit(target)
-        url.port  # noqa: B018
+        if url.port == 0:
+            raise ValueError("port 0 is none")
         if re.search(r"\s", target):
             raise ValueError("it has a blank")
     except ValueError as error:

@@ -12,6 +12,7 @@ from er.results.request import Endpoint
 OPENAI_PATHS = ("/completions", "/chat/completions")
 AUTHORIZATION = "ER_AUTHORIZATION"  # of this process and its workers: the header's whole value
 TARGET = re.compile(r"(target=\w+://)([^/?#]*)@(.*)", re.DOTALL)
+KEYS = ("ER_API_KEY", "OPENAI_API_KEY")
 PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
@@ -41,7 +42,12 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def check(load: Load) -> None:
-    """Raise ConfigError, which names no value, unless every header of `load` has one."""
+    """Raise ConfigError, which names no value, for a key that no header can hold, and unless every
+    header of `load` has a value."""
+    for variable in KEYS:
+        key = os.environ.get(variable, "").strip()
+        if key and not PRINTABLE.fullmatch(key):
+            raise ConfigError(f"${variable} is not one printable line: export the key alone")
     for name, variable in load.headers.items():
         if not PRINTABLE.fullmatch(os.environ.get(variable, "").strip()):
             raise ConfigError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from er.config import Load
 from er.results.point import Point
-from er.results.words import count_of
+from er.results.words import as_different, count_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def describe_excess(point: Point, load: Load) -> str:
         ("TPOT", point.tpot_s.p95, load.tpot_at_most_s),
     ):
         if p95_s > limit_s:
-            return f"{name} p95 is {p95_s:.3g} s at {users}"
+            return f"{name} p95 is {as_different(p95_s, limit_s, 3, 'g')[0]} s at {users}"
     return ""
 
 

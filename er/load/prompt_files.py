@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from er.errors import ErError
+from er.errors import ConfigError
 from er.load.cutting import JOIN
 from er.load.rows import rows
 
@@ -33,14 +33,14 @@ class FilePrompt(NamedTuple):
 
 
 def texts(path: Path) -> Iterator[FilePrompt]:
-    """The prompts of a file, in order. Raises ErError, naming the line, where there is no text."""
+    """The prompts of a file, in order. Raises ConfigError, naming a line that has no text."""
     conversations: dict[object, tuple[int, list[str]]] = {}  # their numbers, texts of their turns
     for place, fields in rows(path):
         conversation = _conversation_of(place, fields)
         for count, entry in enumerate(_entries(fields)):
             text, answer = _text_of(entry)
             if text is None:
-                raise ErError(
+                raise ConfigError(
                     f'{place} has no prompt: give a string "text" (or "prompt", "text_input", '
                     '"messages", "conversations")'
                 )

@@ -22,7 +22,7 @@ from er.config import (
 )
 from er.corpus import tokenizer
 from er.corpus.tokenizer import Encoding
-from er.errors import ErError
+from er.errors import ConfigError
 from er.load import prompt_files
 from er.load.arrivals import read_blocks, read_lengths
 from er.load.blocks import Blocks, share_blocks
@@ -52,11 +52,11 @@ def build(
     `lengths`, of a trace, are input and output tokens to be used in place of drawn ones, and
     `blocks` what its prompts share.
 
-    Raises ErError when there is no text, no such tokenizer, no such file, or where the workload
+    Raises ConfigError when there is no text, no such tokenizer, no such file, or where the workload
     cannot have the lengths of a trace.
     """
     if lengths is not None and not isinstance(workload, Drawn):
-        raise ErError(
+        raise ConfigError(
             f"the trace has token counts, and so has workload {workload.name}: choose another "
             "workload, or remove the counts from the trace"
         )
@@ -80,7 +80,7 @@ def build(
 
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:
-    """Raise ErError for anything that would make `build` fail later, except the corpus, and for
+    """Raise ConfigError for anything that would make `build` fail later, except the corpus, and for
     pauses of a file that users would not make."""
     if isinstance(workload, JsonlWorkload) and not load.think_time_s:
         _require_no_delays(Path(workload.path))
@@ -88,25 +88,25 @@ def check(workload: Workload, load: Load, cache_dir: Path) -> None:
 
 
 def _require_no_delays(path: Path) -> None:
-    """Raise ErError where turns are to wait for times of their own: users here all wait alike,
+    """Raise ConfigError where turns are to wait for times of their own: users here all wait alike,
     which Little's law and predictions need to know."""
     delays_s = [each.delay_s for each in prompt_files.texts(path) if each.turn]
     if any(delays_s):
         mean_s = sum(delays_s) / len(delays_s)
-        raise ErError(
+        raise ConfigError(
             f"{path} has a delay before each of {len(delays_s)} later turns, and users here all "
             f"wait equally long: say load.think_time_s={mean_s:.4g}, the mean, or remove the delays"
         )
 
 
 def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:
-    """The tokenizer that counts. Raises ErError when there is no such tokenizer."""
+    """The tokenizer that counts. Raises ConfigError when there is no such tokenizer."""
     if workload.tokenizer in TOKENIZERS:
         return TOKENIZERS[workload.tokenizer](cache_dir)
     if workload.tokenizer.endswith(".json"):
         return tokenizer.of_file(Path(workload.tokenizer))
     known = ", ".join(TOKENIZERS)
-    raise ErError(
+    raise ConfigError(
         f"workload.tokenizer is {workload.tokenizer}: choose one of {known}, "
         "or the file tokenizer.json of your model"
     )
@@ -153,7 +153,7 @@ def _sharing_a_prefix(
     groups = generator.permutation(np.arange(count) % workload.groups)
     openings = beginnings(texts, encoding, generator)
     prefixes = []
-    for _, pieces in islice(openings, workload.groups):
+    for _, pieces in islice(openings, min(workload.groups, count)):
         tokens = take(pieces, workload.prefix_tokens, encoding)
         prefixes.append(cut(tokens, workload.prefix_tokens, encoding))
     counted = [encoding.encode_ordinary(prefix) for prefix in prefixes]
@@ -207,7 +207,7 @@ def _conversations(
 
 
 def of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
-    """The prompts of a file as they are. Raises ErError, naming the line, when one is none."""
+    """The prompts of a file as they are. Raises ConfigError, naming the line, when one is none."""
     prompts: list[Prompt] = []
     before: list[int] = []  # the tokens of the turn before
     recorded = sorted(prompt_files.texts(Path(workload.path)), key=lambda each: each.conversation)
@@ -216,12 +216,12 @@ def of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
         if max_tokens is None:
             max_tokens = len(encoding.encode_ordinary(each.answer)) or workload.output_tokens
         if not isinstance(max_tokens, int) or max_tokens < 1:
-            raise ErError(
+            raise ConfigError(
                 f"{each.place} has max_tokens {max_tokens}: give a whole number from 1 on"
             )
         tokens = encoding.encode_ordinary(each.text)
         if not tokens:
-            raise ErError(f"{each.place} has an empty text: remove the line")
+            raise ConfigError(f"{each.place} has an empty text: remove the line")
         prompt = Prompt(each.text, each.label or "", len(tokens), max_tokens)
         if each.turn:
             group, shared = each.conversation, in_common(tokens, before)
@@ -230,5 +230,7 @@ def of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
         prompts.append(prompt)
         before = tokens
     if not prompts:
-        raise ErError(f'{workload.path} holds no prompts: give lines such as {{"text": "Why?"}}')
+        raise ConfigError(
+            f'{workload.path} holds no prompts: give lines such as {{"text": "Why?"}}'
+        )
     return prompts

@@ -11,6 +11,7 @@ from er.load import counts
 from er.load.effort import PointLoad
 from er.results import window
 from er.results.request import Request
+from er.results.words import as_different
 
 NO_DATA = float("nan")
 TOGETHER_AT_MOST = 0.01  # of the tokens: fewer move no 99th percentile
@@ -71,26 +72,17 @@ def doubts(proof: Proof, load: Load) -> list[str]:
         delays.append(("requests left late", proof.send_delay_p99_s))
     for problem, p99_s in delays:
         if p99_s > load.max_loop_lag_s:
-            lag_ms, most_ms = _told_apart(p99_s * 1e3, load.max_loop_lag_s * 1e3)
+            lag_ms, most_ms = as_different(p99_s * 1e3, load.max_loop_lag_s * 1e3)
             reasons.append(
                 f"{problem}: {lag_ms} ms at the 99th percentile "
                 f"(at most {most_ms} ms): {_suggest_fix(load)}"
             )
     if proof.in_flight_share < load.min_concurrency:
-        share, least = _told_apart(proof.in_flight_share * 100, load.min_concurrency * 100)
+        share, least = as_different(proof.in_flight_share * 100, load.min_concurrency * 100)
         reasons.append(
             f"only {share}% of the users were in flight (at least {least}%): {_suggest_fix(load)}"
         )
     return reasons
-
-
-def _told_apart(value: float, limit: float) -> tuple[str, str]:
-    """Both with one decimal, or as many as show that they differ."""
-    for digits in range(1, 17):
-        texts = f"{value:.{digits}f}", f"{limit:.{digits}f}"
-        if texts[0] != texts[1]:
-            break
-    return texts
 
 
 def in_flight_share(requests: Sequence[Request], concurrency: int) -> float:

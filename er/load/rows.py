@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from er.errors import ErError
+from er.errors import ConfigError
 
 GZIP = b"\x1f\x8b"
 PARQUET = b"PAR1"
@@ -27,7 +27,7 @@ Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
 def rows(path: Path) -> Iterator[Row]:
     """The place and the fields of each row that is not blank.
 
-    Raises ErError, naming file and line, when it cannot be read or a row is no object.
+    Raises ConfigError, naming file and line, when it cannot be read or a row is no object.
     """
     try:
         if _begins_with(path, PARQUET):
@@ -42,10 +42,10 @@ def rows(path: Path) -> Iterator[Row]:
             else:
                 yield from _csv(file, path)
     except UnicodeDecodeError as error:
-        raise ErError(f"{path} is not UTF-8: give it in UTF-8") from error
+        raise ConfigError(f"{path} is not UTF-8: give it in UTF-8") from error
     except (OSError, EOFError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ErError(f"cannot read {path} ({reason}): correct the path or the file") from error
+        raise ConfigError(f"cannot read {path} ({reason}): correct the path or the file") from error
 
 
 def _begins_with(path: Path, mark: bytes) -> bool:
@@ -64,7 +64,7 @@ def _parquet(path: Path) -> Iterator[Row]:
                     number += 1
                     yield f"{path}, row {number},", fields
     except ArrowException as error:
-        raise ErError(f"cannot read {path} ({error}): correct the file") from error
+        raise ConfigError(f"cannot read {path} ({error}): correct the file") from error
 
 
 @contextmanager
@@ -109,7 +109,8 @@ def _array(file: IO[str], path: Path) -> Iterator[Row]:
             # Twice as much each time: an entry is not read over and over.
             more = file.read(size) if len(text) - at < ENTRY_AT_MOST else ""
             if not more:
-                raise ErError(f"{place} is not JSON, or the file ends in it: correct it") from None
+                reason = "is not JSON, or the file ends in it"
+                raise ConfigError(f"{place} {reason}: correct it") from None
             text, at, size = text[at:] + more, 0, 2 * size
         else:
             yield place, _object(value, place)
@@ -136,5 +137,5 @@ def _json(text: str) -> Any:
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ErError(f"{place} is not a JSON object: correct the line")
+        raise ConfigError(f"{place} is not a JSON object: correct the line")
     return value

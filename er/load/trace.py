@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from er.config import Load
-from er.errors import ErError
+from er.errors import ConfigError
 from er.load.rows import Row, rows
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -100,14 +100,14 @@ def source_of(load: Load) -> Source:
 def read(source: Source) -> Trace:
     """All arrivals in order of time; where there are columns of tokens, rows without are dropped.
 
-    Raises ErError, naming file and line, when the file cannot be read, its columns or their unit
-    are not known, a line has no readable time, or all rows are dropped.
+    Raises ConfigError, naming file and line, when the file cannot be read, its columns or their
+    unit are not known, a line has no readable time, or all rows are dropped.
     """
     path = source.path
     others = rows(path)
     first = next(others, None)
     if first is None:
-        raise ErError(f"{path} holds no arrivals: give JSON Lines, or CSV with a line of names")
+        raise ConfigError(f"{path} holds no arrivals: give JSON Lines, or CSV with a line of names")
     kind = kind_of(first, source)
     seconds = unit_of(kind, first, source)
     selected = [first, *islice(others, source.rows - 1)] if source.rows else _chained(first, others)
@@ -123,7 +123,7 @@ def read(source: Source) -> Trace:
         else:
             arrivals.append(arrival)
     if not arrivals:
-        raise ErError(
+        raise ConfigError(
             f"{path} has no row with {kind.input_tokens} and {kind.output_tokens} of 1 or more: "
             "give both, or remove the columns"
         )
@@ -141,42 +141,44 @@ def read(source: Source) -> Trace:
 
 
 def kind_of(first: Row, source: Source) -> Kind:
-    """What the columns say. Raises ErError where they are not known."""
+    """What the columns say. Raises ConfigError where they are not known."""
     place, fields = first
     own = dict(source.columns)
     if own:
         missing = [name for name in own.values() if name not in fields]
         if missing or "time" not in own:
-            raise ErError(
+            raise ConfigError(
                 f"{place} has no {', '.join(missing) or 'time'}: load.trace_columns takes "
                 f"time, input_tokens and output_tokens of {', '.join(fields)}"
             )
         inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
         return Kind("own", own["time"], inputs, outputs, UNKNOWN)
     if _waits_in_sessions(fields):
-        raise ErError(f"{place} {DELAYS}")
+        raise ConfigError(f"{place} {DELAYS}")
     for kind in KINDS:
         if kind.time in fields and (kind.marker_column or kind.time) in fields:
             return kind
     if PROMPTS.intersection(fields):
-        raise ErError(f"{place} is a prompt, without a time: send it with workload=jsonl {PATH}")
+        raise ConfigError(
+            f"{place} is a prompt, without a time: send it with workload=jsonl {PATH}"
+        )
     known = ", ".join(dict.fromkeys(kind.time for kind in KINDS))
-    raise ErError(
+    raise ConfigError(
         f"{place} has no time: call it one of {known}, or say which column is which: "
         "'load.trace_columns={time: ..., input_tokens: ..., output_tokens: ...}'"
     )
 
 
 def holds_prompts(source: Source) -> bool:
-    """Whether a file is one of prompts, to be sent without times of its own. Raises ErError when it
-    cannot be read."""
+    """Whether a file is one of prompts, to be sent without times of its own. Raises ConfigError
+    when it cannot be read."""
     _, fields = next(rows(source.path), ("", {}))
     timed = any(kind.time in fields for kind in KINDS) and not _waits_in_sessions(fields)
     return not (source.columns or timed) and not PROMPTS.isdisjoint(fields)
 
 
 def unit_of(kind: Kind, first: Row, source: Source) -> float:
-    """Seconds of one unit of the trace's times; NaN for dates. Raises ErError where it is not
+    """Seconds of one unit of the trace's times; NaN for dates. Raises ConfigError where it is not
     known."""
     unit = source.unit or kind.unit
     if unit == UNKNOWN and _number(first[1][kind.time]) is None:
@@ -184,7 +186,7 @@ def unit_of(kind: Kind, first: Row, source: Source) -> float:
     if unit == DATE:
         return math.nan
     if unit not in UNITS:
-        raise ErError(
+        raise ConfigError(
             f"{first[0]}: the unit of {kind.time} is not known (Mooncake writes milliseconds, "
             f"Bailian and GuideLLM seconds): say load.trace_unit={'|'.join(UNITS)}"
         )
@@ -207,9 +209,9 @@ def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) 
     if not math.isnan(seconds) and _number(value) is None:
         time_s = math.nan
     if not math.isfinite(time_s) and value is None and "delay" in fields:
-        raise ErError(f"{place} {DELAYS}")
+        raise ConfigError(f"{place} {DELAYS}")
     if not math.isfinite(time_s):
-        raise ErError(f"{place} has no readable {kind.time}: correct or remove the line")
+        raise ConfigError(f"{place} has no readable {kind.time}: correct or remove the line")
     inputs, outputs = (_count(fields.get(name)) for name in (kind.input_tokens, kind.output_tokens))
     if not inputs or not outputs:
         return Arrival(time_s, 0, 0)
@@ -225,7 +227,7 @@ def _blocks(place: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
         except ValueError:
             value = None
     if not isinstance(value, list) or not all(isinstance(number, int) for number in value):
-        raise ErError(f"{place} has no list of whole numbers as {HASHES}: correct the line")
+        raise ConfigError(f"{place} has no list of whole numbers as {HASHES}: correct the line")
     return tuple(value)
 
 

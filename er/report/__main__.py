@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from er import cli
+from er.config.checks import require_folder
 from er.errors import ConfigError
 from er.report import files
 
@@ -33,6 +34,7 @@ def answer(arguments: Sequence[str]) -> int:
     names, words = cli.read_words(arguments, WORDS)
     if len(names) > 1:
         raise ConfigError(f"give one study, not {' '.join(names)}")
+    require_folder(words["out"], "out")
     from er.tracking import pins
 
     runs = pins.chosen(words["uri"], words["runs"])

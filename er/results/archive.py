@@ -10,17 +10,23 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 
 FORMAT = "er bundle 1"
 MANIFEST = "manifest.json"
 VIEWS = "views"
 MADE = {"claims.json", "points.csv"}  # from the other files of a run, and made again from them
+# What zipfile and json raise on a file that is damaged, encrypted or was never a bundle.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 TIME = (1980, 1, 1, 0, 0, 0)  # of every entry: the same runs make the same bytes
 
 
@@ -52,6 +58,7 @@ def write(
     digests = {name: _digest(path.read_bytes()) for name, path in contents.items()}
     manifest = {"format": FORMAT, "study": study, "files": digests}
     part = file.with_suffix(".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle:
         _add(bundle, MANIFEST, json.dumps(manifest, indent=1).encode())
         for name, path in contents.items():
@@ -63,15 +70,15 @@ def write(
 def read(file: Path, folder: Path) -> Bundle:
     """Put the runs of a file into `folder`/STUDY, whole or not at all.
 
-    A run that is there with the same files is left alone. Raises ErError, by name, for a file that
-    is no bundle or is damaged, and for a run that is there with other files.
+    A run that is there with the same files is left alone. Raises ConfigError, by name, for a file
+    that is no bundle or is damaged, and ErError for a run that is there with other files.
     """
     try:
         with zipfile.ZipFile(file) as bundle:
             manifest = _manifest(file, bundle)
             contents = {name: _checked(file, bundle, manifest, name) for name in manifest["files"]}
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise ErError(f"{file} is no bundle of er, or damaged: {error}") from error
+    except DAMAGE as error:
+        raise ConfigError(f"{file} is no bundle of er, or damaged: {error}") from error
     study = str(manifest["study"])
     runs = sorted({PurePosixPath(name).parts[0] for name in contents} - {VIEWS})
     views = {
@@ -113,26 +120,26 @@ def _manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
     names = bundle.namelist()
     values = json.loads(bundle.read(MANIFEST)) if MANIFEST in names else {}
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ErError(
+        raise ConfigError(
             f"{file} is a zip file, but no bundle of er: {MANIFEST} does not say {FORMAT}"
         )
     listed, there = {*values["files"], MANIFEST}, set(names)
     for name in sorted(listed ^ there):
         what = "is missing" if name in listed else "is not in its list"
-        raise ErError(f"{file} is damaged: {name} {what}")
+        raise ConfigError(f"{file} is damaged: {name} {what}")
     for name in [*names, str(values["study"])]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name:
-            raise ErError(f"{file} is no bundle of er: {name} would lie outside of it")
+            raise ConfigError(f"{file} is no bundle of er: {name} would lie outside of it")
     if "/" in values["study"]:
-        raise ErError(f"{file} is no bundle of er: its study is {values['study']}")
+        raise ConfigError(f"{file} is no bundle of er: its study is {values['study']}")
     return values
 
 
 def _checked(file: Path, bundle: zipfile.ZipFile, manifest: dict[str, Any], name: str) -> bytes:
     content = bundle.read(name)
     if _digest(content) != manifest["files"][name]:
-        raise ErError(f"{file} is damaged: {name} is not what was exported")
+        raise ConfigError(f"{file} is damaged: {name} is not what was exported")
     return content
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from er.config import ClockKind, Cluster, Config, SlurmCluster
 from er.config.plain import plain
+from er.errors import ConfigError
 from er.results import code
 
 # Sections, and values of sections, that decide no point. Everything else does.
@@ -76,7 +77,7 @@ def decisive(config: Config) -> dict[str, Any]:
     }
     for group, name in FILES:
         if chosen[group].get(name):
-            chosen[group][name] = hashlib.sha256(Path(chosen[group][name]).read_bytes()).hexdigest()
+            chosen[group][name] = file_digest(f"{group}.{name}", Path(chosen[group][name]))
     if not config.deployment.routed:
         chosen["routing"] = chosen["gateway"] = {}
     if config.clock.kind is ClockKind.virtual:
@@ -89,6 +90,16 @@ def decisive(config: Config) -> dict[str, Any]:
         if networks:
             chosen["cluster"] = networks
     return chosen
+
+
+def file_digest(key: str, path: Path) -> str:
+    """SHA-256 of a file that the key `key` of a configuration names. Raises ConfigError when it
+    cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{key} is {path}: {error.strerror}: correct the path") from error
 
 
 def networks_of(cluster: Cluster) -> dict[str, Any]:

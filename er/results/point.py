@@ -9,7 +9,7 @@ from er.config import Arrivals, Load
 from er.results import window
 from er.results.quantiles import BATCH, BATCHES_AT_LEAST, MISSING, Summary, summarise, transient
 from er.results.request import Request
-from er.results.words import count_of
+from er.results.words import as_different, count_of
 
 __all__ = ["MISSING", "Point", "Summary", "measure", "summarise"]
 
@@ -141,21 +141,24 @@ def doubts_of(point: Point, load: Load) -> list[str]:
         )
     cycle_s = load.think_time_s + point.e2e_s.mean
     if load.arrivals is Arrivals.closed_loop and point.duration_s < LATENCIES_AT_LEAST * cycle_s:
+        lasts, least = as_different(point.duration_s, LATENCIES_AT_LEAST * cycle_s, 3, "g")
         doubts.append(
-            f"the steady window lasts {point.duration_s:.3g} s, less than {LATENCIES_AT_LEAST} "
-            f"mean response times of {cycle_s:.3g} s: raise load.requests_per_user or "
-            "load.duration_s"
+            f"the steady window lasts {lasts} s, less than {LATENCIES_AT_LEAST} mean response "
+            f"times, {least} s: raise load.requests_per_user or load.duration_s"
         )
     elif not point.errors and abs(point.little_ratio - 1) > LITTLE_AT_MOST:
+        limit = 1 + (LITTLE_AT_MOST if point.little_ratio > 1 else -LITTLE_AT_MOST)
+        share, most = as_different(point.little_ratio * 100, limit * 100)
         doubts.append(
-            f"Little's law is broken: {point.little_ratio:.1%} of the "
-            f"{count_of(point.concurrency, 'user')} follow from throughput and response times: "
+            f"Little's law is broken: {share}% of the {count_of(point.concurrency, 'user')} follow "
+            f"from throughput and response times (at {'most' if limit > 1 else 'least'} {most}%): "
             "measure longer (load.requests_per_user)"
         )
     if point.token_lateness_p50 > load.max_token_lateness:
+        late, most = as_different(point.token_lateness_p50 * 100, load.max_token_lateness * 100, 0)
         doubts.append(
-            f"the engine could not keep its clock: tokens late by {point.token_lateness_p50:.0%} "
-            f"of a step at the median (at most {load.max_token_lateness:.0%}): use fewer users"
+            f"the engine could not keep its clock: tokens late by {late}% of a step at the median "
+            f"(at most {most}%): use fewer users"
         )
     return doubts
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from er.errors import ErError
+from er.errors import ConfigError
 from er.results.files import write_whole
 
 FORMAT = "er-router-2"
@@ -58,19 +58,19 @@ def write(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """Arrays and metadata of a router's file.
 
-    Raises ErError, naming the file, when it is missing, is not a router or was changed.
+    Raises ConfigError, naming the file, when it is missing, is not a router or was changed.
     """
     if not path.is_file():
-        raise ErError(f"there is no router at {path}: train one, or correct the path")
+        raise ConfigError(f"there is no router at {path}: train one, or correct the path")
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             head = json.loads(bytes(file["head"]))
             arrays = {name: file[name] for name in NAMES}
         known, expected, metadata = head["format"], head["digest"], head["metadata"]
     except DAMAGE as error:
-        raise ErError(f"{path} is not a router, or is cut short: train it again") from error
+        raise ConfigError(f"{path} is not a router, or is cut short: train it again") from error
     if known != FORMAT:
-        raise ErError(f"{path} has the format {known}, not {FORMAT}: train it again")
+        raise ConfigError(f"{path} has the format {known}, not {FORMAT}: train it again")
     if digest(arrays, metadata) != expected:
-        raise ErError(f"{path} was changed after it was written: train it again")
+        raise ConfigError(f"{path} was changed after it was written: train it again")
     return arrays, metadata

@@ -10,6 +10,7 @@ from typing import Any
 from er import config
 from er.config import require
 from er.corpus import collection
+from er.errors import ConfigError, ErError
 from er.routing import artefact
 
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
@@ -42,7 +43,10 @@ def router_for(
     ).hexdigest()
     path = cache_dir / "routers" / f"{routing.name}-{corpus.name}-{experts}-{key[:16]}.npz"
     if path.exists():
-        artefact.read(path)
+        try:
+            artefact.read(path)
+        except ConfigError as error:  # nobody named this file
+            raise ErError(str(error)) from error
         return path
     # Not at the top: scikit-learn and numba cost a second, which a cached router does not need.
     from er.routing import clusters

@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="other seeds to train for stability")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="where the corpus is")
     options = parser.parse_args()
+    config.require(options.seeds >= 0, f"--seeds is {options.seeds}: give 0 or more")
+    if options.report:
+        config.require_folder(str(options.report), "--report")
     router = load(options.router)
     others: list[Router] = []
     if options.corpus:

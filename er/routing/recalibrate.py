@@ -13,7 +13,7 @@ import numpy as np
 
 from er import cli
 from er.corpus import jsonl
-from er.errors import ErError
+from er.errors import ConfigError
 from er.routing import balance
 from er.routing.router import Router, load, save
 
@@ -21,10 +21,10 @@ from er.routing.router import Router, load, save
 def recalibrate(router: Router, texts: Sequence[str]) -> Router:
     """The same router with prices that even out the load on prompts such as `texts`.
 
-    Raises ErError when there are fewer prompts than experts.
+    Raises ConfigError when there are fewer prompts than experts.
     """
     if len(texts) < router.experts:
-        raise ErError(
+        raise ConfigError(
             f"{len(texts)} prompts are too few to balance {router.experts} experts: "
             "give some hundred recent ones"
         )

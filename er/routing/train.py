@@ -16,6 +16,7 @@ from er.config import Config
 from er.corpus import collection, jsonl
 from er.errors import ConfigError, ErError
 from er.options import Command, parse_arguments
+from er.results.run_dir import require_writable
 from er.routing import cached, pictures
 from er.routing.evaluate import report, shuffled
 from er.routing.measures import evaluate
@@ -46,6 +47,7 @@ def main() -> None:
     if len(jobs) > 1:
         raise ConfigError("one router is trained at a time: leave out -m and +experiment")
     job = jobs[0].config
+    require_writable(job.runs_dir)
     cache_dir = Path(job.cache_dir)
     path = cached.router_for(job.routing, job.corpus, job.routing.clusters, job.seed, cache_dir)
     texts = collection.load(job.corpus, cache_dir)

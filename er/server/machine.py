@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 from er.process import address_space, open_files
 
 OPEN_FILES = 256  # of Triton itself, beside one for each request in flight
@@ -34,7 +34,7 @@ def require_plain(folder: Path) -> None:
     """Triton hands paths of the run to a shell without quotes: refuse what that would break."""
     found = re.search(r"[^\w./+:=@%,~-]", str(folder))
     if found:
-        raise ErError(
+        raise ConfigError(
             f"runs_dir {str(folder)!r} has {found.group()!r} in its path, at which Triton "
             "breaks when it starts a model: give runs_dir=... without blanks and shell characters"
         )

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from er import cli
-from er.config import Correction
+from er.config import Correction, require
+from er.results import names
 from er.simulation import fit
 from er.simulation.comparison import published_study
 from er.simulation.fit import CANDIDATES, CHOSEN, Floats
@@ -82,6 +83,8 @@ def main(arguments: Sequence[str]) -> None:
     about = "a measured run; where none is given, the published runs are fitted on"
     parser.add_argument("runs", nargs="*", metavar="run=DIRECTORY", help=about)
     paths = [Path(run.removeprefix("run=")) for run in parser.parse_args(arguments).runs]
+    for path in paths:
+        require((path / names.CONFIG).is_file(), f"{path} is no run directory: give run=DIRECTORY")
     base = published_study().base
     points = [point for path in paths for point in recorded_points(path, base)]
     if points:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from er import cli
 from er.config import Correction
-from er.results.marked import replace_between
+from er.results.marked import around, replace_between
 from er.simulation.comparison import (
     AIMS,
     GROUPS,
@@ -118,6 +118,9 @@ def main(arguments: Sequence[str]) -> None:
         f"sentence between {SENTENCE[0]} and {SENTENCE[1]}",
     )
     options = parser.parse_args(arguments)
+    if options.write:
+        for place in (TABLES, SENTENCE):
+            around(options.write, *place)
     text = "\n\n".join("\n".join(table) for table in tables())
     print(text)
     if options.write:

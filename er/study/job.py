@@ -185,8 +185,6 @@ def made_by(config: Config) -> str:
 def check(jobs: Sequence[Config]) -> None:
     """Raise ErError for whatever would make one of the jobs fail, before any is started."""
     for config in jobs:
-        if config.engine.kind in IN_CONTAINER:
-            kinds.models(config)
         if config.clock.kind is ClockKind.real:
             descriptors.check(config.load, config.load.concurrency[-1])
             credentials.check(config.load)
@@ -194,6 +192,9 @@ def check(jobs: Sequence[Config]) -> None:
             if config.deployment.routed:
                 gateway.check(config.gateway)
     check_inputs(jobs)
+    for config in jobs:
+        if config.engine.kind in IN_CONTAINER:  # last: to read a checkpoint can take minutes
+            kinds.models(config)
 
 
 def check_inputs(jobs: Sequence[Config]) -> None:

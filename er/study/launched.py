@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from er.config import ClockKind
 from er.errors import ConfigError, ErError
 from er.options import Arguments
 from er.results import names
+from er.results.point import Point, Summary
 from er.results.run_dir import RunDir
 from er.study import job as study
+from er.study.capacity import Carried
 
 RUNS = "runs.txt"  # the run directories of a sweep, in the order in which they were done
 
@@ -24,7 +27,9 @@ def run_by_hydra(
 
     `folder` is for what the plugins write. Raises ErError when the jobs cannot be run.
     """
+    objective = arguments.words["objective"]
     for job in jobs:
+        require_figure(objective, searched=bool(job.config.capacity))
         if "JoblibLauncher" in plugins and job.config.clock.kind is ClockKind.real:
             raise ConfigError(
                 "hydra/launcher=joblib runs jobs side by side, which would disturb what they "
@@ -33,9 +38,7 @@ def run_by_hydra(
     study.check([job.config for job in jobs])
     folder.mkdir(parents=True, exist_ok=True)
     done, failed = folder.absolute() / RUNS, False
-    work = functools.partial(
-        run_one, done, arguments.words["objective"], arguments.words["resume"] == "true"
-    )
+    work = functools.partial(run_one, done, objective, arguments.words["resume"] == "true")
     try:
         launch(arguments, work, folder.absolute())
     except ErError:  # already printed; the other jobs ran
@@ -50,6 +53,24 @@ def run_one(done: Path, objective: str, resume: bool, job: Job) -> float:
     with done.open("a") as lines:
         lines.write(f"{run.path.absolute()}\n")
     return figure_of(run, objective)
+
+
+def require_figure(name: str, *, searched: bool) -> None:
+    """Raise ConfigError unless a search for capacity, or else a point, has such a figure."""
+    known = figures_of(Carried if searched else Point)
+    if name and name not in known:
+        raise ConfigError(f"objective is {name}: choose from {', '.join(known)}")
+
+
+def figures_of(kind: type[Carried] | type[Point] | type[Summary]) -> list[str]:
+    """The numbers in one, by name; `ttft_s.p95` is one of a point."""
+    found = []
+    for field in fields(kind):
+        if field.type in (int, float):
+            found.append(field.name)
+        elif field.type is Summary:
+            found += [f"{field.name}.{part}" for part in figures_of(Summary)]
+    return found
 
 
 def figure_of(run: RunDir, name: str) -> float:

@@ -17,6 +17,7 @@ from er.engine.in_container import Request, cache_dir
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ErError
 from er.process.launchers import pyxis
+from er.results.words import as_different
 from er.server import ports
 
 IDLE_BYTES = 2e9  # of a GPU's memory: more is another program's
@@ -89,9 +90,10 @@ def host_memory(request: Request) -> str:
         return NOTHING_BUILT
     have, need = psutil.virtual_memory().available, request.memory.build_host_bytes
     if have < need:
+        free_gb, need_gb = as_different(have / 1e9, need / 1e9, 0)
         raise ErError(
-            f"{have / 1e9:.0f} GB of the host's memory are free, a build takes up to some "
-            f"{need / 1e9:.0f} GB: end other programs, or ask for a whole node"
+            f"{free_gb} GB of the host's memory are free, a build takes up to some {need_gb} GB: "
+            "end other programs, or ask for a whole node"
         )
     return f"{have / 1e9:.0f} GB free, a build takes up to some {need / 1e9:.0f} GB"
 
@@ -103,9 +105,10 @@ def disk(request: Request) -> str:
     folder = cache_dir(request)
     need, have = request.memory.build_disk_bytes, shutil.disk_usage(folder).free
     if have < need:
+        free_gb, need_gb = as_different(have / 1e9, need / 1e9, 0)
         raise ErError(
-            f"{folder} has {have / 1e9:.0f} GB free, a build takes {need / 1e9:.0f} GB: "
-            "make room, or set cache_dir to another disk"
+            f"{folder} has {free_gb} GB free, a build takes {need_gb} GB: make room, or set "
+            "cache_dir to another disk"
         )
     return f"{have / 1e9:.0f} GB free in {folder}, a build takes {need / 1e9:.0f} GB"
 

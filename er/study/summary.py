@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from er.load import knee
 from er.results import labels, names
+from er.results.fitting import fitting
 from er.results.point import Point
 from er.results.run_dir import RunDir
 from er.results.words import count_of
@@ -27,7 +28,10 @@ COLUMNS: dict[str, Callable[[Point], str]] = {
 }
 POINTS_SHOWN = 60  # of more, the table has one for each run
 RUNS_NAMED = 10
-# Left out, in this order, where a terminal is too narrow: digits are never cut.
+PER_GPU = ("per\nGPU", "tokens/s\n/GPU")
+CARRIED = ("node type", "GPUs", "concurrency", *PER_GPU)  # of a search for capacity
+NAME_WIDTH = 10  # at least, where a terminal is narrow
+# Left out, in this order, where a terminal is too narrow.
 DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s")
 
 
@@ -37,7 +41,7 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
     walked = [run for run in runs if run not in searched and run.points()]
     lines: list[str] = []
     if searched:
-        out.print(capacities(searched))
+        out.print(capacities(searched, out))
         lines += limits_met(searched)
     if walked:
         out.print(table(walked, out))
@@ -61,12 +65,7 @@ def places(runs: Sequence[RunDir]) -> list[str]:
 
 def table(runs: Sequence[RunDir], out: Console) -> Table:
     """Deployment x concurrency, from the run directories, in as many columns as fit."""
-    unlimited = out.options.update(width=1000)
-    for count in range(len(DISPENSABLE) + 1):
-        result = _table(runs, [name for name in COLUMNS if name not in DISPENSABLE[:count]])
-        if out.measure(result, options=unlimited).maximum <= out.width:
-            break
-    return result
+    return fitting(lambda columns: _table(runs, columns), list(COLUMNS), DISPENSABLE, out)
 
 
 def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
@@ -110,11 +109,18 @@ def is_short(runs: Sequence[RunDir]) -> bool:
     return sum(len(run.points()) for run in runs) > POINTS_SHOWN
 
 
-def capacities(runs: Sequence[RunDir]) -> Table:
+def capacities(runs: Sequence[RunDir], out: Console) -> Table:
     """Deployment and node type, from the searches for the highest concurrency."""
+    users = runs[0].read(names.CONFIG)["capacity"]["gpus_for_users"]
+    more = [f"GPUs for\n{count:,}" for count in users]
+    left_out = [*more, PER_GPU[1], "node type", PER_GPU[0]]
+    return fitting(lambda columns: _capacities(runs, columns), [*CARRIED, *more], left_out, out)
+
+
+def _capacities(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
     configs = [run.read(names.CONFIG) for run in runs]
     settings = labels.apart(configs)
-    load, more = configs[0]["load"], configs[0]["capacity"]["gpus_for_users"]
+    load = configs[0]["load"]
     result = Table(
         title=f"Predicted: highest concurrency with TTFT p95 <= {load['ttft_at_most_s']:g} s and "
         f"TPOT p95 <= {load['tpot_at_most_s']:g} s",
@@ -122,15 +128,14 @@ def capacities(runs: Sequence[RunDir]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    result.add_column("", overflow="fold")
-    result.add_column("node type", no_wrap=True)
-    for heading in ("GPUs", "concurrency", "per\nGPU", "tokens/s\n/GPU"):
-        result.add_column(heading, justify="right", no_wrap=True)
-    for users in more:
-        result.add_column(f"GPUs for\n{users:,}", justify="right", no_wrap=True)
+    result.add_column("", overflow="fold", min_width=NAME_WIDTH)
+    for heading in columns:
+        justify: Literal["left", "right"] = "left" if heading == "node type" else "right"
+        result.add_column(heading, justify=justify, no_wrap=True)
     for run, config, apart in zip(runs, configs, settings, strict=True):
         name = f"{deployment_of(run)} {labels.engines(config)} {apart}"
-        result.add_row(name, config["hardware"]["name"], *_carried(run.read(names.CAPACITY)))
+        cells = {"node type": config["hardware"]["name"]} | _carried(run.read(names.CAPACITY))
+        result.add_row(name, *[cells.get(heading, "") for heading in columns])
     return result
 
 
@@ -146,17 +151,19 @@ def limits_met(runs: Sequence[RunDir]) -> list[str]:
     return lines
 
 
-def _carried(found: dict[str, Any]) -> list[str]:
-    if not found["concurrency"]:
-        why = "does not fit" if found["refusal"] else "none"
-        return [str(found["gpus"]), why]
-    return [
-        str(found["gpus"]),
-        f"{found['concurrency']:,}\n{found['concurrency_low']:,} to {found['concurrency_high']:,}",
-        f"{found['concurrency_per_gpu']:,.1f}",
-        f"{found['tokens_per_s_per_gpu']:,.0f}",
-        *[f"{gpus:,}" for gpus in found["gpus_for"].values()],
-    ]
+def _carried(found: dict[str, Any]) -> dict[str, str]:
+    """The cells of one search, by heading."""
+    gpus, users = {"GPUs": str(found["gpus"])}, found["concurrency"]
+    if not users:
+        return gpus | {"concurrency": "does not fit" if found["refusal"] else "none"}
+    between = f"{found['concurrency_low']:,} to {found['concurrency_high']:,}"
+    return {
+        **gpus,
+        "concurrency": f"{users:,}\n{between}",
+        PER_GPU[0]: f"{found['concurrency_per_gpu']:,.1f}",
+        PER_GPU[1]: f"{found['tokens_per_s_per_gpu']:,.0f}",
+        **{f"GPUs for\n{int(more):,}": f"{n:,}" for more, n in found["gpus_for"].items()},
+    }
 
 
 def legend(runs: Sequence[RunDir]) -> list[str]:

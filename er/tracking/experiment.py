@@ -10,7 +10,8 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from er.tracking.store import SQLITE, open_store
+from er.results.sqlite_file import SQLITE
+from er.tracking.store import open_store
 
 # As MLflow's pages name them: without a kind an experiment opens on traces of GenAI applications.
 KIND = ("mlflow.experimentKind", "custom_model_development")

@@ -7,6 +7,7 @@ runs:
 The id is the run's own, so the file holds in every store that has the runs, as after an import.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,16 +32,28 @@ def write(file: Path, study: str, runs: Sequence[PublishedRun]) -> None:
 def chosen(uri: str, runs: str) -> list[str]:
     """The ids that `runs` names: a list with commas, or a file of runs pinned in the store `uri`.
 
-    Raises ConfigError for a file that pins nothing, ErError where a run is gone or has changed.
+    Raises ConfigError for a file that pins nothing and for what is no id, ErError where a run is
+    gone or has changed.
     """
     if not runs.endswith(SUFFIX):
-        return [run for run in runs.split(",") if run]
+        return [run_id(run) for run in runs.split(",") if run]
     try:
         entries = yaml.safe_load(Path(runs).read_text())["runs"]
         pinned = {str(entry["run"]): str(entry["digest"]) for entry in entries}
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(f"runs={runs} pins no runs: {error}") from error
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"runs={runs} pins no runs: {reason}") from error
     for run in query.pinned(uri, list(pinned)):
         if run.digest != pinned[run.id]:
             raise ErError(f"run {run.id} is not what {runs} pinned: its points differ")
     return list(pinned)
+
+
+def run_id(text: str) -> str:
+    """The id of a run, or its beginning, as it was given. Raises ConfigError when it cannot be one:
+    a store looks for it by pattern."""
+    if not re.fullmatch("[0-9a-f]{1,32}", text):
+        raise ConfigError(
+            f"{text} is no run: give the first hexadecimal digits of its id, as figures have them"
+        )
+    return text

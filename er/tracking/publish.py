@@ -17,12 +17,13 @@ from er.errors import ErError
 from er.results import names
 from er.results.labels import flatten, run_name
 from er.results.run_dir import RunDir, id_of
+from er.results.sqlite_file import SQLITE
 from er.tracking.dataset import workload_input
 from er.tracking.experiment import experiment_for
 from er.tracking.metrics import metrics
 from er.tracking.note import csv, module_of, note
 from er.tracking.parameters import parameters
-from er.tracking.store import SQLITE, STORE_ERRORS, first_line, open_store
+from er.tracking.store import STORE_ERRORS, first_line, open_store
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 METRICS_AT_ONCE = 1000  # MLflow takes no more

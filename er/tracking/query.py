@@ -13,7 +13,8 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from pyarrow import parquet
 
-from er.errors import ConfigError, ErError
+from er.config.checks import require_store
+from er.errors import ConfigError
 from er.results import names
 from er.results.point import Point
 from er.results.run_dir import id_of, point_of
@@ -100,7 +101,7 @@ def shown(uri: str, study: str) -> list[PublishedRun]:
 
     All runs of the newest command. Beside those of a single deployment, the newest run of every
     other one that shares everything else with one of them: to repeat one completes the others.
-    Raises ErError when there is none.
+    Raises ConfigError when there is none.
     """
     found = finished(uri, study)
     newest = [run for run in found if _command(run) == _command(found[0])]
@@ -118,7 +119,7 @@ def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
     """The runs with these ids, or beginnings of ids, by deployment and then by start: their own
     ids, which hold in every store, or MLflow's.
 
-    Raises ErError where one is not there, or where several begin alike.
+    Raises ConfigError where one is not there, or where several begin alike.
     """
     client = _existing_store(uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -131,13 +132,13 @@ def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
         runs = by_own[:1] if one and not by_mlflow else [*by_own, *by_mlflow]
         if len(runs) != 1:
             how_many = f"{len(runs)} runs begin" if runs else "no run begins"
-            raise ErError(f"{how_many} with {prefix} in {uri}: give an id of the store")
+            raise ConfigError(f"{how_many} with {prefix} in {uri}: give an id of the store")
         found[runs[0].info.run_id] = runs[0]
     return _in_order(found.values())
 
 
 def finished(uri: str, study: str) -> list[Run]:
-    """Every finished run, the newest first. Raises ErError when there is none."""
+    """Every finished run, the newest first. Raises ConfigError when there is none."""
     client = _existing_store(uri)
     known = client.get_experiment_by_name(study)
     found = (
@@ -151,17 +152,18 @@ def finished(uri: str, study: str) -> list[Run]:
     )
     runs = [run for run in found if "er.deployment" in run.data.tags]  # one holds the figures
     if not runs:
-        raise ErError(f"no finished run of study {study} in {uri}: make one with python -m er.run")
+        raise ConfigError(
+            f"no finished run of study {study} in {uri}: make one with python -m er.run"
+        )
     return runs
 
 
 def _existing_store(uri: str) -> MlflowClient:
-    """A client of the store. Raises ErError where none is named, or there is no such file."""
-    if not uri:  # of which MLflow would make a file here
-        raise ConfigError("uri is empty: name an MLflow store, such as sqlite:///runs/mlflow.db")
+    """A client of the store. Raises ConfigError where none is named, or there is no such file."""
+    require_store(uri, "uri")  # of an empty one MLflow would make a file here
     path = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not path.exists():
-        raise ErError(
+        raise ConfigError(
             f"there is no MLflow store {path}: make one with python -m er.run, or set uri"
         )
     return open_store(uri)

@@ -13,15 +13,14 @@ from sqlalchemy import NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from er.errors import ErError
+from er.results import sqlite_file
+from er.results.sqlite_file import ADVICE, MEMORY, SQLITE
 
-SQLITE = "sqlite:///"
-MEMORY = "sqlite:///:memory:"
 POSTGRESQL = "postgresql"
 ADVISORY_LOCK = 0x6572  # a number of our own, among the locks of a database
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 # A server that does not answer is named after seconds; MLflow's own seven retries take minutes.
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-ADVICE = "repair or move it, set tracking.uri=..., or run with tracking.enabled=false"
 WAIT = "another program writes to it: run again when it has ended (runs: python -m er.publish DIR)"
 # What these print of an error stands in the one line that we raise.
 CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.store.tracking")
@@ -68,29 +67,8 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
         yield
         return
     path = Path(uri.removeprefix(SQLITE))
-    _check_sqlite(path)
+    sqlite_file.check(uri)  # MLflow retries an unusable file for a minute and then prints a page
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _check_sqlite(path: Path) -> None:
-    """MLflow retries an unusable file for a minute and then prints a page: look first."""
-    if {"?", "%"} & set(str(path)):
-        raise ErError(
-            f"the MLflow store {path} has ? or % in its path, which mean something else in an "
-            "address: set tracking.uri=... or runs_dir=..."
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab"):
-            pass
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise ErError(f"cannot open the MLflow store {path}: {error.strerror}: {ADVICE}") from error
-    if head and head != b"SQLite format 3\0":
-        raise ErError(
-            f"the MLflow store {path} is not an SQLite database: move it away, "
-            "or set tracking.uri=..."
-        )

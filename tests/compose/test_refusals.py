@@ -40,7 +40,7 @@ REFUSED = [
     ("load.concurrency=[1,1]", "load.concurrency is [1, 1]: give rising numbers"),
     ("load.requests_per_user=0", "load.requests_per_user is 0 and load.duration_s is 0: "),
     ("load.requests_per_user=-3", "load.requests_per_user and load.duration_s cannot be"),
-    ("load.duration_s=nan", "load.requests_per_user and load.duration_s cannot be"),
+    ("load.duration_s=nan", "load.duration_s is nan: give a number"),
     ("load.workers=0", "load.workers is 0: give auto"),
     ("load.workers=many", "load.workers is many: give auto"),
     ("load.client=curl", "load.client=curl: Invalid value 'curl'"),

@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from er.config import FastGateway
 from er.errors import ErError
+from er.gateway import tls
 from er.gateway.fast import client, upkeep
 from er.gateway.fast.server import Server
 
@@ -29,7 +28,7 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
             port,
             backlog=BACKLOG,
             reuse_port=server.reuses_port,
-            ssl=tls_context(server.settings),
+            ssl=tls.context(server.settings),
             ssl_handshake_timeout=handshake_s,
             ssl_shutdown_timeout=handshake_s,
         )
@@ -65,18 +64,3 @@ def port_error(port: str, error: OSError) -> ErError:
     """An error that names a port that cannot be opened, and why."""
     why = error.strerror or os.strerror(error.errno or 0)
     return ErError(f"{port} cannot be opened ({why}): stop what uses it, or choose another")
-
-
-def tls_context(settings: FastGateway) -> ssl.SSLContext | None:
-    """What speaks TLS to clients; None without a certificate. Raises ErError for a bad one."""
-    if not settings.tls_certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ErError(
-            f"gateway.tls_certificate {settings.tls_certificate} and gateway.tls_key cannot be "
-            f"used: {error.strerror or error}"
-        ) from error
-    return context

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from er.config import FastGateway
-from er.gateway import choosers, descriptors, keys
+from er.gateway import choosers, descriptors, keys, tls
 from er.gateway.announcement import announce
 from er.gateway.counts import Counts
 from er.gateway.fast import admin, listening
@@ -31,7 +31,7 @@ def prepare(planned: Plan) -> Callable[[], None]:
     settings = planned.gateway
     assert isinstance(settings, FastGateway)
     descriptors.require(settings)
-    listening.tls_context(settings)
+    tls.context(settings)
     chooser = choosers.chooser(*planned.shape)
     counts = Counts(settings.processes)
     known = keys.read(settings.api_keys_file)

@@ -165,27 +165,46 @@ def test_a_run_can_be_published(serve: Serve, tmp_path: Path) -> None:
     assert published.data.params["load.client"] == "sockets"
 
 
-@pytest.mark.parametrize(("store", "status"), [("mlflow.db", 0), ("missing/mlflow.db", 1)])
-def test_the_exit_status_tells_whether_the_run_was_published(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, status: int
-) -> None:
-    (tmp_path / "missing").write_text("a file where a folder would have to be")
-    arguments = [
-        f"target={serve(stream).endpoint.url}",
-        f"runs_dir={tmp_path}",
-        f"tracking.uri=sqlite:///{tmp_path}/{store}",
-        "load.concurrency=[1]",
-        "workload.output.scale=0.01",
-    ]
-    monkeypatch.setattr(sys, "argv", ["er.load", *arguments])
+def answer_to(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of a command line."""
+    words = [*arguments, "load.concurrency=[1]", "workload.output.scale=0.01"]
+    monkeypatch.setattr(sys, "argv", ["er.load", *words])
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert main() == status
+        return main()
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_exit_status_tells_whether_the_run_was_published(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    if status:
+        monkeypatch.setattr(cli, "PUBLISH", ["false"])
+    target = f"target={serve(stream).endpoint.url}"
+    assert answer_to(monkeypatch, target, f"runs_dir={tmp_path}") == status
     assert (tmp_path / "figures" / "load.png").exists() == (status == 0)
     (run,) = (tmp_path / "load").iterdir()
     assert RunDir(run).read("run.json")["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("store", "status", "says"),
+    [
+        ("a file/mlflow.db", 1, "Not a directory: repair or move it, set tracking.uri"),
+        ("a file", 2, "is not an SQLite database: move it away"),
+    ],
+)
+def test_a_store_that_cannot_be_written_is_said_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    store: str, status: int, says: str,
+) -> None:  # fmt: skip
+    (tmp_path / "a file").write_text("no store")
+    uri = f"tracking.uri='sqlite:///{tmp_path}/{store}'"
+    assert answer_to(monkeypatch, f"target={TRITON}", f"runs_dir={tmp_path}/runs", uri) == status
+    assert says in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
 
 
 def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
@@ -238,7 +257,7 @@ def test_a_slash_at_the_end_of_an_address_is_none_of_it(address: str) -> None:
         ([], "no target: say target="),
         (["target=localhost"], "no target: say target="),
         ([f"target={TRITON}", "load.concurrency=[0]"], "give 1 to 1048576 users"),
-        ([f"target={TRITON}", "+experiment=fig4"], "one target takes one load"),
+        ([f"target={TRITON}", "+experiment=fig4"], "one target or file takes one load"),
         (["target=http://h:1"], r"say http://h:1/v1/chat/completions or http://h:1/v1/completions"),
         (["target=http://h:1/v1/"], r"say http://h:1/v1/chat/completions or"),
         (["target=http://h:99999/v1/completions"], r"Port out of range 0-65535: give http://host"),

@@ -99,7 +99,7 @@ def test_a_point_that_breaks_littles_law_is_doubted() -> None:
 
 def test_a_window_too_short_to_be_steady_is_told() -> None:
     [reason] = measure([request(), request()], 2, CLOSED).invalid
-    assert reason.startswith("the steady window lasts 2 s, less than 2 mean response times of 2 s")
+    assert reason.startswith("the steady window lasts 2 s, less than 2 mean response times, 4 s")
     assert measure([request(), request()], 2, LOAD).invalid == []
 
 

@@ -129,7 +129,7 @@ def test_a_missing_router_is_one_line(
     command: str,
 ) -> None:
     more = {"classify": ["Hello"], "evaluate": [], "recalibrate": ["traffic.jsonl"]}[command]
-    assert run(monkeypatch, command, tmp_path / "absent.npz", *more) == 1
+    assert run(monkeypatch, command, tmp_path / "absent.npz", *more) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "there is no router at" in line
 

@@ -126,7 +126,7 @@ def test_gpus_come_in_whole_copies_of_the_deployment(runs):
 
 def test_the_table_tells_runs_apart(runs):
     console = Console(width=140, file=io.StringIO())
-    console.print(summary.capacities(runs))
+    console.print(summary.capacities(runs, console))
     text = console.file.getvalue()
     assert "Predicted: highest concurrency" in text
     assert "load.tpot_at_most_s=0.0095" in text

@@ -120,7 +120,7 @@ def test_pinned_runs_are_shown_whatever_is_newer(command, uri) -> None:
 
 def test_no_store_is_named_and_none_is_made(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ErError, match=r"^uri is empty: name an MLflow store"):
+    with pytest.raises(ErError, match=r"^uri is '': give sqlite:///FILE"):
         query.shown("", "ladder")
     assert not list(tmp_path.iterdir())
 

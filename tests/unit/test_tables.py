@@ -1,0 +1,91 @@
+"""Every table of a command fits 80 columns, and 46 without losing a digit."""
+
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from er import diff, status, table1
+from er.claims import documents, statements
+from er.claims.verdicts import decide
+from er.cluster import laptop
+from er.cluster.base import State, Status
+from er.config import Capacity, Config
+from er.results import names
+from er.results.run_dir import RunDir
+from er.study import summary
+
+FinishedRun = Callable[..., RunDir]
+widths = pytest.mark.parametrize("width", [46, 80, 200])
+
+
+def shown(width: int, show: Callable[[Console], object]) -> str:
+    """What a terminal of this width shows: no line is longer, and nothing is cut."""
+    out = Console(width=width, file=io.StringIO(), record=True)
+    made = show(out)
+    if isinstance(made, Table):
+        out.print(made)
+    text = out.export_text()
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert "…" not in text
+    return text
+
+
+@widths
+def test_the_status_of_jobs(width: int, config: Config, finished_run: FinishedRun) -> None:
+    run = finished_run(config)
+    queued = Status(
+        "e", "Expert Router, 8 x Llama 3 8B FP16, TP=1", (1, 1000), State.queued,
+        "QOSMaxJobsPerUserLimit", "1234567", "node-0001", "1-00:00:00",
+    )  # fmt: skip
+    text = shown(width, lambda out: status.show([laptop.status_of(run), queued], out))
+    assert "2 of 8" in text
+    assert "0 of 1000" in text
+    assert ("1234567" in text) == (width > 46)
+    assert ("1-00:00:00" in text) == (width > 80)
+
+
+@widths
+def test_what_differs_between_two_runs(
+    width: int, config: Config, finished_run: FinishedRun, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    runs = [finished_run(config), finished_run(config)]
+    runs[1].write(names.PROVENANCE, {"python": "3.12.1", "git_commit": "0123456789abcdef" * 3})
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    diff.answer([str(run.path) for run in runs])
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "0123456789abcdef" * 3 in re.sub(r"\s", "", text) or width < 200
+    assert re.search(r"^ +2 +1\.000 +1\.000", text, re.M)
+
+
+@widths
+def test_the_search_for_capacity(width: int, config: Config, finished_run: FinishedRun) -> None:
+    run = finished_run(config)
+    config.capacity = Capacity(1000, [1_000, 10_000_000])
+    run.begin(config, {}, {})
+    found = {
+        "gpus": 8, "concurrency": 1128, "concurrency_low": 1120, "concurrency_high": 1136,
+        "concurrency_per_gpu": 141.0, "tokens_per_s_per_gpu": 8652.1, "refusal": "",
+        "bounded_by": "", "gpus_for": {"1000": 8, "10000000": 70928},
+    }  # fmt: skip
+    run.write(names.CAPACITY, found)
+    text = shown(width, lambda out: summary.capacities([run], out))
+    assert "1,128" in text
+    assert "1,120 to 1,136" in text
+    assert ("70,928" in text) == (width >= 80)
+
+
+@widths
+def test_verdicts_and_table_1(width: int) -> None:
+    claims = statements.read("fig6")
+    shown(width, lambda out: out.print(documents.table(decide(claims, []))))
+    rows = [table1.cells(config) for config in table1.configured()]
+    text = shown(width, lambda out: table1.show(rows, out))
+    assert text.count("677,888") == 1
