@@ -38,7 +38,12 @@ COMMAND = Command(
     """,
     words=(
         Word("job", "", "of the one job of this file, in place of overrides"),
-        Word("dry", "false", "only show commands, key, disk and GPU memory", ("true", "false")),
+        Word(
+            "dry",
+            "false",
+            "only show commands, key, disk and GPU memory; with cluster=slurm the batch scripts",
+            ("true", "false"),
+        ),
         Word("action", "build", "; ".join(f"{k}: {v}" for k, v in ACTIONS.items()), tuple(ACTIONS)),
     ),
 )
@@ -67,10 +72,14 @@ def run_command(arguments: Sequence[str]) -> int:
     composed = [compose.read_job(Path(file))] if file else compose.jobs_for(with_defaults(parsed))
     jobs = [job.config for job in composed]
     action, dry = parsed.words["action"], parsed.words["dry"] == "true"
-    require(not dry or action == "build", f"dry=true is of action=build: leave out action={action}")
+    on_slurm = not file and action in ("build", "preflight") and jobs[0].cluster.kind == "slurm"
+    require(
+        not dry or action == "build" or on_slurm,
+        f"dry=true is of action=build: leave out action={action}",
+    )
     if action == "options":
         return compare_options(jobs[0].engine)
-    if not file and action in ("build", "preflight") and jobs[0].cluster.kind == "slurm":
+    if on_slurm:
         submit(composed, parsed.words)
         return 0
     if action == "preflight":
@@ -98,14 +107,16 @@ def build_engines(jobs: Sequence[Config], dry: bool) -> None:
 
 def submit(jobs: Sequence[Job], words: Mapping[str, str]) -> None:
     """Hand the work to Slurm, and return while it waits or runs."""
-    from er.cluster.submit import submit_commands
+    from er.cluster.submit import command_scripts, submit_commands
 
-    if words["dry"] == "true":
-        raise ConfigError("dry=true shows commands here: leave out cluster=slurm")
+    options = [f"action={words['action']}"]
     for job in jobs:
         build_plan.request_of(job.config)
+    if words["dry"] == "true":
+        print("\n".join(command_scripts(jobs, options)))
+        return
     title = "engine of" if words["action"] == "build" else "preflight for"
-    submit_commands(jobs, [f"action={words['action']}"], title, print_line)
+    submit_commands(jobs, options, title, print_line)
 
 
 def with_defaults(parsed: Arguments) -> Arguments:

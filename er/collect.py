@@ -12,6 +12,7 @@ from er.cluster.folder import Attempt
 from er.errors import ErError
 from er.report import views
 from er.results import names
+from er.results.point import describe_invalid
 from er.tracking.publish import publish as publish_to_mlflow
 
 EVERY_S = 15.0
@@ -30,17 +31,26 @@ def main() -> int:
     options = parser.parse_args()
     study = folder.study_of(options.runs_dir, options.study)
     while True:
-        found = slurm.status(study)
-        waiting = [one for one in found if one.state.active or one.state.waits_for_room]
+        jobs = slurm.read(study)
+        if jobs.silence:
+            print(jobs.describe_silence(), flush=True)
+        waiting = jobs.may_change or (not jobs.silence and any_held_back(jobs.found))
         if not (options.follow and waiting):
             break
         time.sleep(EVERY_S)
-        sending.submit_held_back(study, print)
-    ended = [one for one in found if not one.state.active]
+        if not jobs.silence:
+            sending.submit_held_back(study, print)
     attempts = list(folder.newest_of_study(study))
-    publish([attempt for attempt, one in zip(attempts, found, strict=True) if one in ended])
+    publish(
+        [attempt for attempt, one in zip(attempts, jobs.found, strict=True) if not one.state.active]
+    )
     draw(attempts, options.runs_dir)
-    return say_what_is_missing(found)
+    return say_what_is_missing(jobs.found)
+
+
+def any_held_back(found: Sequence[Status]) -> bool:
+    """Whether a job is still to be submitted."""
+    return any(one.state.waits_for_room for one in found)
 
 
 def publish(attempts: Sequence[Attempt]) -> None:
@@ -65,9 +75,11 @@ def draw(attempts: Sequence[Attempt], runs_dir: Path) -> None:
 
 
 def say_what_is_missing(found: Sequence[Status]) -> int:
-    """1 when a job has ended without all that it was to measure."""
+    """1 when a job has ended without all that it was to measure; invalid points are named."""
     code = 0
     for one in found:
+        if one.invalid:
+            print(f"{one.title}: {describe_invalid(one.invalid)}")
         if one.state is State.finished:
             continue
         detail = f" ({one.detail})" if one.detail else ""

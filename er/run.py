@@ -156,6 +156,7 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     """
     with cli.loading():
         from er.cluster import allocation
+        from er.cluster.folder import Attempt
         from er.process import stopping
         from er.study.job import Sweep
         from er.study.progress import Progress
@@ -166,8 +167,12 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     sweep.id = job.sweep or sweep.id
     note = file.with_name("run_dir.txt")
     sweep.on_open = lambda run: write_whole(note, str(run.path.absolute()).encode())
+    sweep.on_resume = Attempt(file.parent).note_points_before
     with stopping.graceful(allocation.finish_requests_s(job.config)):
         code = run_sweep([job.config], out, sweep)
+    if code not in (0, cli.OUT_OF_TIME):
+        for node in Attempt(file.parent).note_lost_nodes(allocation.lost_nodes(job.config)):
+            cli.fail("er", f"{node} does not answer: what was measured until then is kept", code)
     valid = [point for run in sweep.runs for point in run.points() if not point.invalid]
     if not code and not job.config.capacity and not valid:
         return cli.fail("er", f"{job.config.title}: no point is valid", 1)

@@ -1,28 +1,27 @@
 """`python -m er.status [STUDY]`: how the jobs of a study stand."""
 
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from er import cli
 from er.cluster import folder, laptop, slurm
 from er.cluster.base import Status
+from er.cluster.slurm import Jobs
 from er.results import names
-from er.results.fitting import fitting
+from er.results.point import describe_invalid
 
 PLAIN_WIDTH = 160
 WATCH_EVERY_S = 10.0
-COLUMNS = ("job", "state", "deployment", "concurrency", "requests", "errors", "node", "left",
-           "last line")  # fmt: skip
-DISPENSABLE = ("last line", "node", "left", "requests", "errors", "job")  # in this order
-FOLDED = ("state", "deployment")
-FOLDED_WIDTH = 12  # at least
-LAST_LINE_WIDTH = 40
+HEADINGS = (
+    "job", "deployment", "concurrency", "state", "points", "requests", "errors", "node", "left",
+)  # fmt: skip
+ALWAYS = 3  # the first of them are columns however narrow the terminal is
+DEPLOYMENT_AT_LEAST = 8
+GAP = "  "
 
 
 def main() -> int:
@@ -32,57 +31,70 @@ def main() -> int:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
     parser.add_argument("--watch", action="store_true", help="show it again until no job is left")
     options = parser.parse_args()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
     while True:
-        found = statuses(options.runs_dir, options.study)
-        show(found, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False))
-        if not options.watch or not any(one.state.active for one in found):
+        jobs = read(options.runs_dir, options.study)
+        print("\n".join(lines_of(jobs.found, width)), flush=True)
+        if jobs.silence:
+            print(jobs.describe_silence(), flush=True)
+        if not options.watch or not jobs.may_change:
             return 0
         time.sleep(WATCH_EVERY_S)
 
 
-def statuses(runs_dir: Path, study: str) -> list[Status]:
+def read(runs_dir: Path, study: str) -> Jobs:
     """The status of each job on a cluster; without any, of each run on this machine."""
     here = runs_dir / study
     if study and not (here / folder.JOBS).exists() and list(here.glob(f"*/{names.RECORD}")):
-        return laptop.status(here)
-    return slurm.status(folder.study_of(runs_dir, study))
+        return Jobs(laptop.status(here))
+    return slurm.read(folder.study_of(runs_dir, study))
 
 
-def show(found: list[Status], out: Console) -> None:
-    """A row for each job, in as many columns as fit; where one has no room, what is long folds."""
-    rows = [cells(one) for one in found]
-    out.print(fitting(lambda columns: table(rows, columns), COLUMNS, DISPENSABLE, out))
+def lines_of(found: Sequence[Status], width: int) -> list[str]:
+    """A row for each job in as many columns as there is room for, the others below it with what is
+    wrong and the last line of its log."""
+    rows = [cells_of(one) for one in found]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    count = ALWAYS
+    while count < len(widths) and sum(widths[: count + 1]) + len(GAP) * count <= width:
+        count += 1
+    too_wide = sum(widths[:count]) + len(GAP) * (count - 1) - width
+    if too_wide > 0:
+        widths[1] = max(widths[1] - too_wide, DEPLOYMENT_AT_LEAST)
+    lines = row(HEADINGS[:count], widths)
+    for one, cells in zip(found, rows, strict=True):
+        lines += row(cells[:count], widths)
+        below = ", ".join(map(" ".join, zip(HEADINGS[count:], cells[count:], strict=True)))
+        for text in (below, describe_invalid(one.invalid), one.last_line()):
+            lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
+    return lines
 
 
-def table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> Table:
-    """These columns of the rows."""
-    result = Table(box=None, pad_edge=False)
-    for name in columns:
-        if name == "last line":
-            result.add_column(name, overflow="ellipsis", no_wrap=True, max_width=LAST_LINE_WIDTH)
-        else:
-            folds = name in FOLDED
-            width = FOLDED_WIDTH if folds else None
-            result.add_column(name, overflow="fold", no_wrap=not folds, min_width=width)
-    for row in rows:
-        result.add_row(*[escape(row[name]) for name in columns])
-    return result
+def cells_of(one: Status) -> list[str]:
+    """What the columns say of a job; requests and errors are those that it measured itself."""
+    points, own = one.points, one.own_points
+    most = max((point.concurrency for point in points if not point.invalid), default=0)
+    return [
+        one.job_id or "-",
+        one.title,
+        f"up to {most} of {max(one.ladder)}" if one.ladder else f"up to {most}",
+        f"{one.state.value}{f' ({one.detail})' if one.detail else ''}",
+        f"{len(points)} of {len(one.ladder)}" if one.ladder else str(len(points)),
+        str(sum(point.requests for point in own)),
+        str(sum(point.errors for point in own)),
+        one.node or "-",
+        one.left or "-",
+    ]
 
 
-def cells(one: Status) -> dict[str, str]:
-    """A job by column."""
-    points = one.run.points() if one.run else []
-    return {
-        "job": one.job_id or "-",
-        "state": f"{one.state.value}{f' ({one.detail})' if one.detail else ''}",
-        "deployment": one.title,
-        "concurrency": f"{max(one.reached, default=0)} of {max(one.ladder)}",
-        "requests": str(sum(point.requests for point in points)),
-        "errors": str(sum(point.errors for point in points)),
-        "node": one.node or "-",
-        "left": one.left or "-",
-        "last line": one.last_line(),
-    }
+def row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The lines of a row; a deployment's name takes as many as it needs."""
+    name = textwrap.wrap(cells[1], widths[1]) or [""]
+    lines = [[cells[0], name[0], *cells[2:]], *([["", more] for more in name[1:]])]
+    return [
+        GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
+        for line in lines
+    ]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ if [ -e "$job/withdrawn" ]; then
   echo "withdrawn: another submission does this job"
   exit 0
 fi
+rm -f "$job/ended.json" "$job/lost_nodes.json" # a requeued job has not ended
 echo "   " >"$job/exit_code" # room for how it will have ended, even if the disk is full by then
 echo "$SLURM_JOB_ID on $(hostname), started $(date -Is), restarts: ${SLURM_RESTART_COUNT:-0}"
 

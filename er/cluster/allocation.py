@@ -1,10 +1,15 @@
 """The allocation that this process runs in, if any."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from er.cluster.calls import call
 from er.config import Config, SlurmCluster
+from er.errors import ErError
+from er.process import nodes
+
+NODE_TIMEOUT_S = 15
 
 
 def until_s(config: Config) -> float:
@@ -36,6 +41,25 @@ def finish_requests_s(config: Config) -> float:
     if "SLURM_JOB_ID" in os.environ and isinstance(config.cluster, SlurmCluster):
         return config.cluster.finish_requests_s
     return 0.0
+
+
+def lost_nodes(config: Config) -> list[str]:
+    """The further nodes of this job on which nothing can be started any more; asked at once, when
+    the job has failed: Slurm itself notices minutes later."""
+    names = [*nodes.further(config.cluster), *nodes.of_load(config.cluster)]
+    if not names:
+        return []
+
+    def answers(name: str) -> bool:
+        try:
+            nodes.run_there(nodes.step(name), ["true"], NODE_TIMEOUT_S)
+        except ErError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        answered = list(pool.map(answers, names))
+    return [name for name, there in zip(names, answered, strict=True) if not there]
 
 
 def restarted() -> bool:

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from er.cluster.log import last_telling_line
+from er.results.point import Point
 from er.results.run_dir import RunDir
+
+PointId = tuple[int, float]
 
 
 class State(Enum):
@@ -20,6 +24,7 @@ class State(Enum):
     cancelled = "cancelled"  # before it began
     failed = "failed"
     lost = "lost"  # its node or its processes ended without a word
+    unknown = "unknown"  # Slurm does not answer, and on disk there is no end of it
 
     @property
     def active(self) -> bool:
@@ -38,7 +43,7 @@ class Status:
 
     deployment: str
     title: str
-    ladder: tuple[int, ...]
+    ladder: tuple[int, ...]  # empty where the job searches for concurrencies itself
     state: State
     detail: str = ""  # why it waits, or how it ended
     job_id: str = ""
@@ -46,17 +51,29 @@ class Status:
     left: str = ""  # of its time, as Slurm writes it
     run: RunDir | None = None
     log: Path | None = None
+    before: frozenset[PointId] = frozenset()  # points that were there when the job began
 
     @property
-    def reached(self) -> list[int]:
-        """Concurrencies of the ladder that have a point."""
-        if not self.run:
-            return []
-        return [p.concurrency for p in self.run.points() if p.concurrency in self.ladder]
+    def points(self) -> list[Point]:
+        """The points of its run that it asks for, measured by it or before it."""
+        found = self.run.points() if self.run else []
+        return [point for point in found if not self.ladder or point.concurrency in self.ladder]
+
+    @property
+    def invalid(self) -> list[Point]:
+        """Those of them that are not to be believed."""
+        return [point for point in self.points if point.invalid]
+
+    @property
+    def own_points(self) -> list[Point]:
+        """The points that this job itself measured."""
+        return [point for point in self.points if id_of(point) not in self.before]
 
     def last_line(self) -> str:
-        """The last line of the log; empty without one."""
-        if not self.log or not self.log.exists():
-            return ""
-        lines = self.log.read_text(errors="replace").rstrip().splitlines()
-        return lines[-1] if lines else ""
+        """The last line of the log that tells something; empty without one."""
+        return last_telling_line(self.log) if self.log else ""
+
+
+def id_of(point: Point) -> PointId:
+    """What tells a point from the same concurrency measured at another time."""
+    return point.concurrency, point.duration_s

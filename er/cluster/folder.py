@@ -11,6 +11,8 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
   slurm.log       what it printed
   cancelled       there when er.cancel was called
   run_dir.txt     its run directory, once that is open
+  points_before.json  the points that were there then, which it did not measure
+  lost_nodes.json  the nodes of the job that answered no more when er failed
   exit_code       how it ended, by itself
   ended.json      how it ended, by Slurm, where that was seen
 """
@@ -24,7 +26,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from er.cli import OUT_OF_TIME
 from er.cluster import builds
+from er.cluster.base import PointId, id_of
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ConfigError
@@ -52,6 +56,7 @@ class Intent:
     tracking_uri: str
     answer_timeout_s: float
     when: str
+    searches: bool = False  # for concurrencies of its own, in place of the ladder
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,23 @@ class Attempt:
         return dict(self._read("ended.json")) if self._has("ended.json") else {}
 
     @property
+    def points_before(self) -> frozenset[PointId]:
+        """The points of its run that were there when it began."""
+        found = self._read("points_before.json") if self._has("points_before.json") else []
+        return frozenset((concurrency, duration_s) for concurrency, duration_s in found)
+
+    @property
+    def lost_nodes(self) -> list[str]:
+        """Its nodes that answered no more when it failed, as itself or Slurm noted."""
+        noted = self._read("lost_nodes.json") if self._has("lost_nodes.json") else []
+        return noted or self.ended.get("lost_nodes", "").split()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether its end is known on disk, so that Slurm need not be asked."""
+        return self.held_back or bool(self.ended) or self.exit_code in (0, OUT_OF_TIME)
+
+    @property
     def after(self) -> "Attempt | None":
         """The job that has to end well before it, such as the build of its engine."""
         return Attempt(Path(self._read("after.json"))) if self._has("after.json") else None
@@ -128,6 +150,18 @@ class Attempt:
     def withdraw(self, reason: str) -> None:
         """Give it up; should Slurm run it after all, it does nothing."""
         self.write("withdrawn", {"reason": reason, "when": now()})
+
+    def note_points_before(self, run: RunDir) -> None:
+        """These points of its run were measured before it; a job that is begun anew measured its
+        own."""
+        if not self._has("points_before.json"):
+            self.write("points_before.json", [id_of(point) for point in run.points()])
+
+    def note_lost_nodes(self, names: list[str]) -> list[str]:
+        """These nodes answered no more when it failed; the same names."""
+        if names:
+            self.write("lost_nodes.json", names)
+        return names
 
     def note_cancelled(self) -> None:
         """It is about to be cancelled."""
@@ -200,6 +234,7 @@ def prepare(job: "Job", place: Path, title: str) -> tuple[Attempt, Intent]:
         deployment=config.deployment.id,
         title=title,
         ladder=list(config.load.concurrency),
+        searches=config.capacity is not None,
         study=config.study,
         figures=list(config.figures),
         publish=config.tracking.enabled,

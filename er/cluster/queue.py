@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from er.cluster.calls import call
+from er.errors import ErError
 
 ALIVE = {
     "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING",
@@ -44,6 +45,22 @@ def read(timeout_s: float) -> list[Entry]:
     rows = [line.split("|", 5) for line in call(command, timeout_s).splitlines()]
     # The parts of a job in two are 12+0 and 12+1; the first has the comment, and its id is 12.
     return [Entry(row[0].removesuffix("+0"), *row[1:]) for row in rows if len(row) == 6]
+
+
+def nodes_down(names: list[str], timeout_s: float) -> list[str]:
+    """Those of these nodes, in Slurm's short form, that are down or do not answer Slurm.
+
+    One node says nothing: what failed there has ended by itself. Empty when Slurm does not tell.
+    """
+    command = ["sinfo", "--noheader", "--Node", f"--nodes={','.join(names)}", "--format=%N %T"]
+    try:
+        rows = [line.split() for line in call(command, timeout_s).splitlines()]
+    except ErError:
+        return []
+    states = {row[0]: row[1] for row in rows if len(row) == 2}
+    if len(states) < 2:
+        return []
+    return [name for name, state in states.items() if state.startswith("down") or "*" in state]
 
 
 def find(queue: list[Entry], name: str) -> Entry | None:

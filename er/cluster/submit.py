@@ -18,6 +18,7 @@ from er.cluster.slurm import status_of
 from er.config import Config, SlurmCluster
 from er.config.run import IN_CONTAINER
 from er.results import names
+from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -86,13 +87,30 @@ def submit_commands(jobs: Sequence["Job"], options: Sequence[str], title: str, s
 
 
 def scripts(jobs: Sequence["Job"]) -> list[str]:
-    """What would be submitted; nothing is written."""
-    rendered = []
+    """What would be submitted, builds of missing engines first; nothing is written."""
+    missing = {folder.place_of_build(job.config): job for job in jobs if builds.needed(job.config)}
+    rendered = command_scripts(list(missing.values()), [])
     for job in jobs:
         attempt = folder.place_of(job.config) / "001"
-        there = places_of(attempt, folder.jobs_dir(job.config) / "code" / "DIGEST")
-        rendered.append(render(job.config, "er-UNIQUE", there, command(attempt, resume=True)))
+        line = command(attempt, resume=True)
+        rendered.append(render(job.config, "er-UNIQUE", unwritten(job, attempt), line))
     return rendered
+
+
+def command_scripts(jobs: Sequence["Job"], options: Sequence[str]) -> list[str]:
+    """What `submit_commands` would submit; nothing is written."""
+    rendered = []
+    for job in jobs:
+        attempt = folder.place_of_build(job.config) / "001"
+        line = build_command(attempt, options)
+        there = unwritten(job, attempt)
+        rendered.append(render(job.config, "er-UNIQUE", there, line, one_node=True))
+    return rendered
+
+
+def unwritten(job: "Job", attempt: Path) -> Places:
+    """The places of a script that is only shown."""
+    return places_of(attempt, folder.jobs_dir(job.config) / "code" / "DIGEST")
 
 
 def settings(config: Config) -> SlurmCluster:
@@ -118,17 +136,39 @@ def known(config: Config, entries: list[queue.Entry], say: Say, resume: bool) ->
     if found.state is State.unsent:
         say(f"{config.title}: Slurm has no job of an earlier submission whose answer was lost")
         attempt.withdraw("Slurm does not know it")
+    if resume and found.run:
+        say_what_is_measured_again(config, found.run, say)
     return False
 
 
 def done(config: Config, run: RunDir) -> bool:
     """Whether a run has all that is asked for; that of a built engine is looked at in the job."""
-    if config.engine.kind in IN_CONTAINER:
-        return False
-    from er.study import job as study  # loads the whole house: not only to look at a queue
-    from er.study.known import complete
+    from er.study.known import complete  # loads the whole house: not only to look at a queue
 
-    return run.read(names.RECORD)["key"] == study.key_of(config) and complete(config, run)
+    return config.engine.kind not in IN_CONTAINER and of_now(config, run) and complete(config, run)
+
+
+def of_now(config: Config, run: RunDir) -> bool:
+    """Whether the job would add to this run; the engine that it finds on its node may differ."""
+    from er.study import job as study
+
+    if config.engine.kind in IN_CONTAINER:
+        return True
+    return bool(run.read(names.RECORD)["key"] == study.key_of(config))
+
+
+def say_what_is_measured_again(config: Config, run: RunDir, say: Say) -> None:
+    """Say which points are there, and why the job measures them once more."""
+    from er.study.known import invalid_points
+
+    if not run.has(names.RECORD) or not run.points():
+        return
+    if not of_now(config, run):
+        say(f"{config.title}: all is measured anew, by other code or inputs than {run.path}")
+        return
+    again = invalid_points(config, run)
+    if again:
+        say(f"{config.title}: measures again {describe_invalid(again)}")
 
 
 def prepare(job: "Job", code: Path, resume: bool) -> Submission:
@@ -163,8 +203,13 @@ def build_first(job: "Job", code: Path, say: Say, full: str) -> tuple[Attempt | 
 def prepare_build(job: "Job", code: Path, options: Sequence[str], title: str) -> Submission:
     """The submission of a job that builds an engine, or looks at the node; no load is sent."""
     attempt, intent = folder.prepare(job, folder.place_of_build(job.config), title)
-    line = ["-m", "er.build", f"job={attempt.path / 'job.json'}", *options]
+    line = build_command(attempt.path, options)
     return written(attempt, intent, job.config, code, line, one_node=True)
+
+
+def build_command(attempt: Path, options: Sequence[str]) -> list[str]:
+    """What python does in a job that builds an engine, or looks at the node."""
+    return ["-m", "er.build", f"job={attempt / 'job.json'}", *options]
 
 
 def written(

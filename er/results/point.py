@@ -11,7 +11,7 @@ from er.results.quantiles import BATCH, BATCHES_AT_LEAST, MISSING, Summary, summ
 from er.results.request import Request
 from er.results.words import as_different, count_of
 
-__all__ = ["MISSING", "Point", "Summary", "measure", "summarise"]
+__all__ = ["MISSING", "Point", "Summary", "describe_invalid", "measure", "summarise"]
 
 LITTLE_AT_MOST = 0.05  # off Little's law
 LATENCIES_AT_LEAST = 2  # mean ones, that a steady window has to last
@@ -71,6 +71,15 @@ class Point:
     # From sending to the first token of the answer itself; like TTFT where nobody thinks first.
     answer_ttft_s: Summary = field(default_factory=Summary)
     notes: list[str] = field(default_factory=list)  # what to know of it, valid or not
+
+
+def describe_invalid(points: Sequence[Point]) -> str:
+    """How many points are invalid, and why the first is; empty where none is."""
+    if not points:
+        return ""
+    first = points[0]
+    count = count_of(len(points), "invalid point")
+    return f"{count}: {count_of(first.concurrency, 'user')}: {first.invalid[0]}"
 
 
 def measure(

@@ -20,6 +20,7 @@ from er.load import credentials, descriptors, prompts
 from er.process import cores, nodes
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key, study_key
+from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
 from er.routing import projection
 from er.server import kinds as servers
@@ -42,6 +43,7 @@ class Sweep:
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     runs: list[RunDir] = field(default_factory=list)
     on_open: Callable[[RunDir], None] = lambda _: None  # called with each run directory
+    on_resume: Callable[[RunDir], None] = lambda _: None  # and again, once its old points are there
 
     def run(self, config: Config) -> None:
         """Measure or predict what is missing of one deployment, and publish its run.
@@ -55,7 +57,11 @@ class Sweep:
             self.runs.append(run)
             self.on_open(run)
             place = self.resume and shared.take_over(config, run, key, tags(config, self.id))
+            self.on_resume(run)
             self.progress.take(known.points(config, run), place or run.path)
+            again = known.invalid_points(config, run) if self.resume else []
+            if again:
+                self.progress.tell(f"{config.title}: measures again {describe_invalid(again)}")
             for line in known.describe_lost(config, run):
                 self.progress.tell(line)
             if known.complete(config, run):

@@ -35,6 +35,13 @@ def describe_lost(config: Config, run: RunDir) -> list[str]:
     ]
 
 
+def invalid_points(config: Config, run: RunDir) -> list[Point]:
+    """The points of the ladder that a command with resume=true measures again, since they are not
+    to be believed."""
+    wanted = set(config.load.concurrency)
+    return [p for p in run.points() if p.concurrency in wanted and not _stays(config, p)]
+
+
 def _stays(config: Config, point: Point) -> bool:
     """A valid point is not measured again; one of the virtual clock would come out the same."""
     return config.clock.kind is ClockKind.virtual or not point.invalid

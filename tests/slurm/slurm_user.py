@@ -39,7 +39,9 @@ class User:
 
     def statuses(self, study: str = "single") -> list[Status]:
         """Of its jobs."""
-        return slurm.status(Path("runs") / study)
+        jobs = slurm.read(Path("runs") / study)
+        assert not jobs.silence, jobs.silence
+        return jobs.found
 
     def wait_for_points(self, study: str = "single", count: int = 1, limit_s: float = 60) -> RunDir:
         """The run of its only job, once that many points are there."""

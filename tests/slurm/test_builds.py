@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from site_of_tests import Site
 from slurm_user import User
 
+from er import build, run
 from er.cluster.base import State, Status
 from tests.embedded.nodes import STANDINS, own_container
 
@@ -140,3 +142,23 @@ def test_without_its_engine_a_deployment_is_not_measured(user: User, tmp_path: P
     assert (build.state, build.detail) == (State.failed, "exit code 1")
     assert "Unsupported architecture" in build.last_line()
     assert (measuring.state, measuring.detail) == (State.cancelled, "its engine was not built")
+
+
+def test_dry_shows_the_build_that_a_job_waits_for(
+    cache_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    user = own_cache(User(Site(tmp_path), cache_dir), tmp_path)
+    overrides = [*node(tmp_path, tmp_path / "none"), f"cache_dir={user.cache_dir}", "cluster=slurm"]
+
+    assert build.run_command([*overrides, "dry=true"]) == 0
+    [of_build] = [line for line in capsys.readouterr().out.splitlines() if " -m er.build " in line]
+    assert " action=build &" in of_build
+    assert run.answer([*overrides, "dry=true"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("#SBATCH --job-name=") == 2
+    assert text.index(" -m er.build ") < text.index(" -m er.run ")
+    assert not Path("runs").exists()

@@ -30,7 +30,7 @@ def test_submit_status_collect_and_the_figure(
     assert command(monkeypatch, status.main, "--watch") == 0
     shown = capsys.readouterr().out
     assert any(word in shown for word in ("queued", "running"))
-    assert shown[shown.rindex("last line") :].count("finished") == 2
+    assert shown[shown.rindex("deployment") :].count("finished") == 2
     assert command(monkeypatch, collect.main, "ladder", "--follow") == 0
 
     assert "published" in capsys.readouterr().out

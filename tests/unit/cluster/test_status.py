@@ -1,0 +1,300 @@
+"""How jobs are shown, from what is on disk of them; Slurm is not there."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from er import cancel, collect, status
+from er.cluster import slurm
+from er.cluster.base import State, Status, id_of
+from er.cluster.calls import NoAnswerError
+from er.cluster.folder import Attempt
+from er.cluster.queue import Entry
+from er.config import Config
+from er.errors import ErError
+from er.results.run_dir import RunDir
+
+NAME = "er-ladder-a-0123456789ab"
+LONG = "srun_is_a_path/" * 12
+OOM = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.batch."
+TIME_LIMIT = "slurmstepd: error: *** JOB 8 ON n1 CANCELLED AT 2026-01-01 DUE TO TIME LIMIT ***"
+LONG_STATE = "ReqNodeNotAvail, UnavailableNodes:n[1-200], Priority, and some more of the kind"
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
+    """A job that was submitted, of a machine that has no Slurm."""
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    made = Attempt(tmp_path / "runs" / "ladder" / "jobs" / "a-0123456789ab" / "001")
+    made.path.mkdir(parents=True)
+    intent = {
+        "name": NAME,
+        "deployment": "a",
+        "title": "Llama 3 70B INT8, TP=4",
+        "ladder": [1, 2],
+        "study": "ladder",
+        "figures": [],
+        "publish": False,
+        "tracking_uri": "",
+        "answer_timeout_s": 5,
+        "when": "2026-01-01T00:00:00+00:00",
+    }
+    made.write("intent.json", intent)
+    made.note_receipt("12345678")
+    return made
+
+
+def read(attempt: Attempt) -> slurm.Jobs:
+    return slurm.read(attempt.path.parents[2])
+
+
+def end(attempt: Attempt, code: int, *lines: str) -> None:
+    """As the job's script leaves it."""
+    attempt.log.write_text("\n".join(["12345678 on n1, started", *lines]) + "\n")
+    (attempt.path / "exit_code").write_text(f"{code:<3}\n")
+
+
+@pytest.mark.parametrize("width", [46, 80, 160])
+@pytest.mark.parametrize("detail", ["", LONG_STATE])
+def test_job_deployment_and_concurrency_stay_whole(
+    attempt: Attempt,
+    width: int,
+    detail: str,
+    config: Config,
+    finished_run: Callable[[Config], RunDir],
+) -> None:
+    end(attempt, 0, LONG)
+    one = replace(
+        read(attempt).found[0],
+        ladder=(1, 2, 1024),
+        state=State.queued,
+        detail=detail,
+        run=finished_run(config),
+        node="n[1-2],gpu-node-with-a-long-name-0017",
+    )
+
+    lines = status.lines_of([one, replace(one, title="B", job_id="7")], width)
+
+    assert max(map(len, lines)) <= width
+    shown = " ".join(line.strip() for line in lines)
+    for words in ("12345678", "up to 1 of 1024", "2 of 3", "1 invalid point: 2 users:"):
+        assert shown.count(words) >= 1, words
+    words = shown.split()
+    for word in one.title.replace(",", "").split():
+        assert word in shown.replace(",", "").split()
+    assert ("27" in words) or ("27," in words)  # requests
+    folded = "".join(shown.split())
+    assert folded.count(LONG) == 2
+    assert f"queued{f'({detail})' if detail else ''}".replace(" ", "") in folded
+
+
+def test_requests_are_those_that_the_job_measured(
+    attempt: Attempt, config: Config, finished_run: Callable[[Config], RunDir]
+) -> None:
+    run = finished_run(config)
+    (attempt.path / "run_dir.txt").write_text(str(run.path))
+    first, second = run.points()
+    end(attempt, 0)
+
+    assert cells(attempt) == {"concurrency": "up to 1 of 2", "points": "2 of 2", "requests": "27"}
+
+    attempt.write("points_before.json", [id_of(first)])
+    assert cells(attempt)["requests"] == str(second.requests)
+    # One that was there and has been measured again since is the job's own.
+    attempt.write("points_before.json", [id_of(first), [second.concurrency, 0.125]])
+    assert cells(attempt)["requests"] == str(second.requests)
+    attempt.note_points_before(run)  # of a job that is begun anew
+    assert cells(attempt)["requests"] == str(second.requests)
+
+
+def cells(attempt: Attempt) -> dict[str, str]:
+    [one] = read(attempt).found
+    shown = dict(zip(status.HEADINGS, status.cells_of(one), strict=True))
+    return {name: shown[name] for name in ("concurrency", "points", "requests")}
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(0, State.finished), (75, State.out_of_time)], ids=["finished", "time"]
+)
+def test_slurm_is_not_asked_for_what_has_ended(
+    attempt: Attempt, code: int, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(attempt, code)
+
+    jobs = read(attempt)
+
+    assert [one.state for one in jobs.found] == [state]
+    assert jobs.silence is None
+    assert main(cancel.main, attempt, monkeypatch) == 0
+    assert main(collect.main, attempt, monkeypatch) == (0 if state is State.finished else 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "noted", "state", "detail"),
+    [
+        (1, "FAILED", State.failed, "exit code 1"),
+        (143, "CANCELLED", State.stopped, "cancelled"),
+        (143, "TIMEOUT", State.stopped, "timeout"),
+        (143, "NODE_FAIL", State.lost, "node fail"),
+        (None, "NODE_FAIL", State.lost, "node fail"),
+        (None, "CANCELLED", State.stopped, "cancelled"),
+        (None, "TIMEOUT", State.stopped, "timeout"),
+        (None, "FAILED", State.lost, "failed"),
+    ],
+)
+def test_what_slurm_said_of_an_end_is_enough(
+    attempt: Attempt, code: int | None, noted: str, state: State, detail: str
+) -> None:
+    end(attempt, code or 0)
+    if code is None:
+        (attempt.path / "exit_code").write_text("   \n")
+    attempt.write("ended.json", {"state": noted, "reason": "None"})
+
+    jobs = read(attempt)
+
+    assert [(one.state, one.detail) for one in jobs.found] == [(state, detail)]
+    assert jobs.silence is None
+
+
+def test_without_slurm_the_disk_is_shown_and_marked(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt.log.write_text("12345678 on n1, started\n")
+
+    assert main(status.main, attempt, monkeypatch, "--watch") == 0
+    assert main(collect.main, attempt, monkeypatch, "--follow") == 1
+
+    shown = capsys.readouterr().out
+    assert shown.count("unknown (it had begun)") == 2
+    assert shown.count("Slurm does not answer; this is what is on disk (squeue is not on") == 2
+    end(attempt, 1)
+    assert [one.state for one in read(attempt).found] == [State.failed]
+
+
+def test_a_controller_that_is_away_is_asked_again(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Entry("12345678", "COMPLETED", "None", "n1", "0:00", NAME)
+    answers: list[ErError | list[Entry]] = [NoAnswerError("away"), [ended]]
+
+    def squeue(_: float) -> list[Entry]:
+        answer = answers.pop(0)
+        if isinstance(answer, ErError):
+            raise answer
+        end(attempt, 0)
+        return answer
+
+    monkeypatch.setattr("er.cluster.queue.read", squeue)
+    monkeypatch.setattr(collect, "EVERY_S", 0)
+
+    assert main(collect.main, attempt, monkeypatch, "--follow") == 0
+    assert not answers
+
+
+def test_an_end_is_noted_once_slurm_has_forgotten_it(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(attempt, 1)
+    with monkeypatch.context() as there:
+        there.setattr("er.cluster.queue.read", lambda _: [])
+        assert [one.state for one in read(attempt).found] == [State.failed]
+
+    assert read(attempt).silence is None
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_a_failed_job_whose_node_is_down_is_lost(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, by_itself: bool
+) -> None:
+    """Slurm notices a dead node minutes after er has given up."""
+    end(attempt, 1)
+    if by_itself:
+        attempt.note_lost_nodes(["n2"])
+    ended = Entry("12345678", "FAILED", "NonZeroExitCode", "n[1-2]", "0:00", NAME)
+    asked: list[str] = []
+
+    def sinfo(command: list[str], _: float) -> str:
+        asked.extend(command)
+        return "n1 idle\nn2 down*\n"
+
+    monkeypatch.setattr("er.cluster.queue.read", lambda _: [ended])
+    monkeypatch.setattr("er.cluster.queue.call", sinfo)
+
+    for _ in range(2):
+        [one] = read(attempt).found
+        assert (one.state, one.detail) == (State.lost, "no answer from n2")
+    assert asked == ([] if by_itself else ["sinfo", "--noheader", "--Node", "--nodes=n[1-2]",
+                                           "--format=%N %T"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answer", "down"),
+    [
+        ("n1 mixed\nn2 idle*\n", ["n2"]),
+        ("n1 idle\nn2 drained\n", []),
+        ("n1 down*\n", []),  # one node ended what failed there by itself
+    ],
+)
+def test_nodes_that_are_down(answer: str, down: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("er.cluster.queue.call", lambda *_: answer)
+
+    assert slurm.queue.nodes_down(["n[1-2]"], 5) == down
+
+
+@pytest.mark.parametrize(
+    ("last", "telling"),
+    [
+        ("srun: Job step aborted: Waiting up to 32 seconds for job step to finish.", ""),
+        ("cpu-bind=MASK - n1, task  0  0 [77]: mask 0x1 set", ""),
+        ("slurmstepd-n1: error: *** STEP 8.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***", ""),
+        ("srun: error: n1: task 0: Terminated\n\n", ""),
+        (OOM, OOM),
+        (TIME_LIMIT, TIME_LIMIT),
+    ],
+)
+def test_the_last_line_that_tells_something(attempt: Attempt, last: str, telling: str) -> None:
+    telling = telling or "er: it fails"
+    end(attempt, 1, "x" * 100_000, "er: it fails", last)
+
+    [one] = slurm.Jobs([slurm.status_on_disk(attempt)]).found
+
+    assert one.last_line() == telling
+
+
+def test_a_log_of_slurm_alone_is_shown(attempt: Attempt) -> None:
+    attempt.log.write_text("slurmstepd: error: something new\n\n")
+
+    assert slurm.status_on_disk(attempt).last_line() == "slurmstepd: error: something new"
+
+
+def test_collect_names_invalid_points(
+    attempt: Attempt,
+    config: Config,
+    finished_run: Callable[[Config], RunDir],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = finished_run(config)
+    (attempt.path / "run_dir.txt").write_text(str(run.path))
+    end(attempt, 0)
+
+    assert main(collect.main, attempt, monkeypatch) == 0
+
+    reason = json.loads((run.path / "points.json").read_text())[1]["invalid"][0]
+    assert f"1 invalid point: 2 users: {reason}" in capsys.readouterr().out
+
+
+def main(
+    command: Callable[[], int], attempt: Attempt, patch: pytest.MonkeyPatch, *options: str
+) -> int:
+    """A command on its study."""
+    runs_dir = str(attempt.path.parents[3])
+    patch.setattr("sys.argv", ["er", "ladder", "--runs-dir", runs_dir, *options])
+    return command()
+
+
+def test_a_study_of_no_jobs_has_no_state() -> None:
+    assert Status("a", "A", (), State.finished).last_line() == ""
