@@ -46,8 +46,8 @@ class Expert:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                body = await reader.readexactly(length)
+                length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+                body = await reader.readexactly(int(length or b"0"))
                 self.received.set()
                 working = asyncio.ensure_future(self._answer(writer, body))
                 watching = asyncio.ensure_future(reader.read(1))
@@ -192,7 +192,7 @@ def serve(port: str, interval_s: str) -> None:
 
     async def answer(writer: Writer, body: bytes) -> None:
         writer.write(HEAD)
-        for _ in range(min(20, json.loads(body).get("max_tokens", 20))):
+        for _ in range(min(20, json.loads(body or b"{}").get("max_tokens", 20))):
             writer.write(TOKEN)
             await asyncio.sleep(float(interval_s))
         writer.write(END)

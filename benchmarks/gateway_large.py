@@ -55,7 +55,7 @@ class Pause:
     """What one kind of large prompt does to others, in seconds."""
 
     turn_s: float  # the gateway's longest turn, its thread's own time
-    undisturbed_turn_s: float  # by the clock, among turns in which it kept its core
+    turn_by_the_clock_s: float  # with what others took of the core
     longest_relay_s: float  # of another stream's token, its client's view
 
 
@@ -127,7 +127,7 @@ class Watched:
         finally:
             self.ticking.may_end.set()
         relay_s, turns = await under_way, await self._turns()
-        return Pause(turns["thread_s"], turns["undisturbed_s"], relay_s)
+        return Pause(turns["thread_s"], turns["clock_s"], relay_s)
 
     async def _turns(self) -> dict[str, float]:
         """The longest since the last call."""

@@ -3,13 +3,12 @@
     python -m benchmarks.gateway_turns PLAN REPORT
 
 As `python -m er.gateway.process PLAN`; on USR2 it writes the longest turns since the last time to
-REPORT, as JSON: by the thread's own time, and by the clock among turns in which the system did not
-give the core to others. The watch keeps the loop busy.
+REPORT, as JSON: by the thread's own time, and by the clock, which holds what other processes (and
+virtual machines) took of the core. The watch keeps the loop busy.
 """
 
 import asyncio
 import json
-import resource
 import signal
 import sys
 import time
@@ -26,37 +25,25 @@ class Watch:
 
     def __init__(self, report: Path) -> None:
         self._report = report
-        self._thread_s = self._undisturbed_s = self._clock_s = 0.0
+        self._thread_s = self._clock_s = 0.0
 
     async def look(self) -> None:
         """For ever."""
-        thread_s, clock_s, switches = now()
+        thread_s, clock_s = time.thread_time(), time.perf_counter()
         while True:
             await asyncio.sleep(0)
-            before = thread_s, clock_s, switches
-            thread_s, clock_s, switches = now()
-            self._thread_s = max(self._thread_s, thread_s - before[0])
-            self._clock_s = max(self._clock_s, clock_s - before[1])
-            if switches == before[2]:
-                self._undisturbed_s = max(self._undisturbed_s, clock_s - before[1])
+            before_thread_s, before_clock_s = thread_s, clock_s
+            thread_s, clock_s = time.thread_time(), time.perf_counter()
+            self._thread_s = max(self._thread_s, thread_s - before_thread_s)
+            self._clock_s = max(self._clock_s, clock_s - before_clock_s)
 
     def write(self) -> None:
         """Report, and begin anew."""
-        found = {
-            "thread_s": self._thread_s,
-            "undisturbed_s": self._undisturbed_s,
-            "clock_s": self._clock_s,
-        }
-        self._thread_s = self._undisturbed_s = self._clock_s = 0.0
+        found = {"thread_s": self._thread_s, "clock_s": self._clock_s}
+        self._thread_s = self._clock_s = 0.0
         unfinished = self._report.with_suffix(".part")
         unfinished.write_text(json.dumps(found))
         unfinished.replace(self._report)
-
-
-def now() -> tuple[float, float, int]:
-    """Thread's time, the clock's, and how often the core was taken away."""
-    switches = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
-    return time.thread_time(), time.perf_counter(), switches
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from er.gateway.fast import endings
+from er.gateway.fast.pace import FULL_READ_BYTES, one_read_a_turn
 from er.gateway.fast.reading import BODY, BUSY, HEAD, IDLE, LINGER, Reader
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
@@ -90,16 +91,24 @@ class Client(asyncio.Protocol):
         if self._closing or self._input_ended:
             self._linger(len(data))
             return
-        self._feed(self._unread + data if self._unread else data)
-        if (self._waiting or self._unread) and not self._reading_paused:
-            self._reading_paused = True
-            self.transport.pause_reading()
+        self._feed(data)
+        if self._waiting or self._unread:
+            if not self._reading_paused:
+                self._reading_paused = True
+                self.transport.pause_reading()
+        elif len(data) >= FULL_READ_BYTES:
+            one_read_a_turn(self.transport, self._go_on)
 
-    def _feed(self, data: bytes) -> None:
+    def _go_on(self) -> None:
+        if not (self._reading_paused or self.transport.is_closing()):
+            self.transport.resume_reading()
+
+    def _feed(self, data: bytes = b"") -> None:
+        if self._unread:
+            data, self._unread = self._unread + data, b""
         try:
             self._unread = self._reader.feed(data)
         except Refusal as refusal:
-            self._unread = b""
             self._refuse_input(refusal)
         if self._unread and not self._answering:
             asyncio.get_running_loop().call_soon(self._next)
@@ -171,7 +180,7 @@ class Client(asyncio.Protocol):
         if self._waiting:
             self._begin(self._waiting.pop(0))
         if self._unread and not self._waiting:
-            self._feed(self._unread)
+            self._feed()
         if not self._waiting and not self._unread and self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()

@@ -9,6 +9,7 @@ from er.gateway.fast import endings
 from er.gateway.fast.answer import Answer
 from er.gateway.fast.framing import END, Chunks, FramingError, sizes, whole_chunks
 from er.gateway.fast.heads import BadHeadError, answer_head
+from er.gateway.fast.pace import FULL_READ_BYTES, one_read_a_turn
 
 if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange
@@ -70,6 +71,8 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         exchange.seen_s = exchange.server.now_s
+        if len(data) >= FULL_READ_BYTES:
+            one_read_a_turn(self.transport, self._go_on)
         if self._mode == SPLICE:
             end = data.find(b"\r\n")
             # Most reads are one chunk, one token.
@@ -87,6 +90,11 @@ class Connection(asyncio.Protocol):
         except (ExpertError, ValueError) as error:
             self.release()
             endings.bad_answer(exchange, f"says: {error}")
+
+    def _go_on(self) -> None:
+        stalled = self.exchange and self.exchange.client.stalled_since_s
+        if not (stalled or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     def _take(self, exchange: "Exchange", data: bytes) -> None:
         if self._mode == HEAD:

@@ -49,10 +49,18 @@ class Reader:
         if self.request is None and not self._begun and self._take_known(data):
             return b""
         self._taken = False
-        while data and not self._taken:
-            self._parse(data[:STEP_BYTES])
-            data = data[STEP_BYTES:]
-        return data
+        at = 0
+        while at < len(data) and not self._taken:
+            step = self._step_bytes()
+            self._parse(data[at : at + step])
+            at += step
+        return data[at:]
+
+    def _step_bytes(self) -> int:
+        """How much to parse at once: the rest of a body holds no other requests."""
+        if self.request is None:
+            return STEP_BYTES
+        return max(STEP_BYTES, self.request.head.length - len(self._body))
 
     def _parse(self, data: bytes) -> None:
         if self.request is None:
@@ -64,7 +72,7 @@ class Reader:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             cause = error.__context__  # what one of the methods below has raised
-            if isinstance(cause, Refusal):
+            if isinstance(cause, Exception):
                 raise cause from None
             message = f"this is not HTTP/1.1: {error}"
             raise Refusal(400, "bad_request", message, close=True) from None

@@ -72,8 +72,8 @@ class RawExpert:
             goes_on = True
             while goes_on:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                self.received.append(head + await reader.readexactly(length))
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                self.received.append(head + await reader.readexactly(int(length or b"0")))
                 goes_on = await self.answer(writer)
                 await writer.drain()
         except (OSError, EOFError):
