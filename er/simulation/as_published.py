@@ -1,8 +1,13 @@
 """The published runs, simulated.
 
 Runs at maximum throughput are built and driven as their instructions say: limits of
-`bench_limits.py`, prompts in chunks (trtllm-bench's default), 0.95 of the free memory.
-[unknown] Limits behind Triton and, in tokens, of MLPerf's runs: TensorRT-LLM's own defaults here.
+`bench_limits.py`, prompts in chunks (trtllm-bench's default), 0.95 of the free memory. Those of
+MLPerf have 0.90 of it and the requests of NVIDIA's configuration.
+
+Runs behind Triton have the limits and the arrivals of vLLM's nightly benchmark, whose requests,
+models, TP and rates they share. Its .buildkite/nightly-benchmarks/tests/nightly-tests.json builds
+TensorRT-LLM with these limits, and its client draws gaps with NumPy's seed 0. [inferred] NVIDIA
+does not name it: ADR 19. [unknown] Tokens a step in MLPerf's runs: TensorRT-LLM's default.
 """
 
 from dataclasses import dataclass, replace
@@ -30,13 +35,15 @@ from er.simulation.tables import Prompts, Sent, Times
 Ints = NDArray[np.int64]
 REQUESTS = 500  # of a serving run
 DEFAULT_SEQUENCES, DEFAULT_TOKENS = 2048, 8192
+SERVING_TOKENS, SERVING_SEED = 16_384, 0  # of vLLM's nightly benchmark, with 2,048 requests
+BENCH_KV_CACHE_FRACTION, MLPERF_KV_CACHE_FRACTION = 0.95, 0.90
 # [inferred] of shapes: residuals and MLP of a token, logits of a sequence in 32 bits.
 TOKEN_BYTES = 110_000
 SEQUENCE_BYTES = 27 * 128_256
-# Of the host's times only the engine's own in each iteration: no server takes prompts, and answers
-# come whole.
-WITHOUT_SERVER = dict.fromkeys(("host_sequence_s", "host_prompt_s", "host_request_s"), 0.0)
-SEEDS = range(5)  # the published arrivals and lengths are one unknown sample
+# Of the host's times only the engine's own: its loop, and in it those over the requests that decode
+# (cpp/tensorrt_llm/runtime/gptDecoderBatched.cpp). No server takes prompts.
+WITHOUT_SERVER = dict.fromkeys(("host_prompt_s", "host_request_s"), 0.0)
+SEEDS = range(5)  # of lengths that vary: their order is one unknown sample
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Study:
     base: EngineSpec
     models: dict[str, Model]
     hardware: dict[str, Hardware]
-    max_num_tokens: int = DEFAULT_TOKENS  # behind Triton, and of MLPerf's runs
+    max_num_tokens: int = SERVING_TOKENS  # behind Triton
     further_bytes: int = 0  # of a GPU, that neither weights nor KV cache can have
     default_limits: bool = False  # at maximum throughput too
 
@@ -89,7 +96,7 @@ class Study:
         if isinstance(row, Serving):
             return BatchLimits(DEFAULT_SEQUENCES, self.max_num_tokens)
         if row.max_batch_size:
-            return BatchLimits(row.max_batch_size, self.max_num_tokens)
+            return BatchLimits(row.max_batch_size, DEFAULT_TOKENS)
         if self.default_limits:
             return BatchLimits(DEFAULT_SEQUENCES, DEFAULT_TOKENS)
         model, hardware = self.models[row.model], self.hardware[row.hardware]
@@ -108,7 +115,7 @@ class Study:
 
 
 def simulated_serving(row: Serving, study: Study) -> Serving:
-    """The row as simulated: means over several samples of arrivals, and of lengths that vary."""
+    """The row as simulated: means over several orders of lengths that vary."""
     varies = row.lengths in SHAPES
     deployment = study.deployment(
         row,
@@ -116,10 +123,10 @@ def simulated_serving(row: Serving, study: Study) -> Serving:
         max_seq_len=2048 if varies else 1024,
     )
     points = []
-    for seed in SEEDS if varies or row.requests_per_s < AT_ONCE else [0]:
-        random = np.random.default_rng(seed)
-        tokens = lengths(row, REQUESTS, random)
-        loop = deployment.loop(REQUESTS, start_s=arrivals_s(row, random), once=True)
+    start_s = arrivals_s(row)
+    for seed in SEEDS if varies else [0]:
+        tokens = lengths(row, REQUESTS, np.random.default_rng(seed))
+        loop = deployment.loop(REQUESTS, start_s=start_s, once=True)
         prompts = deployment.prompts(*tokens, np.zeros(REQUESTS, np.int64))
         outcome = deployment.play(prompts, loop)
         points.append((outcome.point(REQUESTS, routed=False), over_the_run(outcome)))
@@ -139,13 +146,14 @@ def over_the_run(outcome: Outcome) -> float:
     return float(output_tokens.sum() / (duration_ns / NS_PER_S))
 
 
-def arrivals_s(row: Serving, random: np.random.Generator) -> NDArray[np.float64]:
-    """When each request arrives."""
+def arrivals_s(row: Serving) -> NDArray[np.float64]:
+    """When each request arrives: vLLM's client draws a gap after each that it sends, and sleeps in
+    asyncio, which waits in whole milliseconds, rounded up (epoll's; Python's `selectors`)."""
     if row.requests_per_s == AT_ONCE:
         return np.zeros(REQUESTS)
-    gaps_s = random.exponential(1 / row.requests_per_s, REQUESTS)
-    start_s: NDArray[np.float64] = np.cumsum(gaps_s) - gaps_s[0]
-    return start_s
+    random = np.random.RandomState(SERVING_SEED)  # the client's own generator
+    gaps_s = random.exponential(1 / row.requests_per_s, REQUESTS - 1)
+    return np.concatenate([[0.0], np.cumsum(np.ceil(1e3 * gaps_s) / 1e3)])
 
 
 def lengths(row: Serving | Offline, count: int, random: np.random.Generator) -> tuple[Ints, Ints]:
@@ -167,7 +175,9 @@ def simulated_offline(row: Offline, study: Study) -> Offline:
         row,
         at_once=row.requests,
         max_seq_len=max(2048 if row.lengths in SHAPES else 0, row.input_tokens + row.output_tokens),
-        kv_cache_free_gpu_mem_fraction=0.95,
+        kv_cache_free_gpu_mem_fraction=MLPERF_KV_CACHE_FRACTION
+        if row.max_batch_size
+        else BENCH_KV_CACHE_FRACTION,
         chunked_context=True,
     )
     prompts = deployment.prompts(*tokens, np.zeros(row.requests, np.int64))

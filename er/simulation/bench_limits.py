@@ -12,7 +12,7 @@ from er.config import Hardware, Model, Precision
 from er.simulation.memory import WEIGHT_BYTES
 
 GIB = 2**30
-CONTEXT_BYTES = 500_000_000  # that `Hardware.memory_bytes` leaves out; this estimate does not
+CONTEXT_BYTES = 791 * 2**20  # that `Hardware.memory_bytes` leaves out; this estimate does not
 KV_CACHE_FRACTION = 0.95
 MOST_REQUESTS, MOST_TOKENS = 4096, 32768
 LEAST_REQUESTS, LEAST_TOKENS = 64, 2048

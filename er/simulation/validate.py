@@ -89,7 +89,7 @@ def tables() -> Iterator[list[str]]:
     yield ["### Chosen on the half to fit on", "", *candidates(), "", *parameters()]
     yield ["### On a node or model that the fit has not seen", "", *left_out()]
     yield ["### Intervals", "", *coverage(chosen)]
-    yield ["### Limits that were not published", "", *other_limits(study)]
+    yield ["### Limits that NVIDIA does not name", "", *other_limits(study)]
     yield ["### Every run", "", *ratios(chosen)]
 
 

@@ -10,7 +10,7 @@ from er.results.run_dir import opened
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "bce3a1c7c52fcd7677fea987a76d027d3b1943e10574f2aa362917ec1937f3d3"
+POINTS = "c6337dd51db225eb2b961273e20f37353e662e7496ac368938abb759425e4a6e"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:

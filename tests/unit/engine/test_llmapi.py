@@ -50,7 +50,7 @@ def test_the_rows_of_table_1(deployment: str, engine: str, tp: int, dtype: str) 
         (["deployment=b", "engine.quantization=fp8"], "fp8 has 8-bit weights.*is fp16"),
         (["deployment=a", "engine=llmapi_fp8", "hardware=a100_sxm"], "has no FP8 arithmetic"),
         (["deployment=b", "deployment.model.heads=6"], "tp is 4, .* has 6 attention heads"),
-        (["deployment=b", "deployment.tp=1"], "does not fit h100_sxm: 84.4 GB a GPU, less 141.1"),
+        (["deployment=b", "deployment.tp=1"], "does not fit h100_sxm: 84.1 GB a GPU, less 141.1"),
         (["deployment=b", "engine.max_input_len=4096"], "max_seq_len holds the output too"),
         (["deployment=b", "engine.version=0.19.0"], r"LLM arguments are unknown: have \['1\.2"),
     ],
