@@ -82,8 +82,8 @@ def test_the_spread_of_repeats_is_told_when_there_are_any(points):
 
 
 def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
-    assert cli.run("calibrate", lambda: calibrate.main([f"run={tmp_path}"])) == 1
-    assert f"{tmp_path}/config.json is missing" in capsys.readouterr().err
+    assert cli.run("calibrate", lambda: calibrate.main([f"run={tmp_path}"])) == 2
+    assert f"{tmp_path} is no run directory" in capsys.readouterr().err
 
 
 TWO = (("memory_scale",), ("host_step_s",))
