@@ -21,7 +21,9 @@ WORDS = {
     "runs": "",
     "runs_dir": "runs",
     "requests": "auto",
+    "hosts": "named",
 }
+CHOICES = {"requests": ("true", "false", "auto"), "hosts": ("named", "numbered")}
 HELP = """usage: python -m er.bundle export STUDY FILE.zip [KEY=VALUE ...]
        python -m er.bundle import FILE.zip [KEY=VALUE ...]
        python -m er.bundle pin STUDY experiments/NAME/runs.lock.yaml [KEY=VALUE ...]
@@ -35,6 +37,8 @@ er.claims and er.report use exactly these.
                   figure of STUDY shows)
   requests=WHAT   true, false, or auto: unless they exceed 5 MB (default: auto); without them no
                   interval can be computed, so claims are not decidable
+  hosts=numbered  export with host-1, host-2... in place of the names of machines, in provenance,
+                  addresses and logs; settings stay as they are (default: named)
   runs_dir=DIR    where an import puts the runs (default: runs)
   uri=URI         the MLflow store (default: sqlite:///runs/mlflow.db)"""
 
@@ -50,8 +54,9 @@ def answer(arguments: Sequence[str]) -> int:
         print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
         return 0
     others, words = cli.read_words(arguments, WORDS)
-    if words["requests"] not in ("true", "false", "auto"):
-        raise ConfigError(f"requests is {words['requests']}: choose from true, false, auto")
+    for word, choices in CHOICES.items():
+        if words[word] not in choices:
+            raise ConfigError(f"{word} is {words[word]}: choose from {', '.join(choices)}")
     require_folder(words["runs_dir"], "runs_dir")
     match others:
         case ["export" | "pin", _, file] if Path(file).is_dir() or Path(file).parent.is_file():
@@ -74,6 +79,9 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     from er.report import carried
 
     runs = runs_of(study, words)
+    others = [run for run in runs if run.study != study]
+    if others:
+        raise ConfigError(f"run {others[0].id} is of study {others[0].study}, not of {study}")
     folders = {}
     for run in runs:
         key = RunDir(run.files).read("run.json")["key"]
@@ -83,7 +91,10 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     requests = wanted == "true" or (wanted == "auto" and size <= REQUESTS_AT_MOST)
     with tempfile.TemporaryDirectory() as folder:
         views = carried.make(study, runs, Path(folder))
-        total = archive.write(file, study, folders, views, requests=requests)
+        total = archive.write(
+            file, study, folders, views, requests=requests,
+            number_hosts=words["hosts"] == "numbered",
+        )  # fmt: skip
     print(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
     if not requests:
         print(f"without the requests, {size / 1e6:.1f} MB: requests=true takes them along")

@@ -1,6 +1,6 @@
 """`python -m er.diff RUN RUN`: what differs between two runs, and by how much their figures do."""
 
-import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,7 +73,10 @@ def answer(arguments: Sequence[str]) -> int:
     for row in differing:
         table.add_row(*map(escape, row))
     out.print(table if differing else "configuration and provenance are the same")
-    out.print(fitting(lambda columns: ratios(first, second, columns), RATIOS, DISPENSABLE, out))
+    if ratios(first, second, RATIOS).rows:
+        out.print(fitting(lambda columns: ratios(first, second, columns), RATIOS, DISPENSABLE, out))
+    else:
+        out.print("no concurrency has a point in both runs")
     return 0
 
 
@@ -134,10 +137,15 @@ def ratios(first: RunDir, second: RunDir, columns: Sequence[str]) -> Table:
         one, other = points[0][concurrency], points[1][concurrency]
         valid = "no" if one.invalid or other.invalid else "yes"
         pairs = zip(_figures(one, gpus[0]), _figures(other, gpus[1]), strict=True)
-        cells = [str(concurrency), *[f"{b / a:.3f}" if a else "-" for a, b in pairs], valid]
+        cells = [str(concurrency), *[_ratio(b, a) for a, b in pairs], valid]
         row = dict(zip(RATIOS, cells, strict=True))
         result.add_row(*[row[heading] for heading in columns])
     return result
+
+
+def _ratio(value: float, to: float) -> str:
+    """Three digits; a dash where one of them has no value."""
+    return f"{value / to:.3f}" if to and math.isfinite(value / to) else "-"
 
 
 def _figures(point: Point, gpus: int) -> tuple[float, ...]:
@@ -152,8 +160,9 @@ def _gpus(run: RunDir) -> int:
 
 
 def _read(run: RunDir, file: str) -> dict[str, Any]:
-    path = run.path / file
-    values: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    values = run.read(file) if run.has(file) else {}
+    if not isinstance(values, dict):
+        raise run.unusable(file, "damaged")
     return values
 
 

@@ -43,7 +43,8 @@ def compare(
             _keep(folder, name, content)
         yield f"not checked: without requests; figures and verdicts are those in {folder / BUNDLED}"
         return
-    there, here = json.loads(views[VERDICTS]), json.loads(text_of(_verdicts(study, runs)))
+    here = json.loads(text_of(_verdicts(study, runs)))
+    there = _read(views[VERDICTS])
     differing = list(_verdicts_apart(there["claims"], here["claims"]))
     yield from differing
     if not differing:
@@ -58,6 +59,18 @@ def compare(
             continue
         kept = _keep(folder, name, content)
         yield f"DIFFERS: {name} is drawn otherwise here ({versions}); the bundle's is {kept}"
+
+
+def _read(verdicts: bytes) -> dict[str, Any]:
+    """Verdicts that were carried; of none where the file has none, which then differ."""
+    empty: dict[str, Any] = {"claims": {}, "made_with": {}}
+    try:
+        values: dict[str, Any] = json.loads(verdicts)
+        wanted = {"verdict", "formula", "effect", "ratio"}
+        whole = all(wanted <= claim.keys() for claim in values["claims"].values())
+        return values if whole and isinstance(values["made_with"], dict) else empty
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return empty
 
 
 def _keep(folder: Path, name: str, content: bytes) -> Path:
@@ -91,7 +104,7 @@ def _summary(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.word,
         "reason": verdict.reason,
         "formula": verdict.claim.formula,
-        "effect": effect.described if effect else "",
+        "effect": verdict.effect_described,
         "ratio": effect.ratio if effect else None,
         "runs": verdict.runs,
     }

@@ -11,23 +11,26 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from er.errors import ConfigError, ErError
+from er.results import hosts, names, places
+from er.results.run_dir import RunDir
 
 FORMAT = "er bundle 1"
 MANIFEST = "manifest.json"
 VIEWS = "views"
 MADE = {"claims.json", "points.csv"}  # from the other files of a run, and made again from them
-# What zipfile and json raise on a file that is damaged, encrypted or was never a bundle.
-DAMAGE = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 TIME = (1980, 1, 1, 0, 0, 0)  # of every entry: the same runs make the same bytes
+AT_MOST = 100  # times the size of the bundle: what its files may take; er's take six
+PIECE = 1 << 20  # bytes that are read at once
+UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -40,112 +43,177 @@ class Bundle:
 
 
 def write(
-    file: Path, study: str, runs: Mapping[str, Path], views: Sequence[Path], *, requests: bool
+    file: Path,
+    study: str,
+    runs: Mapping[str, Path],
+    views: Sequence[Path],
+    *,
+    requests: bool,
+    number_hosts: bool = False,
 ) -> int:
     """Write the folders of runs, by name, and files that show them into a file; its size in bytes.
 
-    Without `requests` the record of each request stays behind.
+    Without `requests` the record of each request stays behind. With `number_hosts` the hosts that
+    the runs name are called host-1, host-2 and so on.
     """
-    contents = {
-        f"{name}/{path.relative_to(folder).as_posix()}": path
-        for name, folder in sorted(runs.items())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.name not in MADE
-        and (requests or path.relative_to(folder).parts[0] != "requests")
-    }
-    contents |= {f"{VIEWS}/{path.name}": path for path in sorted(views)}
-    digests = {name: _digest(path.read_bytes()) for name, path in contents.items()}
-    manifest = {"format": FORMAT, "study": study, "files": digests}
+    known = hosts.numbered(folder for _, folder in sorted(runs.items())) if number_hosts else {}
     part = file.with_suffix(".part")
     part.parent.mkdir(parents=True, exist_ok=True)
+    digests: dict[str, str] = {}
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle:
-        _add(bundle, MANIFEST, json.dumps(manifest, indent=1).encode())
-        for name, path in contents.items():
-            _add(bundle, name, path.read_bytes())
+        for run, folder in sorted(runs.items()):
+            for path in _files_of(folder, requests):
+                name = path.relative_to(folder).as_posix()
+                content = hosts.without(known, name, path.read_bytes())
+                _add(bundle, digests, f"{run}/{hosts.renamed(known, name)}", content)
+        for path in sorted(views):
+            _add(bundle, digests, f"{VIEWS}/{path.name}", path.read_bytes())
+        manifest = {"format": FORMAT, "study": study, "files": digests}
+        _add(bundle, {}, MANIFEST, json.dumps(manifest, indent=1).encode())
     part.replace(file)
     return file.stat().st_size
 
 
 def read(file: Path, folder: Path) -> Bundle:
-    """Put the runs of a file into `folder`/STUDY, whole or not at all.
+    """Put the runs of a file into `folder`/STUDY, all of them or none.
 
     A run that is there with the same files is left alone. Raises ConfigError, by name, for a file
     that is no bundle or is damaged, and ErError for a run that is there with other files.
     """
+    with _opened(file) as bundle:
+        manifest = _manifest(file, bundle)
+        for name, digest in manifest["files"].items():
+            if _digest(bundle, name) != digest:
+                raise ConfigError(f"{file} is damaged: {name} is not what was exported")
+        target = folder / str(manifest["study"])
+        with places.naming(target):
+            target.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target) as part:
+                bundle.extractall(part, manifest["files"])
+                runs = _place(file, Path(part), target)
+                views = {path.name: path.read_bytes() for path in Path(part).glob(f"{VIEWS}/*")}
+    return Bundle(target.name, runs, views)
+
+
+def _files_of(folder: Path, requests: bool) -> Iterator[Path]:
+    """What is carried of a run."""
+    for path in sorted(folder.rglob("*")):
+        first = path.relative_to(folder).parts[0]
+        if path.is_file() and path.name not in MADE and (requests or first != names.REQUESTS):
+            yield path
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip file. Raises ConfigError where it cannot be read."""
     try:
         with zipfile.ZipFile(file) as bundle:
-            manifest = _manifest(file, bundle)
-            contents = {name: _checked(file, bundle, manifest, name) for name in manifest["files"]}
-    except DAMAGE as error:
+            yield bundle
+    except UNREADABLE as error:
         raise ConfigError(f"{file} is no bundle of er, or damaged: {error}") from error
-    study = str(manifest["study"])
-    runs = sorted({PurePosixPath(name).parts[0] for name in contents} - {VIEWS})
-    views = {
-        PurePosixPath(name).name: content
-        for name, content in contents.items()
-        if PurePosixPath(name).parts[0] == VIEWS
-    }
-    return Bundle(study, [_place(folder / study / run, run, contents) for run in runs], views)
-
-
-def _place(target: Path, run: str, contents: Mapping[str, bytes]) -> Path:
-    own = {
-        name.removeprefix(f"{run}/"): c
-        for name, c in contents.items()
-        if name.startswith(f"{run}/")
-    }
-    if target.exists():
-        differing = [
-            name
-            for name, content in own.items()
-            if not (target / name).exists() or (target / name).read_bytes() != content
-        ]
-        if differing:
-            raise ErError(f"{target} is there with another {differing[0]}: move it away first")
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as part:
-        for name, content in own.items():
-            path = Path(part) / run / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        for name in ("requests", "logs"):
-            (Path(part) / run / name).mkdir(exist_ok=True)
-        shutil.move(Path(part) / run, target)
-    return target
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
 
 
 def _manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
-    names = bundle.namelist()
-    values = json.loads(bundle.read(MANIFEST)) if MANIFEST in names else {}
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    """The list of a bundle of this format, whose names and sizes have been checked."""
+    try:
+        values = json.loads(bundle.read(MANIFEST)) if MANIFEST in bundle.namelist() else {}
+        known = values.get("format", "nothing")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{file} is no bundle of er: {MANIFEST} is no list of files") from error
+    if known != FORMAT:
         raise ConfigError(
-            f"{file} is a zip file, but no bundle of er: {MANIFEST} does not say {FORMAT}"
+            f"{file} is a zip file, but no bundle of er: {MANIFEST} says {known}, not {FORMAT}"
         )
-    listed, there = {*values["files"], MANIFEST}, set(names)
-    for name in sorted(listed ^ there):
+    study, listed = values.get("study"), values.get("files")
+    if (
+        not isinstance(study, str)
+        or not isinstance(listed, dict)
+        or len(PurePosixPath(study).parts) != 1
+    ):
+        raise ConfigError(f"{file} is no bundle of er: {MANIFEST} names no study and files")
+    _check_names(file, bundle, study, listed)
+    size, total = file.stat().st_size, sum(entry.file_size for entry in bundle.infolist())
+    if total > AT_MOST * size:
+        raise ConfigError(
+            f"{file} is no bundle of er: {size / 1e6:.1f} MB would become {total / 1e6:,.1f} MB"
+        )
+    return {"study": study, "files": listed}
+
+
+def _check_names(
+    file: Path, bundle: zipfile.ZipFile, study: str, listed: Mapping[str, object]
+) -> None:
+    """Raise ConfigError unless what is listed is there, once, and lies where it should."""
+    there = bundle.namelist()
+    for name in sorted({*listed, MANIFEST} ^ {*there}):
         what = "is missing" if name in listed else "is not in its list"
         raise ConfigError(f"{file} is damaged: {name} {what}")
-    for name in [*names, str(values["study"])]:
+    for name in [study, *there]:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name:
-            raise ConfigError(f"{file} is no bundle of er: {name} would lie outside of it")
-    if "/" in values["study"]:
-        raise ConfigError(f"{file} is no bundle of er: its study is {values['study']}")
-    return values
+        inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name
+        if not inside or str(path) != name or not name.isprintable():
+            raise ConfigError(f"{file} is no bundle of er: {name!r} would lie outside of it")
+        if there.count(name) > 1:
+            raise ConfigError(f"{file} is damaged: {name} is in it twice")
+    for name in listed:
+        if len(PurePosixPath(name).parts) < 2:
+            raise ConfigError(f"{file} is no bundle of er: {name} belongs to no run")
 
 
-def _checked(file: Path, bundle: zipfile.ZipFile, manifest: dict[str, Any], name: str) -> bytes:
-    content = bundle.read(name)
-    if _digest(content) != manifest["files"][name]:
-        raise ConfigError(f"{file} is damaged: {name} is not what was exported")
-    return content
+def _place(file: Path, part: Path, target: Path) -> list[Path]:
+    """Move the runs in `part` to `target`, where they are not there yet."""
+    runs = sorted(path for path in part.iterdir() if path.name != VIEWS)
+    for run in runs:
+        _check(file, run, target)
+        there = target / run.name
+        for path in sorted(run.rglob("*")) if there.exists() else []:
+            other = there / path.relative_to(run)
+            if path.is_file() and not (other.is_file() and other.read_bytes() == path.read_bytes()):
+                name = path.relative_to(run).as_posix()
+                raise ErError(f"{there} is there with another {name}: move it away first")
+    for run in runs:
+        if not (target / run.name).exists():
+            for name in (names.REQUESTS, names.LOGS):
+                (run / name).mkdir(exist_ok=True)
+            shutil.move(run, target / run.name)
+    return [target / run.name for run in runs]
 
 
-def _add(bundle: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _check(file: Path, folder: Path, target: Path) -> None:
+    """Raise ConfigError unless a folder is a run of the study, as er writes one."""
+    run = RunDir(folder)
+    try:
+        config, record = run.read(names.CONFIG), run.read(names.RECORD)
+        for name in ("key", "started", "status"):
+            str(record[name])
+        for name in ("er.deployment", "er.title", "er.engine_kind", "er.clock", "er.workload"):
+            str(record["tags"][name])
+        run.read(names.PROVENANCE)
+        if run.has(names.POINTS) and not isinstance(run.read(names.POINTS), list):
+            raise run.unusable(names.POINTS, "damaged")
+        run.points()
+        for path in sorted((folder / names.REQUESTS).glob("*.parquet")):
+            pa.parquet.read_metadata(path)
+        study = config["study"]
+    except (ErError, KeyError, TypeError, pa.ArrowException, OSError) as error:
+        what = str(error).replace(str(folder.parent), "").partition(": put")[0]
+        raise ConfigError(
+            f"{file} is no bundle of er: run {folder.name} is none: {what}"
+        ) from error
+    if study != target.name:
+        raise ConfigError(f"{file} is no bundle of er: run {folder.name} is of study {study}")
+
+
+def _add(bundle: zipfile.ZipFile, digests: dict[str, str], name: str, content: bytes) -> None:
     bundle.writestr(zipfile.ZipInfo(name, TIME), content, zipfile.ZIP_DEFLATED)
+    digests[name] = hashlib.sha256(content).hexdigest()
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digest(bundle: zipfile.ZipFile, name: str) -> str:
+    total = hashlib.sha256()
+    with bundle.open(name) as entry:
+        while piece := entry.read(PIECE):
+            total.update(piece)
+    return total.hexdigest()

@@ -23,7 +23,9 @@ HEAD = "# Written by er.bundle pin: figures, er.claims and er.report take it as 
 
 
 def write(file: Path, study: str, runs: Sequence[PublishedRun]) -> None:
-    """Pin these runs. Raises ErError when the file cannot be written."""
+    """Pin these runs. Raises ErError when the file cannot be written, ConfigError for its name."""
+    if file.suffix != SUFFIX:
+        raise ConfigError(f"{file} would not be read as runs=FILE: call it {file.stem}{SUFFIX}")
     entries = [{"deployment": r.deployment, "run": r.id, "digest": r.digest} for r in runs]
     text = yaml.safe_dump({"study": study, "runs": entries}, sort_keys=False, width=200)
     write_whole(file, (HEAD + text).encode())

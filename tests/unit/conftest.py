@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Config:
     return compose.plan(["+experiment=fig4", "deployment=a", f"runs_dir={tmp_path / 'runs'}"])[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def finished_run() -> Callable[..., RunDir]:
     """Makes a run directory as a finished run leaves it: a valid point, then an invalid one."""
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,17 +23,24 @@ from er.tracking.publish import publish
 Finished = Callable[..., RunDir]
 
 
-@pytest.fixture
-def exported(tmp_path: Path, finished_run: Finished) -> Path:
-    """A bundle of two published runs."""
-    uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, finished_run: Finished) -> Path:
+    """A folder with two published runs and a bundle of them."""
+    folder = tmp_path_factory.mktemp("original")
+    uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
     for name in ("a", "d"):
-        words = ["+experiment=fig4", f"deployment={name}", f"runs_dir={tmp_path / 'runs'}"]
+        words = ["+experiment=fig4", f"deployment={name}", f"runs_dir={folder / 'runs'}"]
         config = compose.plan(words)[0]
         publish(finished_run(config), uri)
-    file = tmp_path / "ladder.zip"
-    assert bundle.answer(["export", "ladder", str(file), f"uri={uri}"]) == 0
-    return file
+    assert bundle.answer(["export", "ladder", str(folder / "ladder.zip"), f"uri={uri}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def exported(tmp_path: Path, original: Path) -> Path:
+    """A bundle of two published runs, beside the store that has them."""
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "ladder.zip"
 
 
 def test_another_machine_has_the_same_points_and_verdicts(
@@ -149,6 +157,175 @@ def test_a_foreign_file_is_refused_by_name(exported: Path, tmp_path: Path) -> No
             archive.read(file, tmp_path / "there")
 
 
+def test_a_file_that_is_cut_or_has_bits_turned_is_refused_wherever(
+    exported: Path, tmp_path: Path
+) -> None:
+    content = exported.read_bytes()
+    cut = tmp_path / "cut.zip"
+    for place in range(0, len(content), len(content) // 40):
+        turned = bytearray(content)
+        turned[place] ^= 0xFF
+        for damaged in (content[:place], bytes(turned)):
+            cut.write_bytes(damaged)
+            try:
+                archive.read(cut, tmp_path / "there")
+            except ErError as error:
+                assert str(cut) in str(error)  # noqa: PT017
+                assert not (tmp_path / "there").exists()
+            else:  # what was turned is in a field that nothing reads
+                assert damaged == bytes(turned)
+                shutil.rmtree(tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (b"no json", "no list of files"),
+        (b"[]", "no list of files"),
+        (b"[" * 100_000, "no list of files"),
+        (b'{"format": "er bundle 2"}', "says er bundle 2, not er bundle 1"),
+        (b'{"format": "er bundle 1"}', "names no study and files"),
+        (b'{"format": "er bundle 1", "study": "", "files": {}}', "names no study and files"),
+        (b'{"format": "er bundle 1", "study": "..", "files": {}}', "missing|outside|not in"),
+        (b'{"format": "er bundle 1", "study": "a/b", "files": {}}', "names no study and files"),
+        (b'{"format": "er bundle 1", "study": 3, "files": {}}', "names no study and files"),
+        (b'{"format": "er bundle 1", "study": "s", "files": []}', "names no study and files"),
+    ],
+)
+def test_a_list_that_is_none_is_refused_in_one_line(
+    exported: Path, tmp_path: Path, manifest: bytes, message: str
+) -> None:
+    with pytest.raises(ErError, match=message) as raised:
+        archive.read(changed(exported, archive.MANIFEST, manifest), tmp_path / "there")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{}", "'study'"),
+        ("config.json", b"no json", "damaged"),
+        ("config.json", b'{"study": "other"}', "is of study other"),
+        ("run.json", b"{}", "'key'"),
+        ("points.json", b'[{"concurrency": 1}]', "damaged"),
+        ("points.json", b"{}", "points.json is damaged"),
+        ("requests/c0001.parquet", b"none", "is none"),
+    ],
+)
+def test_a_run_that_is_none_is_refused_though_its_digests_hold(
+    exported: Path, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    [place] = {
+        n for n in zipfile.ZipFile(exported).namelist() if n.startswith("d-") if n.endswith(name)
+    }
+    file = resealed(exported, {place: content})
+    words = [f"runs_dir={tmp_path / 'x'}", f"uri=sqlite:///{tmp_path / 'x' / 'mlflow.db'}"]
+    with pytest.raises(ErError, match=message) as raised:
+        bundle.answer(["import", str(file), *words])
+    assert str(file) in str(raised.value)
+    assert not list((tmp_path / "x").glob("*/?-*"))  # of no run, not of the good one either
+
+
+def test_a_file_that_would_fill_the_disk_is_refused(exported: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(exported) as old:
+        names = old.namelist()
+    bomb = tmp_path / "bomb.zip"
+    manifest = {"format": archive.FORMAT, "study": "s", "files": {"a/x": "0"}}
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("a/x", bytes(50_000_000))
+        made.writestr(archive.MANIFEST, json.dumps(manifest))
+    with pytest.raises(ErError, match=r"would become 50\.0 MB"):
+        archive.read(bomb, tmp_path / "there")
+    assert names
+
+
+def test_a_file_that_is_in_it_twice_is_refused(exported: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(exported) as old:
+        [name] = [n for n in old.namelist() if n.startswith("a-") and n.endswith("points.json")]
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(exported, "a") as more:
+        more.writestr(name, b"[]")
+    with pytest.raises(ErError, match=f"{name} is in it twice"):
+        archive.read(exported, tmp_path / "there")
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    for file, message in ((tmp_path / "none.zip", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ErError, match=f"cannot read {file}: {message}"):
+            archive.read(file, tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "ladder", "."], "cannot be written"),
+        (["export", "ladder", "x.zip", "requests=some"], "requests is some"),
+        (["export", "ladder", "x.zip", "hosts=none"], "hosts is none"),
+        (["pin", "ladder", "x.lock"], "call it x.yaml"),
+        (["export", "other", "x.zip"], "no finished run of study other"),
+        (["export", "ladder", "x.zip", "runs=it's"], "is no run"),
+        (["export", "ladder", "x.zip", "runs=%"], "is no run"),
+        (["carry", "ladder"], "give export STUDY"),
+    ],
+)
+def test_a_wrong_command_is_refused_in_one_line(
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ErError, match=message) as raised:
+        bundle.answer([*arguments, "uri=sqlite:///runs/mlflow.db"])
+    assert "\n" not in str(raised.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [exported.name, "runs"]
+
+
+@pytest.mark.usefixtures("exported")
+def test_runs_of_another_study_are_not_exported_as_its_own(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
+    one = query.shown(uri, "ladder")[0].id
+    with pytest.raises(ErError, match=f"run {one} is of study ladder, not of mine"):
+        bundle.answer(["export", "mine", str(tmp_path / "x.zip"), f"runs={one}", f"uri={uri}"])
+
+
+def test_hosts_can_have_numbers_in_place_of_their_names(
+    tmp_path: Path, finished_run: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
+    hosts = {"a": {"host": "node7"}, "d": {"host": "node7", "nodes": ["node7", "node70"]}}
+    for name, facts in hosts.items():
+        words = ["+experiment=fig4", f"deployment={name}", f"runs_dir={tmp_path / 'runs'}"]
+        run = finished_run(compose.plan(words)[0])
+        for file in (run.path / "provenance.json", *run.path.glob("sessions/*/session.json")):
+            values = json.loads(file.read_text())
+            values |= {"provenance": facts} if "provenance" in values else facts
+            file.write_text(json.dumps(values))
+        (run.path / "logs" / "node70").mkdir()
+        (run.path / "logs" / "node70" / "triton.log").write_text("at node70.site:8000, node700\n")
+        publish(run, uri)
+    pins = {}
+    for choice in ("named", "numbered"):
+        file, there = tmp_path / f"{choice}.zip", tmp_path / choice
+        bundle.answer(["export", "ladder", str(file), f"uri={uri}", f"hosts={choice}"])
+        with zipfile.ZipFile(file) as made:
+            texts = {name: made.read(name) for name in made.namelist() if "." in name}
+        assert any(b"node7" in text for text in texts.values()) or choice == "numbered"
+        words = [f"runs_dir={there}", f"uri=sqlite:///{there / 'mlflow.db'}"]
+        bundle.answer(["import", str(file), *words])
+        pins[choice] = [run.digest for run in query.shown(words[1][4:], "ladder")]
+    assert "DIFFERS" not in capsys.readouterr().out
+    assert pins["named"] == pins["numbered"]
+    [log] = [name for name in texts if name.startswith("d-") and name.endswith("triton.log")]
+    assert log.endswith("logs/host-2/triton.log")
+    assert texts[log] == b"at host-2.site:8000, node700\n"
+    left = {name for name, text in texts.items() if re.search(rb"node70?\b", text)}
+    assert left == set()
+    [own] = [text for name, text in texts.items() if re.match("d-.*provenance", name)]
+    assert json.loads(own)["nodes"] == ["host-1", "host-2"]
+
+
 @pytest.mark.parametrize("name", ["../evil", "/evil"])
 def test_nothing_is_written_outside(tmp_path: Path, name: str) -> None:
     file = tmp_path / "evil.zip"
@@ -226,6 +403,27 @@ def test_whatever_differs_is_named_with_what_it_belongs_to(tmp_path: Path, group
     assert {row[0] for row in found} == {group}
     assert all(row[2] != row[3] for row in found)
     assert list(diff.settings_apart(runs[0], runs[0])) == []
+
+
+def test_runs_without_a_point_in_common_or_of_other_kinds_are_compared_as_far_as_they_go(
+    tmp_path: Path, finished_run: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = finished_run(compose.plan([f"runs_dir={tmp_path / 'runs'}"])[0])
+    entry = asdict(first.points()[0])
+    other = RunDir(tmp_path / "other")
+    other.write("run.json", {})
+    other.write("config.json", {"study": "load", "target": {"url": "http://x"}})
+    diff.answer([str(first.path), str(other.path)])
+    assert "no concurrency has a point in both runs" in capsys.readouterr().out
+    entry["ttft_s"]["p50"] = float("nan")
+    other.write("points.json", [entry])
+    diff.answer([str(first.path), str(other.path)])
+    told = capsys.readouterr().out
+    assert re.search(r"^ *1 +- +1\.000 +1\.000", told, re.MULTILINE)
+    assert not re.search(r"\bnan\b", told)
+    other.path.joinpath("config.json").write_text("{")
+    with pytest.raises(ErError, match=r"config\.json is damaged"):
+        diff.answer([str(first.path), str(other.path)])
 
 
 def test_diff_takes_two_runs_that_are_there(tmp_path: Path) -> None:
