@@ -15,10 +15,16 @@ def text_of(value: Any) -> str:
 def null_to_nan(value: Any) -> Any:
     """Measured numbers as they were before they were written as JSON."""
     if isinstance(value, dict):
-        return {name: null_to_nan(item) for name, item in value.items()}
+        return {name: _number(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [null_to_nan(item) for item in value]
-    return MISSING if value is None else value
+        return [_number(item) for item in value]
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    if value is None:
+        return MISSING
+    return null_to_nan(value) if isinstance(value, dict | list) else value
 
 
 def _nan_to_null(value: Any) -> Any:

@@ -19,7 +19,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,26 @@ class RunDir:
                 if requests:
                     self.keep_requests(concurrency, requests)
                 lines.unlink()
+
+
+@dataclass(frozen=True)
+class ReadOnce(RunDir):
+    """A run that nobody writes to meanwhile: each file is read once."""
+
+    _points: list[Point] = field(default_factory=list, repr=False, compare=False)
+    _values: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def read(self, name: str) -> Any:
+        """As of any run; the same value each time."""
+        if name not in self._values:
+            self._values[name] = super().read(name)
+        return self._values[name]
+
+    def points(self) -> list[Point]:
+        """As of any run; the same points each time."""
+        if not self._points:
+            self._points.extend(super().points())
+        return list(self._points)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from er.process import cores, nodes
 from er.results import names, provenance, run_dir
 from er.results.keys import run_key, study_key
 from er.results.point import describe_invalid
-from er.results.run_dir import RunDir
+from er.results.run_dir import ReadOnce, RunDir
 from er.routing import projection
 from er.server import kinds as servers
 from er.study import capacity, inputs, known, measured, predicted, shared
@@ -58,13 +58,14 @@ class Sweep:
             self.on_open(run)
             place = self.resume and shared.take_over(config, run, key, tags(config, self.id))
             self.on_resume(run)
-            self.progress.take(known.points(config, run), place or run.path)
-            again = known.invalid_points(config, run) if self.resume else []
+            there = ReadOnce(run.path)
+            self.progress.take(known.points(config, there), place or run.path)
+            again = known.invalid_points(config, there) if self.resume else []
             if again:
                 self.progress.tell(f"{config.title}: measures again {describe_invalid(again)}")
-            for line in known.describe_lost(config, run):
+            for line in known.describe_lost(config, there):
                 self.progress.tell(line)
-            if known.complete(config, run):
+            if known.complete(config, there):
                 run.relabel(tags(config, self.id))
             else:
                 self._add_to(run, config)

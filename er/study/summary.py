@@ -12,7 +12,7 @@ from er.load import knee
 from er.results import labels, names
 from er.results.fitting import fitting
 from er.results.point import Point
-from er.results.run_dir import RunDir
+from er.results.run_dir import ReadOnce, RunDir
 from er.results.words import count_of
 
 COLUMNS: dict[str, Callable[[Point], str]] = {
@@ -37,6 +37,7 @@ DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s")
 
 def show(runs: Sequence[RunDir], out: Console) -> None:
     """Print the table, and every reason not to believe it."""
+    runs = [ReadOnce(run.path) for run in runs]
     searched = [run for run in runs if run.has(names.CAPACITY)]
     walked = [run for run in runs if run not in searched and run.points()]
     lines: list[str] = []

@@ -23,6 +23,8 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 WAIT = "another program writes to it: run again when it has ended (runs: python -m er.publish DIR)"
 # What these print of an error stands in the one line that we raise.
+# Of files, by address and working directory: a server may have gone, and is asked again.
+_opened: dict[tuple[str, str], MlflowClient] = {}
 CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.store.tracking")
 
 
@@ -31,6 +33,10 @@ def open_store(uri: str) -> MlflowClient:
 
     Raises ErError when it cannot be opened.
     """
+    here = str(Path.cwd())
+    known = _opened.get((uri, here))
+    if known and _is_there(uri):
+        return known
     os.environ.setdefault(*FEW_RETRIES)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -47,7 +53,15 @@ def open_store(uri: str) -> MlflowClient:
         reason = first_line(error)
         advice = WAIT if "is locked" in reason else ADVICE
         raise ErError(f"cannot open the MLflow store {uri}: {reason}: {advice}") from error
+    if uri.startswith(SQLITE):
+        _opened[uri, here] = client
     return client
+
+
+def _is_there(uri: str) -> bool:
+    """Whether a file that was opened before has not been moved away since."""
+    path = Path(uri.removeprefix(SQLITE))
+    return path.exists() and path.stat().st_size > 0
 
 
 def first_line(error: Exception) -> str:
