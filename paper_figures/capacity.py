@@ -12,12 +12,15 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import StrMethodFormatter
 
 from er.results import labels
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
+from paper_figures.looks import OTHERS
 
 STUDY = "capacity"
+NEEDS = ("search",)
 
 PANELS = {
     "concurrency_per_gpu": "Users in flight per GPU",
@@ -73,9 +76,12 @@ def note(run: PublishedRun) -> str:
 
 def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
     """One quantity; a number beside each bar, or why there is none."""
+    kinds = frame["node type"].nunique()
+    colours = [OTHERS[place % len(OTHERS)] for place in range(kinds)]
     sns.barplot(
-        frame, x=name, y="deployment", hue="node type", palette="colorblind", legend=True, ax=axes
+        frame, x=name, y="deployment", hue="node type", palette=colours, legend=True, ax=axes
     )
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     names = list(frame["deployment"].unique())
     for container, (_, rows) in zip(
         axes.containers, frame.groupby("node type", sort=False), strict=True

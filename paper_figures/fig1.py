@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from er.results import names
 from er.tracking.query import PublishedRun
 from paper_figures import boxes, command, style
-from paper_figures.looks import name_of, routed
+from paper_figures.looks import MARKERS, name_of, routed
 
 STUDY = "ladder"
+NEEDS = ("deployment",)
 BLUE, YELLOW, GREEN = "#e8f1f8", "#fdf1dc", "#eaf5ef"
 COLUMNS = 4  # of experts
+EXPERTS = (  # colours of none of the deployments
+    "#332288", "#88ccee", "#117733", "#ddcc77", "#cc6677", "#882255", "#999933", "#44aa99",
+)  # fmt: skip
 Points = tuple[tuple[float, float], tuple[float, float]]  # from and to
 
 
@@ -179,7 +182,9 @@ def triton(axes: Axes, runs: Sequence[PublishedRun], place: boxes.Place) -> None
             cell[1] - 0.1,
         )
         text = f"expert {expert}\n{gpus_of(expert, runs[0])}"
-        boxes.plain(axes, at, "white", text, edgecolor=palette()[expert % 10], linewidth=1.4)
+        colour, marker = sign_of(expert)
+        boxes.plain(axes, at, "white", text, edgecolor=colour, linewidth=1.4)
+        axes.plot(at[0] + 0.24, at[1] + at[3] - 0.24, marker, color=colour, markersize=2.8)
 
 
 def engine(run: PublishedRun) -> str:
@@ -223,13 +228,16 @@ def scatter(axes: Axes, found: dict[str, Any], place: boxes.Place) -> None:
     if not found:
         inset.text(0.5, 0.5, "no map kept", ha="center", va="center", fontsize=boxes.small())
         return
-    colours = [palette()[expert % 10] for expert in found["expert"]]
-    inset.scatter(found["x"], found["y"], s=2.5, c=colours, linewidths=0)
+    samples = list(zip(found["x"], found["y"], found["expert"], strict=True))
+    for expert in sorted({*found["expert"]}):
+        colour, marker = sign_of(expert)
+        x, y = zip(*[(x, y) for x, y, its in samples if its == expert], strict=True)
+        inset.scatter(x, y, s=5, c=colour, marker=marker, linewidths=0)
 
 
-def palette() -> list[tuple[float, float, float]]:
-    """A colour for each expert."""
-    return [tuple(colour) for colour in sns.color_palette("colorblind", 10)]
+def sign_of(expert: int) -> tuple[str, str]:
+    """An expert's colour and marker, which also tells it apart in grey."""
+    return EXPERTS[expert % len(EXPERTS)], MARKERS[expert % len(MARKERS)]
 
 
 if __name__ == "__main__":

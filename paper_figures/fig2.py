@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
-from paper_figures.looks import COLOURS, routed
+from paper_figures.looks import OTHERS, routed
 from paper_figures.repeats import groups_of
 
 STUDY = "ladder"
+NEEDS = ("deployment", "requests")
 BINS = 40
 QUANTILES = (5, 25, 50, 75, 95)
 NOTE = "A prompt that several deployments got is counted once."
@@ -99,7 +100,7 @@ def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]
 
 def histogram(axes: Axes, tokens: "pd.Series[int]", what: str) -> None:
     """Shares, with mean and median."""
-    axes.hist(tokens, bins=bins(tokens), weights=shares(tokens), color=COLOURS[5], linewidth=0)
+    axes.hist(tokens, bins=bins(tokens), weights=shares(tokens), color=OTHERS[0], linewidth=0)
     axes.axvline(tokens.mean(), color="0.2", linewidth=0.8, label="mean")
     axes.axvline(tokens.median(), color="0.2", linewidth=0.8, linestyle="--", label="median")
     axes.set_title(f"{what}\nmean {tokens.mean():.0f}, median {tokens.median():.0f}")
@@ -109,7 +110,7 @@ def histogram(axes: Axes, tokens: "pd.Series[int]", what: str) -> None:
 def reference(axes: Axes, tokens: "pd.Series[int]", runs: Sequence[PublishedRun]) -> None:
     """Quantiles of what was sent, above them those of the workload's table where it has one."""
     which = ", ".join(map(str, QUANTILES))
-    rows = {f"sent: quantiles {which}%": (np.percentile(tokens, QUANTILES), 0.88, COLOURS[5])}
+    rows = {f"sent: quantiles {which}%": (np.percentile(tokens, QUANTILES), 0.88, OTHERS[0])}
     table = runs[0].config["workload"].get("input", {})
     if isinstance(table, dict) and "percentiles" in table:
         wanted = np.interp(QUANTILES, table["percentiles"], table["tokens"]) * table["scale"]
@@ -130,7 +131,7 @@ def by_expert(axes: Axes, tokens: Sequence["pd.Series[int]"]) -> None:
         whis=(0, 100), widths=0.6, patch_artist=True, orientation="horizontal",
     )  # fmt: skip
     for box, median in zip(drawn["boxes"], drawn["medians"], strict=True):
-        box.set(facecolor=COLOURS[5], edgecolor="0.2")
+        box.set(facecolor=OTHERS[0], edgecolor="0.2")
         median.set(color="black")
     axes.invert_yaxis()
     axes.set(xlabel="Input tokens", ylabel="Expert: prompts it got")

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
-from paper_figures.looks import COLOURS, MARKERS
+from paper_figures.looks import MARKERS, OTHERS, TABLE_1
 from paper_figures.repeats import Group, groups_of, means
 
 STUDY = "batch_sizes"
+NEEDS = ("points", "tensor parallelism")
 OF_PAPER = {("int8", 4): "A", ("fp16", 4): "B", ("fp16", 8): "C"}
 RULE = (
     "Rule: of each precision and TP the batch limit with the least geometric mean, over the valid "
@@ -51,8 +52,8 @@ def curve(axes: Axes, group: Group, place: int) -> None:
     axes.plot(
         concurrencies,
         values,
-        color=COLOURS[place % len(COLOURS)],
-        marker=MARKERS[place % len(MARKERS)],
+        color=OTHERS[place % len(OTHERS)],
+        marker=MARKERS[(len(TABLE_1) + place) % len(MARKERS)],
         linestyle="--" if precision == "fp16" else "-",
         label=f"{precision}, at most {limit_of(group.runs[0])} in a batch",
     )
@@ -66,6 +67,8 @@ def summary(runs: Sequence[PublishedRun]) -> list[str]:
 def picked(runs: Sequence[PublishedRun]) -> list[str]:
     """What the rule says, and how that stands to the paper's baselines."""
     means = means_of(runs)
+    if any(map(math.isnan, means.values())):
+        return ["It picks none: no point is valid in all of these runs"]
     best: dict[tuple[str, int], PublishedRun] = {}
     for run in sorted(runs, key=lambda run: means[run.run_id]):
         deployment = run.config["deployment"]
@@ -75,10 +78,18 @@ def picked(runs: Sequence[PublishedRun]) -> list[str]:
         f"{precision} TP={tp} at most {limit_of(run)} ({means[run.run_id]:.3g} s)"
         for (precision, tp), run in first
     ]
-    left_out = [name for key, name in OF_PAPER.items() if key not in dict(first)]
-    others = [f"{p} TP={tp}" for (p, tp), _ in first if (p, tp) not in OF_PAPER]
-    differs = f"in place of {', '.join(left_out)} it takes {', '.join(others)}" if left_out else ""
-    return [f"It picks {', '.join(names)}", differs or "these are the paper's A, B and C"]
+    return [f"It picks {', '.join(names)}", differs(list(dict(first)))]
+
+
+def differs(picked: Sequence[tuple[str, int]]) -> str:
+    """Where the picked precisions and TP are not those of the paper's A, B and C."""
+    left_out = [name for key, name in OF_PAPER.items() if key not in picked]
+    others = [f"{precision} TP={tp}" for precision, tp in picked if (precision, tp) not in OF_PAPER]
+    if not left_out:
+        return "these are the paper's A, B and C"
+    if others:
+        return f"in place of {', '.join(left_out)} it takes {', '.join(others)}"
+    return f"of the paper's {', '.join(left_out)} there is no run"
 
 
 def means_of(runs: Sequence[PublishedRun]) -> dict[str, float]:

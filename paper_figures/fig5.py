@@ -12,6 +12,7 @@ from er.tracking.query import PublishedRun
 from paper_figures import command, ladder
 
 STUDY = "ladder"
+NEEDS = ("points",)
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:

@@ -12,6 +12,7 @@ from er.tracking.query import PublishedRun
 from paper_figures import command, ladder, style
 
 STUDY = "ladder"
+NEEDS = ("points", "deployment")
 INFERRED = "[inferred]: the captions of Figures 6 and 7 are not known to this project."
 
 

@@ -13,6 +13,7 @@ from paper_figures import command, ladder
 from paper_figures.fig6 import INFERRED
 
 STUDY = "ladder"
+NEEDS = ("points",)
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:

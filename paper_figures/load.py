@@ -18,6 +18,7 @@ from paper_figures import command, style
 from paper_figures.looks import COLOURS
 
 STUDY = "load"
+NEEDS = ("points",)
 
 AIR = 1.5  # factor above and below, so that noise on an even curve looks like noise
 MEDIAN, TAIL = COLOURS[:2]
@@ -66,7 +67,8 @@ def _latency(
     style.over_concurrency(axes, [point.concurrency for point in run.points])
     style.log_values(axes.yaxis)
     low, high = axes.get_ylim()
-    axes.set_ylim(low / AIR, high * AIR)
+    if low > 0:  # else nothing is drawn
+        axes.set_ylim(low / AIR, high * AIR)
     axes.set(title=title, ylabel=f"[{unit}]")
 
 

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.colors import to_hex, to_rgb
+
 from er.results import labels
 from er.tracking.query import PublishedRun
 
 TABLE_1 = "abcde"  # these keep one colour, marker and dash each in every figure
-# Of seaborn's colour-blind palette; the first five belong to Table I.
-COLOURS = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
-    "#56b4e9", "#8c564b", "#949494", "#b8860b", "#332288",
-)  # fmt: skip
-MARKERS = "osD^vPX<>ph"  # as many as make, with ten colours, 110 pairs
+# Of seaborn's colour-blind palette, and darker ones: the first five belong to Table I.
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc")
+# Of all others: deployments, batch limits, node types.
+OTHERS = ("#56b4e9", "#8c564b", "#332288", "#949494", "#b8860b", "#882255")
+# How far a second run of a deployment is towards black, a third towards white, and so on.
+SHADES = ((0.0, 0.0), (0.0, 0.5), (1.0, 0.5), (0.0, 0.75), (1.0, 0.75))
+MARKERS = "osD^vPX<>ph"
 DASHES = ((5, 2), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1))
 PLACES = ("runs_dir", "cache_dir", "tracking.", "server.", "gateway.port", "study", "figures")
 FOLLOWING = (
@@ -52,25 +55,49 @@ def looks_of(runs: Sequence[PublishedRun]) -> list[Look]:
                 filter(None, [name_of(run), short(settings) if alone[run.deployment] > 1 else ""])
             ),
             label=label_of(run, settings),
-            colour=COLOURS[place % len(COLOURS)],
+            colour=colour,
             marker=MARKERS[place % len(MARKERS)],
             dashes=DASHES[(place - TABLE_1.index("d")) % len(DASHES)] if routed(run) else (),
         )
-        for run, place, settings in zip(runs, places(runs), apart, strict=True)
+        for run, place, colour, settings in zip(
+            runs, places(runs), colours(runs), apart, strict=True
+        )
     ]
 
 
 def places(runs: Sequence[PublishedRun]) -> list[int]:
-    """The place of each run among colours and markers: a row of Table I has its own, every other
+    """The place of each run among markers and dashes: a row of Table I has its own, every other
     run, and a second run of the same row, the next free one."""
     found: list[int] = []
     free = len(TABLE_1)
     for run in runs:
-        own = TABLE_1.find(run.deployment) if len(run.deployment) == 1 else -1
+        own = TABLE_1.index(run.deployment) if is_row(run.deployment) else -1
         if own < 0 or own in found:
             own, free = free, free + 1
         found.append(own)
     return found
+
+
+def colours(runs: Sequence[PublishedRun]) -> list[str]:
+    """A deployment has one colour; its further runs have shades of it."""
+    names = [run.deployment for run in runs]
+    others = [name for name in dict.fromkeys(names) if not is_row(name)]
+    found = []
+    for place, name in enumerate(names):
+        own = (
+            COLOURS[TABLE_1.index(name)]
+            if is_row(name)
+            else OTHERS[others.index(name) % len(OTHERS)]
+        )
+        towards, share = SHADES[names[:place].count(name) % len(SHADES)]
+        red, green, blue = ((1 - share) * part + share * towards for part in to_rgb(own))
+        found.append(to_hex((red, green, blue)))
+    return found
+
+
+def is_row(deployment: str) -> bool:
+    """Whether it is a row of Table I."""
+    return len(deployment) == 1 and deployment in TABLE_1
 
 
 def settings_apart(runs: Sequence[PublishedRun]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 `python -m paper_figures.policies` draws it again from the runs that MLflow holds.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from er.tracking.query import PublishedRun
 from paper_figures import command, ladder, style
 
 STUDY = "policies"
+NEEDS = ("points", "experts")
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
@@ -36,9 +38,9 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
 
 
 def busiest(run: PublishedRun, point: Point) -> float:
-    """Requests of the expert that had most, over the mean of all experts."""
-    experts = int(run.config["deployment"]["experts"])
-    return max(point.experts.values()) * experts / sum(point.experts.values())
+    """Requests of the expert that had most, over the mean of all experts; NaN without any."""
+    experts, counts = int(run.config["deployment"]["experts"]), list(point.experts.values())
+    return max(counts) * experts / sum(counts) if counts else math.nan
 
 
 def limits(runs: Sequence[PublishedRun]) -> str:

@@ -82,6 +82,7 @@ def applied(width: Width = Width.page) -> Iterator[None]:
                 "xtick.major.pad": 2,
                 "ytick.major.pad": 2,
                 "figure.figsize": (inches, inches * 0.45),
+                "text.parse_math": False,  # names of studies are texts
                 "svg.hashsalt": "er",  # ids in the file that are the same every time
             }
         )
@@ -242,10 +243,15 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     The same figure makes the same bytes: no file has the time in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    figure.set_dpi(DPI)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)
+    lay_out(figure)
     paths = [folder / f"{name}.{kind}" for kind in NO_DATE]
     for path in paths:
         figure.savefig(path, dpi=DPI, metadata=NO_DATE[path.suffix[1:]])
     return paths
+
+
+def lay_out(figure: Figure) -> None:
+    """Put every part where it goes, once for all files."""
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)

@@ -1,8 +1,8 @@
 """A figure is a view of published runs: which are shown, and where the picture goes.
 
-A module of this package with a function `figure(runs)` and the study `STUDY` that it shows by
-itself is a figure. With a function `summary(runs)` it also says lines in a terminal. Nothing heavy
-is imported before one is drawn.
+A module of this package with a function `figure(runs)`, the study `STUDY` that it shows by itself
+and what it `NEEDS` of each run (needs.py) is a figure. With a function `summary(runs)` it also says
+lines in a terminal. Nothing heavy is imported before one is drawn.
 """
 
 import importlib
@@ -10,6 +10,7 @@ import importlib.metadata
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,9 +77,10 @@ def draw_runs(
         files = [folder / known for known in found["files"]]
         return Picture(files, kept=True, summary=found["summary"])
 
-    from paper_figures import style  # seaborn takes a second
+    from paper_figures import needs, style  # seaborn takes a second
 
     module = importlib.import_module(f"{__package__}.{name}")
+    needs.require(name, module.NEEDS, published)
     with style.applied(style.Width[width]):
         files = style.save(module.figure(published), folder, file)
     summary: list[str] = module.summary(published) if hasattr(module, "summary") else []
@@ -95,6 +97,14 @@ def inputs_of(name: str, runs: Sequence["PublishedRun"], width: str) -> str:
     return kept.inputs_of([name, width, digests, library_versions()], sorted(sources))
 
 
+def inputs_of_picture(name: str, table: Path) -> str:
+    """Of all that a picture of a table is made from: the table, code and libraries."""
+    from er.results import kept
+
+    return kept.inputs_of([name, library_versions()], [table, *sorted(FIGURES.glob("*.py"))])
+
+
+@cache
 def library_versions() -> dict[str, str]:
     """Of what draws a picture, by name: with others its bytes may differ."""
     return {package: importlib.metadata.version(package) for package in DRAWN_WITH}

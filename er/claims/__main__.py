@@ -50,7 +50,7 @@ def answer(arguments: Sequence[str]) -> int:
     documents.log(verdicts, words["uri"])
     out = Console(width=None if sys.stdout.isatty() else 120)
     out.print(documents.table(verdicts))
-    out.print(documents.origin(verdicts), highlight=False)
+    out.print(f"{documents.origin(verdicts)} {documents.INTERVALS}", highlight=False)
     out.print(documents.THRESHOLDS, highlight=False, soft_wrap=True)
     if words["write"] == "true":
         for path in documents.write(verdicts, EXPERIMENTS, *([] if names else [PAGE, README])):

@@ -39,20 +39,6 @@ class Comparison:
     within: float = 0.0  # standard error over requests, as a share of the ratio
     between: float = 0.0  # the same over repeats; 0 where there are none
 
-    @property
-    def described(self) -> str:
-        """In words, such as "A over D at 8 users: 0.54 (0.51 to 0.57)"."""
-        sides = f"{_name(self.of)} over {_name(self.than)}" if self.than else _name(self.of)
-        interval = f" ({self.low:.3g} to {self.high:.3g})"
-        spread = (
-            f", standard error {self.within:.1%} over requests, {self.between:.1%} over seeds"
-            if self.between
-            else ""
-        )
-        return f"{sides} at {self.concurrency:,} user{'s' * (self.concurrency > 1)}: " + (
-            f"{self.ratio:.3g}{interval if self.low < self.high else ''}{spread}"
-        )
-
 
 @dataclass(frozen=True)
 class Missing:
@@ -192,7 +178,3 @@ def _absolute(
     if logs is None:
         return Missing(concurrency, name, "its requests are not kept")
     return _Side(math.log(amount), logs - logs.mean())
-
-
-def _name(deployment: str) -> str:
-    return deployment.upper() if len(deployment) == 1 else deployment

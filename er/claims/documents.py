@@ -21,32 +21,27 @@ THRESHOLDS = (
     "From where a claim turns (until which concurrency E is ahead, from which one D queues, how "
     "slow the gateway would have to be): python -m er.claims.sensitivity"
 )
+INTERVALS = (
+    "In brackets: intervals that hold together with 95% confidence for each claim, from a "
+    "bootstrap over requests, the same prompts for both sides."
+)
 LABELS = {"paper": "[paper]", "inferred": "[inferred]", "project": "[project]"}
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
     """For a terminal."""
     result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
-    for heading, ratio in (("claim", 4), ("verdict", 2), ("effect and reason", 5)):
+    for heading, ratio in (("claim", 4), ("verdict", 2), ("why", 5)):
         result.add_column(heading, overflow="fold", ratio=ratio)
     for verdict in verdicts:
         claim = verdict.claim
         result.add_row(
             escape(f"{claim.figure} {claim.id}\n{claim.says} {LABELS[claim.label]}"),
             verdict.word,
-            escape(explanation(verdict)),
+            escape(verdict.explanation),
         )
         result.add_section()
     return result
-
-
-def explanation(verdict: Verdict) -> str:
-    """Effect size with its interval, reason, and what would decide it."""
-    effect = verdict.effect
-    parts = [f"{effect.described}." if effect else "", f"{verdict.reason}."]
-    if verdict.would_decide:
-        parts.append(f"Would be decided by {verdict.would_decide}.")
-    return " ".join(filter(None, (part[:1].upper() + part[1:] for part in parts)))
 
 
 def origin(verdicts: Sequence[Verdict]) -> str:
@@ -68,7 +63,7 @@ def origin(verdicts: Sequence[Verdict]) -> str:
 def markdown(verdicts: Sequence[Verdict]) -> str:
     """A table for a document, and what decided it."""
     lines = [
-        "| claim | formula | verdict | least favourable comparison, and why |",
+        "| claim | formula | verdict | why |",
         "|---|---|---|---|",
     ]
     for verdict in verdicts:
@@ -77,14 +72,10 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
             f"**{claim.figure} {claim.id}** {claim.says} {LABELS[claim.label]}",
             f"{claim.formula}. {claim.reading}",
             f"**{verdict.word}**",
-            explanation(verdict),
+            verdict.explanation,
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    intervals = (
-        "In brackets: intervals that hold together with 95% confidence for each claim, from a "
-        "bootstrap over requests, the same prompts for both sides."
-    )
-    return "\n".join([*lines, "", f"{origin(verdicts)} {intervals}"])
+    return "\n".join([*lines, "", f"{origin(verdicts)} {INTERVALS}"])
 
 
 def log(verdicts: Sequence[Verdict], uri: str) -> None:

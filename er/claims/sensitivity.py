@@ -9,39 +9,39 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from er import cli, compose
+from er import cli
 from er.claims import statements, unknowns
-from er.claims.comparisons import compare
-from er.claims.statements import Claim
 from er.claims.thresholds import Threshold, thresholds
+from er.claims.under import DEPLOYMENTS, Predictions, configured, outcomes, runs_under
 from er.claims.unknowns import Setting
-from er.claims.verdicts import outcome_of
-from er.config import Config, SimulatedEngine, require, require_folder
-from er.config.plain import plain
+from er.config import Config, require, require_folder
+from er.errors import ErError
 from er.options import CONF
 from er.results import code, kept
+from er.results.files import write_whole
 from er.results.json_file import text_of
 from er.results.marked import around, replace_between
-from er.results.point import Point
-from er.tracking.query import PublishedRun
+from paper_figures import view
 
-DEPLOYMENTS = "abcde"
 NAME = "sensitivity"
 FILE = f"{NAME}.json"
+PICTURE = f"{NAME}-picture"
 PAPER = statements.EXPERIMENTS.parent / "docs" / "paper.md"
-SYMBOLS = {"holds": "yes", "fails": "no", "open": "?"}
+WORDS = {"write": "false", "width": "page", "out": "runs/figures"}
+CHOICES = {"write": ("true", "false"), "width": ("page", "column")}
 BEGIN = "<!-- sensitivity: written by python -m er.claims.sensitivity write=true -->"
 END = "<!-- end of sensitivity -->"
-HELP = """usage: python -m er.claims.sensitivity [write=true] [out=FOLDER]
+HELP = """usage: python -m er.claims.sensitivity [write=true] [width=column] [out=FOLDER]
 
 Predict every claim's verdict under each setting of experiments/unknowns.yaml: what the paper does
 not say. Nothing is started.
 
   write=true    write the table into docs/paper.md
+  width=column  draw the picture 8.5 cm wide too, for one column of a page
   out=FOLDER    for the table as JSON and the picture (default: runs/figures)"""
 
 
@@ -53,6 +53,7 @@ class Sensitivity:
     settings: list[str]
     outcomes: list[list[str]]  # holds, fails or open: a row for each claim
     thresholds: list[Threshold]
+    about: str = ""  # what was predicted, and when
 
     def share(self, place: int) -> str:
         """In how many settings a claim holds."""
@@ -65,25 +66,6 @@ class Sensitivity:
         row = self.outcomes[place]
         named = zip(self.settings[1:], row[1:], strict=True)
         return [setting for setting, outcome in named if outcome != row[0]]
-
-
-class Predictions:
-    """Points by configuration: what a setting does not change is predicted once."""
-
-    def __init__(self) -> None:
-        self._points: dict[tuple[str, int], Point] = {}
-
-    def points(self, config: Config, ladder: Sequence[int]) -> list[Point]:
-        """The predicted points, in order. Raises ConfigError when the deployment does not fit."""
-        from er.study import predicted
-
-        key = repr(replace(config, load=replace(config.load, concurrency=[1])))
-        missing = [concurrency for concurrency in ladder if (key, concurrency) not in self._points]
-        for concurrency, point in zip(
-            missing, predicted.points(config, missing, intervals=False), strict=True
-        ):
-            self._points[key, concurrency] = point
-        return [self._points[key, concurrency] for concurrency in ladder]
 
 
 def examine() -> Sensitivity:
@@ -104,45 +86,19 @@ def examine() -> Sensitivity:
     names = [f"{claim.figure} {claim.id}" for claim in claims]
     rows = [list(row) for row in zip(*columns, strict=True)]
     configs = {name: configured(name, unknowns.AS_CONFIGURED) for name in DEPLOYMENTS}
-    found = thresholds(configs, predictions.points)
-    return Sensitivity(names, [setting.name.rstrip(": ") for setting in settings], rows, found)
+    found = thresholds(configs, predictions.points, ladder)
+    named = [setting.name.rstrip(": ") for setting in settings]
+    return Sensitivity(names, named, rows, found, about(configs["a"], ladder))
 
 
-@cache
-def configured(name: str, setting: Setting) -> Config:
-    """A deployment of Table I under a setting."""
-    if setting.of and name not in setting.of:
-        return configured(name, unknowns.AS_CONFIGURED)
-    [config] = compose.plan(["clock=virtual", f"deployment={name}", *setting.overrides])
-    engine = config.engine
-    assert isinstance(engine, SimulatedEngine)
-    scales = {
-        scale: getattr(engine.correction, scale) * setting.step_times
-        for scale in ("memory_scale", "compute_scale", "communication_scale")
-    }
-    return replace(config, engine=replace(engine, correction=replace(engine.correction, **scales)))
-
-
-def runs_under(
-    setting: Setting, ladder: Sequence[int], predictions: Predictions
-) -> dict[str, list[PublishedRun]]:
-    """A predicted run of each deployment, as claims read them."""
-    runs = {}
-    for name in DEPLOYMENTS:
-        config = configured(name, setting)
-        points = predictions.points(config, ladder)
-        runs[name] = [
-            PublishedRun(
-                f"{setting.name} {name}", "", name, "", "simulated", "virtual", "", "", points, [],
-                plain(config), {}, Path(),
-            )
-        ]  # fmt: skip
-    return runs
-
-
-def outcomes(claims: Sequence[Claim], runs: dict[str, list[PublishedRun]]) -> list[str]:
-    """Whether each claim holds, by the ratios alone."""
-    return [outcome_of(*compare(claim, runs, None)).value for claim in claims]
+def about(config: Config, ladder: Sequence[int]) -> str:
+    """What was predicted, for a footer."""
+    steps = ", ".join(f"{concurrency:,}" for concurrency in ladder)
+    return (
+        f"Each setting of experiments/unknowns.yaml changes one thing. Ladder: {steps} users. Node "
+        f"type: {config.hardware.name}. Workload as configured: {config.workload.description}. "
+        f"Predicted {datetime.now(UTC):%Y-%m-%d} UTC."
+    )
 
 
 def markdown(found: Sensitivity) -> str:
@@ -165,16 +121,20 @@ def answer(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
         return 0
-    others, words = cli.read_words(arguments, {"write": "false", "out": "runs/figures"})
+    others, words = cli.read_words(arguments, WORDS)
     require(not others, f"{' '.join(others)}: it examines every claim: leave names out")
-    require(
-        words["write"] in ("true", "false"), f"write is {words['write']}: choose from true, false"
-    )
+    for word, choices in CHOICES.items():
+        require(
+            words[word] in choices, f"{word} is {words[word]}: choose from {', '.join(choices)}"
+        )
     require_folder(words["out"], "out")
     if words["write"] == "true":
         around(PAPER, BEGIN, END, add=True)
-    files, _ = make(Path(words["out"]))
-    found = load(Path(words["out"]) / FILE)
+    folder = Path(words["out"])
+    files, _ = make(folder)
+    found = load(folder / FILE)
+    if words["width"] == "column":
+        files = [*files, *draw(found, folder, words["width"])]
     print(markdown(found))
     for path in files:
         print(f"figure: {path}")
@@ -191,30 +151,48 @@ def make(folder: Path) -> tuple[list[Path], bool]:
     sources = [path for room in ("claims", "config") for path in (code.PACKAGE / room).glob("*.py")]
     options = [*CONF.rglob("*.yaml"), *experiments.glob("*/claims.yaml"), unknowns.FILE]
     inputs = kept.inputs_of(code.digest_of_simulating(), sorted([*sources, *options]))
-    known = kept.find(folder, NAME, inputs)
+    table = folder / FILE
+    there = bool(kept.find(folder, NAME, inputs))
+    if not there:
+        save(examine(), folder)
+        kept.note(folder, NAME, inputs, [table])
+    of_picture = view.inputs_of_picture(NAME, table)
+    known = kept.find(folder, PICTURE, of_picture)
     if known:
-        return [folder / name for name in known["files"]], True
-    files = [folder / FILE, *save(examine(), folder)]
-    kept.note(folder, NAME, inputs, files)
-    return files, False
+        return [table, *[folder / name for name in known["files"]]], there
+    files = draw(load(table), folder)
+    kept.note(folder, PICTURE, of_picture, files)
+    return [table, *files], False
 
 
-def save(found: Sensitivity, folder: Path) -> list[Path]:
-    """The table as JSON, and the picture."""
+def save(found: Sensitivity, folder: Path) -> None:
+    """The table as JSON."""
+    write_whole(folder / FILE, text_of(asdict(found)).encode())
+
+
+def draw(found: Sensitivity, folder: Path, width: str = "page") -> list[Path]:
+    """The picture, as wide as a page or as one column of it."""
     from paper_figures import sensitivity, style
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_text(text_of(asdict(found)))
-    with style.applied():
-        drawn = sensitivity.heat_map(found.claims, found.settings, found.outcomes)
-        return style.save(drawn, folder, NAME)
+    name = NAME if width == "page" else f"{NAME}-{width}"
+    with style.applied(style.Width[width]):
+        drawn = sensitivity.heat_map(found.claims, found.settings, found.outcomes, found.about)
+        return style.save(drawn, folder, name)
 
 
 def load(file: Path) -> Sensitivity:
-    """What `save` wrote."""
-    values = json.loads(file.read_text())
-    values["thresholds"] = [Threshold(**entry) for entry in values["thresholds"]]
-    return Sensitivity(**values)
+    """What `save` wrote. Raises ErError for anything else."""
+    try:
+        values = json.loads(file.read_text())
+        for entry in values["thresholds"]:
+            entry["ranges"] = [tuple(ends) for ends in entry["ranges"]]
+        values["thresholds"] = [Threshold(**entry) for entry in values["thresholds"]]
+        return Sensitivity(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ErError(
+            f"{file} is of another version, or damaged: make it again with "
+            "python -m er.claims.sensitivity"
+        ) from error
 
 
 if __name__ == "__main__":

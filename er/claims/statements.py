@@ -1,6 +1,8 @@
 """Claims as experiments/NAME/claims.yaml states them."""
 
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -97,10 +99,15 @@ def read(name: str, folder: Path = EXPERIMENTS) -> list[Claim]:
     if not path.exists():
         raise ConfigError(f"{name} states no claims: choose from {', '.join(names(folder))}")
     try:
-        entries = yaml.safe_load(path.read_text())["claims"]
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is no YAML: {reason}") from error
+    entries = content.get("claims") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{path}: give claims: a list of entries (docs/claims.md)")
+    try:
         claims = [_claim(name, entry) for entry in entries]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} does not state claims: {error}") from error
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     ids = [claim.id for claim in claims]
@@ -111,27 +118,77 @@ def read(name: str, folder: Path = EXPERIMENTS) -> list[Claim]:
 
 def _claim(figure: str, entry: dict[str, Any]) -> Claim:
     """A claim from its entry. Raises ValueError for a value that it cannot have."""
-    values = {"figure": figure, **entry}
-    values["is_"] = values.pop("is")
-    known = {field.name for field in fields(Claim)}
+    values = dict(entry)
+    where = f"claim {entry.get('id', '?')}"
+    known = {field.name.rstrip("_"): field for field in fields(Claim) if field.name != "figure"}
     for name in values:
         if name not in known:
-            raise ValueError(f"claim {entry.get('id')} has {name}, which no claim has")
-    if values["quantity"] not in QUANTITIES:
-        choices = ", ".join(QUANTITIES)
-        raise ValueError(f"claim {entry['id']}: quantity is {values['quantity']}: one of {choices}")
-    if values["label"] not in LABELS:
-        raise ValueError(f"claim {entry['id']}: label is {values['label']}: one of {LABELS}")
-    first, last = values["at"]
-    if not 1 <= first <= last:
-        raise ValueError(f"claim {entry['id']}: at is {values['at']}: give [FIRST, LAST] users")
-    if not values["factor"] > 0:
-        raise ValueError(f"claim {entry['id']}: factor is {values['factor']}: give more than 0")
-    values |= {"is_": Relation(values["is_"]), "at": (first, last)}
-    values |= {name: tuple(values[name]) for name in ("of", "than")}
-    return Claim(**values)
+            raise ValueError(f"{where} has {name}, which no claim has: {', '.join(known)}")
+    for name, field in known.items():
+        if name not in values and field.default is MISSING:
+            raise ValueError(f"{where} has no {name}")
+    for name, allowed in RULES.items():
+        if name in values and not allowed.holds(values[name]):
+            raise ValueError(f"{where}: {name} is {values[name]}: {allowed.words}")
+    values["is_"] = Relation(values.pop("is"))
+    if values["is_"] is Relation.within and values["factor"] < 1:
+        raise ValueError(f"{where}: factor is {values['factor']}: within needs 1 or more")
+    values |= {name: tuple(values[name]) for name in ("at", "of", "than")}
+    return Claim(figure=figure, **values)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+
+
+def _are_users(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_count, value)):
+        return False
+    return bool(value[0] <= value[1])
+
+
+RELATIONS = tuple(relation.value for relation in Relation)
+TEXT = _Rule(lambda value: isinstance(value, str) and bool(value), "give a text")
+RULES = {
+    "id": TEXT,
+    "says": TEXT,
+    "reading": TEXT,
+    "study": TEXT,
+    "label": _Rule(lambda value: value in LABELS, f"one of {', '.join(LABELS)}"),
+    "quantity": _Rule(lambda value: value in tuple(QUANTITIES), f"one of {', '.join(QUANTITIES)}"),
+    "of": _Rule(lambda value: _are_names(value) and value, "list deployments, such as [a, b]"),
+    "than": _Rule(_are_names, "list deployments, such as [d]; [] for none"),
+    "is": _Rule(lambda value: value in RELATIONS, f"one of {', '.join(RELATIONS)}"),
+    "factor": _Rule(
+        lambda value: _is_number(value) and 0 < value < math.inf, "give a number above 0"
+    ),
+    "at": _Rule(_are_users, "give [FIRST, LAST] users"),
+    "relative_to": _Rule(
+        lambda value: value is None or value == FEWER or _is_count(value),
+        f"give a number of users, or {FEWER}",
+    ),
+}
+
+
+def name_of(deployment: str) -> str:
+    """A row of Table I by its letter, such as A."""
+    return deployment.upper() if len(deployment) == 1 else deployment
 
 
 def _names(deployments: tuple[str, ...]) -> str:
-    names = [name.upper() if len(name) == 1 else name for name in deployments]
+    names = [name_of(deployment) for deployment in deployments]
     return names[0] if len(names) == 1 else "each of " + ", ".join(names)

@@ -2,48 +2,57 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from er.config import Config
 from er.results.point import Point
 
 Points = Callable[[Config, Sequence[int]], list[Point]]
-AT_MOST_CONCURRENCY = 1000
 QUEUES = 2.0  # times the 95th percentile of one user
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A condition, and the least value from which it holds; NaN: nowhere in its range."""
+    """A condition, and where it holds, from and to; without an end: from there on."""
 
     condition: str
-    value: float
+    ranges: list[tuple[float, float | None]]
     unit: str
-    range: str
+    range: str  # in which it was looked for
 
     @property
     def described(self) -> str:
         """In one sentence."""
-        if self.value != self.value:
-            return f"{self.condition}: nowhere {self.range} (predicted)."
-        return f"{self.condition}: from {self.value:.4g} {self.unit} on (predicted, {self.range})."
+        unit = {"users": "user"}.get(self.unit, self.unit)  # of one
+        parts = [
+            f"from {first:,.4g} {unit if first == 1 else self.unit} on"
+            if last is None
+            else f"from {first:,.4g} to {last:,.4g} {self.unit}"
+            for first, last in self.ranges
+        ]
+        return f"{self.condition}: {' and '.join(parts) or 'nowhere'} (predicted, {self.range})."
 
 
-def thresholds(configs: dict[str, Config], points: Points) -> list[Threshold]:
+def thresholds(
+    configs: dict[str, Config], points: Points, ladder: Sequence[int]
+) -> list[Threshold]:
     """Where E is not ahead GPU for GPU, where D queues, how slow a gateway raises E's minimum."""
     return [
-        concurrency_from(
+        where(
             "E gives more tokens/s per GPU than each of A, B and C",
             lambda concurrency: all(
                 per_gpu(configs["e"], points, concurrency)
                 > per_gpu(configs[name], points, concurrency)
                 for name in "abc"
             ),
+            ladder,
         ),
-        concurrency_from(
+        where(
             f"D queues (p95 of the time to first token above {QUEUES:g} times that of one user)",
             lambda concurrency: (
                 p95(configs["d"], points, concurrency) > QUEUES * p95(configs["d"], points, 1)
             ),
+            ladder,
         ),
         gateway_from(configs, points),
     ]
@@ -61,19 +70,35 @@ def p95(config: Config, points: Points, concurrency: int) -> float:
     return point.ttft_s.p95
 
 
-def concurrency_from(condition: str, holds: Callable[[int], bool]) -> Threshold:
-    """The lowest concurrency at which a condition holds, if it holds for all higher ones.
+def where(condition: str, holds: Callable[[int], bool], ladder: Sequence[int]) -> Threshold:
+    """From which number of users to which a condition holds.
 
-    Bisects: about ten points.
+    Looks at the ladder, and bisects between two of its steps that differ: what holds at two
+    neighbours is taken to hold between them.
     """
-    where = f"1 to {AT_MOST_CONCURRENCY:,} users"
-    if not holds(AT_MOST_CONCURRENCY):
-        return Threshold(condition, float("nan"), "users", where)
-    low, high = 0, AT_MOST_CONCURRENCY
+    ranges: list[tuple[float, float | None]] = []
+    start = ladder[0] if holds(ladder[0]) else None
+    for low, high in pairwise(ladder):
+        before, after = holds(low), holds(high)
+        if before == after:
+            continue
+        turn = first_of(low, high, lambda users, after=after: holds(users) == after)  # type: ignore[misc]
+        if start is None:
+            start = turn
+        else:
+            ranges.append((start, turn - 1))
+            start = None
+    if start is not None:
+        ranges.append((start, None))
+    return Threshold(condition, ranges, "users", f"{ladder[0]:,} to {ladder[-1]:,} users")
+
+
+def first_of(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The least number above `low`, where it does not hold, from which it does up to `high`."""
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
-    return Threshold(condition, float(high), "users", where)
+    return high
 
 
 def gateway_from(configs: dict[str, Config], points: Points) -> Threshold:
@@ -86,6 +111,7 @@ def gateway_from(configs: dict[str, Config], points: Points) -> Threshold:
     gateway_s = configs["e"].clock.gateway_s + highest - own.ttft_s.min
     slower = replace(configs["e"], clock=replace(configs["e"].clock, gateway_s=gateway_s * 1.001))
     [lifted] = points(slower, [1])
-    value = gateway_s * 1e3 if lifted.ttft_s.min > highest else float("nan")
+    ranges: list[tuple[float, float | None]] = [(gateway_s * 1e3, None)]
     condition = "E's minimum time to first token is above that of A, B and C"
-    return Threshold(condition, value, "ms of service time in the gateway", "at 1 user")
+    found = ranges if lifted.ttft_s.min > highest else []
+    return Threshold(condition, found, "ms of service time in the gateway", "at 1 user")

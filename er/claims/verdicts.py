@@ -1,14 +1,16 @@
 """The verdict on a claim, from valid points."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from er.claims import words
 from er.claims.comparisons import Comparison, Missing, Outcome, compare
 from er.claims.resamples import Resamples
 from er.claims.statements import Claim, Relation
 from er.results import repeats
-from er.results.labels import count_users
+from er.results.keys import VALUES
 from er.tracking.query import PublishedRun
 
 WORDS = {
@@ -16,6 +18,7 @@ WORDS = {
     "simulated": ("reproduced in simulation", "not reproduced in simulation"),
     "predicted": ("predicted", "predicted not to hold"),
 }
+SHARED = ("workload", "corpus", "load", "hardware")
 UNDECIDED = "not decidable"
 METRIC = {Outcome.holds: 1.0, Outcome.fails: 0.0}  # an undecided claim has no metric
 
@@ -36,6 +39,19 @@ class Verdict:
     engine_kind: str
     clock: str
     repeats: int
+
+    @property
+    def effect_described(self) -> str:
+        """The least favourable comparison in words; empty where there is none."""
+        return words.describe(self.claim, self.effect) if self.effect else ""
+
+    @property
+    def explanation(self) -> str:
+        """Why: which comparisons hold, the least favourable one, and what would decide it."""
+        least = f"least favourable: {self.effect_described}" if self.effect else ""
+        decide = f"would be decided by {self.would_decide}" if self.would_decide else ""
+        parts = filter(None, (self.reason, least, decide))
+        return " ".join(f"{part[:1].upper()}{part[1:]}." for part in parts)
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON has it."""
@@ -72,21 +88,21 @@ def repeats_of(runs: Sequence[PublishedRun]) -> dict[str, list[PublishedRun]]:
 
 def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples) -> Verdict:
     used = [run for name in claim.deployments for run in runs.get(name, [])]
-    absent = [name.upper() for name in claim.deployments if name not in runs]
+    absent, unlike = words.absent_of(claim, runs), unlike_of(used)
     compared: list[Comparison] = []
     missing: list[Missing] = []
-    if not absent:
+    if not absent and not unlike:
         compared, missing = compare(claim, runs, drawn)
     outcome = outcome_of(compared, missing)
     origin = origin_of(used)
-    words = WORDS[origin]
-    word = {Outcome.holds: words[0], Outcome.fails: words[1], Outcome.open: UNDECIDED}[outcome]
+    holds, fails = WORDS[origin]
+    word = {Outcome.holds: holds, Outcome.fails: fails, Outcome.open: UNDECIDED}[outcome]
     return Verdict(
         claim=claim,
         outcome=outcome,
         word=word,
-        reason=f"no run of {', '.join(absent)}" if absent else reason_of(claim, compared, missing),
-        would_decide=would_decide(claim, outcome, absent, compared, missing),
+        reason=words.reason_of(claim, absent, unlike, compared, missing),
+        would_decide=words.would_decide(claim, outcome, runs, unlike, compared, missing),
         effect=effect_of(claim, compared),
         comparisons=compared,
         runs=[run.id for run in used],
@@ -95,6 +111,18 @@ def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples)
         clock=" and ".join(sorted({run.clock for run in used})),
         repeats=min((len(runs[name]) for name in claim.deployments if name in runs), default=0),
     )
+
+
+def unlike_of(runs: Sequence[PublishedRun]) -> list[str]:
+    """The sections of their configurations that runs must share to be held against each other,
+    and do not."""
+    return [section for section in SHARED if len({_decisive(run, section) for run in runs}) > 1]
+
+
+def _decisive(run: PublishedRun, section: str) -> str:
+    left_out = VALUES.get(section, set())
+    values = {k: v for k, v in run.config.get(section, {}).items() if k not in left_out}
+    return json.dumps(values, sort_keys=True)
 
 
 def outcome_of(compared: Sequence[Comparison], missing: Sequence[Missing]) -> Outcome:
@@ -124,63 +152,3 @@ def effect_of(claim: Claim, compared: Sequence[Comparison]) -> Comparison | None
         return -max(ratio, 1 / comparison.ratio / claim.factor)
 
     return min(compared, key=margin, default=None)
-
-
-def reason_of(claim: Claim, compared: Sequence[Comparison], missing: Sequence[Missing]) -> str:
-    """Which comparisons hold and which do not, in one line."""
-    parts = []
-    if compared:
-        holding = [c for c in compared if c.outcome is Outcome.holds]
-        concurrencies = sorted({c.concurrency for c in compared})
-        span = (
-            f"{concurrencies[0]:,} to {concurrencies[-1]:,}"
-            if len(concurrencies) > 1
-            else f"{concurrencies[0]:,}"
-        )
-        parts.append(
-            f"{len(holding)} of {len(compared)} comparisons hold, at {span} of {_range(*claim.at)}"
-        )
-        for outcome, verb in ((Outcome.fails, "fails"), (Outcome.open, "is open")):
-            concurrencies = sorted({c.concurrency for c in compared if c.outcome is outcome})
-            if concurrencies:
-                parts.append(f"it {verb} at {_list(concurrencies)}")
-    parts += [
-        f"{gap.deployment.upper()} at {count_users(gap.concurrency)}: {gap.reason}"
-        for gap in missing[:3]
-    ]
-    if not (compared or missing):
-        first, last = claim.at
-        parts.append(f"no point from {first:,} to {last:,} users")
-    return "; ".join(parts)
-
-
-def would_decide(
-    claim: Claim,
-    outcome: Outcome,
-    absent: Sequence[str],
-    compared: Sequence[Comparison],
-    missing: Sequence[Missing],
-) -> str:
-    """What to measure for a verdict; empty where there is one."""
-    if outcome is not Outcome.open:
-        return ""
-    if absent:
-        return f"runs of {', '.join(absent)}"
-    if missing:
-        concurrencies = sorted({gap.concurrency for gap in missing})
-        return f"valid points at {_list(concurrencies)}"
-    if not compared:
-        return f"a ladder (load.concurrency) with points from {claim.at[0]:,} to {claim.at[1]:,}"
-    concurrencies = sorted({c.concurrency for c in compared if c.outcome is Outcome.open})
-    return f"more requests (load.requests_per_user) or more seeds at {_list(concurrencies)}"
-
-
-def _range(first: int, last: int) -> str:
-    return count_users(first) if first == last else f"{first:,} to {count_users(last)}"
-
-
-def _list(concurrencies: Sequence[int]) -> str:
-    if len(concurrencies) <= 4:
-        *others, last = concurrencies
-        return ", ".join([*(f"{n:,}" for n in others), count_users(last)])
-    return f"{concurrencies[0]:,} to {concurrencies[-1]:,} users"

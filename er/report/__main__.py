@@ -35,10 +35,12 @@ def answer(arguments: Sequence[str]) -> int:
     if len(names) > 1:
         raise ConfigError(f"give one study, not {' '.join(names)}")
     require_folder(words["out"], "out")
-    from er.tracking import pins
+    from er.tracking import pins, query
 
-    runs = pins.chosen(words["uri"], words["runs"])
-    written = files.write((names or ["ladder"])[0], words["uri"], Path(words["out"]), runs)
+    uri, study = words["uri"], (names or ["ladder"])[0]
+    ids = pins.chosen(uri, words["runs"])
+    runs = query.pinned(uri, ids) if ids else query.shown(uri, study)
+    written = files.write(study, uri, Path(words["out"]), runs)
     print(f"report: {written.file}{' (there already)' if written.kept else ''}")
     return 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from er.claims import documents, statements
+from er.errors import ErError
 from er.options import CONF
 from er.results import code, kept, names
 
@@ -22,18 +23,16 @@ class Written:
     """A report's file, and the verdicts in it."""
 
     file: Path
-    claims: list[list[str]]  # figure and claim, and the word of its verdict
+    claims: list[dict[str, str]]  # figure, id, says, verdict, why: of each
     kept: bool  # the report was there already
 
 
-def write(study: str, uri: str, folder: Path, ids: Sequence[str] = ()) -> Written:
-    """Write a study's report into a folder, and its verdicts into MLflow.
+def write(study: str, uri: str, folder: Path, runs: "Sequence[PublishedRun]") -> Written:
+    """Write the report of a study's runs into a folder, and their verdicts into MLflow.
 
-    Raises ErError where the study has no runs.
+    Raises ErError where the runs have no points of deployments.
     """
-    from er.tracking import query
-
-    runs = query.pinned(uri, ids) if ids else query.shown(uri, study)
+    require_points(runs)
     predicted = "-predicted" if any(run.clock == "virtual" for run in runs) else ""
     name = f"report-{study}{predicted}"
     file = folder / f"{name}.html"
@@ -46,9 +45,17 @@ def write(study: str, uri: str, folder: Path, ids: Sequence[str] = ()) -> Writte
     return Written(file, claims, kept=False)
 
 
+def require_points(runs: "Sequence[PublishedRun]") -> None:
+    """Raise ErError unless a report can show all of these runs."""
+    for run in runs:
+        if "deployment" not in run.config or not run.points:
+            what = "is of no deployment of er" if run.points else "has no points"
+            raise ErError(f"a report shows points of deployments: {run.title} {what}")
+
+
 def _write(
     study: str, uri: str, runs: "Sequence[PublishedRun]", folder: Path, file: Path
-) -> list[list[str]]:
+) -> list[dict[str, str]]:
     from er import table1
     from er.claims import sensitivity
     from er.claims.verdicts import decide
@@ -68,7 +75,16 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(page.render(report))
     documents.log(verdicts, uri)
-    return [[f"{v.claim.figure} {v.claim.id}", v.word] for v in verdicts]
+    return [
+        {
+            "figure": v.claim.figure,
+            "id": v.claim.id,
+            "says": f"{v.claim.says} {documents.LABELS[v.claim.label]}",
+            "verdict": v.word,
+            "why": v.explanation,
+        }
+        for v in verdicts
+    ]
 
 
 def inputs_of(study: str, runs: "Sequence[PublishedRun]", folder: Path) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def render(report: Report) -> str:
         report=report,
         origin=style.origin(report.runs),
         footer=style.footer(report.runs),
-        explain=documents.explanation,
+        intervals=documents.INTERVALS,
         labels=documents.LABELS,
         decided_by=documents.origin(report.verdicts) if report.verdicts else "",
         charts=drawn,
@@ -51,7 +52,7 @@ def render(report: Report) -> str:
         provenance=[_provenance(run) for run in report.runs],
         commands=list(dict.fromkeys(map(_command, report.runs))),
         specs=_script_of({chart.id: chart.spec for chart in drawn}),
-        vega=_without_end(vl_convert.javascript_bundle(EMBED)),
+        vega=_scripts(),
     )
 
 
@@ -83,5 +84,8 @@ def _script_of(value: object) -> str:
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
-def _without_end(script: str) -> str:
+@cache
+def _scripts() -> str:
+    """Vega-Lite and what draws the charts with it; no text in it ends the script element."""
+    script: str = vl_convert.javascript_bundle(EMBED)
     return script.replace("</script", "<\\/script")

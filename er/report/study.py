@@ -1,11 +1,16 @@
 """What a study ends with: figures, verdicts and report, in a folder and in MLflow."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from er.report import views
+
+if TYPE_CHECKING:
+    from er.tracking.query import PublishedRun
 
 FOLDER = "figures"
 
@@ -31,25 +36,29 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
     Raises ErError where the study has no runs, or the store cannot be written.
     """
     from er.claims import statements
+    from er.tracking import query
+
+    @cache
+    def runs() -> "list[PublishedRun]":
+        return query.shown(study.uri, study.name)
 
     made: list[Path] = []
     for name in study.figures:
-        picture = views.draw(name, study.uri, study.name, study.folder)
+        picture = views.draw_runs(name, runs, study.folder)
         first, *others = picture.files
         kinds = f" (and {', '.join(file.suffix for file in others)})" if others else ""
         say(f"figure: {first}{kinds}{_there(picture.kept)}")
         for line in picture.summary:
             say(f"  {line}")
         made += picture.files
-    claims: list[list[str]] = []
+    claims: list[dict[str, str]] = []
     if study.name in {claim.study for claim in statements.every()}:
         from er.report import files
 
-        written = files.write(study.name, study.uri, study.folder)
+        written = files.write(study.name, study.uri, study.folder, runs())
         claims = written.claims
-        counts = Counter(word for _, word in claims).most_common()
-        found = ", ".join(f"{count} {word}" for word, count in counts)
-        say(f"the paper's {len(claims)} claims: {found}")
+        for line in verdicts_of(claims, study.figures):
+            say(line)
         say(f"report: {written.file}{_there(written.kept)}")
         made.append(written.file)
     if made:
@@ -60,12 +69,31 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
         publish_study(study.uri, study.name, how, study.runs_dir, made, note)
 
 
-def note_of(study: str, how: str, claims: Sequence[Sequence[str]], files: Sequence[Path]) -> str:
+def verdicts_of(claims: Sequence[Mapping[str, str]], figures: Sequence[str]) -> list[str]:
+    """Lines for a terminal: each claim about these figures with its verdict and why; how many of
+    each verdict there are among all."""
+    from er.claims import documents
+
+    lines = []
+    for claim in claims:
+        if claim["figure"] in figures:
+            lines.append(f"{claim['figure']} {claim['verdict'].upper()}: {claim['says']}")
+            lines.append(f"  {claim['why']}")
+    if lines:
+        lines = ["what the paper says of it, and what came out:", *lines, documents.INTERVALS]
+    counts = Counter(claim["verdict"] for claim in claims).most_common()
+    found = ", ".join(f"{count} {word}" for word, count in counts)
+    return [*lines, f"all {len(claims)} claims of the paper: {found} (python -m er.claims)"]
+
+
+def note_of(
+    study: str, how: str, claims: Sequence[Mapping[str, str]], files: Sequence[Path]
+) -> str:
     """Markdown for the page of the study's run in MLflow."""
     lines = [f"**Study {study}, {how}**: its figures are under Artifacts."]
     if claims:
         lines += ["", "| claim of the paper | verdict |", "|---|---|"]
-        lines += [f"| {claim} | {word} |" for claim, word in claims]
+        lines += [f"| {claim['figure']} {claim['id']} | {claim['verdict']} |" for claim in claims]
     names = dict.fromkeys(file.name for file in files)
     return "\n".join([*lines, "", *[f"- `figures/{name}`" for name in names]])
 

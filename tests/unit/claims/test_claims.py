@@ -1,5 +1,6 @@
 """Claims: read from YAML, decided from points, written into documents."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from example_requests import answered
 
 from er import compose
 from er.claims import __main__ as command
-from er.claims import documents, overview, statements
+from er.claims import documents, overview, statements, words
 from er.claims.comparisons import Outcome
 from er.claims.statements import Claim, Relation
 from er.claims.verdicts import Verdict, decide
@@ -105,13 +106,25 @@ def test_the_effect_is_the_ratio_with_its_interval(made: Make) -> None:
     assert effect is not None
     assert effect.ratio == pytest.approx(0.5, rel=1e-4)
     assert 0.4 < effect.low < 0.5 < effect.high < 0.6
-    assert effect.described.startswith("A over D at 4 users: 0.5 (")
+    assert words.describe(claim(), effect).startswith(
+        "at 4 users A's median time to first token is 0.5 times D's ("
+    )
 
 
 def test_a_difference_within_the_spread_is_not_decidable(made: Make) -> None:
     found = verdict(made("a", spread(0.100, width=0.5)), made("d", spread(0.101, 40, 0.5, seed=2)))
     assert found.word == "not decidable"
-    assert "more requests" in found.would_decide
+    assert "at 4 users the ratio is too near to 1" in found.would_decide
+
+
+def test_what_would_decide_is_as_many_requests_as_the_interval_asks_for(made: Make) -> None:
+    found = verdict(made("a", spread(0.100, width=0.5)), made("d", spread(0.12, 40, 0.8, seed=2)))
+    effect = found.effect
+    assert effect is not None
+    assert found.word == "not decidable"
+    times = (math.log(effect.high / effect.ratio) / math.log(effect.ratio)) ** 2
+    assert found.would_decide.startswith(f"about {math.ceil(times * 40)} requests a point at 4")
+    assert 1 < times < 100
 
 
 def test_the_same_prompts_are_drawn_for_both(made: Make) -> None:
@@ -146,7 +159,7 @@ def test_what_was_not_run_is_named(made: Make) -> None:
     found = verdict(made("a", spread(0.1)))
     assert (found.reason, found.would_decide) == ("no run of D", "runs of D")
     outside = verdict(made("a", spread(0.1)), made("d", spread(0.2)), at=(10, 20))
-    assert outside.reason == "no point from 10 to 20 users"
+    assert outside.reason == "no point at 10 to 20 users"
 
 
 def test_repeats_widen_the_interval_by_what_lies_between_them(made: Make) -> None:
@@ -159,11 +172,11 @@ def test_repeats_widen_the_interval_by_what_lies_between_them(made: Make) -> Non
     assert verdict(*alike, *d).repeats == 3
     assert far.high / far.low > 1.2 > close.high / close.low
     assert far.between > 0.1 > far.within > 0
-    assert f"{far.between:.1%} over seeds" in far.described
+    assert f"{far.between:.1%} over seeds" in words.describe(claim(), far)
     alone = verdict(alike[0], d[0]).effect
     assert alone is not None
     assert alone.between == 0
-    assert "over seeds" not in alone.described
+    assert "over seeds" not in words.describe(claim(), alone)
 
 
 def test_verdicts_replace_only_those_of_the_same_origin(made: Make, tmp_path: Path) -> None:
@@ -204,11 +217,23 @@ def test_every_claim_of_the_repository_can_be_read() -> None:
     ("change", "message"),
     [
         ("quantity: ttft", "quantity is ttft: one of ttft_s.p50"),
-        ("is: over", "'over' is not a valid Relation"),
+        ("is: over", "is is over: one of below, above, within"),
         ("at: [8, 1]", r"at is \[8, 1\]"),
+        ("at: [1]", r"at is \[1\]: give \[FIRST, LAST\] users"),
+        ("at: 5", "at is 5"),
         ("factor: 0", "factor is 0"),
+        ("factor: .nan", "factor is nan: give a number above 0"),
+        ("factor: much", "factor is much: give a number above 0"),
         ("label: me", "label is me"),
+        ("label: [paper]", "one of paper, inferred, project"),
         ("colour: red", "has colour, which no claim has"),
+        ("figure: fig9", "has figure, which no claim has"),
+        ("of: ab", "of is ab: list deployments"),
+        ("of: []", r"of is \[\]: list deployments"),
+        ("than: d", "than is d: list deployments"),
+        ("relative_to: few", "relative_to is few: give a number of users, or fewer"),
+        ("says: 3", "says is 3: give a text"),
+        ("study: [a]", "give a text"),
     ],
 )
 def test_a_claim_that_cannot_be_is_refused(tmp_path: Path, change: str, message: str) -> None:
@@ -222,6 +247,27 @@ def test_a_claim_that_cannot_be_is_refused(tmp_path: Path, change: str, message:
     (tmp_path / "fig4" / "claims.yaml").write_text("claims:\n -\n" + "\n".join(lines))
     with pytest.raises(ConfigError, match=message):
         statements.read("fig4", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "give claims: a list of entries"),
+        ("claims: 3", "give claims: a list of entries"),
+        ("claims: [x]", "give claims: a list of entries"),
+        ("claims: [", "is no YAML"),
+        ("claims: [{id: x}]", "claim x has no says"),
+        ("claims: [{says: x}]", r"claim \? has no id"),
+    ],
+)
+def test_a_file_that_states_no_claims_is_refused_in_one_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "fig4").mkdir()
+    (tmp_path / "fig4" / "claims.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message) as raised:
+        statements.read("fig4", tmp_path)
+    assert "\n" not in str(raised.value)
 
 
 def test_an_experiment_without_claims_is_named() -> None:

@@ -61,6 +61,11 @@ def test_gateways_are_told_apart_by_their_kind(published) -> None:
         " behind a gateway, gateway.kind=sklearn",
     ]
     assert [list(line.get_ydata()) for line in middle.lines] == [[0.0], [0.0]]  # the same requests
+    faster = replace(runs[2].points[0], tokens_per_s=runs[0].points[0].tokens_per_s * 2)
+    assert overhead.summary([*runs[:2], replace(runs[2], points=[faster])]) == [
+        "gateway fast, against none: +0.0 ms and 1.000 of the throughput at 1 user",
+        "gateway sklearn, against none: +0.0 ms and 2.000 of the throughput at 1 user",
+    ]
 
 
 @pytest.fixture

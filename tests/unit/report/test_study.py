@@ -21,6 +21,11 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     measured = publish(finished_run(config), uri)
     said: list[str] = []
     finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), said.append)
+    told = "\n".join(said)
+    assert told.count("fig4 NOT DECIDABLE: ") == 4
+    assert "fig5" not in told  # it was not asked for
+    assert "  No run of B, C, D. Would be decided by runs of B, C, D." in said
+    assert "all 11 claims of the paper: 11 not decidable (python -m er.claims)" in said
     client = open_store(uri)
     experiment = client.get_experiment_by_name("ladder")
     [own] = client.search_runs([experiment.experiment_id], "tags.`er.views_of` = 'measured'")
@@ -34,6 +39,9 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     again: list[str] = []
     finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), again.append)
     assert sum("there already" in line for line in again) == 3
+    assert [line for line in again if "there already" not in line] == [
+        line for line in said if not line.startswith(("figure: ", "report: "))
+    ]
     assert len(client.search_runs([experiment.experiment_id])) == 2
 
 
