@@ -16,7 +16,7 @@ COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc")
 # Of all others: deployments, batch limits, node types.
 OTHERS = ("#56b4e9", "#8c564b", "#332288", "#949494", "#b8860b", "#882255")
 # How far a second run of a deployment is towards black, a third towards white, and so on.
-SHADES = ((0.0, 0.0), (0.0, 0.5), (1.0, 0.5), (0.0, 0.75), (1.0, 0.75))
+SHADES = ((0.0, 0.0), (0.0, 0.45), (1.0, 0.45), (0.0, 0.65), (1.0, 0.7))
 MARKERS = "osD^vPX<>ph"
 DASHES = ((5, 2), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1))
 PLACES = ("runs_dir", "cache_dir", "tracking.", "server.", "gateway.port", "study", "figures")

@@ -125,12 +125,12 @@ def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
 
 
 def apart(ladder: Sequence[int], least: float = TICK) -> list[int]:
-    """The last concurrency, and those before it whose ticks are `least` of the axis apart."""
+    """The first and the last concurrency, and of the others those `least` of the axis apart."""
     ticks: list[int] = []
     for concurrency in reversed(ladder):
         if not ticks or math.log(ticks[0] / concurrency) > least * math.log(ladder[-1] / ladder[0]):
             ticks.insert(0, concurrency)
-    return ticks
+    return [ladder[0], *ticks[1:]] if len(ticks) > 1 else ticks
 
 
 def log_values(axis: Axis) -> None:
