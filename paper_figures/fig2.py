@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
@@ -105,6 +106,7 @@ def histogram(axes: Axes, tokens: "pd.Series[int]", what: str) -> None:
     axes.axvline(tokens.median(), color="0.2", linewidth=0.8, linestyle="--", label="median")
     axes.set_title(f"{what}\nmean {tokens.mean():.0f}, median {tokens.median():.0f}")
     axes.set_ylabel("Share [%]")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def reference(axes: Axes, tokens: "pd.Series[int]", runs: Sequence[PublishedRun]) -> None:
@@ -134,6 +136,7 @@ def by_expert(axes: Axes, tokens: Sequence["pd.Series[int]"]) -> None:
         box.set(facecolor=OTHERS[0], edgecolor="0.2")
         median.set(color="black")
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set(xlabel="Input tokens", ylabel="Expert: prompts it got")
 
 

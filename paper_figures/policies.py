@@ -33,7 +33,7 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     ladder.curves(load, runs, ladder.Quantity("", busiest))
     load.set(title="Requests of the busiest expert", ylabel="Over the mean", ylim=(0.9, None))
     return style.finish(
-        drawn, "Routing by what a prompt says, and without reading it", runs, note=limits(runs)
+        drawn, "Routing by content, and without reading it", runs, note=limits(runs)
     )
 
 

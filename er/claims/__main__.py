@@ -40,6 +40,8 @@ def answer(arguments: Sequence[str]) -> int:
         print(f"\nExit codes: {cli.EXIT_CODES}")
         return 0
     names, words = cli.read_words(arguments, WORDS)
+    if words["runs"] and words["study"]:
+        raise ConfigError("runs=... decide whatever their study: leave out study=...")
     if words["write"] not in ("true", "false"):
         raise ConfigError(f"write is {words['write']}: choose from true, false")
     claims = [claim for name in names or statements.names() for claim in statements.read(name)]

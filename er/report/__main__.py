@@ -40,6 +40,11 @@ def answer(arguments: Sequence[str]) -> int:
     uri, study = words["uri"], (names or ["ladder"])[0]
     ids = pins.chosen(uri, words["runs"])
     runs = query.pinned(uri, ids) if ids else query.shown(uri, study)
+    for run in runs:
+        if run.study != study:
+            raise ConfigError(
+                f"run {run.id[:8]} is of study {run.study}: python -m er.report {run.study}"
+            )
     written = files.write(study, uri, Path(words["out"]), runs)
     print(f"report: {written.file}{' (there already)' if written.kept else ''}")
     return 0

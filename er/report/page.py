@@ -50,12 +50,14 @@ def render(report: Report) -> str:
         charts=drawn,
         engines=labels.engines,
         provenance=[_provenance(run) for run in report.runs],
+        store="".join(f" uri={uri}" for uri in _stores(report.runs)),
         commands=list(dict.fromkeys(map(_command, report.runs))),
         specs=_script_of({chart.id: chart.spec for chart in drawn}),
         vega=_scripts(),
     )
 
 
+DEFAULT_STORE = "sqlite:///runs/mlflow.db"
 EMBED = """
 const specs = JSON.parse(document.getElementById("specs").textContent);
 const drawn = Object.entries(specs).map(([id, spec]) =>
@@ -70,6 +72,12 @@ def _provenance(run: PublishedRun) -> dict[str, Any]:
     return {
         name: str(value) for name, value in values.items() if not isinstance(value, dict | list)
     }
+
+
+def _stores(runs: Sequence[PublishedRun]) -> list[str]:
+    """Where the commands look for the runs, unless it is where they look by themselves."""
+    found = dict.fromkeys(run.config.get("tracking", {}).get("uri", "") for run in runs)
+    return [uri for uri in found if uri and uri != DEFAULT_STORE][:1]
 
 
 def _command(run: PublishedRun) -> str:

@@ -50,6 +50,8 @@ def test_links_resolve_inside_the_file_and_text_is_escaped(report: page.Report) 
     for link in found.links:
         assert link.startswith("data:") or (link[0] == "#" and link[1:] in found.ids)
     assert "<td>&lt;b&gt;</td>" in text
+    uri = report.runs[0].config["tracking"]["uri"]
+    assert f"<code>python -m er.report ladder uri={uri}</code>" in text
     assert text.index("verdicts-title") < text.index("figures-title")
     assert all(verdict.claim.says.replace("'", "&#39;") in text for verdict in report.verdicts)
     assert "Simulated engines, measured at the client." in text
