@@ -56,7 +56,7 @@ class Answer:
         if has_length and head.length <= BUFFERED_AT_MOST:
             self._buffer = []
         line = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        if has_length:
+        if has_length and head.status != 204:  # RFC 9110, section 8.6
             line = b"content-length: %d\r\n" % head.length
         closing = b"" if request.keep_alive else b"connection: close\r\n"
         self._pending = b"".join((head.start_and_headers, line, own_headers, closing, b"\r\n"))
@@ -68,7 +68,9 @@ class Answer:
         self._head = own_headers
         self._framed = head.framed
         self._no_stream = head.status == 200 and not head.event_stream
-        self._failed_status = 502 if self._no_stream else head.status if head.status != 200 else 0
+        # Only errors pass as they are: others, such as 204, may have no body to say so.
+        failed = head.status if head.status >= 400 else 502
+        self._failed_status = 0 if head.event_stream and head.status == 200 else failed
         self._passed_on = head.lines_of(b"location", b"retry-after")
         self.streams = translation.streams and not self._failed_status
         self._chunked = self.streams and not self._request.head.http_1_0

@@ -1,5 +1,6 @@
 """What is no proper request is refused by one line, and nothing else notices."""
 
+import asyncio
 import logging
 
 import pytest
@@ -113,8 +114,6 @@ async def test_informational_answers_are_passed_over(start: Start) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 async def test_an_answer_may_be_cut_anywhere(start: Start, size: int) -> None:
-    import asyncio
-
     from tests.unit.gateway.raw import RawExpert
 
     async def answer(writer: asyncio.StreamWriter) -> bool:
@@ -135,8 +134,6 @@ async def test_an_answer_may_be_cut_anywhere(start: Start, size: int) -> None:
 async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
     async with answering(ONE).serving() as url:
         gateway = await start(urls=[url, url])
-        import asyncio
-
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         writer.write(post() * 20 + b"GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
         got = await asyncio.wait_for(reader.read(-1), 10)
@@ -147,8 +144,6 @@ async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
 
 
 async def test_answers_that_take_long_keep_their_order(start: Start) -> None:
-    import asyncio
-
     async with answering(ONE).serving() as url:
         gateway = await start(urls=[url, url])
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -189,8 +184,6 @@ async def test_a_body_beyond_the_bound_is_413(start: Start, body: bytes) -> None
 
 
 async def test_uploads_have_a_bound_together(start: Start) -> None:
-    import asyncio
-
     async with answering(ONE).serving() as url:
         gateway = await start(urls=[url, url], limits={"buffered_bytes": 3_000_000})
         held = []
@@ -206,3 +199,23 @@ async def test_uploads_have_a_bound_together(start: Start) -> None:
             writer.close()
         await asyncio.sleep(0.05)
         assert status(await say(gateway.port, post())) == 200
+
+
+@pytest.mark.parametrize("code", [201, 204, 302, 304])
+async def test_a_status_without_a_body_gets_none(start: Start, code: int) -> None:
+    answer = f"HTTP/1.1 {code} X\r\ncontent-length: 0\r\n\r\n".encode()
+    async with answering(answer).serving() as url:
+        gateway = await start(urls=[url, url])
+        prompt = b'{"prompt": "court", "max_tokens": 1}'
+        translated = await say(gateway.port, post(prompt, path="/v1/completions"))
+        assert status(translated) == 502
+        assert b"no event stream" in translated or b"no reason" in translated
+        health = b"GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(post() + health)
+        got = await asyncio.wait_for(reader.read(-1), 10)
+        writer.close()
+        head, _, rest = got.partition(b"\r\n\r\n")
+        assert status(head) == code
+        assert (b"content-length: 0" in head) is (code != 204)
+        assert rest.startswith(b"HTTP/1.1 200 OK")
