@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from er.claims.margins import NO_MARGIN, Margin, margin_of, mean_of
 from er.claims.resamples import Resamples, Values, value
 from er.claims.statements import FEWER, Claim, Relation
 from er.results.point import Point
@@ -38,6 +39,7 @@ class Comparison:
     paired: bool
     within: float = 0.0  # standard error over requests, as a share of the ratio
     between: float = 0.0  # the same over repeats; 0 where there are none
+    unsure: bool = False  # open for what a prediction may be off by, not for want of requests
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class _Side:
     log: float
     draws: Values  # deviations of the logarithm, over requests
     between: float = 0.0  # standard error of the mean of repeats
+    margin: Margin = NO_MARGIN
 
 
 def compare(
@@ -90,10 +93,15 @@ def compare(
         between = math.hypot(left.between, right.between)
         error = max(within, between)  # the spread between repeats has that within them in it
         low, ratio, high = (math.exp(log + sign * z * error) for sign in (-1, 0, 1))
+        margin = left.margin.over(right.margin)
+        sampled, low, high = judge(claim, low, high), *margin.around(low, high)
         outcome = judge(claim, low, high)
+        unsure = outcome is Outcome.open is not sampled
         paired = drawn is not None and drawn.paired.get(concurrency, False)
         compared.append(
-            Comparison(concurrency, of, than, ratio, low, high, outcome, paired, within, between)
+            Comparison(
+                concurrency, of, than, ratio, low, high, outcome, paired, within, between, unsure
+            )
         )
     return compared, list(dict.fromkeys(missing))
 
@@ -136,7 +144,8 @@ def _side(
             other = _absolute(claim, run, base, drawn, name)
             if isinstance(other, Missing):
                 return other
-            own = _Side(own.log - other.log, own.draws - other.draws)
+            margin = own.margin.beside(other.margin)
+            own = _Side(own.log - other.log, own.draws - other.draws, margin=margin)
         if isinstance(own, Missing):
             return own
         sides.append(own)
@@ -148,7 +157,7 @@ def pooled(sides: Sequence[_Side]) -> _Side:
     logs = np.array([side.log for side in sides])
     draws = np.mean([side.draws for side in sides], axis=0)
     between = float(logs.std(ddof=1)) / math.sqrt(len(sides)) if len(sides) > 1 else 0.0
-    return _Side(float(logs.mean()), draws, between)
+    return _Side(float(logs.mean()), draws, between, mean_of([side.margin for side in sides]))
 
 
 def _base(claim: Claim, concurrency: int, ladder: Sequence[int]) -> int:
@@ -172,9 +181,10 @@ def _absolute(
     amount = value(run, point, claim.quantity)
     if not amount > 0:
         return Missing(concurrency, name, f"has no {claim.quantity}")
+    margin = margin_of(run, point, claim.quantity)
     if drawn is None:
-        return _Side(math.log(amount), 0 * _ONE)
+        return _Side(math.log(amount), 0 * _ONE, margin=margin)
     logs = drawn.logs(run, concurrency, claim.quantity)
     if logs is None:
         return Missing(concurrency, name, "its requests are not kept")
-    return _Side(math.log(amount), logs - logs.mean())
+    return _Side(math.log(amount), logs - logs.mean(), margin=margin)

@@ -91,6 +91,9 @@ def would_decide(
         return f"valid points at {list_of(concurrencies)}"
     if not compared:
         return f"points at {range_of(*claim.at)}: set load.concurrency"
+    unsure = sorted({c.concurrency for c in compared if c.unsure})
+    if unsure:
+        return f"a measurement at {list_of(unsure)}: the prediction is not sure enough"
     return more_of(claim, [c for c in compared if c.outcome is Outcome.open], runs)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from er import compose
 from er.claims import __main__ as command
 from er.claims import documents, overview, statements, words
 from er.claims.comparisons import Outcome
+from er.claims.margins import Margin, mean_of
 from er.claims.statements import Claim, Relation
 from er.claims.verdicts import Verdict, decide
 from er.config.plain import plain
@@ -94,6 +96,41 @@ def test_the_word_says_how_the_values_came_about(
     d = made("d", spread(0.2, seed=2), clock, kind)
     assert verdict(a, d).word == words[0]
     assert verdict(a, d, is_="above").word == words[1]
+
+
+@pytest.mark.parametrize(
+    ("of_a", "of_d", "holds"),
+    [
+        ({}, {}, True),
+        ({"ttft_s.p50": [0.09, 0.12]}, {"ttft_s.p50": [0.18, 0.22]}, True),
+        ({"ttft_s.p50": [0.09, 0.12]}, {"ttft_s.p50": [0.1, 0.22]}, False),  # INT8's bounds, say
+        ({"tpot_s.p50": [0.01, 10.0]}, {}, True),  # of another quantity
+    ],
+)
+def test_a_prediction_decides_only_where_its_whole_interval_does(
+    made: Make, of_a: dict[str, list[float]], of_d: dict[str, list[float]], holds: bool
+) -> None:
+    a, d = made("a", spread(0.1), "virtual"), made("d", spread(0.2, seed=2), "virtual")
+    for run, interval in ((a, of_a), (d, of_d)):
+        run.points[0] = replace(run.points[0], predicted_interval=interval)
+    found = verdict(a, d)
+    assert found.effect is not None
+    assert found.effect.ratio == pytest.approx(0.5, rel=1e-4)
+    if holds:
+        assert (found.outcome, found.effect.unsure) == (Outcome.holds, False)
+    else:
+        assert (found.outcome, found.effect.unsure) == (Outcome.open, True)
+        assert found.would_decide == "a measurement at 4 users: the prediction is not sure enough"
+
+
+def test_the_margin_of_a_ratio_widens_it() -> None:
+    wide, narrow = Margin(-0.2, 0.3), Margin(-0.1, 0.1)
+    assert wide.over(narrow) == Margin(pytest.approx(-0.3), pytest.approx(0.4))
+    # One deployment at two concurrencies is slow, or fast, at both.
+    assert wide.beside(narrow) == Margin(pytest.approx(-0.1), pytest.approx(0.2))
+    assert wide.beside(wide) == Margin()
+    assert mean_of([wide, narrow]) == Margin(pytest.approx(-0.15), pytest.approx(0.2))
+    assert narrow.around(1.0, 2.0) == pytest.approx((0.9048, 2.2103), abs=1e-4)
 
 
 def test_one_simulated_engine_makes_the_whole_a_simulation(made: Make) -> None:
