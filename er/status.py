@@ -22,6 +22,7 @@ HEADINGS = (
 ALWAYS = 3  # the first of them are columns however narrow the terminal is
 DEPLOYMENT_AT_LEAST = 8
 GAP = "  "
+NONE = "-"
 
 
 def main() -> int:
@@ -64,7 +65,8 @@ def lines_of(found: Sequence[Status], width: int) -> list[str]:
     lines = row(HEADINGS[:count], widths)
     for one, cells in zip(found, rows, strict=True):
         lines += row(cells[:count], widths)
-        below = ", ".join(map(" ".join, zip(HEADINGS[count:], cells[count:], strict=True)))
+        others = zip(HEADINGS[count:], cells[count:], strict=True)
+        below = ", ".join(f"{name} {cell}" for name, cell in others if cell != NONE)
         for text in (below, describe_invalid(one.invalid), one.last_line()):
             lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
     return lines
@@ -74,16 +76,17 @@ def cells_of(one: Status) -> list[str]:
     """What the columns say of a job; requests and errors are those that it measured itself."""
     points, own = one.points, one.own_points
     most = max((point.concurrency for point in points if not point.invalid), default=0)
+    measures = one.ladder or points  # a job that builds does not
     return [
-        one.job_id or "-",
+        one.job_id or NONE,
         one.title,
-        f"up to {most} of {max(one.ladder)}" if one.ladder else f"up to {most}",
+        f"up to {most}{f' of {max(one.ladder)}' if one.ladder else ''}" if measures else NONE,
         f"{one.state.value}{f' ({one.detail})' if one.detail else ''}",
-        f"{len(points)} of {len(one.ladder)}" if one.ladder else str(len(points)),
-        str(sum(point.requests for point in own)),
-        str(sum(point.errors for point in own)),
-        one.node or "-",
-        one.left or "-",
+        f"{len(points)}{f' of {len(one.ladder)}' if one.ladder else ''}" if measures else NONE,
+        str(sum(point.requests for point in own)) if measures else NONE,
+        str(sum(point.errors for point in own)) if measures else NONE,
+        one.node or NONE,
+        one.left or NONE,
     ]
 
 

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -59,6 +60,11 @@ class TritonApart(LoadFileScheduling):
         if file.startswith("tests/slurm/"):  # two Slurms, which take about as long
             return "slurm" if file.endswith(("test_jobs.py", "test_scripts.py")) else "slurm-triton"
         return "embedded" if file.startswith("tests/embedded/") else file
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: tests on Slurm and Triton wait more than they compute."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TritonApart:

@@ -203,6 +203,7 @@ def build_first(job: "Job", code: Path, say: Say, full: str) -> tuple[Attempt | 
 def prepare_build(job: "Job", code: Path, options: Sequence[str], title: str) -> Submission:
     """The submission of a job that builds an engine, or looks at the node; no load is sent."""
     attempt, intent = folder.prepare(job, folder.place_of_build(job.config), title)
+    intent = replace(intent, ladder=[])  # nothing is measured
     line = build_command(attempt.path, options)
     return written(attempt, intent, job.config, code, line, one_node=True)
 

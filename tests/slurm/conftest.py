@@ -1,5 +1,6 @@
 """One real Slurm for all tests of this folder."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -7,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 from site_of_tests import PROGRAMS, Site, running
 from slurm_user import FAST, User
@@ -50,9 +50,12 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 
 
 def warm_up(folder: Path) -> None:
-    """Compile the simulation: every frozen copy of the code takes the machine code with it."""
+    """Compile the simulation: every frozen copy of the code takes the machine code with it. One
+    process of the tests compiles, the others take what it made."""
     [config] = compose.plan([*FAST, f"runs_dir={folder}", f"cache_dir={ROOT / '.cache'}"])
-    predicted.points(config, [1])
+    with (ROOT / ".cache" / "compiling.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        predicted.points(config, [1])
 
 
 @pytest.fixture
@@ -62,8 +65,7 @@ def site(whole_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     yield whole_site
-    whole_site.call("scancel", "--signal=KILL", "--full", f"--user={psutil.Process().username()}")
-    whole_site.call("scancel", f"--user={psutil.Process().username()}")
+    whole_site.end_jobs(tmp_path)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,7 @@ PreemptMode=REQUEUE
 MinJobAge=3600
 KillWait=20
 SlurmctldTimeout=10
-SlurmdTimeout=10
+SlurmdTimeout=120
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 MailProg=/bin/true
@@ -84,6 +84,14 @@ class Site:
         )
         return done.stdout
 
+    def end_jobs(self, folder: Path) -> None:
+        """Kill the jobs that were submitted in a folder."""
+        rows = self.call("squeue", "--noheader", "--format=%i %Z").splitlines()
+        ids = [row.split()[0] for row in rows if row.split()[1] == str(folder)]
+        for options in (["--signal=KILL", "--full"], []) if ids else ():
+            with suppress(subprocess.CalledProcessError):  # one has ended meanwhile
+                self.call("scancel", *options, *ids)
+
     def states(self) -> dict[str, str]:
         """Of every job, by its id; of one in two parts, of the first."""
         rows = self.call("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
@@ -109,6 +117,8 @@ class Site:
     def start_controller(self, *options: str) -> None:
         """Start it; without options it goes on from its saved state."""
         self.start("slurmctld", ["slurmctld", "-D", *options])
+        self.until_ready("unknown")
+        self.call("scontrol", "reconfigure")  # it asks the nodes at once, not in three seconds
         self.until_ready()
 
     def set(self, name: str, value: object) -> None:
@@ -117,8 +127,8 @@ class Site:
         lines = [line for line in path.read_text().splitlines() if not line.startswith(f"{name}=")]
         path.write_text("\n".join([*lines, f"{name}={value}"]) + "\n")
 
-    def until_ready(self) -> None:
-        """Return when the controller answers and all nodes are idle or at work."""
+    def until_ready(self, *enough: str) -> None:
+        """Return when the controller answers and all nodes are idle, at work or in such states."""
         deadline_s = time.monotonic() + 30
         while time.monotonic() < deadline_s:
             done = subprocess.run(
@@ -129,7 +139,8 @@ class Site:
                 timeout=30,
                 check=False,
             )
-            known = [line for line in done.stdout.split() if line in ("idle", "mixed", "allocated")]
+            ready = ("idle", "mixed", "allocated", *enough)
+            known = [line for line in done.stdout.split() if line in ready]
             if len(known) == len(NODES):
                 return
             time.sleep(0.1)
@@ -168,7 +179,7 @@ class Site:
         process = self.processes.pop(name)
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(4)  # slurmd waits for jobs
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

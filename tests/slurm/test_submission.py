@@ -51,7 +51,7 @@ def test_a_controller_that_is_down_is_named_and_nothing_is_submitted(user: User)
 def test_jobs_beyond_the_limit_wait_until_there_is_room(
     user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    three = ["-m", "seed=0,1,2", *FAST, "cluster.answer_timeout_s=3"]
+    three = ["-m", "seed=0,1,2", *FAST, "cluster.answer_timeout_s=2"]
     with controller_down(user.site) as known:  # jobs that have ended count too
         user.site.set("MaxJobCount", len(known) + 2)  # Slurm refuses the one that would reach it
     try:
@@ -109,7 +109,7 @@ def test_a_lost_answer_is_found_and_nothing_is_sent_twice(
     lose_answers(tmp_path / "bin", monkeypatch)
     before = set(user.site.states())
 
-    user.run(*FAST, "cluster.sbatch=[--hold]", "cluster.answer_timeout_s=3")
+    user.run(*FAST, "cluster.sbatch=[--hold]", "cluster.answer_timeout_s=2")
 
     [one] = user.statuses()
     assert set(user.site.states()) - before == {one.job_id}
@@ -124,7 +124,7 @@ def test_an_answer_that_nobody_can_give_is_looked_for_later(
     with monkeypatch.context() as silent:
         silent.setattr("er.cluster.sending.look_for", lambda *_: "")
         with pytest.raises(ErError, match="is not known: the same command looks for it"):
-            user.run(*held, "cluster.answer_timeout_s=3")
+            user.run(*held, "cluster.answer_timeout_s=2")
 
     user.run(*held)
 
