@@ -23,7 +23,7 @@ from er.tracking.experiment import experiment_for
 from er.tracking.metrics import metrics
 from er.tracking.note import csv, module_of, note
 from er.tracking.parameters import parameters
-from er.tracking.store import STORE_ERRORS, first_line, open_store
+from er.tracking.store import STORE_ERRORS, first_line, one_at_a_time, open_store
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 METRICS_AT_ONCE = 1000  # MLflow takes no more
@@ -40,16 +40,19 @@ def publish(run: RunDir, uri: str) -> str:
     client = open_store(uri)
     config, record = run.read(names.CONFIG), run.read(names.RECORD)
     try:
-        experiment_id = experiment_for(client, config["study"], run.path.absolute().parents[1])
-        known = find(client, experiment_id, run.path)
-        if known and known.data.tags.get("er.content") == _content(run):
-            _retag(client, known, {names.ID_TAG: id_of(record), **record["tags"]})
-            return str(known.info.run_id)
-        if known and not _grows(known, run):
-            client.delete_run(known.info.run_id)
-            known = None
-        run_id = known.info.run_id if known else _create(client, experiment_id, run, config, record)
-        _log(client, run_id, run, config, record)
+        with one_at_a_time(uri):
+            experiment_id = experiment_for(client, config["study"], run.path.absolute().parents[1])
+            known = find(client, experiment_id, run.path)
+            if known and known.data.tags.get("er.content") == _content(run):
+                _retag(client, known, {names.ID_TAG: id_of(record), **record["tags"]})
+                return str(known.info.run_id)
+            if known and not _grows(known, run):
+                client.delete_run(known.info.run_id)
+                known = None
+            run_id = (
+                known.info.run_id if known else _create(client, experiment_id, run, config, record)
+            )
+            _log(client, run_id, run, config, record)
     except STORE_ERRORS as error:
         raise ErError(
             f"cannot publish to {uri}: {first_line(error)}: everything measured is in "

@@ -41,7 +41,7 @@ def open_store(uri: str) -> MlflowClient:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        with _one_at_a_time(uri):
+        with one_at_a_time(uri):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except ImportError as error:
@@ -70,8 +70,12 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """While a new store gets its tables: several processes at once would break it."""
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """While a new store gets its tables, or a run its entries: MLflow looks for a row and then
+    makes it, so of several processes at once all but one would fail.
+
+    Not within another such block of the same process, which would wait for ever.
+    """
     if uri.startswith(POSTGRESQL):
         with create_engine(uri, poolclass=NullPool).connect() as connection:
             connection.execute(select(func.pg_advisory_lock(ADVISORY_LOCK)))  # until it is closed

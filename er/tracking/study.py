@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from er.errors import ErError
 from er.tracking.experiment import experiment_for
-from er.tracking.store import STORE_ERRORS, first_line, open_store
+from er.tracking.store import STORE_ERRORS, first_line, one_at_a_time, open_store
 
 KIND = "er.views_of"  # the tag of such a run: how its points came about
 DIGESTS = "er.digests"  # of the files that the run has: one tag, for its page shows them all
@@ -33,17 +33,18 @@ def publish_study(
     """
     client = open_store(uri)
     try:
-        experiment_id = experiment_for(client, study, runs_dir.absolute())
-        run = _find(client, experiment_id, how) or _create(client, experiment_id, study, how)
-        run_id = str(run.info.run_id)
-        known = json.loads(run.data.tags.get(DIGESTS, "{}"))
-        digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-        for file in files:
-            if known.get(file.name) != digests[file.name]:
-                client.log_artifact(run_id, str(file), FOLDER)
-        tags = {NOTE: note, DIGESTS: json.dumps({**known, **digests})}
-        client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        client.set_terminated(run_id)
+        with one_at_a_time(uri):
+            experiment_id = experiment_for(client, study, runs_dir.absolute())
+            run = _find(client, experiment_id, how) or _create(client, experiment_id, study, how)
+            run_id = str(run.info.run_id)
+            known = json.loads(run.data.tags.get(DIGESTS, "{}"))
+            digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+            for file in files:
+                if known.get(file.name) != digests[file.name]:
+                    client.log_artifact(run_id, str(file), FOLDER)
+            tags = {NOTE: note, DIGESTS: json.dumps({**known, **digests})}
+            client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            client.set_terminated(run_id)
     except STORE_ERRORS as error:
         raise ErError(f"cannot publish the figures to {uri}: {first_line(error)}") from error
     return run_id

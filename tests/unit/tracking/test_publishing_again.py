@@ -137,18 +137,37 @@ def test_the_store_of_a_run_is_found_from_any_directory(
     assert store_of(run) == f"sqlite:///{tmp_path}/runs/mlflow.db"
 
 
+# Forked where all is imported, so that they really begin together.
+AT_ONCE = """
+import os, sys
+from pathlib import Path
+from er.results.run_dir import RunDir
+from er.tracking.publish import publish
+from er.tracking.study import publish_study
+folder, uri, *runs = sys.argv[1:]
+for run in runs:
+    if not os.fork():
+        publish(RunDir(Path(run)), uri)
+        publish_study(uri, "ladder", "measured", Path(folder), [Path(run) / "points.json"], "")
+        os._exit(0)
+sys.exit(any([os.wait()[1] for _ in runs]))
+"""
+
+
 def test_first_runs_at_once_share_a_new_store(
-    config: Config, finished_run: Callable[..., RunDir], tmp_path: Path
+    config: Config, finished_run: Callable[..., RunDir]
 ) -> None:
-    runs = [finished_run(config) for _ in range(2)]
-    command = [sys.executable, "-m", "er.publish"]
-    started = [
-        subprocess.Popen([*command, str(run.path)], stdout=subprocess.PIPE, text=True)
-        for run in runs
-    ]
-    said = [process.communicate()[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
-    assert all(f"sqlite:///{tmp_path}/runs/mlflow.db" in text for text in said)
+    uri, runs = config.tracking.uri, [finished_run(config) for _ in range(5)]
+    arguments = [config.runs_dir, uri, *(str(run.path) for run in runs)]
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    client = open_store(uri)
+    experiment = client.get_experiment_by_name("ladder")
+    published = client.search_runs([experiment.experiment_id])
+    of_the_study = [run for run in published if "er.views_of" in run.data.tags]
+    assert (len(published), len(of_the_study)) == (6, 1)
 
 
 def test_a_locked_store_is_one_line_and_publishing_works_afterwards(
