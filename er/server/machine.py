@@ -31,10 +31,11 @@ def check(runs_dir: Path, models: int, concurrency: int) -> None:
 
 
 def require_plain(folder: Path) -> None:
-    """Triton hands paths of the run to a shell without quotes: refuse what that would break."""
-    found = re.search(r"[^\w./+:=@%,~-]", str(folder))
+    """Triton hands paths of the run to a shell without quotes, and the Python in it, which takes no
+    notice of a locale, reads them as ASCII: refuse what that would break."""
+    found = re.search(r"[^\w./+:=@%,~-]", str(folder), re.ASCII)
     if found:
         raise ConfigError(
             f"runs_dir {str(folder)!r} has {found.group()!r} in its path, at which Triton "
-            "breaks when it starts a model: give runs_dir=... without blanks and shell characters"
+            "breaks when it starts a model: give runs_dir=... of ASCII letters, digits and dots"
         )

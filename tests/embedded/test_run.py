@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,8 +29,18 @@ ROOT = Path(__file__).parent.parent.parent
 SMALL = ["load.requests_per_user=2", "load.requests_at_least=4", "load.gateway_probes=4"]
 
 
+# The worst that paths may have: Triton hands that of a run to a shell.
+RUNS = "a=b,c+d:e~f@-" + 100 * "x"
+CACHE = 'it\'s a "cache" $HOME & #1; %41 ? * \n é'
+
+
 def arguments(runs_dir: Path, *overrides: str) -> list[str]:
-    return ["+experiment=fig4", f"runs_dir={runs_dir}", *overrides]
+    return ["+experiment=fig4", f"runs_dir={quoted(runs_dir)}", *overrides]
+
+
+def quoted(path: Path) -> str:
+    """A path as Hydra reads it."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def assert_nothing_left(runs_dir: Path) -> None:
@@ -58,8 +69,11 @@ class Done:
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """Deployments A and E at 1 and 2 users."""
-    runs_dir = tmp_path_factory.mktemp("sweep") / "runs"
-    asked = arguments(runs_dir, "deployment=a,e", "load.concurrency=[1,2]", *SMALL)
+    folder = tmp_path_factory.mktemp("sweep")
+    runs_dir, cache = folder / RUNS, folder / CACHE
+    cache.symlink_to(ROOT / ".cache")
+    ladder = ["deployment=a,e", "load.concurrency=[1,2]", f"cache_dir={quoted(cache)}"]
+    asked = arguments(runs_dir, *ladder, *SMALL)
     with redirect_stdout(io.StringIO()) as output:
         assert answer(asked) == 0, output.getvalue()
     assert_nothing_left(runs_dir)
@@ -73,7 +87,7 @@ def test_says_what_it_does_and_where_the_results_are(sweep: Done) -> None:
     assert "engine: simulated" in sweep.output
     assert re.search(r"^E: the gateway adds -?\d+\.\d ms .*median of 4 pairs", sweep.output, re.M)
     assert f"figure: {sweep.runs_dir}/figures/fig4.png" in sweep.output
-    assert f"mlflow ui --backend-store-uri {sweep.uri}" in sweep.output
+    assert f"mlflow ui --backend-store-uri {shlex.quote(sweep.uri)}" in sweep.output
 
 
 def test_every_request_is_on_disk(sweep: Done) -> None:

@@ -24,13 +24,13 @@ def test_a_plain_machine_is_accepted() -> None:
     machine.check(Path("runs"), models=8, concurrency=8)
 
 
-@pytest.mark.parametrize("character", [*" '\"$&#;|<>*?()[]{}\\`!\n"])
+@pytest.mark.parametrize("character", [*" '\"$&#;|<>*?()[]{}\\`!\né日"])
 def test_a_path_that_a_shell_would_split_is_refused(character: str) -> None:
     with pytest.raises(ErError, match=r"^runs_dir .* in its path"):
         machine.check(Path(f"/tmp/a{character}b"), 1, 1)
 
 
-@pytest.mark.parametrize("name", ["é", "日本", "a-b_c.d", "a=b,c", "a@b%c+d:e~f"])
+@pytest.mark.parametrize("name", ["a-b_c.d", "a=b,c", "a@b%c+d:e~f"])
 def test_other_paths_are_accepted(name: str) -> None:
     machine.check(Path("/tmp") / name, 1, 1)
 
