@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from er.errors import ErError
+from er.errors import ConfigError
 from er.results import names
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ NEEDS: dict[str, tuple[Has, str]] = {
 
 
 def require(figure: str, needs: Sequence[str], runs: Sequence["PublishedRun"]) -> None:
-    """Raise ErError for the first run that the figure cannot show."""
+    """Raise ConfigError for the first run that the figure cannot show."""
     for run in runs:
         for need in needs:
             has, lacks = NEEDS[need]
             if not has(run):
-                raise ErError(
+                raise ConfigError(
                     f"{figure} cannot show run {run.id[:8]}, {run.deployment} of study "
                     f"{run.study}: it {lacks}; name others with runs=... or study=..."
                 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from er.claims import documents, statements
-from er.errors import ErError
+from er.errors import ConfigError
 from er.options import CONF
 from er.results import code, kept, names
 
@@ -30,7 +30,7 @@ class Written:
 def write(study: str, uri: str, folder: Path, runs: "Sequence[PublishedRun]") -> Written:
     """Write the report of a study's runs into a folder, and their verdicts into MLflow.
 
-    Raises ErError where the runs have no points of deployments.
+    Raises ConfigError where the runs have no points of deployments.
     """
     require_points(runs)
     predicted = "-predicted" if any(run.clock == "virtual" for run in runs) else ""
@@ -46,11 +46,11 @@ def write(study: str, uri: str, folder: Path, runs: "Sequence[PublishedRun]") ->
 
 
 def require_points(runs: "Sequence[PublishedRun]") -> None:
-    """Raise ErError unless a report can show all of these runs."""
+    """Raise ConfigError unless a report can show all of these runs."""
     for run in runs:
         if "deployment" not in run.config or not run.points:
             what = "is of no deployment of er" if run.points else "has no points"
-            raise ErError(f"a report shows points of deployments: {run.title} {what}")
+            raise ConfigError(f"a report shows points of deployments: {run.title} {what}")
 
 
 def _write(
