@@ -9,7 +9,7 @@ from er.config import Config
 from er.errors import ErError
 from er.report.study import Study, finish
 from er.results.run_dir import RunDir
-from er.tracking import query
+from er.tracking import claims, query
 from er.tracking.publish import publish
 from er.tracking.store import open_store
 
@@ -35,6 +35,21 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     assert own.info.status == "FINISHED"
     assert not own.data.metrics
     assert [run.run_id for run in query.shown(uri, "ladder")] == [measured]
+
+    assert "claims.json" in [entry.path for entry in client.list_artifacts(measured)]
+    metrics = client.get_run(measured).data.metrics
+    assert not [name for name in metrics if name.startswith("verdicts/")]  # all are undecided
+
+    decided = {"holds": 1.0, "fails": 0.0}
+    entries = [
+        {"claim": {"figure": "fig4", "id": outcome}, "outcome": outcome}
+        for outcome in (*decided, "open")
+    ]
+    claims.log(uri, 1000, {measured: entries})
+    logged = client.get_run(measured).data.metrics
+    assert {name: logged[name] for name in logged if name.startswith("verdicts/")} == {
+        f"verdicts/fig4 {outcome}": value for outcome, value in decided.items()
+    }
 
     again: list[str] = []
     finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), again.append)
