@@ -53,6 +53,7 @@ def warm_up(folder: Path) -> None:
     """Compile the simulation: every frozen copy of the code takes the machine code with it. One
     process of the tests compiles, the others take what it made."""
     [config] = compose.plan([*FAST, f"runs_dir={folder}", f"cache_dir={ROOT / '.cache'}"])
+    (ROOT / ".cache").mkdir(exist_ok=True)
     with (ROOT / ".cache" / "compiling.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         predicted.points(config, [1])
