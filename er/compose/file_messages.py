@@ -42,6 +42,8 @@ def _no_such_option(error: MissingConfigException, config_dir: Path | None) -> s
     """The options that there are, the nearest one, and the user's file that names the missing
     one."""
     group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
+    if group.startswith("hydra/"):  # a plugin that is not installed, which has a message of its own
+        return ""
     options = [option for option in error.options or () if not option.startswith("base_")]
     closest = difflib.get_close_matches(name, options, n=1)
     nearest = f"did you mean {closest[0]}? " if closest else ""
