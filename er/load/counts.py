@@ -48,19 +48,24 @@ def _usage(answer: Request) -> int:
     return answer.usage_tokens - (ended and answer.usage_tokens == answer.output_tokens + 1)
 
 
-def doubts(requests: Sequence[Request], encoding: Encoding, workload: Workload) -> list[str]:
-    """Reasons, with a fix, not to take events for tokens, or answers for those asked for."""
+def doubts(
+    requests: Sequence[Request], encoding: Encoding, workload: Workload, lagged: bool = False
+) -> list[str]:
+    """Reasons, with a fix, not to take events for tokens, or answers for those asked for.
+
+    A load generator that `lagged` may have joined tokens itself, by reading late.
+    """
     return [
         *_miscounted(requests, encoding),
-        *_all_together(requests),
+        *([] if lagged else _all_together(requests)),
         *_wrong_lengths(requests, workload),
     ]
 
 
-def notes(requests: Sequence[Request], together_share: float) -> list[str]:
-    """What to know of a point that may be right all the same."""
+def notes(requests: Sequence[Request], together_share: float, lagged: bool = False) -> list[str]:
+    """What to know of a point that may be right all the same; `lagged` as for `doubts`."""
     found = []
-    if 0.01 < together_share <= TOGETHER_AT_MOST:
+    if not lagged and 0.01 < together_share <= TOGETHER_AT_MOST:
         found.append(
             f"{together_share:.1%} of the tokens came in one piece with the one before: the server "
             "or a proxy writes them together, and ITL is of its writes, not of the model's steps"

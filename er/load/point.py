@@ -89,10 +89,13 @@ def measure_point(
     if gpu_watch.samples:
         run.keep_gpu_samples(concurrency, map(asdict, gpu_watch.samples))
     known |= clocks.known(load.clocks)
-    doubts = proof.doubts(evidence, config.load)
+    lagged = evidence.loop_lag_p99_s > config.load.max_loop_lag_s
+    answered = any(request.ok for request in load.requests)
+    doubts = proof.doubts(evidence, config.load) if answered else []  # else the errors say it all
+    doubts += not_sent(load, concurrency, config.load)
     steady = window.of([request for request in load.requests if request.measured])
     doubts += clocks.doubts(load.clocks, steady.length_s)
-    doubts += counts.doubts(load.requests, encoding, config.workload)
+    doubts += counts.doubts(load.requests, encoding, config.workload, lagged)
     try:
         target.prove()
     except ErError as error:
@@ -100,10 +103,21 @@ def measure_point(
         raise
     finally:
         point = measure(load.requests, concurrency, config.load, doubts, known)
-        point.notes.extend(counts.notes(load.requests, evidence.together_share))
+        point.notes.extend(counts.notes(load.requests, evidence.together_share, lagged))
         point.notes.extend(batches.describe_repeats(config, batch))
         run.add_point(point)
     return point
+
+
+def not_sent(load: PointLoad, concurrency: int, wanted: Load) -> list[str]:
+    """A reason not to believe a point whose users gave up."""
+    if wanted.duration_s:
+        return []
+    asked = arrivals.count_requests(concurrency, wanted)
+    missing = asked - sum(request.measured for request in load.requests)
+    if missing <= 0 or all(request.ok for request in load.requests):
+        return []
+    return [f"{missing} of {asked} requests not sent: too many failed in a row"]
 
 
 def whole(load: PointLoad, concurrency: int, wanted: Load) -> bool:

@@ -73,7 +73,11 @@ def unused(path: Path) -> tuple[str, ...]:
     for fields in (first, *entries):
         for known in (TEXTS, HOLDERS, LENGTHS):
             used |= set(next(([name] for name in known if name in fields), []))
-    return tuple(name for name in names if name not in used)
+    later = any(len(entry.get("conversations") or ()) > 2 for entry in entries)
+    return (
+        *(name for name in names if name not in used),
+        *(["conversations after the first answer"] if later else []),
+    )
 
 
 def _conversation_of(place: str, fields: Mapping[str, Any]) -> str:

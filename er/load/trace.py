@@ -18,6 +18,7 @@ from typing import Any
 
 from er.config import Load
 from er.errors import ConfigError
+from er.load.answer import shorten
 from er.load.rows import Row, rows
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -212,7 +213,8 @@ def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) 
         raise ConfigError(f"{place} {DELAYS}")
     if not math.isfinite(time_s):
         raise ConfigError(f"{place} has no readable {kind.time}: correct or remove the line")
-    inputs, outputs = (_count(fields.get(name)) for name in (kind.input_tokens, kind.output_tokens))
+    names = (kind.input_tokens, kind.output_tokens)
+    inputs, outputs = (_count(place, name, fields.get(name)) for name in names)
     if not inputs or not outputs:
         return Arrival(time_s, 0, 0)
     return Arrival(time_s, inputs, outputs, _blocks(place, fields) if kind.block_tokens else ())
@@ -248,7 +250,15 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _count(value: object) -> int:
-    """A count of tokens, `48.0` too; 0 where it is none of 1 or more."""
+def _count(place: str, name: str, value: object) -> int:
+    """A count of tokens, `48.0` too; 0 where there is none. Raises ConfigError for what is no
+    count: a broken row is no row without tokens."""
+    if value is None or str(value).strip().lower() in ("", "nan", "null", "none"):
+        return 0
     number = _number(value)
-    return int(number) if number and number >= 1 and number == int(number) else 0
+    if number is None or number < 0 or number != int(number):
+        raise ConfigError(
+            f"{place} has {shorten(value)!r} as {name}, no count of tokens: correct or remove the "
+            "line"
+        )
+    return int(number)

@@ -133,6 +133,11 @@ def measure(
         window_from_s=steady.from_s - min(r.send_s for r in requests) if good else MISSING,
     )
     point = replace(point, little_ratio=little_ratio(point, load))
+    if point.cut_requests:
+        point.notes.append(
+            f"{count_of(point.cut_requests, 'request')} before the steady state left out "
+            f"(load.steady_state)"
+        )
     point.invalid.extend([*doubts_of(point, load), *unsteady, *doubts])
     return point
 
@@ -143,6 +148,8 @@ def doubts_of(point: Point, load: Load) -> list[str]:
     if point.errors:
         causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
         doubts.append(f"{point.errors} of {count_of(point.requests, 'request')} failed ({causes})")
+    if point.requests and point.requests == point.errors:
+        return doubts  # nothing else is to be said of it
     if point.requests + point.cut_requests < load.requests_at_least:
         doubts.append(
             f"only {count_of(point.requests, 'request')}, load.requests_at_least is "

@@ -98,6 +98,30 @@ def test_a_server_that_answers_nothing_ends_the_ladder(serve: Serve, tmp_path: P
     assert RunDir(path).read("run.json")["status"] == "failed"
 
 
+def test_requests_that_users_gave_up_are_told(serve: Serve, tmp_path: Path) -> None:
+    turns = itertools.count()
+
+    async def soon_broken(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        await (broken if next(turns) > 1 else stream)(body, writer)
+
+    settings = ("load.concurrency=[1]", "load.requests_per_user=30", "load.client=sockets")
+    run, _ = drive(serve, tmp_path, soon_broken, *settings)
+    (point,) = run.points()
+    left = 30 - point.requests
+    assert left > 0
+    assert f"{left} of 30 requests not sent: too many failed in a row" in point.invalid
+
+
+def test_a_point_of_failures_alone_blames_nothing_else(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(alone.NoAnswerError):
+        drive(serve, tmp_path, broken, "load.concurrency=[3]", "load.client=sockets")
+    [path] = (tmp_path / "load").iterdir()
+    (point,) = RunDir(path).points()
+    failed, *given_up = point.invalid
+    assert failed.endswith(f"requests failed ({point.requests} x HTTP 500)")
+    assert all("too many failed in a row" in reason for reason in given_up)
+
+
 def test_nobody_at_the_address_publishes_and_draws_nothing(tmp_path: Path) -> None:
     target = f"http://127.0.0.1:{closed_port()}/v2/models/m/generate_stream"
     settings = [f"runs_dir={tmp_path}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]

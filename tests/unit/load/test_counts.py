@@ -68,6 +68,9 @@ def test_tokens_that_are_written_together_are_the_servers(
     [note] = counts.notes([few], counts.together_share([few]))
     assert "33.3% of the tokens" in note
     assert "not of the model's steps" in note
+    # A load generator that read late may have joined them itself.
+    assert counts.notes([few], counts.together_share([few]), lagged=True) == []
+    assert counts.doubts([pairs], small_tokenizer, FORCED, lagged=True) == []
 
 
 def test_thinking_is_counted_and_the_answer_timed_beside_ttft() -> None:

@@ -100,6 +100,9 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     batch = {"custom_id": "1", "method": "POST", "body": CHAT | {"max_tokens": 3, "seed": 1}}
     path.write_text(json.dumps(batch))
     assert unused(path) == ("custom_id", "method", "seed")
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}] * 2
+    path.write_text(json.dumps({"id": "1", "conversations": turns}))
+    assert unused(path) == ("id", "conversations after the first answer")
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -113,6 +113,19 @@ def test_rows_without_tokens_and_unused_columns_are_told(tmp_path: Path) -> None
     assert lines[1].startswith("input tokens: mean 362.5; min 70")
 
 
+@pytest.mark.parametrize("count", ["abc", "-4", "1.5", "inf"])
+def test_a_row_whose_count_is_none_is_refused_by_its_line(tmp_path: Path, count: str) -> None:
+    source = written(tmp_path, "a.csv", f"time_s,input_tokens,output_tokens\n1,2,3\n2,{count},3\n")
+    with pytest.raises(ErError, match=rf"a\.csv:3 has '{count}' as input_tokens, no count"):
+        trace.read(source)
+
+
+@pytest.mark.parametrize("count", ["", "0", "0.0", "NaN", "null"])
+def test_a_row_without_a_count_is_left_out(tmp_path: Path, count: str) -> None:
+    source = written(tmp_path, "a.csv", f"time_s,input_tokens,output_tokens\n1,2,3\n2,{count},3\n")
+    assert trace.read(source).without_tokens == 1
+
+
 def test_the_first_rows_of_a_file_do(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "time_s\n" + "1\n2\nnot read\n").path
     assert len(trace.read(Source(path, rows=2)).arrivals) == 2
