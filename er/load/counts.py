@@ -14,6 +14,7 @@ ANSWERS = 200  # counted at most: enough to decide, and cheap
 # Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.
 TOKENS_PER_EVENT_AT_MOST = 1.5
 USAGE_OFF_AT_MOST = 0.01  # of the server's count
+END_LATE_AT_MOST_S = 0.005  # more than a network and a loop take
 TOGETHER_AT_MOST = 0.5  # of the gaps: beyond, even the median gap is none of the model
 
 
@@ -70,6 +71,13 @@ def notes(requests: Sequence[Request], together_share: float, lagged: bool = Fal
             f"{together_share:.1%} of the tokens came in one piece with the one before: the server "
             "or a proxy writes them together, and ITL is of its writes, not of the model's steps"
         )
+    ends_s = [r.end_s - r.token_times_s[-1] for r in requests if r.ok and r.token_times_s]
+    late_s = float(np.median(ends_s)) if ends_s else 0.0
+    if late_s > END_LATE_AT_MOST_S:
+        found.append(
+            f"answers ended {late_s * 1e3:.3g} ms (p50) after their last token, which E2E and TPOT "
+            "count: ITL does not"
+        )
     again = sum(request.retries for request in requests if request.measured)
     if again:
         found.append(
@@ -82,10 +90,12 @@ def notes(requests: Sequence[Request], together_share: float, lagged: bool = Fal
         first = (
             f", the first of the answer after {np.median(waits_s):.3g} s (p50)" if waits_s else ""
         )
+        silent = any(r.usage_tokens < 0 for r in thinking)
+        unchecked = "; an event of it is taken for a token: the server gives no usage" * silent
         mean = np.mean([r.reasoning_tokens for r in thinking])
         found.append(
             f"{count_of(len(thinking), 'answer')} with {mean:.3g} tokens of reasoning or tool "
-            f"calls first on average, which TTFT and tokens/s count{first}"
+            f"calls first on average, which TTFT and tokens/s count{first}{unchecked}"
         )
     return found
 
@@ -106,16 +116,15 @@ def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]
 
 
 def _miscounted(requests: Sequence[Request], encoding: Encoding) -> list[str]:
-    """The server's own count decides; a tokenizer, perhaps another than its own, only without."""
+    """The server's own count decides; a tokenizer, perhaps another than its own, for the answers
+    without: one honest server of several says nothing of the others."""
     usage = usage_per_event(requests)
-    if not math.isnan(usage):
-        if abs(usage - 1) <= USAGE_OFF_AT_MOST:
-            return []
+    if abs(usage - 1) > USAGE_OFF_AT_MOST:
         return [
             f"the server counts {usage:.3g} tokens for each event with a token: TPOT, ITL and "
             "tokens/s are of events: have it stream each token in an event of its own"
         ]
-    each = tokens_per_event(requests, encoding)
+    each = tokens_per_event([r for r in requests if r.usage_tokens < 0], encoding)
     if not each > TOKENS_PER_EVENT_AT_MOST:
         return []
     return [

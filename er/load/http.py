@@ -171,6 +171,8 @@ class Answer:
         if (end if end >= 0 else len(self._head)) > HEAD_AT_MOST or (
             end < 0 and not b"HTTP/1.".startswith(self._head[:7])
         ):
+            if self._head.startswith(b"HTTP/1."):
+                raise BadAnswerError(f"a head of more than {HEAD_AT_MOST >> 10} KiB")
             raise BadAnswerError(f"not HTTP: {answer.shorten(bytes(self._head[:80]))}")
         if end < 0:
             return b""

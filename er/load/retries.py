@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 TOO_MANY = 429
 WAIT_AT_MOST_S = 30.0  # a longer wait is a failure
+WAIT_AT_LEAST_S = 0.1  # whatever a server says: it is too busy
 
 
 def wait_s(status: int, headers: Mapping[str, str]) -> float | None:
@@ -19,7 +20,8 @@ def wait_s(status: int, headers: Mapping[str, str]) -> float | None:
 
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+            date = date if date.tzinfo else date.replace(tzinfo=UTC)  # asctime's form has no zone
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError, TypeError):
             return None
-        seconds = (date - datetime.now(date.tzinfo or UTC)).total_seconds()
-    return max(0.0, seconds) if seconds <= WAIT_AT_MOST_S else None
+    return max(WAIT_AT_LEAST_S, seconds) if seconds <= WAIT_AT_MOST_S else None

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ PARQUET = b"PAR1"
 ROWS_TOGETHER = 4096  # of Parquet, read at once
 READ_TOGETHER = 1 << 16  # characters of a JSON array
 ENTRY_AT_MOST = 1 << 26  # characters of one entry
-SEPARATORS = re.compile(r"[\s,]*")
+SEPARATOR = re.compile(r"\s*,?\s*")
 Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
 
 
@@ -29,6 +30,8 @@ def rows(path: Path) -> Iterator[Row]:
 
     Raises ConfigError, naming file and line, when it cannot be read or a row is no object.
     """
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no file, which could be read to its end: give a file")
     try:
         if _begins_with(path, PARQUET):
             yield from _parquet(path)
@@ -84,10 +87,10 @@ def _start_of(file: IO[str]) -> str:
 
 
 def _lines(file: IO[str], path: Path) -> Iterator[Row]:
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(iter(lambda: file.readline(ENTRY_AT_MOST), ""), 1):
         if number == 1 and _json(line) is None:  # one object, spread over lines
             file.seek(0)
-            value = _json(file.read())
+            value = _json(file.read(ENTRY_AT_MOST))
             yield f"{path}:1", _object(value, f"{path}:1")
             return
         if line.strip():
@@ -100,11 +103,15 @@ def _array(file: IO[str], path: Path) -> Iterator[Row]:
     text, at = file.read(size).lstrip(), 1
     while True:
         place = f"{path}, entry {number},"
-        at = SEPARATORS.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing too
-        if text.startswith("]", at):
+        separator = SEPARATOR.match(text, at)
+        assert separator  # it matches nothing too
+        begin = separator.end()
+        if text.startswith("]", begin):
+            if text[begin + 1 :].strip() or file.read(READ_TOGETHER).strip():
+                raise ConfigError(f"{path} goes on after its JSON array: correct the file")
             return
         try:
-            value, at = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError):
             # Twice as much each time: an entry is not read over and over.
             more = file.read(size) if len(text) - at < ENTRY_AT_MOST else ""
@@ -113,19 +120,27 @@ def _array(file: IO[str], path: Path) -> Iterator[Row]:
                 raise ConfigError(f"{place} {reason}: correct it") from None
             text, at, size = text[at:] + more, 0, 2 * size
         else:
+            if number > 1 and "," not in separator[0]:
+                raise ConfigError(f"{place} has no comma before it: correct the file")
             yield place, _object(value, place)
-            number, size = number + 1, READ_TOGETHER
+            at, number, size = end, number + 1, READ_TOGETHER
 
 
 def _csv(file: IO[str], path: Path) -> Iterator[Row]:
     """Rows by the names in the first line, which tells the delimiter too."""
-    heading = file.readline()
+    heading = file.readline(ENTRY_AT_MOST)
     delimiter = max(",;\t", key=heading.count)
     names = [name.strip() for name in next(csv.reader([heading], delimiter=delimiter))]
+    twice = {name for name in names if name and names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"{path}:1 names {', '.join(sorted(twice))} twice: correct the heading")
     reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
     for values in reader:
+        place = f"{path}:{reader.line_num + 1}"
+        if any(value.strip() for value in values[len(names) :]):
+            raise ConfigError(f"{place} has more values than the heading has names: correct it")
         if any(value.strip() for value in values):
-            yield f"{path}:{reader.line_num + 1}", dict(zip(names, values, strict=False))
+            yield place, dict(zip_longest(names, values[: len(names)], fillvalue=""))
 
 
 def _json(text: str) -> Any:

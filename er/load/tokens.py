@@ -134,9 +134,16 @@ def _enter_counts(fields: dict[str, Any], request: Request) -> None:
         late = fields["token_lateness"]
         # Triton writes a list of one as a plain number.
         values = late if isinstance(late, list) else [late]
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        try:
+            request.token_lateness = [float(value) for value in values if _is_finite(value)]
+        except OverflowError:  # of a whole number
+            request.token_lateness = []
+        if len(request.token_lateness) != len(values):
             raise BadAnswerError(f"token_lateness is no number: {shorten(late)}")
-        request.token_lateness = list(map(float, values))
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _decode_all(events: Sequence[bytes]) -> Iterator[Any]:

@@ -25,6 +25,7 @@ UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 DATE = "date"
 UNKNOWN = ""
 HASHES = "hash_ids"
+TOKENS_AT_MOST = 1e9  # of a request
 PATH = "workload.path=FILE"
 # Columns that hold what is sent, or lead to it.
 PROMPTS = {"body", "conversations", "data", "messages", "prompt", "text", "text_input", "texts",
@@ -112,17 +113,19 @@ def read(source: Source) -> Trace:
     kind = kind_of(first, source)
     seconds = unit_of(kind, first, source)
     selected = [first, *islice(others, source.rows - 1)] if source.rows else _chained(first, others)
-    counted = {kind.input_tokens, kind.output_tokens} <= set(first[1])
-    arrivals, dropped, waited_s = [], 0, 0.0
+    columns = {kind.input_tokens, kind.output_tokens}
+    arrivals, has_columns, waited_s = [], False, 0.0
     for place, fields in selected:
         arrival = _arrival(place, fields, kind, seconds)
         if kind.after_the_last:
             waited_s += arrival.time_s
             arrival = replace(arrival, time_s=waited_s)
-        if counted and not arrival.input_tokens:
-            dropped += 1
-        else:
-            arrivals.append(arrival)
+        has_columns = has_columns or columns <= set(fields)
+        arrivals.append(arrival)
+    counted = [arrival for arrival in arrivals if arrival.input_tokens]
+    dropped = len(arrivals) - len(counted) if has_columns else 0
+    if has_columns:
+        arrivals = counted
     if not arrivals:
         raise ConfigError(
             f"{path} has no row with {kind.input_tokens} and {kind.output_tokens} of 1 or more: "
@@ -130,7 +133,7 @@ def read(source: Source) -> Trace:
         )
     arrivals.sort(key=lambda arrival: arrival.time_s)
     first_s = arrivals[0].time_s
-    used = {kind.time, *((kind.input_tokens, kind.output_tokens) if counted else ())}
+    used = {kind.time} | (columns if counted else set())
     used |= {HASHES} if kind.block_tokens and counted else set()
     return Trace(
         kind.name,
@@ -256,7 +259,7 @@ def _count(place: str, name: str, value: object) -> int:
     if value is None or str(value).strip().lower() in ("", "nan", "null", "none"):
         return 0
     number = _number(value)
-    if number is None or number < 0 or number != int(number):
+    if number is None or not 0 <= number <= TOKENS_AT_MOST or number != int(number):
         raise ConfigError(
             f"{place} has {shorten(value)!r} as {name}, no count of tokens: correct or remove the "
             "line"

@@ -68,8 +68,9 @@ class Answer:
         self._head = own_headers
         self._framed = head.framed
         self._no_stream = head.status == 200 and not head.event_stream
-        # Only errors pass as they are: others, such as 204, may have no body to say so.
-        failed = head.status if head.status >= 400 else 502
+        # Errors and redirects pass as they are: others, such as 204, may have no body to say so.
+        passes = head.status >= 400 or (head.status >= 300 and head.lines_of(b"location"))
+        failed = head.status if passes else 502
         self._failed_status = 0 if head.event_stream and head.status == 200 else failed
         self._passed_on = head.lines_of(b"location", b"retry-after")
         self.streams = translation.streams and not self._failed_status
@@ -165,11 +166,11 @@ class Answer:
 
 
 def _error_text(content: bytes) -> str:
-    """What an expert says in the body of an error."""
+    """What an expert says in the body of an error, which Triton writes as an event."""
     import json
 
     try:
-        problem = json.loads(content)
+        problem = json.loads(content.strip().removeprefix(b"data:"))
     except (ValueError, RecursionError):
         problem = content.decode(errors="replace")
     return describe_error(problem) or "it gives no reason"

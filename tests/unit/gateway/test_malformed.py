@@ -219,3 +219,26 @@ async def test_a_status_without_a_body_gets_none(start: Start, code: int) -> Non
         assert status(head) == code
         assert (b"content-length: 0" in head) is (code != 204)
         assert rest.startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_an_error_that_triton_writes_as_an_event_is_told_in_its_own_words(
+    start: Start,
+) -> None:
+    problem = b'data: {"error": "8001 input tokens: too many"}\n\n'
+    answer = b"HTTP/1.1 400 Bad\r\ncontent-length: %d\r\n\r\n%b" % (len(problem), problem)
+    async with answering(answer).serving() as url:
+        gateway = await start(urls=[url, url])
+        prompt = b'{"prompt": "court", "max_tokens": 1}'
+        translated = await say(gateway.port, post(prompt, path="/v1/completions"))
+        assert status(translated) == 400
+        assert b'"message": "8001 input tokens: too many"' in translated
+
+
+async def test_a_redirect_is_passed_on_with_its_place(start: Start) -> None:
+    answer = b"HTTP/1.1 307 Go\r\nlocation: http://h/v1\r\ncontent-length: 0\r\n\r\n"
+    async with answering(answer).serving() as url:
+        gateway = await start(urls=[url, url])
+        prompt = b'{"prompt": "court", "max_tokens": 1}'
+        translated = await say(gateway.port, post(prompt, path="/v1/completions"))
+        assert status(translated) == 307
+        assert b"location: http://h/v1" in translated

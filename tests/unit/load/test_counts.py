@@ -52,6 +52,20 @@ def test_without_usage_the_tokenizer_counts(small_tokenizer: tiktoken.Encoding) 
     assert reason.startswith("an event holds 3.0 tokens by workload.tokenizer")
 
 
+def test_one_honest_answer_says_nothing_of_the_others(
+    small_tokenizer: tiktoken.Encoding,
+) -> None:
+    honest, packed = replace(ANSWER, usage_tokens=4), replace(ANSWER, text=" the" * 8)
+    [reason] = counts.doubts([honest, packed, packed], small_tokenizer, FORCED)
+    assert reason.startswith("an event holds 2.0 tokens")
+
+
+def test_answers_that_end_long_after_their_last_token_are_told() -> None:
+    assert counts.notes([replace(ANSWER, end_s=0.402)], 0.0) == []
+    [note] = counts.notes([replace(ANSWER, end_s=0.7)], 0.0)
+    assert note.startswith("answers ended 300 ms (p50) after their last token")
+
+
 def test_tokens_that_are_written_together_are_the_servers(
     small_tokenizer: tiktoken.Encoding,
 ) -> None:
@@ -78,8 +92,11 @@ def test_thinking_is_counted_and_the_answer_timed_beside_ttft() -> None:
     [note] = counts.notes([thinking], 0.0)
     assert note == (
         "1 answer with 3 tokens of reasoning or tool calls first on average, which TTFT and "
-        "tokens/s count, the first of the answer after 0.4 s (p50)"
+        "tokens/s count, the first of the answer after 0.4 s (p50); an event of it is taken for a "
+        "token: the server gives no usage"
     )
+    [note] = counts.notes([replace(thinking, usage_tokens=4)], 0.0)
+    assert note.endswith("after 0.4 s (p50)")
     point = measure([thinking, replace(ANSWER, first_answer_s=0.1)], 1, load())
     assert point.reasoning_tokens_mean == 1.5
     assert point.ttft_s.p50 == pytest.approx(0.1)

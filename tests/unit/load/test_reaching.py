@@ -19,7 +19,7 @@ import pytest
 
 from er.config import LoadClient
 from er.errors import ConfigError
-from er.load import command, credentials, descriptors, proxies
+from er.load import command, credentials, descriptors, proxies, retries
 from er.load.users import run_point
 from er.options import parse_arguments
 from er.results.request import Endpoint
@@ -226,7 +226,16 @@ def test_a_server_that_is_too_busy_gets_a_request_again(serve: Serve, closes: bo
 
 
 @pytest.mark.usefixtures("client")
-@pytest.mark.parametrize("retry_after", ["", "86400", "soon"])
+@pytest.mark.parametrize(
+    "retry_after",
+    [
+        "",
+        "86400",
+        "soon",
+        "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Thu Nov 26 07:50:30 2099",
+    ],
+)
 def test_a_wait_that_is_too_long_is_a_failure(serve: Serve, retry_after: str) -> None:
     async def busy(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         header = f"retry-after: {retry_after}\r\n" if retry_after else ""
@@ -234,6 +243,19 @@ def test_a_wait_that_is_too_long_is_a_failure(serve: Serve, retry_after: str) ->
 
     request = one(serve(busy).endpoint)
     assert (request.error, request.retries) == ("HTTP 429", 0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0",
+        "Thu, 26 Nov 2020 07:50:30 GMT",
+        "Thu Nov 26 07:50:30 2020",
+        "26 Nov 2020 07:50:30 -0000",
+    ],
+)
+def test_every_form_of_a_date_is_a_wait_and_none_is_a_storm(value: str) -> None:
+    assert retries.wait_s(429, {"retry-after": value}) == retries.WAIT_AT_LEAST_S
 
 
 @pytest.mark.usefixtures("client")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +114,48 @@ def test_rows_without_tokens_and_unused_columns_are_told(tmp_path: Path) -> None
     assert lines[1].startswith("input tokens: mean 362.5; min 70")
 
 
-@pytest.mark.parametrize("count", ["abc", "-4", "1.5", "inf"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "time_s,input_tokens,output_tokens\n0,5\n1,7,3\n2\n",
+        '{"time_s": 0, "input_tokens": 5}\n{"time_s": 1, "input_tokens": 7, "output_tokens": 3}\n'
+        '{"time_s": 2}\n',
+    ],
+    ids=["CSV", "JSON Lines"],
+)
+def test_counts_are_used_wherever_a_row_has_them(tmp_path: Path, content: str) -> None:
+    found = trace.read(written(tmp_path, "a.txt", content))
+    assert [(row.input_tokens, row.output_tokens) for row in found.arrivals] == [(7, 3)]
+    assert found.without_tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            "time_s,input_tokens,output_tokens,input_tokens\n1,2,3,4\n",
+            ":1 names input_tokens twice",
+        ),
+        ("time_s,input_tokens\n1,2,3\n", ":2 has more values than the heading has names"),
+        ('[{"time_s": 1}{"time_s": 2}]', ", entry 2, has no comma before it"),
+        ('[{"time_s": 1}] {', " goes on after its JSON array"),
+    ],
+)
+def test_a_file_that_can_be_read_in_two_ways_is_refused(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    source = written(tmp_path, "a.txt", content)
+    with pytest.raises(ErError, match=re.escape(f"a.txt{reason}")):
+        trace.read(source)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/tmp"])
+def test_what_has_no_end_is_not_read(path: str) -> None:
+    with pytest.raises(ErError, match=rf"{path} is no file"):
+        trace.read(Source(Path(path)))
+
+
+@pytest.mark.parametrize("count", ["abc", "-4", "1.5", "inf", "1e300"])
 def test_a_row_whose_count_is_none_is_refused_by_its_line(tmp_path: Path, count: str) -> None:
     source = written(tmp_path, "a.csv", f"time_s,input_tokens,output_tokens\n1,2,3\n2,{count},3\n")
     with pytest.raises(ErError, match=rf"a\.csv:3 has '{count}' as input_tokens, no count"):
