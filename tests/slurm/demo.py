@@ -16,9 +16,10 @@ from site_of_tests import PROGRAMS, running
 from er import cli
 
 STUDY = "slurm_demo"
+SEED = 1  # none of `make demo`, whose runs would be taken over, so that nothing went through Slurm
 COMMANDS = (
     ["er.run", "+experiment=fig4", "deployment=c,e", "load.concurrency=[1,2]", f"study={STUDY}",
-     "cluster=slurm", "cluster.sbatch=['--nodelist=n1']"],
+     "cluster=slurm", "cluster.sbatch=['--nodelist=n1']", f"seed={SEED}"],
     ["er.status", STUDY],
     ["er.collect", STUDY, "--follow"],
     ["er.status", STUDY],
