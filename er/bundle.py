@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from er import cli
 from er.config.checks import require_folder
 from er.errors import ConfigError
-from er.results import archive
-from er.results.run_dir import RunDir
+from er.results import archive, names, sqlite_file
+from er.results.run_dir import RunDir, id_of
 
 if TYPE_CHECKING:
     from er.tracking.query import PublishedRun
@@ -77,6 +77,7 @@ def answer(arguments: Sequence[str]) -> int:
 def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     """Write the runs that a figure of the study shows."""
     from er.report import carried
+    from er.tracking import query
 
     runs = runs_of(study, words)
     others = [run for run in runs if run.study != study]
@@ -84,6 +85,7 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
         raise ConfigError(f"run {others[0].id} is of study {others[0].study}, not of {study}")
     folders = {}
     for run in runs:
+        RunDir(run.files).check()
         key = RunDir(run.files).read("run.json")["key"]
         folders[f"{run.deployment}-{key[:12]}"] = run.files
     size = sum(p.stat().st_size for run in runs for p in (run.files / "requests").glob("*"))
@@ -96,8 +98,23 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
             number_hosts=words["hosts"] == "numbered",
         )  # fmt: skip
     print(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
+    for run in runs:
+        print(f"  {run.deployment}: {_kind(run.clock, run.engine_kind)}, run {run.id}")
     if not requests:
-        print(f"without the requests, {size / 1e6:.1f} MB: requests=true takes them along")
+        print(
+            f"without the requests, {size / 1e6:.1f} MB: an import can check neither points nor "
+            "verdicts; requests=true takes them along"
+        )
+    if not words["runs"]:
+        for kind, ids in query.of_other_kinds(words["uri"], study, runs).items():
+            print(
+                f"not in it: {len(ids)} runs {_kind(*kind)}: export them with runs={','.join(ids)}"
+            )
+
+
+def _kind(clock: str, engine_kind: str) -> str:
+    """How a run's points came about."""
+    return f"{'predicted' if clock == 'virtual' else 'measured'}, {engine_kind} engines"
 
 
 def pin_study(study: str, file: Path, words: dict[str, str]) -> None:
@@ -124,10 +141,12 @@ def import_file(file: Path, words: dict[str, str]) -> None:
     from er.tracking.publish import publish
 
     runs_dir, uri = Path(words["runs_dir"]), words["uri"]
+    sqlite_file.check(uri)
     bundle = archive.read(file, runs_dir)
     published = [publish(RunDir(folder), uri) for folder in bundle.runs]
     for folder, run_id in zip(bundle.runs, published, strict=True):
-        print(f"run directory: {folder}, MLflow run {run_id}")
+        own = id_of(RunDir(folder).read(names.RECORD))
+        print(f"run directory: {folder}, MLflow run {run_id}, id {own} in figures and verdicts")
     runs = query.pinned(uri, published)
     folder = runs_dir / "figures" / file.stem  # apart from the figures of the newest runs
     for line in carried.compare(bundle.views, bundle.study, runs, folder):

@@ -160,10 +160,7 @@ def _gpus(run: RunDir) -> int:
 
 
 def _read(run: RunDir, file: str) -> dict[str, Any]:
-    values = run.read(file) if run.has(file) else {}
-    if not isinstance(values, dict):
-        raise run.unusable(file, "damaged")
-    return values
+    return dict(run.read(file)) if run.has(file) else {}
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from er import cli
 from er.errors import ConfigError
-from er.results import names
-from er.results.run_dir import RunDir
+from er.results import agreement, names
+from er.results.run_dir import RunDir, id_of
 from er.tracking.experiment import describe_ui
 from er.tracking.publish import publish, store_of
 from er.tracking.router import RECORD, STUDY, publish_router
@@ -28,13 +28,15 @@ def main() -> int:
     for path in options.dirs:
         if (path / RECORD).exists():
             uri, run_id = publish_router(path, options.uri)
-            study = STUDY
+            study, own = STUDY, ""
         else:
             run = RunDir(path)
             named = store_of(run)
             uri, study = options.uri or named, run.read(names.CONFIG)["study"]
+            agreement.require(run)
             run_id = publish(run, uri)
-        print(f"{path}: MLflow run {run_id}")
+            own = f", id {id_of(run.read(names.RECORD))} in figures, er.claims and er.report"
+        print(f"{path}: MLflow run {run_id}{own}")
         pages[uri, study] = None
     for uri, study in pages:
         print("\n".join(describe_ui(uri, [study])))

@@ -14,6 +14,7 @@ from er.errors import ConfigError, ErError
 PAGE = EXPERIMENTS.parent / "docs" / "paper.md"
 README = EXPERIMENTS.parent / "README.md"
 WORDS = {"study": "", "runs": "", "uri": "sqlite:///runs/mlflow.db", "write": "false"}
+IDS = "Runs are named by their own ids, the same in every store: the tag er.id of MLflow's runs."
 HELP = """usage: python -m er.claims [NAME ...] [KEY=VALUE ...]
 
 Hold measured or predicted points against what the paper claims; claims are stated in
@@ -53,6 +54,7 @@ def answer(arguments: Sequence[str]) -> int:
     out = Console(width=None if sys.stdout.isatty() else 120)
     out.print(documents.table(verdicts))
     out.print(f"{documents.origin(verdicts)} {documents.INTERVALS}", highlight=False)
+    out.print(IDS, highlight=False, soft_wrap=True)
     out.print(documents.THRESHOLDS, highlight=False, soft_wrap=True)
     if words["write"] == "true":
         for path in documents.write(verdicts, EXPERIMENTS, *([] if names else [PAGE, README])):

@@ -178,6 +178,8 @@ def _absolute(
     [point] = found
     if point.invalid:
         return Missing(concurrency, name, f"invalid ({point.invalid[0].partition(':')[0]})")
+    if concurrency in run.doubts:
+        return Missing(concurrency, name, f"is not what was measured ({run.doubts[concurrency]})")
     amount = value(run, point, claim.quantity)
     if not amount > 0:
         return Missing(concurrency, name, f"has no {claim.quantity}")

@@ -12,15 +12,13 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-
 from er.errors import ConfigError, ErError
-from er.results import hosts, names, places
+from er.results import agreement, hosts, names, places
 from er.results.run_dir import RunDir
 
 FORMAT = "er bundle 1"
@@ -78,7 +76,8 @@ def read(file: Path, folder: Path) -> Bundle:
     """Put the runs of a file into `folder`/STUDY, all of them or none.
 
     A run that is there with the same files is left alone. Raises ConfigError, by name, for a file
-    that is no bundle or is damaged, and ErError for a run that is there with other files.
+    that is no bundle or is damaged, and ErError for a run that is there with other files or has a
+    point that is not what its requests say.
     """
     with _opened(file) as bundle:
         manifest = _manifest(file, bundle)
@@ -86,13 +85,28 @@ def read(file: Path, folder: Path) -> Bundle:
             if _digest(bundle, name) != digest:
                 raise ConfigError(f"{file} is damaged: {name} is not what was exported")
         target = folder / str(manifest["study"])
-        with places.naming(target):
-            target.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target) as part:
-                bundle.extractall(part, manifest["files"])
-                runs = _place(file, Path(part), target)
-                views = {path.name: path.read_bytes() for path in Path(part).glob(f"{VIEWS}/*")}
+        with (
+            places.naming(target),
+            _kept_if_filled(target),
+            tempfile.TemporaryDirectory(dir=target) as part,
+        ):
+            bundle.extractall(part, manifest["files"])
+            runs = _place(file, Path(part), target)
+            views = {path.name: path.read_bytes() for path in Path(part).glob(f"{VIEWS}/*")}
     return Bundle(target.name, runs, views)
+
+
+@contextmanager
+def _kept_if_filled(folder: Path) -> Iterator[None]:
+    """Make a folder, and its parents; those that were not there go again while they are empty."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in new:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def _files_of(folder: Path, requests: bool) -> Iterator[Path]:
@@ -170,7 +184,7 @@ def _place(file: Path, part: Path, target: Path) -> list[Path]:
         there = target / run.name
         for path in sorted(run.rglob("*")) if there.exists() else []:
             other = there / path.relative_to(run)
-            if path.is_file() and not (other.is_file() and other.read_bytes() == path.read_bytes()):
+            if path.is_file() and not _same(path, other):
                 name = path.relative_to(run).as_posix()
                 raise ErError(f"{there} is there with another {name}: move it away first")
     for run in runs:
@@ -181,29 +195,38 @@ def _place(file: Path, part: Path, target: Path) -> list[Path]:
     return [target / run.name for run in runs]
 
 
+def _same(path: Path, other: Path) -> bool:
+    """Whether two files of a run hold the same; of the record apart from its tags, which a later
+    command that measures nothing sets anew."""
+    if not other.is_file():
+        return False
+    if path.read_bytes() == other.read_bytes():
+        return True
+    if path.name != names.RECORD:
+        return False
+    records = [RunDir(each.parent).read(names.RECORD) for each in (path, other)]
+    one, two = ({**record, "tags": None} for record in records)
+    return one == two
+
+
 def _check(file: Path, folder: Path, target: Path) -> None:
-    """Raise ConfigError unless a folder is a run of the study, as er writes one."""
+    """Raise ConfigError unless a folder is a run of the study, as er writes one, and ErError where
+    a point is not what its requests say."""
     run = RunDir(folder)
     try:
-        config, record = run.read(names.CONFIG), run.read(names.RECORD)
-        for name in ("key", "started", "status"):
-            str(record[name])
+        run.check()
+        record, study = run.read(names.RECORD), run.read(names.CONFIG)["study"]
         for name in ("er.deployment", "er.title", "er.engine_kind", "er.clock", "er.workload"):
             str(record["tags"][name])
-        run.read(names.PROVENANCE)
-        if run.has(names.POINTS) and not isinstance(run.read(names.POINTS), list):
-            raise run.unusable(names.POINTS, "damaged")
-        run.points()
-        for path in sorted((folder / names.REQUESTS).glob("*.parquet")):
-            pa.parquet.read_metadata(path)
-        study = config["study"]
-    except (ErError, KeyError, TypeError, pa.ArrowException, OSError) as error:
-        what = str(error).replace(str(folder.parent), "").partition(": put")[0]
-        raise ConfigError(
-            f"{file} is no bundle of er: run {folder.name} is none: {what}"
-        ) from error
+    except ErError as error:
+        what = str(error).replace(f"{folder}/", "").partition(": put")[0]
+        raise ConfigError(f"{file} is no bundle of er: run {folder.name}: {what}") from error
     if study != target.name:
         raise ConfigError(f"{file} is no bundle of er: run {folder.name} is of study {study}")
+    try:
+        agreement.require(run)
+    except ErError as error:
+        raise ErError(f"{file} is not imported: run {error}") from error
 
 
 def _add(bundle: zipfile.ZipFile, digests: dict[str, str], name: str, content: bytes) -> None:

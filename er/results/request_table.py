@@ -1,7 +1,7 @@
 """Requests as rows: the one list of their columns, and their file."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
@@ -43,6 +43,26 @@ def row(request: Request) -> dict[str, Any]:
     known = {name: getattr(request, name) for name in COLUMNS if name not in LATENCIES}
     latencies = {name: getattr(request, name) if request.ok else float("nan") for name in LATENCIES}
     return known | latencies
+
+
+def read(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """The requests of a file, all columns of them or these.
+
+    Those that are asked for have one more, `measured`: neither warm-up nor cool-down; older runs
+    have no cool-down. Raises OSError or an error of Arrow for a file that is damaged, and KeyError
+    for one without a column.
+    """
+    if not columns:
+        return pd.read_parquet(path)
+    known = parquet.read_schema(path).names
+    unmeasured = [name for name in ("warmup", "cooldown") if name in known]
+    absent = {*columns} - {*known, "measured"}
+    if absent:
+        raise KeyError(f"no column {min(absent)}")
+    wanted = {*columns} & {*known}
+    rows = pd.read_parquet(path, columns=[*dict.fromkeys([*sorted(wanted), *unmeasured])])
+    rows["measured"] = ~rows[unmeasured].astype(bool).any(axis=1)
+    return rows[[*dict.fromkeys([*columns, "measured"])]]
 
 
 def write(requests: pa.Table, path: Path) -> None:

@@ -15,22 +15,21 @@ runs/<study>/<deployment>-<key>/
 """
 
 import hashlib
-import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from pyarrow import parquet
 
 from er.config.plain import plain
 from er.errors import ErError
-from er.results import names, places, request_table
+from er.results import names, places, request_table, shapes
 from er.results.files import write_whole
 from er.results.json_file import null_to_nan, text_of
 from er.results.point import Point, Summary
@@ -49,13 +48,19 @@ class RunDir:
         write_whole(self.path / name, text_of(value).encode())
 
     def read(self, name: str) -> Any:
-        """Read a JSON file of this run. Raises ErError when it is missing or damaged."""
+        """Read a JSON file of this run. Raises ErError when it is missing, damaged, or holds what
+        no run has; a value that is missing in it raises ErError when it is looked up."""
         try:
-            return json.loads((self.path / name).read_text())
+            text = (self.path / name).read_text()
         except FileNotFoundError as error:
             raise self.unusable(name, "missing") from error
-        except ValueError as error:
-            raise self.unusable(name, "damaged") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.damaged(name, getattr(error, "strerror", "it is no text")) from error
+        return shapes.parse(name, text, partial(self.damaged, name))
+
+    def damaged(self, name: str, what: str) -> ErError:
+        """What to raise for a file that holds what no run of er has."""
+        return self.unusable(name, f"damaged ({what})")
 
     def unusable(self, name: str, how: str) -> ErError:
         """What to raise for a file that is missing or damaged."""
@@ -68,6 +73,15 @@ class RunDir:
         """Read a JSON file of measured numbers: those without a value are NaN."""
         return null_to_nan(self.read(name))
 
+    def check(self) -> None:
+        """Raise ErError unless each of its files can be read, and its record says what it is."""
+        for name in (names.CONFIG, names.RECORD, names.PROVENANCE):
+            self.read(name)
+        for path in sorted(self.path.glob("*.json")):
+            self.read(path.name)
+        id_of(self.read(names.RECORD))
+        self.requests("concurrency")
+
     def has(self, name: str) -> bool:
         """Whether the run has this file."""
         return (self.path / name).exists()
@@ -76,10 +90,7 @@ class RunDir:
         """The points measured so far, in order of concurrency."""
         if not self.has(names.POINTS):
             return []
-        try:
-            return [point_of(entry) for entry in self.read(names.POINTS)]
-        except (TypeError, AttributeError) as error:
-            raise self.unusable(names.POINTS, "damaged") from error
+        return [point_of(entry) for entry in self.read(names.POINTS)]
 
     def valid_point(self, concurrency: int) -> Point | None:
         """The point that was measured at this concurrency, if it is valid."""
@@ -152,23 +163,29 @@ class RunDir:
         with (self.path / names.LOCK).open("w") as lock:
             return "interrupted" if places.locks(lock) else "running"
 
-    def requests(self) -> pd.DataFrame:
-        """Every completed request of every point, warm-up included."""
+    def requests(self, *columns: str) -> pd.DataFrame:
+        """Every completed request of every point, warm-up included: all columns, or these and
+        `measured`, whether it is neither warm-up nor cool-down. Raises ErError for a damaged file.
+        """
         files = sorted((self.path / names.REQUESTS).glob("*.parquet"))
-        return (
-            pd.concat(map(pd.read_parquet, files), ignore_index=True) if files else pd.DataFrame()
-        )
+        parts = [self._table(f"{names.REQUESTS}/{file.name}", columns) for file in files]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+    def requests_of(self, concurrency: int, columns: Sequence[str]) -> pd.DataFrame | None:
+        """These columns of the requests of one point, and `measured`; None where they are not
+        kept. Raises ErError for a damaged file."""
+        name = f"{names.REQUESTS}/{_name_of(concurrency)}.parquet"
+        return self._table(name, columns) if self.has(name) else None
 
     def has_requests(self, concurrency: int) -> bool:
         """Whether the file of one point's requests is there. Raises ErError when it is damaged."""
-        name = f"{names.REQUESTS}/{_name_of(concurrency)}.parquet"
+        return self.requests_of(concurrency, ("concurrency",)) is not None
+
+    def _table(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
         try:
-            parquet.read_metadata(self.path / name)
-        except FileNotFoundError:
-            return False
-        except (pa.ArrowException, OSError) as error:
-            raise self.unusable(name, "damaged") from error
-        return True
+            return request_table.read(self.path / name, columns)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise self.damaged(name, " ".join(str(error).split())) from error
 
     def keep_requests(self, concurrency: int, requests: Iterable[Request]) -> None:
         """Write one point's requests, all at once."""

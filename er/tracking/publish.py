@@ -35,8 +35,10 @@ def publish(run: RunDir, uri: str) -> str:
 
     The same directory is the same MLflow run, to which new points are added. A point that was
     measured anew makes a new one in its place: MLflow cannot take a metric back.
-    Raises ErError when the store cannot be written; the run directory stays complete.
+    Raises ErError when a file of the run is damaged, and when the store cannot be written; the run
+    directory stays complete.
     """
+    run.check()
     client = open_store(uri)
     config, record = run.read(names.CONFIG), run.read(names.RECORD)
     try:
@@ -68,10 +70,7 @@ def store_of(run: RunDir) -> str:
     Raises ErError when the configuration is missing or damaged.
     """
     config = run.read(names.CONFIG)
-    try:
-        uri, runs_dir, _ = str(config["tracking"]["uri"]), Path(config["runs_dir"]), config["study"]
-    except (KeyError, TypeError) as error:
-        raise run.unusable(names.CONFIG, "damaged") from error
+    uri, runs_dir, _ = str(config["tracking"]["uri"]), Path(config["runs_dir"]), config["study"]
     path = Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and path.is_relative_to(runs_dir):
         return f"{SQLITE}{run.path.absolute().parents[1] / path.relative_to(runs_dir)}"

@@ -1,9 +1,9 @@
 """Published runs, read back from MLflow for figures and tables."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ import pandas as pd
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from pyarrow import parquet
 
 from er.config.checks import require_store
 from er.errors import ConfigError
-from er.results import names
+from er.results import agreement, names
 from er.results.point import Point
-from er.results.run_dir import id_of, point_of
+from er.results.run_dir import RunDir, id_of, point_of
 from er.tracking.store import open_store
+
+Kind = tuple[str, str]  # clock and kind of engine
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,17 @@ class PublishedRun:
             total.update(f"{path.name} {path.stat().st_size}".encode())
         return total.hexdigest()
 
+    @cached_property
+    def doubts(self) -> dict[int, str]:
+        """By concurrency: why a point cannot be what was measured; see results.agreement."""
+        return agreement.of_points(self.points, RunDir(self.files), self.config)
+
     def requests(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests of every point, unmeasured ones too; see run_dir.frame.
 
         A column `measured` says whether it is neither warm-up nor cool-down.
         """
-        files = sorted((self.files / "requests").glob("*.parquet"))
-        parts = [_columns(file, columns) for file in files]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        return RunDir(self.files).requests(*columns)[list(columns)]
 
     def measured(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests that the statistics of the valid points are made of."""
@@ -85,15 +89,6 @@ class PublishedRun:
         measured, ok = rows["measured"].astype(bool), rows["ok"].astype(bool)
         kept = ok & measured & ~transient & rows["concurrency"].isin(valid)
         return rows.loc[kept, list(columns)]
-
-
-def _columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of one point's requests; older runs have no cool-down."""
-    known = parquet.read_schema(file).names
-    unmeasured = [name for name in ("warmup", "cooldown") if name in known]
-    rows = pd.read_parquet(file, columns=[*{*columns, *unmeasured} & {*known}])
-    rows["measured"] = ~rows[unmeasured].any(axis=1)
-    return rows[list(columns)]
 
 
 def shown(uri: str, study: str) -> list[PublishedRun]:
@@ -182,8 +177,9 @@ def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
-    config = _json(files / names.CONFIG)
-    record = _json(files / names.RECORD)
+    there = RunDir(files)
+    config, record = there.read(names.CONFIG), there.read(names.RECORD)
+    predicted = there.read(names.PREDICTED) if there.has(names.PREDICTED) else []
     return PublishedRun(
         run_id=run.info.run_id,
         own_id=id_of(record),
@@ -194,16 +190,23 @@ def _read(run: Run) -> PublishedRun:
         clock=tags["er.clock"],
         workload=tags["er.workload"],
         started=record["started"],
-        points=[point_of(entry) for entry in _json(files / names.POINTS, [])],
-        predicted=[point_of(entry) for entry in _json(files / names.PREDICTED, [])],
+        points=there.points(),
+        predicted=list(map(point_of, predicted)),
         config=config,
-        capacity=_json(files / names.CAPACITY, {}),
+        capacity=there.read(names.CAPACITY) if there.has(names.CAPACITY) else {},
         files=files,
     )
 
 
-def _json(path: Path, without: Any = None) -> Any:
-    """A file's content, or `without` where there may be no such file."""
-    if without is not None and not path.exists():
-        return without
-    return json.loads(path.read_text())
+def of_other_kinds(uri: str, study: str, runs: Sequence[PublishedRun]) -> dict[Kind, list[str]]:
+    """The newest finished run of each deployment that came about in another way than these runs:
+    their ids, by clock and kind of engine."""
+    known = {(run.clock, run.engine_kind) for run in runs}
+    found: dict[Kind, dict[str, str]] = {}
+    for run in finished(uri, study):
+        tags = run.data.tags
+        kind = tags["er.clock"], tags["er.engine_kind"]
+        if kind not in known:
+            own = tags.get(names.ID_TAG, run.info.run_id)
+            found.setdefault(kind, {}).setdefault(tags["er.deployment"], own)
+    return {kind: list(ids.values()) for kind, ids in found.items()}

@@ -204,13 +204,14 @@ def test_a_list_that_is_none_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", b"{}", "'study'"),
-        ("config.json", b"no json", "damaged"),
+        ("config.json", b"{}", "config.json is damaged .it has no study"),
+        ("config.json", b"no json", "config.json is damaged .it is no JSON"),
+        ("config.json", b"[]", "config.json is damaged .it is no object"),
         ("config.json", b'{"study": "other"}', "is of study other"),
-        ("run.json", b"{}", "'key'"),
+        ("run.json", b"{}", "run.json is damaged .it has no key"),
         ("points.json", b'[{"concurrency": 1}]', "damaged"),
         ("points.json", b"{}", "points.json is damaged"),
-        ("requests/c0001.parquet", b"none", "is none"),
+        ("requests/c0001.parquet", b"none", "c0001.parquet is damaged"),
     ],
 )
 def test_a_run_that_is_none_is_refused_though_its_digests_hold(
@@ -224,7 +225,79 @@ def test_a_run_that_is_none_is_refused_though_its_digests_hold(
     with pytest.raises(ErError, match=message) as raised:
         bundle.answer(["import", str(file), *words])
     assert str(file) in str(raised.value)
-    assert not list((tmp_path / "x").glob("*/?-*"))  # of no run, not of the good one either
+    assert not (tmp_path / "x").exists()  # of no run, not of the good one either
+
+
+def test_a_run_whose_points_are_edited_is_not_imported(exported: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(exported) as old:
+        [place] = [n for n in old.namelist() if n.startswith("d-") and n.endswith("points.json")]
+        entries = json.loads(old.read(place))
+    entries[0]["tokens_per_s"] /= 10
+    file = resealed(exported, {place: json.dumps(entries).encode()})
+    words = [f"runs_dir={tmp_path / 'x'}", f"uri=sqlite:///{tmp_path / 'x' / 'mlflow.db'}"]
+    with pytest.raises(ErError, match=r"not imported: run d-.*of 1 user .*little_ratio") as raised:
+        bundle.answer(["import", str(file), *words])
+    assert not isinstance(raised.value, ConfigError)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_outside_any_run_is_refused(exported: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(exported) as old:
+        manifest = json.loads(old.read(archive.MANIFEST))
+    digest = hashlib.sha256(b"x").hexdigest()
+    manifest["files"]["foo"] = digest
+    file = changed(exported, archive.MANIFEST, json.dumps(manifest).encode())
+    with zipfile.ZipFile(file, "a") as more:
+        more.writestr("foo", "x")
+    with pytest.raises(ConfigError, match="foo belongs to no run"):
+        archive.read(file, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_later_command_that_names_a_run_anew_makes_it_no_other(
+    exported: Path, tmp_path: Path
+) -> None:
+    folders = archive.read(exported, tmp_path / "there").runs
+    record = RunDir(folders[0]).read("run.json")
+    RunDir(folders[0]).relabel({**record["tags"], "er.sweep": "later", "er.title": "another"})
+    assert archive.read(exported, tmp_path / "there").runs == folders
+    assert RunDir(folders[0]).read("run.json")["tags"]["er.sweep"] == "later"
+    RunDir(folders[0]).write("run.json", {**record, "started": "2020-01-01T00:00:00+00:00"})
+    with pytest.raises(ErError, match=r"is there with another run\.json"):
+        archive.read(exported, tmp_path / "there")
+
+
+def test_of_several_runs_none_is_placed_where_one_differs(exported: Path, tmp_path: Path) -> None:
+    first, second = archive.read(exported, tmp_path / "there").runs
+    shutil.rmtree(first)
+    (second / "points.json").write_text("[]")
+    with pytest.raises(ErError, match=r"is there with another points\.json"):
+        archive.read(exported, tmp_path / "there")
+    assert [path.name for path in second.parent.iterdir()] == [second.name]
+
+
+@pytest.mark.usefixtures("exported")
+def test_an_export_says_which_runs_went_in_and_how_to_get_the_others(
+    tmp_path: Path, finished_run: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
+    measured = query.shown(uri, "ladder")
+    words = ["+experiment=fig4", "deployment=e", "clock=virtual", f"runs_dir={tmp_path / 'runs'}"]
+    run = finished_run(compose.plan(words)[0])
+    record = run.read("run.json")
+    run.write("run.json", {**record, "tags": {**record["tags"], "er.clock": "virtual"}})
+    publish(run, uri)
+    arguments = ["export", "ladder", str(tmp_path / "new.zip"), f"uri={uri}", "requests=false"]
+    bundle.answer(arguments)
+    out = capsys.readouterr().out
+    assert re.search(r"^  e: predicted, simulated engines, run [0-9a-f]{32}$", out, re.M)
+    [named] = re.findall(r"^not in it: 2 runs measured, simulated .* runs=(\S+)$", out, re.M)
+    assert {*named.split(",")} == {run.id for run in measured}
+    assert "an import can check neither points nor verdicts" in out
+    bundle.answer([*arguments, f"runs={named}"])
+    out = capsys.readouterr().out
+    assert "measured, simulated engines" in out
+    assert "not in it" not in out
 
 
 def test_a_file_that_would_fill_the_disk_is_refused(exported: Path, tmp_path: Path) -> None:

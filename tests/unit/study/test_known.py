@@ -22,5 +22,7 @@ def test_a_point_without_its_requests_is_told_and_a_damaged_file_refused(
     [line] = known.describe_lost(config, run)
     assert line.startswith(f"{run.path}: the requests of 1 user are missing: figures of single")
     file.write_bytes(content[:100])
-    with pytest.raises(ErError, match=r"c0001\.parquet is damaged: put the file back, or move"):
+    with pytest.raises(
+        ErError, match=r"c0001\.parquet is damaged \(.+\): put the file back, or move"
+    ):
         known.describe_lost(config, run)

@@ -242,5 +242,5 @@ def test_every_artifact_is_json(config: Config, finished_run: Callable[..., RunD
 @pytest.mark.parametrize("text", ["[]", "{}", '{"tracking": 3}', "null", '"a"'])
 def test_a_configuration_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ErError, match=r"config.json is damaged: put the file back, or move"):
+    with pytest.raises(ErError, match=r"config.json is damaged \(.+\): put the file back, or move"):
         store_of(RunDir(tmp_path))
