@@ -67,13 +67,16 @@ def answer(arguments: Sequence[str]) -> int:
     first, second = (folder_of(name, words["uri"]) for name in given)
     out = Console(width=None if sys.stdout.isatty() else 120)
     differing = list(settings_apart(first, second))
+    compared = ratios(
+        first, second, RATIOS
+    ).rows  # before anything is printed: files may be damaged
     table = Table(box=box.SIMPLE_HEAD, title="What differs", title_justify="left")
     for heading in ("", "", *given):
         table.add_column(escape(heading), overflow="fold")
     for row in differing:
         table.add_row(*map(escape, row))
     out.print(table if differing else "configuration and provenance are the same")
-    if ratios(first, second, RATIOS).rows:
+    if compared:
         out.print(fitting(lambda columns: ratios(first, second, columns), RATIOS, DISPENSABLE, out))
     else:
         out.print("no concurrency has a point in both runs")

@@ -148,6 +148,8 @@ def _manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
     ):
         raise ConfigError(f"{file} is no bundle of er: {MANIFEST} names no study and files")
     _check_names(file, bundle, study, listed)
+    if all(PurePosixPath(name).parts[0] == VIEWS for name in listed):
+        raise ConfigError(f"{file} is no bundle of er: it has no run")
     size, total = file.stat().st_size, sum(entry.file_size for entry in bundle.infolist())
     if total > AT_MOST * size:
         raise ConfigError(

@@ -112,7 +112,7 @@ def _grows(known: Run, run: RunDir) -> bool:
         file = download_artifacts(artifact_uri=f"{known.info.artifact_uri}/points.json")
     except (MlflowException, OSError):  # it had none
         return True
-    had = json.loads(Path(file).read_text())
+    had = RunDir(Path(file).parent).read(names.POINTS)
     have = run.read(names.POINTS) if run.has(names.POINTS) else []
     return all(point in have for point in had)
 

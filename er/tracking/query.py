@@ -16,7 +16,7 @@ from er.config.checks import require_store
 from er.errors import ConfigError
 from er.results import agreement, names
 from er.results.point import Point
-from er.results.run_dir import RunDir, id_of, point_of
+from er.results.run_dir import ReadOnce, RunDir, id_of, point_of
 from er.tracking.store import open_store
 
 Kind = tuple[str, str]  # clock and kind of engine
@@ -177,7 +177,9 @@ def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
     files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
-    there = RunDir(files)
+    there = ReadOnce(files)
+    for path in sorted(files.glob("*.json")):
+        there.read(path.name)
     config, record = there.read(names.CONFIG), there.read(names.RECORD)
     predicted = there.read(names.PREDICTED) if there.has(names.PREDICTED) else []
     return PublishedRun(

@@ -254,6 +254,16 @@ def test_a_file_outside_any_run_is_refused(exported: Path, tmp_path: Path) -> No
     assert not (tmp_path / "there").exists()
 
 
+def test_a_bundle_without_a_run_is_refused(exported: Path, tmp_path: Path) -> None:
+    manifest = {"format": archive.FORMAT, "study": "ladder", "files": {}}
+    file = exported.with_name("empty.zip")
+    with zipfile.ZipFile(file, "w") as made:
+        made.writestr(archive.MANIFEST, json.dumps(manifest))
+    with pytest.raises(ConfigError, match="it has no run"):
+        archive.read(file, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
 def test_a_later_command_that_names_a_run_anew_makes_it_no_other(
     exported: Path, tmp_path: Path
 ) -> None:

@@ -72,7 +72,12 @@ def damage(file: Path, how: object) -> None:
 
 @pytest.mark.parametrize(("name", "how"), CASES, ids=lambda value: str(value)[:40])
 def test_a_damaged_file_is_named(
-    run: RunDir, whole: Path, name: str, how: object, monkeypatch: pytest.MonkeyPatch
+    run: RunDir,
+    whole: Path,
+    name: str,
+    how: object,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     [other] = (whole / "runs" / "ladder").iterdir()
     damage(run.path / name, how)
@@ -87,6 +92,7 @@ def test_a_damaged_file_is_named(
         with pytest.raises(ErError, match=f"{name} is damaged") as raised:
             command()
         assert "\n" not in str(raised.value)
+    assert capsys.readouterr().out == ""
     assert not list(run.path.parent.glob("mlflow*"))
 
 
@@ -106,6 +112,8 @@ def test_what_a_file_lacks_is_named(
     [
         ("config.json", b"[]"),
         ("run.json", b"{}"),
+        ("provenance.json", b"5"),
+        ("provenance.json", {"command": 5}),
         ("points.json", {"tokens_per_s": "12"}),
         ("requests/c0001.parquet", b"PAR1xx"),
     ],

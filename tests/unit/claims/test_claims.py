@@ -133,6 +133,16 @@ def test_the_margin_of_a_ratio_widens_it() -> None:
     assert narrow.around(1.0, 2.0) == pytest.approx((0.9048, 2.2103), abs=1e-4)
 
 
+def test_a_point_that_is_not_what_its_requests_say_decides_nothing(made: Make) -> None:
+    a, d = made("a", spread(0.1)), made("d", spread(0.2, seed=2))
+    point = a.points[0]
+    slower = {f"p{share}": 10 * getattr(point.ttft_s, f"p{share}") for share in (50, 75, 95, 99)}
+    a.points[0] = replace(point, ttft_s=replace(point.ttft_s, **slower))
+    found = verdict(a, d)
+    assert found.outcome is Outcome.open
+    assert "A at 4 users: is not what was measured (ttft_s" in found.reason
+
+
 def test_one_simulated_engine_makes_the_whole_a_simulation(made: Make) -> None:
     both = made("a", spread(0.1), kind="trtllm"), made("d", spread(0.2))
     assert verdict(*both).word == "reproduced in simulation"
