@@ -1,6 +1,7 @@
 """A damaged file of a run is named in one line by whatever command reads it."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from er.claims import __main__ as claims
 from er.cluster import laptop
 from er.errors import ErError
 from er.report import __main__ as report
-from er.results.run_dir import RunDir
+from er.results.run_dir import RunDir, id_of
 from er.tracking.publish import publish
 
 Finished = Callable[..., RunDir]
@@ -94,6 +95,27 @@ def test_a_damaged_file_is_named(
         assert "\n" not in str(raised.value)
     assert capsys.readouterr().out == ""
     assert not list(run.path.parent.glob("mlflow*"))
+
+
+def test_a_run_is_published_under_two_ids_unless_a_point_is_edited(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = f"sqlite:///{run.path.parent}/mlflow.db"
+    monkeypatch.setattr("sys.argv", ["er.publish", str(run.path), "--uri", uri])
+    points = (run.path / "points.json").read_bytes()
+    damage(run.path / "points.json", {"tokens_per_s": 1.0})
+    with pytest.raises(ErError, match=rf"{run.path.name}: its point of 1 user is not what was"):
+        publish_command.main()
+    assert not list(run.path.parent.glob("mlflow*"))
+    (run.path / "points.json").write_bytes(points)
+    publish_command.main()
+    own = id_of(run.read("run.json"))
+    out = capsys.readouterr().out
+    assert re.search(rf"MLflow run [0-9a-f]{{32}}, id {own} in figures, er.claims", out)
+    claims.answer(["fig4", f"uri={uri}"])
+    out = capsys.readouterr().out
+    assert own[:8] in out
+    assert claims.IDS in out
 
 
 @pytest.mark.parametrize("name", ["config.json", "run.json"])
