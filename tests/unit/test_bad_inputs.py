@@ -20,7 +20,7 @@ GATEWAY = (
 CASES = [
     # Files that are missing, none, or of another kind.
     ("er.load inspect={w}/absent", "cannot read {w}/absent (No such file or directory)"),
-    ("er.load inspect={w}/dir", "cannot read {w}/dir (Is a directory)"),
+    ("er.load inspect={w}/dir", "{w}/dir is no file"),
     ("er.load inspect={w}/empty", "{w}/empty holds no arrivals"),
     ("er.load inspect={w}/latin", "{w}/latin is not UTF-8"),
     ("er.load inspect=/proc/self/mem", "cannot read /proc/self/mem (Input/output error)"),

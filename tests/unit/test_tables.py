@@ -41,11 +41,13 @@ def test_the_status_of_jobs(width: int, config: Config, finished_run: FinishedRu
         "e", "Expert Router, 8 x Llama 3 8B FP16, TP=1", (1, 1000), State.queued,
         "QOSMaxJobsPerUserLimit", "1234567", "node-0001", "1-00:00:00",
     )  # fmt: skip
-    text = shown(width, lambda out: status.show([laptop.status_of(run), queued], out))
-    assert "2 of 8" in text
-    assert "0 of 1000" in text
-    assert ("1234567" in text) == (width > 46)
-    assert ("1-00:00:00" in text) == (width > 80)
+    lines = status.lines_of([laptop.status_of(run), queued], width)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "1234567" in text
+    assert re.search(r"of 8\b", text)
+    assert re.search(r"0 of\s+1000\b", text)
+    assert "QOSMaxJobsPerUserLimit" in text
 
 
 @widths
@@ -88,4 +90,8 @@ def test_verdicts_and_table_1(width: int) -> None:
     shown(width, lambda out: out.print(documents.table(decide(claims, []))))
     rows = [table1.cells(config) for config in table1.configured()]
     text = shown(width, lambda out: table1.show(rows, out))
-    assert text.count("677,888") == 1
+    numbers = {
+        number for row in rows for cell in row for number in re.findall(r"[\d,]{6,}", str(cell))
+    }
+    assert numbers
+    assert all(number in text for number in numbers)
