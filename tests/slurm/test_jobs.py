@@ -33,8 +33,9 @@ def test_submit_status_collect_and_the_figure(
     assert shown[shown.rindex("deployment") :].count("finished") == 2
     assert command(monkeypatch, collect.main, "ladder", "--follow") == 0
 
-    assert "published" in capsys.readouterr().out
-    assert Path("runs/figures/fig4-predicted.png").exists()
+    collected = capsys.readouterr().out
+    assert "published" in collected
+    assert Path("runs/figures/fig4-predicted.png").exists(), collected
     submitted = list(Path("runs/ladder/jobs").glob("*/*/intent.json"))
 
     assert user.run(*fig4) == 0
