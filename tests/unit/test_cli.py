@@ -132,7 +132,9 @@ def exit_code(name: str, *arguments: str) -> int:
     """Of a command run in this process, which has loaded its libraries once for all of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [name, *arguments])
-        patch.delitem(sys.modules, name, raising=False)  # else runpy warns
+        # Else runpy warns. A package stays: imported again it would be another than its modules'.
+        if not hasattr(sys.modules.get(name), "__path__"):
+            patch.delitem(sys.modules, name, raising=False)
         patch.delitem(sys.modules, f"{name}.__main__", raising=False)
         with pytest.raises(SystemExit) as ended:
             runpy.run_module(name, run_name="__main__", alter_sys=True)

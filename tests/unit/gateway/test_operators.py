@@ -15,6 +15,7 @@ from er.config.gateway import require_address
 from er.errors import ConfigError, ErError
 from er.gateway import descriptors, keys
 from er.gateway.counts import REPLICAS_AT_MOST
+from er.gateway.fast import exchange, upkeep
 from er.gateway.plan import Plan
 from tests.unit.gateway.conftest import HOST, Start, event, settings
 from tests.unit.gateway.raw import BODY, END, HEAD, RawExpert, answering, chunk, post, say, status
@@ -162,7 +163,7 @@ async def test_too_few_descriptors_are_no_experts_fault(
     async def full(*_: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("er.gateway.fast.exchange.connect", full)
+    monkeypatch.setattr(exchange, "connect", full)
     gateway = await start(urls=["http://127.0.0.1:1/v1"], policy=Policy.random, breaker_failures=1)
     for _ in range(3):
         answer = await say(gateway.port, post(BODY))
@@ -174,7 +175,7 @@ async def test_too_few_descriptors_are_no_experts_fault(
 async def test_a_model_that_is_named_later_is_found(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("er.gateway.fast.upkeep.DISCOVER_EVERY_S", 0.1)
+    monkeypatch.setattr(upkeep, "DISCOVER_EVERY_S", 0.1)
     known = False
 
     async def answer(writer: asyncio.StreamWriter) -> bool:
@@ -188,10 +189,10 @@ async def test_a_model_that_is_named_later_is_found(
         assert gateway.server
         [replica] = gateway.server.experts.replicas
         await asyncio.sleep(0.3)
-        assert not replica.model
+        before = replica.model
         known = True
         for _ in range(200):
             if replica.model:
                 break
             await asyncio.sleep(0.02)
-        assert replica.model == "llama"
+        assert (before, replica.model) == ("", "llama")
