@@ -1,5 +1,6 @@
 """Configurations and runs for tests that start nothing."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 from example_requests import answered
 from tiny_corpus import corpus, package
 
-from er import compose
+from er import bundle, compose
 from er.config import Config
 from er.results import run_dir
 from er.results.keys import run_key, study_key
 from er.results.point import measure
 from er.results.run_dir import RunDir, plain
+from er.tracking.publish import publish
 from er.tracking.query import PublishedRun
 
 __all__ = ["corpus", "package"]
@@ -80,3 +82,25 @@ def published(tmp_path: Path, finished_run: Callable[..., RunDir]) -> Callable[.
         return found
 
     return make
+
+
+@pytest.fixture(scope="session")
+def exported_once(
+    tmp_path_factory: pytest.TempPathFactory, finished_run: Callable[..., RunDir]
+) -> Path:
+    """A folder with two published runs and a bundle of them."""
+    folder = tmp_path_factory.mktemp("original")
+    uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
+    for name in ("a", "d"):
+        words = ["+experiment=fig4", f"deployment={name}", f"runs_dir={folder / 'runs'}"]
+        config = compose.plan(words)[0]
+        publish(finished_run(config), uri)
+    assert bundle.answer(["export", "ladder", str(folder / "ladder.zip"), f"uri={uri}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def exported(tmp_path: Path, exported_once: Path) -> Path:
+    """A bundle of two published runs, beside the store that has them."""
+    shutil.copytree(exported_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "ladder.zip"

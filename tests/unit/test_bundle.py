@@ -6,12 +6,11 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from er import bundle, compose, diff
+from er import bundle, compose
 from er.claims import statements
 from er.claims.verdicts import decide
 from er.errors import ConfigError, ErError
@@ -21,26 +20,6 @@ from er.tracking import query
 from er.tracking.publish import publish
 
 Finished = Callable[..., RunDir]
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory, finished_run: Finished) -> Path:
-    """A folder with two published runs and a bundle of them."""
-    folder = tmp_path_factory.mktemp("original")
-    uri = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
-    for name in ("a", "d"):
-        words = ["+experiment=fig4", f"deployment={name}", f"runs_dir={folder / 'runs'}"]
-        config = compose.plan(words)[0]
-        publish(finished_run(config), uri)
-    assert bundle.answer(["export", "ladder", str(folder / "ladder.zip"), f"uri={uri}"]) == 0
-    return folder
-
-
-@pytest.fixture
-def exported(tmp_path: Path, original: Path) -> Path:
-    """A bundle of two published runs, beside the store that has them."""
-    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "ladder.zip"
 
 
 def test_another_machine_has_the_same_points_and_verdicts(
@@ -332,47 +311,6 @@ def test_a_file_that_is_in_it_twice_is_refused(exported: Path, tmp_path: Path) -
         archive.read(exported, tmp_path / "there")
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    for file, message in ((tmp_path / "none.zip", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(ErError, match=f"cannot read {file}: {message}"):
-            archive.read(file, tmp_path / "there")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["export", "ladder", "."], "cannot be written"),
-        (["export", "ladder", "x.zip", "requests=some"], "requests is some"),
-        (["export", "ladder", "x.zip", "hosts=none"], "hosts is none"),
-        (["pin", "ladder", "x.lock"], "call it x.yaml"),
-        (["export", "other", "x.zip"], "no finished run of study other"),
-        (["export", "ladder", "x.zip", "runs=it's"], "is no run"),
-        (["export", "ladder", "x.zip", "runs=%"], "is no run"),
-        (["carry", "ladder"], "give export STUDY"),
-    ],
-)
-def test_a_wrong_command_is_refused_in_one_line(
-    exported: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    message: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ErError, match=message) as raised:
-        bundle.answer([*arguments, "uri=sqlite:///runs/mlflow.db"])
-    assert "\n" not in str(raised.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [exported.name, "runs"]
-
-
-@pytest.mark.usefixtures("exported")
-def test_runs_of_another_study_are_not_exported_as_its_own(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}"
-    one = query.shown(uri, "ladder")[0].id
-    with pytest.raises(ErError, match=f"run {one} is of study ladder, not of mine"):
-        bundle.answer(["export", "mine", str(tmp_path / "x.zip"), f"runs={one}", f"uri={uri}"])
-
-
 def test_hosts_can_have_numbers_in_place_of_their_names(
     tmp_path: Path, finished_run: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -426,91 +364,3 @@ def test_a_run_that_is_there_with_other_files_is_kept(exported: Path, tmp_path: 
     with pytest.raises(ErError, match=r"is there with another points\.json"):
         archive.read(exported, tmp_path / "there")
     assert (folders[0] / "points.json").read_text() == "[]"
-
-
-def test_two_runs_are_told_apart(
-    tmp_path: Path, finished_run: Finished, capsys: pytest.CaptureFixture[str]
-) -> None:
-    runs = [
-        finished_run(compose.plan([f"seed={seed}", f"runs_dir={tmp_path / 'runs'}"])[0])
-        for seed in (0, 7)
-    ]
-    assert list(diff.settings_apart(*runs)) == [("configuration", "seed", "0", "7")]
-    point = runs[1].points()[0]
-    slower = replace(point, ttft_s=replace(point.ttft_s, p50=2 * point.ttft_s.p50))
-    entries = runs[1].read("points.json")
-    runs[1].write("points.json", [asdict(slower), *entries[1:]])
-    diff.answer([str(run.path) for run in runs])
-    told = capsys.readouterr().out
-    assert "What differs" in told
-    assert re.search(
-        r"^ *1 +2\.000 +1\.000 +1\.000 +1\.000 +1\.000 +1\.000 +yes", told, re.MULTILINE
-    )
-
-
-CHANGES = {
-    "code": ("provenance.json", "git_commit", "c" * 40),
-    "packages": ("provenance.json", "packages", {"numpy": "1.0"}),
-    "GPU": ("provenance.json", "gpus", ["H200, 141000 MiB, 570.1"]),
-    "driver": ("provenance.json", "gpus", ["H100, 80000 MiB, 580.2"]),
-    "container": ("config.json", "engine", {"container": {"image": "triton:25.06"}}),
-    "host": ("provenance.json", "host", "another"),
-    "load generator": ("config.json", "load", {"client": "aiohttp"}),
-    "configuration": ("config.json", "deployment", {"precision": "fp16"}),
-}
-BEFORE = {
-    "provenance.json": {
-        "git_commit": "a" * 40, "packages": {"numpy": "2.0"}, "host": "one",
-        "gpus": ["H100, 80000 MiB, 570.1"],
-    },
-    "config.json": {
-        "engine": {"container": {"image": "triton:25.05"}}, "load": {"client": "sockets"},
-        "deployment": {"precision": "int8", "tp": 4, "experts": 1},
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("group", CHANGES)
-def test_whatever_differs_is_named_with_what_it_belongs_to(tmp_path: Path, group: str) -> None:
-    runs = []
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        runs.append(RunDir(tmp_path / name))
-        for file, values in BEFORE.items():
-            runs[-1].write(file, values)
-    file, key, value = CHANGES[group]
-    before = BEFORE[file][key]
-    changed = {**before, **value} if isinstance(before, dict) else value
-    runs[1].write(file, {**BEFORE[file], key: changed})
-    found = list(diff.settings_apart(*runs))
-    assert {row[0] for row in found} == {group}
-    assert all(row[2] != row[3] for row in found)
-    assert list(diff.settings_apart(runs[0], runs[0])) == []
-
-
-def test_runs_without_a_point_in_common_or_of_other_kinds_are_compared_as_far_as_they_go(
-    tmp_path: Path, finished_run: Finished, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first = finished_run(compose.plan([f"runs_dir={tmp_path / 'runs'}"])[0])
-    entry = asdict(first.points()[0])
-    other = RunDir(tmp_path / "other")
-    other.write("run.json", {})
-    other.write("config.json", {"study": "load", "target": {"url": "http://x"}})
-    diff.answer([str(first.path), str(other.path)])
-    assert "no concurrency has a point in both runs" in capsys.readouterr().out
-    entry["ttft_s"]["p50"] = float("nan")
-    other.write("points.json", [entry])
-    diff.answer([str(first.path), str(other.path)])
-    told = capsys.readouterr().out
-    assert re.search(r"^ *1 +- +1\.000 +1\.000", told, re.MULTILINE)
-    assert not re.search(r"\bnan\b", told)
-    other.path.joinpath("config.json").write_text("{")
-    with pytest.raises(ErError, match=r"config\.json is damaged"):
-        diff.answer([str(first.path), str(other.path)])
-
-
-def test_diff_takes_two_runs_that_are_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give two runs"):
-        diff.answer(["one"])
-    with pytest.raises(ErError, match="is no run directory"):
-        diff.folder_of(str(tmp_path), "")
