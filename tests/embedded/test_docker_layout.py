@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from processes import processes_naming
 
 from er.results.request import Endpoint
 from tests.standins import dockerd
+from tests.standins.waiting import eventually
 
 USER = pwd.getpwnam("nobody").pw_uid
 pytestmark = [
@@ -52,15 +52,6 @@ def node(folder: Path) -> Iterator[dockerd.Daemon]:
     os.chown(folder / "run", USER, USER)
     with dockerd.running(folder) as daemon:
         yield daemon
-
-
-def eventually(condition: Callable[[], bool], limit_s: float = 60) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -5,9 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from er.errors import ErError
 from er.results.request import Endpoint, ServedModel
 from er.server import embedded
 from er.server.ports import reserved
+from tests.standins.waiting import eventually
 
 pytestmark = pytest.mark.embedded
 
@@ -107,15 +107,6 @@ def test_prove_notices_a_dead_stub_that_reads_ready(tmp_path: Path) -> None:
         with pytest.raises(ErError, match="model expert_0 does not infer"):
             embedded.prove(endpoint, max_tokens=1)
     assert_nothing_left(tmp_path, endpoint)
-
-
-def eventually(condition: Callable[[], bool], limit_s: float = 30) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_crash_at_start_is_told_at_once_in_one_line(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.standins import dockerd
+from tests.standins.waiting import eventually
 from tests.unit.engine.test_trtllm_build import FAKE, SHAPE
 
 USER = pwd.getpwnam("nobody").pw_uid
@@ -129,12 +129,3 @@ def test_what_cannot_be_cleared_is_told(node: Node) -> None:
     said = again.communicate(timeout=120)[0]
     assert again.returncode == 1
     assert f"cannot remove {node.engines}/.building" in said.splitlines()[-1]
-
-
-def eventually(condition: Callable[[], bool], limit_s: float = 60) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

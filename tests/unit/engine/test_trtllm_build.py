@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from er.compose import plan
 from er.engine import kinds, trtllm_build
 from er.engine.trtllm import request_of
 from er.errors import ErError
+from tests.standins.waiting import eventually
 
 FAKE = Path(__file__).parent / "fake_trtllm.py"
 SHAPE = {"layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "parameters": 1000}
@@ -332,15 +332,6 @@ def test_without_tensorrt_llm_one_line_says_what_is_missing(
     assert cli.main(arguments) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(says, line)
-
-
-def eventually(condition: Callable[[], bool], limit_s: float = 60) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_run_takes_a_built_engine_and_builds_none(node: Node) -> None:

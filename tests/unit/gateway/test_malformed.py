@@ -221,24 +221,27 @@ async def test_a_status_without_a_body_gets_none(start: Start, code: int) -> Non
         assert rest.startswith(b"HTTP/1.1 200 OK")
 
 
-async def test_an_error_that_triton_writes_as_an_event_is_told_in_its_own_words(
-    start: Start,
+@pytest.mark.parametrize(
+    ("head", "body", "code", "passed_on"),
+    [
+        (
+            b"HTTP/1.1 400 Bad\r\n",
+            b'data: {"error": "8001 input tokens: too many"}\n\n',
+            400,
+            b'"message": "8001 input tokens: too many"',
+        ),
+        (b"HTTP/1.1 307 Go\r\nlocation: http://h/v1\r\n", b"", 307, b"location: http://h/v1"),
+    ],
+    ids=["an error that Triton writes as an event", "a redirect"],
+)
+async def test_a_refusal_is_passed_on_with_what_it_says(
+    head: bytes, body: bytes, code: int, passed_on: bytes, start: Start
 ) -> None:
-    problem = b'data: {"error": "8001 input tokens: too many"}\n\n'
-    answer = b"HTTP/1.1 400 Bad\r\ncontent-length: %d\r\n\r\n%b" % (len(problem), problem)
-    async with answering(answer).serving() as url:
+    async with answering(
+        b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    ).serving() as url:
         gateway = await start(urls=[url, url])
         prompt = b'{"prompt": "court", "max_tokens": 1}'
         translated = await say(gateway.port, post(prompt, path="/v1/completions"))
-        assert status(translated) == 400
-        assert b'"message": "8001 input tokens: too many"' in translated
-
-
-async def test_a_redirect_is_passed_on_with_its_place(start: Start) -> None:
-    answer = b"HTTP/1.1 307 Go\r\nlocation: http://h/v1\r\ncontent-length: 0\r\n\r\n"
-    async with answering(answer).serving() as url:
-        gateway = await start(urls=[url, url])
-        prompt = b'{"prompt": "court", "max_tokens": 1}'
-        translated = await say(gateway.port, post(prompt, path="/v1/completions"))
-        assert status(translated) == 307
-        assert b"location: http://h/v1" in translated
+        assert status(translated) == code
+        assert passed_on in translated

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from er.errors import ErError
 from er.process.group import Child, running
+from tests.standins.waiting import eventually
 
 OWNER = """
 import sys, time
@@ -39,15 +39,6 @@ def in_group(process: psutil.Process, leader: int) -> bool:
 
 def is_running(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def eventually(condition: object, limit_s: float = 10) -> bool:
-    deadline = time.monotonic() + limit_s
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def ended(child: Child) -> int:

@@ -11,21 +11,6 @@ from er.errors import ErError
 from er.results.run_dir import RunDir
 from er.tracking import query
 from er.tracking.publish import publish
-from er.tracking.store import open_store
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs; to make one takes MLflow two seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def uri(tmp_path: Path, empty_store: Path) -> str:
-    shutil.copy(empty_store, tmp_path)
-    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """MLflow: what a run directory becomes there, and what figures read back."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +14,6 @@ from er.results.run_dir import RunDir
 from er.tracking.metrics import values_of
 from er.tracking.publish import publish
 from er.tracking.store import open_store
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without runs; to make one takes MLflow two seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    open_store(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def uri(tmp_path: Path, empty_store: Path) -> str:
-    shutil.copy(empty_store, tmp_path)
-    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_metrics_have_their_concurrency_as_step_and_invalid_ones_another_name(
