@@ -1,4 +1,4 @@
-"""Which code decides a number, and its digest."""
+"""Which source files decide the numbers of a point, and their digest."""
 
 import ast
 import hashlib
@@ -7,26 +7,28 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+# Folders and files below the package `er`.
 SHARED = [
     "corpus",
     "load",
     "routing",
     "results/point.py",
     "results/quantiles.py",
+    "results/request.py",
+    "results/window.py",
     "study/inputs.py",
 ]
 SIMULATES = [
     *SHARED,
     "simulation",
-    "study/inputs.py",
     "study/predicted.py",
     "study/settling.py",
     "study/capacity.py",
 ]
 SERVES = ["engine", "gateway", "process", "server", "simulation"]
-MEASURES = [*SHARED, *SERVES, "study/inputs.py", "study/measured.py"]
-# Parts of these rooms that look at results, or prepare data that is kept in files.
-APART = {
+MEASURES = [*SHARED, *SERVES, "study/measured.py"]
+# Files in these folders that only show results, or that prepare data which is kept in files.
+EXCLUDED = {
     "load/alone.py",
     "load/inspect.py",
     "load/table.py",
@@ -49,7 +51,7 @@ APART = {
     "simulation/validate.py",
     "simulation/validation_tables.py",
 }
-SUFFIXES = (".py", ".json")  # .json: step times, options of tools
+SUFFIXES = (".py", ".json")  # .json: step times, options of TensorRT-LLM's tools
 
 
 @cache
@@ -65,18 +67,24 @@ def digest_of_simulating() -> str:
 
 
 def files_of(parts: Iterable[str], package: Path = PACKAGE) -> list[Path]:
-    """Source and data files of rooms and modules, in order."""
+    """The source and data files of these folders and files, in order of their paths.
+
+    Files of EXCLUDED and command lines (`__main__.py`) are left out.
+    """
     found = []
     for part in parts:
         path = package / part
         found += [path] if path.is_file() else [f for f in path.rglob("*") if f.suffix in SUFFIXES]
     names = {path.relative_to(package).as_posix(): path for path in found}
-    edges = {name for name in names if name.endswith("__main__.py")}
-    return [names[name] for name in sorted(set(names) - APART - edges)]
+    commands = {name for name in names if name.endswith("__main__.py")}
+    return [names[name] for name in sorted(set(names) - EXCLUDED - commands)]
 
 
 def digest(files: Iterable[Path]) -> str:
-    """SHA-256 over what files do: comments, docstrings and layout of Python change nothing."""
+    """SHA-256 of files, in hexadecimal digits.
+
+    Comments, docstrings and layout of Python files do not change it.
+    """
     total = hashlib.sha256()
     for path in files:
         text = path.read_text()
@@ -86,7 +94,7 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def digest_of_bytes(files: Iterable[Path]) -> str:
-    """SHA-256 over names and contents as they are."""
+    """SHA-256 of the names and the bytes of files, in hexadecimal digits."""
     total = hashlib.sha256()
     for path in files:
         total.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
@@ -94,7 +102,7 @@ def digest_of_bytes(files: Iterable[Path]) -> str:
 
 
 def without_comments(source: str) -> str:
-    """Python source as its syntax tree has it, without docstrings."""
+    """Python source without comments and docstrings, in the layout of `ast.unparse`."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

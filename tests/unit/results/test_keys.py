@@ -1,5 +1,6 @@
-"""Keys follow what decides a point, and nothing else."""
+"""Keys depend on everything that decides a point, and on nothing else."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def test_what_decides_no_point_is_in_no_key(overrides: list[str], name: str) -> 
     assert study_key(after) == study_key(before)
 
 
-def test_where_a_job_runs_is_in_no_key_but_a_load_generator_elsewhere_is() -> None:
+def test_the_cluster_is_in_the_key_only_where_it_puts_a_network_between_users_and_servers() -> None:
     here = run_key(config_of(REAL))
     slurm = [*REAL, "cluster=slurm"]
 
@@ -113,7 +114,7 @@ def test_every_other_value_is_in_the_key() -> None:
     }
 
 
-def test_a_study_holds_deployments_against_each_other() -> None:
+def test_deployments_of_one_study_share_its_key() -> None:
     a, e = config_of(["deployment=a"]), config_of(["deployment=e"])
 
     assert run_key(a) != run_key(e)
@@ -121,22 +122,22 @@ def test_a_study_holds_deployments_against_each_other() -> None:
     assert study_key(changed(a, "seed", 1)) != study_key(e)
 
 
-def test_a_file_is_known_by_what_is_in_it(tmp_path: Path) -> None:
-    asked = {}
+def test_a_file_is_in_the_key_by_its_content_not_its_path(tmp_path: Path) -> None:
+    run_keys = {}
     for name, text in (("one", "1"), ("copy", "1"), ("two", "2")):
         path = tmp_path / name
         path.write_text(f'{{"text": "{text}"}}\n')
-        asked[name] = run_key(config_of(["workload=jsonl", f"workload.path={path}"]))
+        run_keys[name] = run_key(config_of(["workload=jsonl", f"workload.path={path}"]))
 
-    assert asked["one"] == asked["copy"] != asked["two"]
+    assert run_keys["one"] == run_keys["copy"] != run_keys["two"]
 
 
-def test_engines_and_corpora_are_known_by_their_digests() -> None:
+def test_digests_of_engine_and_corpus_are_in_the_key() -> None:
     config = config_of(REAL)
     assert len({run_key(config, *digests) for digests in (("", ""), ("x", ""), ("", "x"))}) == 3
 
 
-def test_a_comment_keeps_the_digest_and_a_change_does_not(tmp_path: Path) -> None:
+def test_the_digest_of_code_ignores_comments_and_layout(tmp_path: Path) -> None:
     (tmp_path / "load").mkdir()
     file = tmp_path / "load" / "loop.py"
     digests = []
@@ -152,16 +153,33 @@ def test_a_comment_keeps_the_digest_and_a_change_does_not(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("shows", ["summary", "progress", "job", "known"])
-def test_what_shows_results_is_not_among_what_measures(shows: str) -> None:
+def test_code_that_only_shows_results_is_not_in_the_digest(shows: str) -> None:
     for parts in (code.MEASURES, code.SIMULATES):
         assert f"study/{shows}.py" not in names(parts)
 
 
-def test_what_measures_is_there() -> None:
+def test_code_that_measures_or_simulates_is_in_its_digest() -> None:
     assert {"load/sockets.py", "gateway/serve.py", "study/measured.py"} <= names(code.MEASURES)
     assert {"simulation/windows.py", "study/predicted.py"} <= names(code.SIMULATES)
     assert not {"gateway/serve.py", "study/measured.py"} & names(code.SIMULATES)
-    assert all((code.PACKAGE / name).is_file() for name in code.APART)
+    assert all((code.PACKAGE / name).is_file() for name in code.EXCLUDED)
+
+
+def test_every_module_that_a_point_is_computed_with_is_in_the_digest() -> None:
+    computes, found = {"point"}, set[str]()
+    while computes - found:
+        module = min(computes - found)
+        found.add(module)
+        tree = ast.parse((code.PACKAGE / "results" / f"{module}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "er.results":
+                computes |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("er.results."):
+                computes.add(str(node.module).removeprefix("er.results."))
+    files = {f"results/{module}.py" for module in found - {"words"}}  # words only writes messages
+    assert {"results/request.py", "results/window.py"} <= files
+    assert files <= names(code.MEASURES)
+    assert files <= names(code.SIMULATES)
 
 
 def names(parts: list[str]) -> set[str]:
