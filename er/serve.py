@@ -58,7 +58,7 @@ def serve(arguments: Sequence[str]) -> int:
         from er.study.progress import Progress
 
         job.check([config])
-    run = RunDir(places.fresh(Path(config.runs_dir) / "served", config.deployment.id))
+    run = RunDir(places.make_directory(Path(config.runs_dir) / "served", config.deployment.id))
     (run.path / "logs").mkdir()
     with measured.serve(config, run, Progress([config], Console())) as serving:
         serving.prove()

@@ -27,11 +27,11 @@ class Submission:
 @contextmanager
 def submitting(jobs_dir: Path) -> Iterator[None]:
     """One command at a time submits jobs of a study. Raises ErError when another does."""
-    with places.naming(jobs_dir):
+    with places.explain_write_errors(jobs_dir):
         jobs_dir.mkdir(parents=True, exist_ok=True)
         lock = (jobs_dir / "lock").open("w")
     with lock:
-        if not places.locks(lock):
+        if not places.try_lock(lock):
             raise ErError(f"another command submits jobs of {jobs_dir.parent}: run this one again")
         os.utime(jobs_dir)  # the study that was submitted last comes first
         yield

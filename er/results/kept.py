@@ -1,7 +1,7 @@
-"""Files that are made from others, kept while what they were made from has not changed.
+"""Files that are made from others, and kept until what they were made from changes.
 
-Beside what is made as NAME lies NAME.inputs.json: the digest of what it was made from, and that of
-each file that was written.
+Beside the files made as NAME, NAME.inputs.json holds the digest of what they were made from and the
+digest of each file.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from er.results.files import write_whole
+from er.results.files import digest_of, write_whole
 from er.results.json_file import text_of
 
 SUFFIX = ".inputs.json"
@@ -25,8 +25,10 @@ def inputs_of(values: object, files: Iterable[Path] = ()) -> str:
 
 
 def find(folder: Path, name: str, inputs: str) -> dict[str, Any] | None:
-    """What was noted when NAME was made from these inputs; None where it was not, or where one of
-    its files is gone or changed."""
+    """The note about the files made as `name` from these inputs.
+
+    None when there is none for these inputs, or when one of the files is missing or changed.
+    """
     try:
         noted: dict[str, Any] = json.loads((folder / f"{name}{SUFFIX}").read_text())
         same = noted["inputs"] == inputs and all(
@@ -38,12 +40,7 @@ def find(folder: Path, name: str, inputs: str) -> dict[str, Any] | None:
 
 
 def note(folder: Path, name: str, inputs: str, files: Sequence[Path], **more: object) -> None:
-    """Note that these files in the folder were made as NAME, and `more` about them."""
+    """Record that `files` of the folder were made as `name` from `inputs`, with `more` values."""
     digests = {file.name: digest_of(file) for file in files}
     text = text_of({"inputs": inputs, "files": digests, **more})
     write_whole(folder / f"{name}{SUFFIX}", text.encode())
-
-
-def digest_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()

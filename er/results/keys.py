@@ -13,6 +13,7 @@ from er.config import ClockKind, Cluster, Config, SlurmCluster
 from er.config.plain import plain
 from er.errors import ConfigError
 from er.results import code
+from er.results.files import digest_of
 
 # Sections, and values of sections, that decide no point. Everything else does.
 NAMES = {"study", "figures", "repeats", "runs_dir", "cache_dir", "tracking", "cluster"}
@@ -96,8 +97,7 @@ def file_digest(key: str, path: Path) -> str:
     """SHA-256 of a file that the key `key` of a configuration names. Raises ConfigError when it
     cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_of(path)
     except OSError as error:
         raise ConfigError(f"{key} is {path}: {error.strerror}: correct the path") from error
 

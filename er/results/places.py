@@ -1,4 +1,4 @@
-"""Where runs are on disk, and that one command at a time adds to one."""
+"""Where runs are on disk, and the lock that only one command at a time holds on each."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from er.errors import ErError
 
 
 @contextmanager
-def naming(folder: Path) -> Iterator[None]:
-    """Raise ErError with advice when the folder cannot be written."""
+def explain_write_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an ErError that names the folder of runs and what to do."""
     try:
         yield
     except OSError as error:
@@ -22,8 +22,8 @@ def naming(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def naming_run(path: Path) -> Iterator[None]:
-    """Raise ErError with advice when the directory of one run cannot be written."""
+def explain_run_write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an ErError that names the run directory and what to do."""
     try:
         yield
     except OSError as error:
@@ -33,8 +33,8 @@ def naming_run(path: Path) -> Iterator[None]:
         ) from error
 
 
-def fresh(folder: Path, name: str) -> Path:
-    """A new directory `name`, `name.2`, `name.3`..."""
+def make_directory(folder: Path, name: str) -> Path:
+    """Make a new directory in `folder`: `name`, or `name.2`, `name.3`... when that exists."""
     while True:
         path = place(folder, name, count(folder, name) + 1)
         try:
@@ -45,7 +45,7 @@ def fresh(folder: Path, name: str) -> Path:
 
 
 def count(folder: Path, name: str) -> int:
-    """How many directories of one name there are."""
+    """How many directories `name`, `name.2`, `name.3`... exist."""
     number = 0
     while place(folder, name, number + 1).exists():
         number += 1
@@ -53,12 +53,16 @@ def count(folder: Path, name: str) -> int:
 
 
 def place(folder: Path, name: str, number: int) -> Path:
-    """The path of the directory with this number among those of one name."""
+    """The path of directory `number`, counted from 1, among `name`, `name.2`, `name.3`..."""
     return folder / (name if number <= 1 else f"{name}.{number}")
 
 
-def locks(file: IO[str]) -> bool:
-    """Whether nobody else holds the lock; it ends with the process, however that ends."""
+def try_lock(file: IO[str]) -> bool:
+    """Lock a file; False when another process holds its lock.
+
+    The kernel releases the lock when the process ends, however it ends. Raises ErError on a file
+    system without locks.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

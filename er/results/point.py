@@ -1,5 +1,6 @@
-"""From requests to a measured point, and whether that point is valid."""
+"""A measured point: computed from its requests, and judged valid or not."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,8 +14,8 @@ from er.results.words import as_different, count_of
 
 __all__ = ["MISSING", "Point", "Summary", "describe_invalid", "measure", "summarise"]
 
-LITTLE_AT_MOST = 0.05  # off Little's law
-LATENCIES_AT_LEAST = 2  # mean ones, that a steady window has to last
+LITTLE_AT_MOST = 0.05  # accepted deviation from Little's law, as a share
+LATENCIES_AT_LEAST = 2  # mean response times that a steady window has to last
 
 
 @dataclass(frozen=True)
@@ -46,35 +47,34 @@ class Point:
     tpot_s: Summary
     itl_s: Summary
     e2e_s: Summary
-    token_lateness_p50: float  # share of an engine step; NaN when the engine does not tell
-    experts: dict[str, int] = field(default_factory=dict)  # requests by expert
-    error_causes: dict[str, int] = field(default_factory=dict)
-    client: dict[str, float] = field(default_factory=dict)  # evidence on the load generator
-    ttft_intended_s: Summary = field(
-        default_factory=Summary
-    )  # TTFT from when requests should have been sent
+    token_lateness_p50: float  # share of an engine step; NaN when the engine reports none
+    experts: dict[str, int] = field(default_factory=dict)  # number of requests by expert
+    error_causes: dict[str, int] = field(default_factory=dict)  # number of failed requests by cause
+    client: dict[str, float] = field(default_factory=dict)  # evidence about the load generator
+    # TTFT since the time at which requests should have been sent.
+    ttft_intended_s: Summary = field(default_factory=Summary)
     goodput: float = MISSING
-    cut_requests: int = 0  # of a transient before the steady state, not part of the point
-    steady_since_s: float = MISSING  # the first send after it, on the clock of the requests
+    cut_requests: int = 0  # in the transient before the steady state; not part of the point
+    steady_since_s: float = MISSING  # first send after that transient, on the requests' clock
     # Requests in flight, unmeasured ones too: the mean of each of 100 bins of equal length, from
     # the first send to the last end.
     in_flight: list[float] = field(default_factory=list)
     in_flight_bin_s: float = MISSING
-    # Of a predicted point only: the lowest and highest that the prediction may be, by quantity
-    # (`ttft_s.p50`, `tokens_per_s`...). What measured points have instead are their quantiles' own.
+    # Of a predicted point only: lower and upper bound of the prediction, by quantity (`ttft_s.p50`,
+    # `tokens_per_s`...). Measured points have confidence intervals of their quantiles instead.
     predicted_interval: dict[str, list[float]] = field(default_factory=dict)
-    short_answers: int = 0  # with fewer tokens than asked for
-    long_answers: int = 0
-    window_from_s: float = MISSING  # since that first send: when the time of duration_s begins
+    short_answers: int = 0  # with fewer tokens than max_tokens
+    long_answers: int = 0  # with more
+    window_from_s: float = MISSING  # start of the window of duration_s, since the first send
     little_ratio: float = MISSING  # in a closed loop
-    reasoning_tokens_mean: float = 0.0  # of the output tokens, those that are no answer
-    # From sending to the first token of the answer itself; like TTFT where nobody thinks first.
+    reasoning_tokens_mean: float = 0.0  # output tokens that are not part of the answer
+    # From sending to the first token of the answer itself; equals TTFT without reasoning tokens.
     answer_ttft_s: Summary = field(default_factory=Summary)
-    notes: list[str] = field(default_factory=list)  # what to know of it, valid or not
+    notes: list[str] = field(default_factory=list)  # remarks that do not make the point invalid
 
 
 def describe_invalid(points: Sequence[Point]) -> str:
-    """How many points are invalid, and why the first is; empty where none is."""
+    """How many points are invalid, and why the first one is; empty without points."""
     if not points:
         return ""
     first = points[0]
@@ -89,9 +89,10 @@ def measure(
     doubts: Sequence[str] = (),
     client: dict[str, float] | None = None,
 ) -> Point:
-    """The point that `requests` make at this concurrency.
+    """Compute the point of this concurrency from all its requests, warm-up and cool-down included.
 
-    `doubts` are reasons from elsewhere not to believe it, `client` the load generator's evidence.
+    `doubts` are further reasons to call the point invalid; `client` is the evidence about the load
+    generator that is stored with it.
     """
     counted = [request for request in requests if request.measured]
     steady_since_s, unsteady = _steady_since_s(counted) if load.steady_state else (MISSING, [])
@@ -143,13 +144,13 @@ def measure(
 
 
 def doubts_of(point: Point, load: Load) -> list[str]:
-    """Reasons not to believe a point, measured or predicted, that its own figures give."""
+    """The reasons, if any, why a point's own figures make it invalid, measured or predicted."""
     doubts = []
     if point.errors:
         causes = ", ".join(f"{count} x {cause}" for cause, count in point.error_causes.items())
         doubts.append(f"{point.errors} of {count_of(point.requests, 'request')} failed ({causes})")
     if point.requests and point.requests == point.errors:
-        return doubts  # nothing else is to be said of it
+        return doubts  # a point without answers has no other figures
     if point.requests + point.cut_requests < load.requests_at_least:
         doubts.append(
             f"only {count_of(point.requests, 'request')}, load.requests_at_least is "
@@ -180,10 +181,10 @@ def doubts_of(point: Point, load: Load) -> list[str]:
 
 
 def little_ratio(point: Point, load: Load) -> float:
-    """Users that follow from a closed loop's throughput and response times, as a share of those
-    there are; NaN without answers, or in an open loop.
+    """Users by Little's law, from throughput and response times, as a share of the actual users.
 
-    Throughput in requests is taken from the tokens, which do not come in whole answers.
+    NaN without answers and for other arrivals than a closed loop. Requests per second are tokens
+    per second over the mean length of an answer: tokens also count answers that the window cuts.
     """
     if load.arrivals is not Arrivals.closed_loop or not point.output_tokens_mean:
         return MISSING
@@ -229,4 +230,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _counts(names: Sequence[str]) -> dict[str, int]:
-    return {name: names.count(name) for name in sorted(set(names))}
+    return dict(sorted(Counter(names).items()))

@@ -29,7 +29,7 @@ class RequestLog:
     def add(self, request: Request) -> None:
         """Keep one completed request. Raises ErError when the directory cannot be written."""
         self.requests.append(request)
-        with places.naming_run(self.run):
+        with places.explain_run_write_errors(self.run):
             self.file.write(json.dumps(vars(request)) + "\n")
 
 

@@ -1,24 +1,23 @@
-"""A run on disk: written first, added to point by point, read by everything that comes after.
+"""A run on disk: points are added to it one by one, and everything later reads them from it.
 
 runs/<study>/<deployment>-<key>/
-  run.json         status, when its first measurement began and its last point was added, key, tags
+  run.json         key, status, tags, when its first measurement began and its last point was added
   config.json      the configuration of the newest command that measured
   provenance.json  code, packages, host and command line of that command
-  sessions/        both, of each command that measured, and the logs of the one before it
+  sessions/        for each command that measured: both, and the logs of the command before it
   requests/        c0008.parquet: every request of 8 users; c0008.jsonl while they are measured
-  gpus/            c0008.csv: what each GPU said, each second of that point; where there are any
-  nodes/           what serves on each further node of a job on several
+  gpus/            c0008.csv: samples of each GPU in each second of that point, where there are GPUs
+  nodes/           what serves on the other nodes, of a job on several nodes
   points.json      one entry for each measured point
-  knee.json        the most users within the limits, where load.find_knee asked for them
-  logs/            of the processes that were started
+  knee.json        the most users within the limits, with load.find_knee=true
+  logs/            output of the processes that were started
   set_aside/       points and requests that were measured again: invalid or interrupted ones
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,8 +30,8 @@ from er.config.plain import plain
 from er.errors import ErError
 from er.results import names, places, request_table, shapes
 from er.results.files import write_whole
-from er.results.json_file import null_to_nan, text_of
-from er.results.point import Point, Summary
+from er.results.json_file import null_to_nan, point_of, text_of
+from er.results.point import Point
 from er.results.request import Request
 from er.results.request_table import RequestLog
 
@@ -48,8 +47,11 @@ class RunDir:
         write_whole(self.path / name, text_of(value).encode())
 
     def read(self, name: str) -> Any:
-        """Read a JSON file of this run. Raises ErError when it is missing, damaged, or holds what
-        no run has; a value that is missing in it raises ErError when it is looked up."""
+        """Read a JSON file of this run.
+
+        Raises ErError when it is missing, damaged or holds a value that no run has. Looking up a
+        key that the file does not have raises ErError too.
+        """
         try:
             text = (self.path / name).read_text()
         except FileNotFoundError as error:
@@ -59,11 +61,11 @@ class RunDir:
         return shapes.parse(name, text, partial(self.damaged, name))
 
     def damaged(self, name: str, what: str) -> ErError:
-        """What to raise for a file that holds what no run of er has."""
+        """The error for a file with content that no run of er has; `what` describes the content."""
         return self.unusable(name, f"damaged ({what})")
 
     def unusable(self, name: str, how: str) -> ErError:
-        """What to raise for a file that is missing or damaged."""
+        """The error for a file that is missing or damaged, as `how` says."""
         return ErError(
             f"{self.path / name} is {how}: put the file back, or move {self.path} away and "
             "measure again"
@@ -74,7 +76,7 @@ class RunDir:
         return null_to_nan(self.read(name))
 
     def check(self) -> None:
-        """Raise ErError unless each of its files can be read, and its record says what it is."""
+        """Raise ErError unless every file can be read and the record identifies the run."""
         for name in (names.CONFIG, names.RECORD, names.PROVENANCE):
             self.read(name)
         for path in sorted(self.path.glob("*.json")):
@@ -98,13 +100,13 @@ class RunDir:
         return found[0] if found and not found[0].invalid else None
 
     def add_point(self, point: Point) -> None:
-        """Add one measured point, whose requests have been kept."""
+        """Add one measured point, whose requests have already been written."""
         points = sorted([*self.points(), point], key=lambda point: point.concurrency)
         self.write(names.POINTS, list(map(asdict, points)))
         self.write(names.RECORD, {**self.read(names.RECORD), "ended": _now()})
 
     def set_aside(self, concurrency: int) -> None:
-        """Put away what there is of a point that is to be measured again."""
+        """Move the files and the entry of a point that will be measured again to set_aside/."""
         files = sorted(self.path.glob(f"{names.REQUESTS}/{_name_of(concurrency)}.*"))
         files += self.path.glob(f"{names.GPUS}/{_name_of(concurrency)}.*")
         points = self.points()
@@ -119,8 +121,14 @@ class RunDir:
         for file in files:
             file.rename(self.path / place / file.name)
 
+    def create(self, key: str) -> None:
+        """Make the folders and the record of a new run; `key` is its key of `er.results.keys`."""
+        for folder in (names.REQUESTS, names.LOGS):
+            (self.path / folder).mkdir(exist_ok=True)
+        self.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
+
     def begin(self, config: object, provenance: dict[str, Any], tags: dict[str, str]) -> None:
-        """Note that a command measures from now on, and with what."""
+        """Record that a command starts measuring, with its configuration and provenance."""
         session = {"started": _now(), "config": plain(config), "provenance": provenance}
         number = _next_number(self.path / names.SESSIONS)
         self.write(f"{names.SESSIONS}/{number}/session.json", session)
@@ -133,47 +141,55 @@ class RunDir:
         self.write(names.RECORD, {**self.read(names.RECORD), "status": "running", "tags": tags})
 
     def adopt(self, config: object, other: "RunDir", tags: dict[str, str]) -> None:
-        """Note that all of it was measured as `other`, a run of another study."""
+        """Record that the whole run was measured as `other`, a run of another study."""
         own = {"study": self.path.parent.name, "tags": tags}
         place = f"{other.path.parent.name}/{other.path.name}"
         self.write(names.CONFIG, plain(config))
         self.write(names.RECORD, {**other.read(names.RECORD), **own, "taken_from": place})
 
     def relabel(self, tags: dict[str, str]) -> None:
-        """Note which command asked for it last, and what that calls it; nothing was measured."""
+        """Replace the tags by those of a later command that uses the run and measures nothing."""
         self.write(names.RECORD, {**self.read(names.RECORD), "tags": tags})
 
     def end(self, status: str) -> None:
-        """Note how the command ended: finished, failed or interrupted."""
+        """Record how the command ended: finished, failed or interrupted."""
         self.write(names.RECORD, {"ended": _now(), **self.read(names.RECORD), "status": status})
 
     def end_early(self, error: BaseException) -> None:
-        """Note that `error` ended the command, as far as the directory still takes notes.
+        """Record that `error` ended the command, if the directory can still be written.
 
-        Where it does not, its status is that of a run whose process is gone.
+        If it cannot, `status` reports the run as interrupted once its process is gone.
         """
         with suppress(ErError):
             self.end("failed" if isinstance(error, Exception) else "interrupted")
 
     def status(self) -> str:
-        """How the run stands; one whose process is gone without a word was interrupted."""
+        """`finished`, `failed`, `interrupted` or `running`.
+
+        A run that is recorded as running and that no process holds was interrupted.
+        """
         status = str(self.read(names.RECORD)["status"])
         if status != "running":
             return status
         with (self.path / names.LOCK).open("w") as lock:
-            return "interrupted" if places.locks(lock) else "running"
+            return "interrupted" if places.try_lock(lock) else "running"
 
     def requests(self, *columns: str) -> pd.DataFrame:
-        """Every completed request of every point, warm-up included: all columns, or these and
-        `measured`, whether it is neither warm-up nor cool-down. Raises ErError for a damaged file.
+        """Every completed request of every point, with warm-up and cool-down.
+
+        All columns, or only `columns` and `measured` (neither warm-up nor cool-down).
+
+        Raises ErError for a damaged file.
         """
         files = sorted((self.path / names.REQUESTS).glob("*.parquet"))
         parts = [self._table(f"{names.REQUESTS}/{file.name}", columns) for file in files]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
     def requests_of(self, concurrency: int, columns: Sequence[str]) -> pd.DataFrame | None:
-        """These columns of the requests of one point, and `measured`; None where they are not
-        kept. Raises ErError for a damaged file."""
+        """`columns` and `measured` of the requests of one point; None without a file of them.
+
+        Raises ErError for a damaged file.
+        """
         name = f"{names.REQUESTS}/{_name_of(concurrency)}.parquet"
         return self._table(name, columns) if self.has(name) else None
 
@@ -196,31 +212,31 @@ class RunDir:
     def keep_table(self, concurrency: int, requests: pa.Table) -> None:
         """Write one point's requests, a row for each with the columns of `request_table`."""
         path = self.path / names.REQUESTS / f"{_name_of(concurrency)}.parquet"
-        with places.naming_run(self.path):
+        with places.explain_run_write_errors(self.path):
             request_table.write(requests, path)
 
     def keep_gpu_samples(self, concurrency: int, samples: Iterable[dict[str, Any]]) -> None:
-        """Write what GPUs said while one point was measured: a row for each GPU and time."""
+        """Write the samples of the GPUs at one point: a row for each GPU and time."""
         path = self.path / names.GPUS / f"{_name_of(concurrency)}.csv"
-        with places.naming_run(self.path):
+        with places.explain_run_write_errors(self.path):
             path.parent.mkdir(exist_ok=True)
             pd.DataFrame(samples).to_csv(path, index=False)
 
     @contextmanager
     def request_log(self, concurrency: int) -> Iterator[RequestLog]:
-        """A log of one point's requests: lines while they come, a Parquet file at the end.
+        """A log of one point's requests: JSON lines while they complete, a Parquet file at the end.
 
-        What was logged is kept whatever ends the block, a killed process too.
-        Raises ErError when the directory cannot be written.
+        Logged requests are kept however the block ends, even when the process is killed. Raises
+        ErError when the directory cannot be written.
         """
         lines = self.path / names.REQUESTS / f"{_name_of(concurrency)}.jsonl"
         requests: list[Request] = []
-        with places.naming_run(self.path):
+        with places.explain_run_write_errors(self.path):
             file = lines.open("w", buffering=1)
         try:
             yield RequestLog(file, requests, self.path)
         finally:
-            with places.naming_run(self.path):
+            with places.explain_run_write_errors(self.path):
                 file.close()
                 if requests:
                     self.keep_requests(concurrency, requests)
@@ -229,57 +245,22 @@ class RunDir:
 
 @dataclass(frozen=True)
 class ReadOnce(RunDir):
-    """A run that nobody writes to meanwhile: each file is read once."""
+    """A run that no command writes to at present: each file is read only once."""
 
     _points: list[Point] = field(default_factory=list, repr=False, compare=False)
     _values: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, name: str) -> Any:
-        """As of any run; the same value each time."""
+        """As `RunDir.read`, from memory after the first time."""
         if name not in self._values:
             self._values[name] = super().read(name)
         return self._values[name]
 
     def points(self) -> list[Point]:
-        """As of any run; the same points each time."""
+        """As `RunDir.points`, from memory after the first time."""
         if not self._points:
             self._points.extend(super().points())
         return list(self._points)
-
-
-@contextmanager
-def opened(folder: Path, name: str, key: str, resume: bool = True) -> Iterator[RunDir]:
-    """The newest run `name` in `folder`, which no other command adds to meanwhile.
-
-    A new one where there is none of this key, or when it is not to be resumed.
-    Raises ErError when it cannot be written or another command is at work on it.
-    """
-    with places.naming(folder):
-        found = newest(folder, name, key) if resume else None
-        path = found.path if found else places.fresh(folder, name)
-    with places.naming_run(path):
-        lock = (path / names.LOCK).open("w")
-    with lock:
-        if not places.locks(lock):
-            raise ErError(
-                f"another command is measuring {path}: wait for it, or measure beside it with "
-                "resume=false"
-            )
-        with places.naming_run(path):
-            run = _prepared(path, key)
-        yield run
-
-
-def _prepared(path: Path, key: str) -> RunDir:
-    """The run there, without what a killed command left half written."""
-    run = RunDir(path)
-    for part in path.rglob("*.part"):
-        part.unlink()
-    if not run.has(names.RECORD):
-        for sub in (names.REQUESTS, names.LOGS):
-            (path / sub).mkdir(exist_ok=True)
-        run.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
-    return run
 
 
 def id_of(record: dict[str, Any]) -> str:
@@ -288,40 +269,13 @@ def id_of(record: dict[str, Any]) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
-def newest(folder: Path, name: str, key: str) -> RunDir | None:
-    """The newest run `name` in `folder`, unless it is of another key."""
-    path = places.place(folder, name, places.count(folder, name))
-    if not path.exists():
-        return None
-    run = RunDir(path)
-    begun = run.has(names.RECORD)  # else its command was killed at once
-    return run if not begun or run.read(names.RECORD)["key"] == key else None
-
-
-def require_writable(runs_dir: str) -> None:
-    """Raise ErError unless runs can be written to `runs_dir`."""
-    folder = Path(runs_dir)
-    with places.naming(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-
-
 def _name_of(concurrency: int) -> str:
-    """The name of the files of one point's requests."""
+    """The name, without suffix, of the files that belong to one point."""
     return f"c{concurrency:04d}"
 
 
 def _next_number(folder: Path) -> str:
     return f"{len(list(folder.iterdir())) + 1 if folder.exists() else 1:03d}"
-
-
-def point_of(entry: dict[str, Any]) -> Point:
-    """A point from its JSON entry."""
-    entry = null_to_nan(entry)
-    names = [field.name for field in fields(Point) if field.type is Summary and field.name in entry]
-    summaries = {name: Summary(**entry[name]) for name in names}
-    return Point(**{**entry, **summaries})
 
 
 def _now() -> str:

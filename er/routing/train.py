@@ -16,7 +16,7 @@ from er.config import Config
 from er.corpus import collection, jsonl
 from er.errors import ConfigError, ErError
 from er.options import Command, parse_arguments
-from er.results.run_dir import require_writable
+from er.results.open_run import require_writable
 from er.routing import cached, pictures
 from er.routing.evaluate import report, shuffled
 from er.routing.measures import evaluate

@@ -18,8 +18,9 @@ from er.errors import ErError
 from er.gateway import serve as gateway
 from er.load import credentials, descriptors, prompts
 from er.process import cores, nodes
-from er.results import names, provenance, run_dir
+from er.results import names, provenance
 from er.results.keys import run_key, study_key
+from er.results.open_run import newest_run, open_run, require_writable
 from er.results.point import describe_invalid
 from er.results.run_dir import ReadOnce, RunDir
 from er.routing import projection
@@ -53,7 +54,7 @@ class Sweep:
         self.progress.start_job()
         key = key_of(config)
         folder = Path(config.runs_dir) / config.study
-        with run_dir.opened(folder, name_of(config, key), key, self.resume) as run:
+        with open_run(folder, name_of(config, key), key, self.resume) as run:
             self.runs.append(run)
             self.on_open(run)
             place = self.resume and shared.take_over(config, run, key, tags(config, self.id))
@@ -122,7 +123,7 @@ def run(job: Job, resume: bool = True) -> RunDir:
 def is_done(config: Config) -> bool:
     """Whether nothing that the job asks for is missing. Raises ErError as `key_of` does."""
     key = key_of(config)
-    run = run_dir.newest(Path(config.runs_dir) / config.study, name_of(config, key), key)
+    run = newest_run(Path(config.runs_dir) / config.study, name_of(config, key), key)
     return bool(run and run.has(names.RECORD) and known.complete(config, run))
 
 
@@ -216,7 +217,7 @@ def check_inputs(jobs: Sequence[Config]) -> None:
         if not in_container and not config.capacity:  # where that it does not fit is an answer
             kinds.models(config)
         prompts.check(config.workload, config.load, Path(config.cache_dir))
-        run_dir.require_writable(config.runs_dir)
+        require_writable(config.runs_dir)
     check_stores({job.tracking.uri for job in jobs if job.tracking.enabled})
     for job in {repr(job.corpus): job for job in jobs}.values():
         collection.load(job.corpus, Path(job.cache_dir))

@@ -14,9 +14,10 @@ from mlflow.tracking import MlflowClient
 
 from er.config.checks import require_store
 from er.errors import ConfigError
-from er.results import agreement, names
+from er.results import consistency, names
+from er.results.json_file import point_of
 from er.results.point import Point
-from er.results.run_dir import ReadOnce, RunDir, id_of, point_of
+from er.results.run_dir import ReadOnce, RunDir, id_of
 from er.tracking.store import open_store
 
 Kind = tuple[str, str]  # clock and kind of engine
@@ -69,8 +70,8 @@ class PublishedRun:
 
     @cached_property
     def doubts(self) -> dict[int, str]:
-        """By concurrency: why a point cannot be what was measured; see results.agreement."""
-        return agreement.of_points(self.points, RunDir(self.files), self.config)
+        """By concurrency: why a point cannot be what was measured; see er.results.consistency."""
+        return consistency.contradictions_of_points(self.points, RunDir(self.files), self.config)
 
     def requests(self, *columns: str) -> pd.DataFrame:
         """These columns of the requests of every point, unmeasured ones too; see run_dir.frame.

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from er import compose
-from er.results.run_dir import opened
+from er.results.open_run import open_run
 from er.study import predicted
 from er.study.progress import Progress
 
@@ -16,7 +16,7 @@ POINTS = "c6337dd51db225eb2b961273e20f37353e662e7496ac368938abb759425e4a6e"
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:
     asked = ["clock=virtual", "load.concurrency=[1,5,50]", f"runs_dir={tmp_path}"]
     [config] = compose.plan(["deployment=a", f"cache_dir={cache_dir}", *asked])
-    with opened(tmp_path, "a", "0" * 64) as run:
+    with open_run(tmp_path, "a", "0" * 64) as run:
         predicted.walk_the_ladder(config, run, Progress([config], Console(quiet=True), job=0))
 
     assert hashlib.sha256((run.path / "points.json").read_bytes()).hexdigest() == POINTS

@@ -10,7 +10,7 @@ from er.compose import plan
 from er.corpus.tokenizer import llama3
 from er.engine.kinds import models
 from er.load import users
-from er.results import run_dir
+from er.results.open_run import open_run
 from er.results.request import Prompt
 from er.server.embedded import serve
 from er.simulation import calibrate
@@ -34,7 +34,7 @@ def measured(tmp_path_factory):
     tokenizer = llama3(Path(config.cache_dir))
     texts = ["word " * int(random.integers(50, 400)) for _ in range(24)]
     prompts = [Prompt(text, "", len(tokenizer.encode(text)), 24) for text in texts]
-    with run_dir.opened(Path(config.runs_dir), "e", "0" * 16) as run:
+    with open_run(Path(config.runs_dir), "e", "0" * 16) as run:
         run.begin(config, {}, {})
         with serve(models(config), config.server, run.path) as [endpoint]:
             for concurrency in CONCURRENCIES:

@@ -10,8 +10,8 @@ from tiny_corpus import corpus, package
 
 from er import bundle, compose
 from er.config import Config
-from er.results import run_dir
 from er.results.keys import run_key, study_key
+from er.results.open_run import open_run
 from er.results.point import measure
 from er.results.run_dir import RunDir, plain
 from er.tracking.publish import publish
@@ -41,7 +41,7 @@ def finished_run() -> Callable[..., RunDir]:
         }
         key = run_key(config)
         folder = Path(config.runs_dir) / config.study
-        with run_dir.opened(folder, config.deployment.id, key, resume=False) as run:
+        with open_run(folder, config.deployment.id, key, resume=False) as run:
             run.begin(config, {"host": "example"}, tags)
             for users, count in ((1, 24), (2, 3)):
                 with run.request_log(users) as log:

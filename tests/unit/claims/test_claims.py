@@ -19,8 +19,9 @@ from er.claims.verdicts import Verdict, decide
 from er.config.plain import plain
 from er.errors import ConfigError
 from er.results.keys import run_key
+from er.results.open_run import open_run
 from er.results.point import measure
-from er.results.run_dir import RunDir, opened
+from er.results.run_dir import RunDir
 from er.tracking.query import PublishedRun
 
 Make = Callable[..., PublishedRun]
@@ -42,7 +43,7 @@ def made(tmp_path: Path) -> Make:
     ) -> PublishedRun:
         config = compose.plan([f"deployment={deployment}", f"seed={seed}"])[0]
         name = f"{deployment}-{seed}-{clock}-{kind}"
-        with opened(tmp_path / "runs", name, run_key(config), resume=False) as run:
+        with open_run(tmp_path / "runs", name, run_key(config), resume=False) as run:
             requests = [
                 answered(i, USERS, ttft, input_tokens=inputs + i) for i, ttft in enumerate(ttfts_s)
             ]

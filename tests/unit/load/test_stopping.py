@@ -18,8 +18,8 @@ from er.load import server_side
 from er.load.point import Target, measure_point
 from er.load.users import run_point
 from er.process import stopping
+from er.results.open_run import open_run
 from er.results.request import Request
-from er.results.run_dir import opened
 from tests.unit.load.fakes import Answer, Serve, load, prompt, stream
 
 Body = dict[str, Any]
@@ -148,7 +148,7 @@ def test_a_point_is_kept_while_a_server_is_waited_for_that_has_died(
     [config] = plan(["load.requests_per_user=4", f"cache_dir={cache_dir}"])
     target = Target(serve(stream).endpoint)
 
-    with suppress(KeyboardInterrupt), opened(tmp_path, "a", "key") as directory:
+    with suppress(KeyboardInterrupt), open_run(tmp_path, "a", "key") as directory:
         measure_point(target, [prompt()], 2, config, directory)
 
     [point] = directory.points()

@@ -1,4 +1,4 @@
-"""A point that is not what its requests say."""
+"""Points that contradict themselves or their requests are found."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from example_requests import answered
 
 from er.config import Config
 from er.errors import ErError
-from er.results import agreement
+from er.results import consistency
 from er.results.point import Point, measure
 from er.results.run_dir import RunDir
 from er.study.settling import notes_of
@@ -51,7 +51,7 @@ def scaled(*path: str, by: float) -> Callable[[dict[str, Any]], None]:
     return edit
 
 
-def settle(**values: object) -> Callable[[dict[str, Any]], None]:
+def set_values(**values: object) -> Callable[[dict[str, Any]], None]:
     """Sets values of a point."""
     return lambda entry: entry.update(values)
 
@@ -65,7 +65,7 @@ EDITS = {
     "a slower E2E": (scaled("e2e_s", by=2), "little_ratio|e2e_s"),
     "a median alone": (scaled("ttft_s", "p50", by=1.001), r"ttft_s\.p50 is .*, by its requests"),
     "a lower throughput": (scaled("tokens_per_s", by=0.1), "little_ratio is"),
-    "the same, with its law": (
+    "a lower throughput that keeps Little's law": (
         lambda entry: [scaled(name, by=0.1)(entry) for name in ("tokens_per_s", "little_ratio")],
         r"tokens_per_s is .*, by its requests",
     ),
@@ -77,11 +77,11 @@ EDITS = {
         ],
         "output_tokens_mean is 6, by its requests 3",
     ),
-    "more requests": (settle(requests=60, errors=31), "it says 60 measured requests, .* 30"),
+    "more requests": (set_values(requests=60, errors=31), "it says 60 measured requests, .* 30"),
     "requests of a summary": (
         lambda entry: entry["e2e_s"].update(count=17), "e2e_s is of 17 requests, 29 were answered",
     ),
-    "no errors": (settle(errors=0), "ttft_s is of 29 requests, 30 were answered"),
+    "no errors": (set_values(errors=0), "ttft_s is of 29 requests, 30 were answered"),
 }  # fmt: skip
 
 
@@ -92,20 +92,20 @@ def edit(run: RunDir, change: Callable[[dict[str, Any]], object]) -> None:
     (run.path / "points.json").write_text(json.dumps(entries))
 
 
-def test_what_was_measured_is_not_doubted(run: RunDir) -> None:
-    assert agreement.of_run(run) == {}
-    agreement.require(run)
+def test_an_unedited_point_is_consistent(run: RunDir) -> None:
+    assert consistency.contradictions_of_run(run) == {}
+    consistency.require_consistent(run)
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_an_edited_point_is_named_with_what_differs(run: RunDir, kind: str) -> None:
+def test_an_edited_point_is_reported_with_the_value_that_differs(run: RunDir, kind: str) -> None:
     change, message = EDITS[kind]
     edit(run, change)
-    found = agreement.of_run(run)
+    found = consistency.contradictions_of_run(run)
     assert {*found} == {USERS}
     assert re.search(message, found[USERS])
     with pytest.raises(ErError, match=f"{run.path.name}: its point of 8 users") as raised:
-        agreement.require(run)
+        consistency.require_consistent(run)
     assert "\n" not in str(raised.value)
 
 
@@ -119,20 +119,20 @@ def test_an_edited_point_is_named_with_what_differs(run: RunDir, kind: str) -> N
     ],
     ids=["cut", "longer", "of another point", "edited"],
 )
-def test_other_requests_than_those_of_the_point_are_noticed(
+def test_changed_requests_are_reported(
     run: RunDir, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
 ) -> None:
     file = run.path / "requests" / "c0008.parquet"
     change(pd.read_parquet(file)).to_parquet(file)
-    assert re.search(message, agreement.of_run(run)[USERS])
+    assert re.search(message, consistency.contradictions_of_run(run)[USERS])
 
 
-def test_without_requests_only_the_point_itself_is_held_against_itself(run: RunDir) -> None:
+def test_without_requests_only_the_order_within_the_point_is_checked(run: RunDir) -> None:
     (run.path / "requests" / "c0008.parquet").unlink()
     edit(run, scaled("ttft_s", by=1.5))
-    assert agreement.of_run(run) == {}
+    assert consistency.contradictions_of_run(run) == {}
     edit(run, scaled("ttft_s", "p50", by=3))
-    assert "above" in agreement.of_run(run)[USERS]
+    assert "above" in consistency.contradictions_of_run(run)[USERS]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_without_requests_only_the_point_itself_is_held_against_itself(run: RunD
     ],
     ids=["sample", "another number", "no sample", "slower"],
 )
-def test_a_sample_of_a_longer_prediction_is_held_against_its_number_and_range(
+def test_a_sample_of_a_longer_prediction_is_checked_by_its_number_and_range(
     tmp_path: Path, config: Config, changes: dict[str, Any], message: str
 ) -> None:
     load = replace(config.load, requests_at_least=1)
@@ -161,6 +161,6 @@ def test_a_sample_of_a_longer_prediction_is_held_against_its_number_and_range(
     if "requests" in changes:
         changed = replace(changed, errors=1)
     values = {"load": {"arrivals": "closed_loop", "think_time_s": 0.0}}
-    found = agreement.of_points([changed], run, values)
+    found = consistency.contradictions_of_points([changed], run, values)
     assert {*found} == ({1} if message else set())
     assert re.search(message, found.get(1, ""))

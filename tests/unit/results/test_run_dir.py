@@ -1,4 +1,4 @@
-"""A run on disk, whole after whatever happens to its process."""
+"""A run directory stays complete whatever happens to the process that writes it."""
 
 import json
 import math
@@ -13,7 +13,8 @@ from example_requests import answered
 
 from er.config import Config
 from er.errors import ErError
-from er.results import request_table, run_dir
+from er.results import request_table
+from er.results.open_run import open_run, require_writable
 from er.results.point import Point, Summary, measure
 from er.results.run_dir import RunDir
 
@@ -21,18 +22,20 @@ from er.results.run_dir import RunDir
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[RunDir]:
     """An empty run that is being measured."""
-    with run_dir.opened(tmp_path / "study", "a", "key") as made:
+    with open_run(tmp_path / "study", "a", "key") as made:
         yield made
 
 
-def test_points_come_back_as_they_were(config: Config, finished_run: Callable[..., RunDir]) -> None:
+def test_points_are_read_as_they_were_written(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
     first, second = finished_run(config).points()
     assert first.invalid == []
     assert first.ttft_s.p50 == pytest.approx(0.1)
     assert "only 3 requests" in second.invalid[0]
 
 
-def test_files_are_json_where_a_number_has_no_value(
+def test_a_missing_number_is_null_in_the_files_and_nan_in_memory(
     config: Config, finished_run: Callable[..., RunDir]
 ) -> None:
     run = finished_run(config)
@@ -64,38 +67,38 @@ def test_requests_are_on_disk_while_a_point_is_measured(run: RunDir) -> None:
         assert json.loads(lines[0])["token_times_s"] == answered(0, 1).token_times_s
 
 
-def test_the_columns_of_requests_are_one_list(run: RunDir) -> None:
+def test_the_request_file_has_the_columns_of_the_request_table(run: RunDir) -> None:
     run.keep_requests(1, [answered(0, 1)])
     assert tuple(run.requests().columns) == request_table.COLUMNS
 
 
-def test_a_run_is_added_to_unless_it_is_to_be_measured_anew(tmp_path: Path) -> None:
-    with run_dir.opened(tmp_path, "a", "key") as first, run_dir.opened(tmp_path, "b", "key"):
+def test_the_newest_run_of_a_key_is_resumed_unless_resume_is_false(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a", "key") as first, open_run(tmp_path, "b", "key"):
         pass
-    with run_dir.opened(tmp_path, "a", "key") as again:
+    with open_run(tmp_path, "a", "key") as again:
         assert again.path == first.path
-    with run_dir.opened(tmp_path, "a", "key", resume=False) as anew:
-        assert anew.path == tmp_path / "a.2"
-    with run_dir.opened(tmp_path, "a", "key") as newest:
-        assert newest.path == anew.path
-    with run_dir.opened(tmp_path, "a", "another key") as other:
+    with open_run(tmp_path, "a", "key", resume=False) as fresh:
+        assert fresh.path == tmp_path / "a.2"
+    with open_run(tmp_path, "a", "key") as newest:
+        assert newest.path == fresh.path
+    with open_run(tmp_path, "a", "another key") as other:
         assert other.path == tmp_path / "a.3"
 
 
-def test_two_commands_do_not_add_to_one_run(tmp_path: Path) -> None:
-    with run_dir.opened(tmp_path, "a", "key"):  # noqa: SIM117
+def test_a_second_command_cannot_open_the_same_run(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a", "key"):  # noqa: SIM117
         with pytest.raises(ErError, match=r"another command is measuring .*resume=false"):
-            run_dir.opened(tmp_path, "a", "key").__enter__()
+            open_run(tmp_path, "a", "key").__enter__()
 
 
 def test_a_run_whose_process_is_gone_was_interrupted(tmp_path: Path) -> None:
-    with run_dir.opened(tmp_path, "a", "key") as run:
+    with open_run(tmp_path, "a", "key") as run:
         run.begin({}, {}, {})
         assert run.status() == "running"
     assert run.status() == "interrupted"
 
 
-def test_what_is_measured_again_is_put_away(config: Config, run: RunDir) -> None:
+def test_a_point_that_is_measured_again_is_set_aside_first(config: Config, run: RunDir) -> None:
     for index in range(2):
         run.set_aside(4)
         run.keep_requests(4, [answered(index, 4)])
@@ -121,28 +124,28 @@ def test_every_command_that_measured_is_recorded(run: RunDir) -> None:
     assert list((run.path / "logs").iterdir()) == []
 
 
-def test_what_fails_while_a_run_is_open_is_not_called_unwritable(tmp_path: Path) -> None:
+def test_an_error_of_the_block_is_not_reported_as_an_unwritable_run(tmp_path: Path) -> None:
     def fails() -> None:
-        with run_dir.opened(tmp_path, "a", "key"):
+        with open_run(tmp_path, "a", "key"):
             raise FileNotFoundError(2, "no such thing")
 
     with pytest.raises(FileNotFoundError, match="no such thing"):
         fails()
 
 
-def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_folder_of_runs_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "file"
     folder.write_text("")
     with pytest.raises(ErError, match=r"cannot write runs to .*file.*runs_dir="):
-        run_dir.require_writable(str(folder))
+        require_writable(str(folder))
     with pytest.raises(ErError, match=r"cannot write runs to .*file.*runs_dir="):
-        run_dir.opened(folder, "a", "key").__enter__()
+        open_run(folder, "a", "key").__enter__()
 
 
-def test_a_run_that_cannot_be_written_is_named_itself(
+def test_an_unwritable_run_directory_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with run_dir.opened(tmp_path, "a", "key") as run:
+    with open_run(tmp_path, "a", "key") as run:
         pass
 
     opens = Path.open
@@ -154,7 +157,7 @@ def test_a_run_that_cannot_be_written_is_named_itself(
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ErError, match=rf"cannot write to {run.path}: .*make it writable"):
-        run_dir.opened(tmp_path, "a", "key").__enter__()
+        open_run(tmp_path, "a", "key").__enter__()
 
 
 def test_points_of_an_older_version_are_read(
@@ -172,12 +175,12 @@ def test_points_of_an_older_version_are_read(
     ]
 
 
-def test_a_missing_file_is_named_with_a_way_out(run: RunDir) -> None:
+def test_a_missing_file_is_named_with_advice(run: RunDir) -> None:
     with pytest.raises(ErError, match=r"config\.json is missing: put the file back, or move"):
         run.read("config.json")
 
 
-def test_requests_of_a_point_that_are_gone_or_damaged_are_noticed(run: RunDir) -> None:
+def test_missing_and_damaged_request_files_are_noticed(run: RunDir) -> None:
     assert not run.has_requests(4)
     run.keep_requests(4, [answered(0, 4)])
     assert run.has_requests(4)
@@ -192,7 +195,7 @@ def test_requests_of_a_point_that_are_gone_or_damaged_are_noticed(run: RunDir) -
 @pytest.mark.parametrize(
     "content", [b"", b'{"a":', b"\xff\xfe", b"[1,2]", b"null", b'[{"ttft_x": 1}]']
 )
-def test_damaged_points_are_named_with_a_way_out(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_of_points_is_named_with_advice(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "points.json").write_bytes(content)
     with pytest.raises(ErError, match=r"points.json is damaged \(.+\): put the file back, or move"):
         RunDir(tmp_path).points()

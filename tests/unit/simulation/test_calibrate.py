@@ -9,7 +9,7 @@ import pytest
 from er import cli
 from er.compose import plan
 from er.config import Correction
-from er.results import run_dir
+from er.results.open_run import open_run
 from er.results.request import Prompt
 from er.simulation import calibrate, fit, fit_published
 from er.simulation.comparison import published_study
@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     small = ["engine.max_seq_len=1024", "engine.max_batch_size=32", "engine.max_num_tokens=2048"]
     [config] = plan(["deployment=e", *load, *overrides, *small])
     config = replace(config, runs_dir=str(tmp_path_factory.mktemp("runs")))
-    with run_dir.opened(Path(config.runs_dir), "e", "0" * 16) as made:
+    with open_run(Path(config.runs_dir), "e", "0" * 16) as made:
         made.begin(config, {}, {})
     random = np.random.default_rng(0)
     prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]

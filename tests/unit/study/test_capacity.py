@@ -12,7 +12,8 @@ from er.compose import plan
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ConfigError, ErError
-from er.results import labels, run_dir
+from er.results import labels
+from er.results.open_run import open_run
 from er.results.run_dir import RunDir
 from er.study import capacity, predicted, summary
 from er.study.progress import Progress
@@ -54,7 +55,7 @@ def runs(configs) -> list[RunDir]:
         tags = {"er.deployment": config.deployment.id, "er.sweep": "s", "er.study_key": "k"}
         tags |= {"er.title": "t", "er.engine_kind": "simulated", "er.clock": "virtual"}
         name = f"{config.deployment.id}-{config.load.tpot_at_most_s}"
-        with run_dir.opened(Path(config.runs_dir), name, "0" * 16) as run:
+        with open_run(Path(config.runs_dir), name, "0" * 16) as run:
             run.begin(config, {}, {**tags, "er.workload": "w"})
             capacity.search(config, run, Progress([config], Console(quiet=True), job=0))
             run.end("finished")
