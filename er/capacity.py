@@ -7,7 +7,7 @@ from typing import Any
 
 from er import cli
 from er.errors import ConfigError
-from er.results import labels, names
+from er.results import labels, names, step_times
 from er.results.marked import around, replace_between
 from er.results.run_dir import RunDir
 
@@ -55,7 +55,7 @@ def runs_in(folder: Path) -> list[RunDir]:
 
 
 def markdown(runs: Sequence[RunDir]) -> list[str]:
-    """A row for each search; what the GPUs for more users are follows below."""
+    """A row for each search; below, how much of its step times was measured."""
     configs = [run.read(names.CONFIG) for run in runs]
     load = configs[0]["load"]
     lines = [
@@ -67,7 +67,11 @@ def markdown(runs: Sequence[RunDir]) -> list[str]:
     ]
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
         lines.append(f"| {' | '.join(cells(run.read(names.CAPACITY), config, apart))} |")
-    return lines
+    origins = [
+        (config["deployment"]["id"].upper(), step_times.origin_of(run))
+        for run, config in zip(runs, configs, strict=True)
+    ]
+    return [*lines, "", *[f"- {mark}" for mark in step_times.marks(origins)]]
 
 
 def more_headings(config: dict[str, Any]) -> list[str]:

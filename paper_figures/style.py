@@ -19,6 +19,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from er.config.title import STOPS_AT_EOS, stops_at_eos
+from er.results import step_times
 from er.tracking.query import PublishedRun
 from paper_figures.repeats import groups_of
 
@@ -173,6 +174,7 @@ def footer(runs: Sequence[PublishedRun]) -> str:
         f"Workload: {'; or '.join(sorted({run.workload for run in runs}))}",
         f"Started {' to '.join(sorted({starts[0], starts[-1]}))} UTC",
         *([f"Repeats with seeds {', '.join(map(str, seeds))}"] if seeds else []),
+        *step_times.marks((run.deployment.upper(), run.step_times) for run in runs),
         f"Runs: {', '.join(ids)}",
     ]
     return ". ".join(parts) + "."

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from er.claims import overview
 from er.claims.verdicts import Verdict
+from er.results import step_times
 from er.results.marked import replace_between
 
 ORIGINS = {
@@ -45,7 +46,7 @@ def table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def origin(verdicts: Sequence[Verdict]) -> str:
-    """What decided these verdicts, in one sentence."""
+    """What decided these verdicts, and how much of the step times of predictions was measured."""
     decided = [verdict for verdict in verdicts if verdict.runs]
     if not decided:
         return "Decided by no run: none is there."
@@ -54,9 +55,15 @@ def origin(verdicts: Sequence[Verdict]) -> str:
     runs = dict.fromkeys(run for verdict in decided for run in verdict.runs)
     repeats = max(verdict.repeats for verdict in decided)
     several = f", up to {repeats} seeds each" if repeats > 1 else ""
-    return (
-        f"Decided by runs of {' and '.join(kinds)} engines, {' or '.join(clocks)}{several}: "
-        f"{', '.join(run[:8] for run in runs)}."
+    marks = step_times.marks(
+        sorted(pair for verdict in decided for pair in verdict.step_times.items())
+    )
+    return " ".join(
+        [
+            f"Decided by runs of {' and '.join(kinds)} engines, {' or '.join(clocks)}{several}: "
+            f"{', '.join(run[:8] for run in runs)}.",
+            *(f"{mark}." for mark in marks),
+        ]
     )
 
 

@@ -39,6 +39,7 @@ class Verdict:
     engine_kind: str
     clock: str
     repeats: int
+    step_times: dict[str, str]  # by deployment: how much of those behind predictions was measured
 
     @property
     def effect_described(self) -> str:
@@ -110,6 +111,11 @@ def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples)
         engine_kind=" and ".join(sorted({run.engine_kind for run in used})),
         clock=" and ".join(sorted({run.clock for run in used})),
         repeats=min((len(runs[name]) for name in claim.deployments if name in runs), default=0),
+        step_times={
+            run.deployment.upper(): run.step_times
+            for run in used
+            if origin == "predicted" and run.step_times
+        },
     )
 
 

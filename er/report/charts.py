@@ -7,6 +7,7 @@ from typing import Any
 
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
+from paper_figures.ladder import read_band, with_band
 from paper_figures.repeats import Group, groups_of, means
 
 HEIGHT = 300
@@ -35,12 +36,18 @@ class Chart:
     title: str
     unit: str
     rows: list[dict[str, Any]]
+    bands: list[dict[str, Any]]  # between what predicted points may lie
     spec: dict[str, Any]
 
     @property
     def repeated(self) -> bool:
         """Whether a row is the mean of several seeds."""
         return any(row["least"] is not None for row in self.rows)
+
+    @property
+    def predicted(self) -> bool:
+        """Whether points of a row were predicted, and say between what they may lie."""
+        return any(row["may_be"] for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class _Quantity:
     unit: str
     value: Callable[[PublishedRun, Point], float]
     interval: Callable[[Point], tuple[float, float]] | None
+    band: Callable[[PublishedRun, Point], tuple[float, float]]  # of a prediction
 
 
 def _latency(id_: str, title: str, name: str, unit: str, unit_s: float) -> _Quantity:
@@ -61,6 +69,7 @@ def _latency(id_: str, title: str, name: str, unit: str, unit_s: float) -> _Quan
         id_, title, unit,
         lambda _, point: of(point).p50 / unit_s,
         lambda point: (of(point).p50_low / unit_s, of(point).p50_high / unit_s),
+        read_band(f"{name}.p50", lambda _: unit_s),
     )  # fmt: skip
 
 
@@ -69,11 +78,12 @@ QUANTITIES = (
     _latency("fig5", "Figure 5: time per output token, median", "tpot_s", "ms", 1e-3),
     _Quantity(
         "fig6", "Figure 6 [inferred]: throughput", "tokens/s",
-        lambda _, point: point.tokens_per_s, None,
+        lambda _, point: point.tokens_per_s, None, read_band("tokens_per_s", lambda _: 1.0),
     ),
     _Quantity(
         "fig6-per-gpu", "Figure 6 [inferred]: throughput of each GPU", "tokens/s per GPU",
         lambda run, point: point.tokens_per_s / run.gpus, None,
+        read_band("tokens_per_s", lambda run: run.gpus),
     ),
     _latency("fig7", "Figure 7 [inferred]: response time, median", "e2e_s", "s", 1),
 )  # fmt: skip
@@ -92,9 +102,20 @@ def _chart(quantity: _Quantity, groups: Sequence[Group]) -> Chart:
         for group in groups
         for concurrency, value in zip(*means(group.predicted(), quantity.value), strict=True)
     ]
-    return Chart(
-        quantity.id, quantity.title, quantity.unit, rows, _spec(quantity, rows, predicted, groups)
-    )
+    bands = [row for group in groups for row in _bands(quantity, group)]
+    spec = _spec(quantity, rows, predicted, bands, groups)
+    return Chart(quantity.id, quantity.title, quantity.unit, rows, bands, spec)
+
+
+def _bands(quantity: _Quantity, group: Group) -> Iterator[dict[str, Any]]:
+    """Between what the predicted points may lie, those behind measured ones too."""
+    for points in (group.points, group.predicted):
+        found = [(run, point) for run, point in points() if with_band(point)]
+        concurrencies, lows = means(iter(found), lambda run, point: quantity.band(run, point)[0])
+        _, highs = means(iter(found), lambda run, point: quantity.band(run, point)[1])
+        for concurrency, low, high in zip(concurrencies, lows, highs, strict=True):
+            if not math.isnan(low):
+                yield {"run": group.label, "concurrency": concurrency, "low": low, "high": high}
 
 
 def _rows(quantity: _Quantity, group: Group) -> Iterator[dict[str, Any]]:
@@ -118,6 +139,7 @@ def _row(
     low, high = _mean([low for low, _ in ends]), _mean([high for _, high in ends])
     known = not math.isnan(low)
     least, greatest = min(values), max(values)
+    may_be = [_mean(ends) for ends in zip(*(quantity.band(*of) for of in found), strict=True)]
     why = "; ".join(reason for _, point in found for reason in point.invalid)
     return {
         "run": group.label,
@@ -126,6 +148,7 @@ def _row(
         "low": low if known else None,
         "high": high if known else None,
         "interval": f"{low:.4g} to {high:.4g}" if known else "none",
+        "may_be": "" if math.isnan(may_be[0]) else f"{may_be[0]:.4g} to {may_be[1]:.4g}",
         "least": _number(least) if len(values) > 1 else None,
         "greatest": _number(greatest) if len(values) > 1 else None,
         "seeds": f"{least:.4g} to {greatest:.4g}, {len(values)} seeds" if len(values) > 1 else "1",
@@ -147,6 +170,7 @@ def _spec(
     quantity: _Quantity,
     rows: Sequence[dict[str, Any]],
     predicted: Sequence[dict[str, Any]],
+    bands: Sequence[dict[str, Any]],
     groups: Sequence[Group],
 ) -> dict[str, Any]:
     labels, looks = [group.label for group in groups], [group.look for group in groups]
@@ -188,6 +212,7 @@ def _spec(
         {"field": "concurrency"},
         {"field": "value", "title": quantity.unit, "format": ",.4~r"},
         {"field": "interval", "title": "95% interval"},
+        *([{"field": "may_be", "title": "prediction may be"}] if bands else []),
         *([{"field": "seeds", "title": "over seeds"}] if repeated else []),
         {"field": "requests"},
         {"field": "why", "title": "validity"},
@@ -226,8 +251,26 @@ def _spec(
             },
         },
     ]  # fmt: skip
+    edge = {"type": "line", "strokeWidth": 0.8, "strokeDash": [1, 2], "aria": False}
+    may_be: list[dict[str, Any]] = [
+        {
+            "mark": {"type": "area", "opacity": 0.07, "aria": False},
+            "encoding": {
+                "x": concurrency, "color": colour,
+                "y": {**value, "field": "low"}, "y2": {"field": "high"},
+            },
+        },
+        *(
+            {
+                "mark": edge,
+                "encoding": {"x": concurrency, "color": colour, "y": {**value, "field": end}},
+            }
+            for end in ("low", "high")
+        ),
+    ]  # fmt: skip
     band, thin, rule, *others = layers
     shown = [
+        *([{"data": {"values": list(bands)}, "layer": may_be}] if bands else []),
         *([band] if quantity.interval else []),
         *([thin] if predicted else []),
         *([rule] if repeated else []),

@@ -48,6 +48,7 @@ def render(report: Report) -> str:
         labels=documents.LABELS,
         decided_by=documents.origin(report.verdicts) if report.verdicts else "",
         charts=drawn,
+        predicted=any(run.step_times for run in report.runs),
         engines=labels.engines,
         provenance=[_provenance(run) for run in report.runs],
         store="".join(f" uri={uri}" for uri in _stores(report.runs)),

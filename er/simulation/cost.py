@@ -42,6 +42,7 @@ MS_PER_S = 10**3
 # All-reduces up to these tokens, 2 MB of activations in Llama 3 70B, are bound by latency.
 LATENCY_BOUND_TOKENS = 128
 NS_PER_MS = 10**6
+NAMES = {"matrices": "matrix products"}  # of kernels, in sentences
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -183,8 +184,10 @@ def origin_of(spec: EngineSpec) -> dict[str, Any]:
         "attention": table["attention"][spec.attention_name]["origin"],
     }
     words = [
-        f"{kind} "
-        + ", ".join(f"{count / sum(found.values()):.0%} {name}" for name, count in found.items())
+        f"{NAMES.get(kind, kind)} "
+        + ", ".join(
+            f"{count / sum(found.values()):.0%} {name}" for name, count in found.items() if count
+        )
         for kind, found in kinds.items()
     ]
     if spec.precision is Precision.int8:

@@ -22,6 +22,8 @@ from er.results.request import Endpoint, Request, ServedModel
 from er.results.run_dir import RunDir
 from er.server import embedded
 from er.server import kinds as servers
+from er.simulation.cost import origin_of
+from er.simulation.spec import spec_of
 from er.study import inputs, predicted
 from er.study.progress import Progress
 
@@ -78,6 +80,7 @@ def predict(config: Config, run: RunDir, progress: Progress) -> None:
         progress.say(f"not predicted: {error}")
         return
     run.write(names.PREDICTED, list(map(asdict, points)))
+    run.write(names.STEP_TIMES, origin_of(spec_of(config)))
 
 
 class Bench:

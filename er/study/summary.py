@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from er.load import knee
-from er.results import labels, names
+from er.results import labels, names, step_times
 from er.results.fitting import fitting
 from er.results.point import Point
 from er.results.run_dir import ReadOnce, RunDir
@@ -43,7 +43,7 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
     lines: list[str] = []
     if searched:
         out.print(capacities(searched, out))
-        lines += limits_met(searched)
+        lines += [*limits_met(searched), *marks_of(searched)]
     if walked:
         out.print(table(walked, out))
         lines += [*legend(walked), *doubts(walked)]
@@ -170,19 +170,18 @@ def _carried(found: dict[str, Any]) -> dict[str, str]:
 def legend(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment: what its name in the table stands for, overrides included."""
     configs = [run.read(names.CONFIG) for run in runs]
-    lines = {}
+    lines = []
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
         title = run.read(names.RECORD)["tags"]["er.title"]
         where = f"{labels.engines(config)} on {config['hardware']['name']}"
-        line = f"{deployment_of(run)}  {title}: {where} {apart}".rstrip()
-        lines[line] = run.read(names.STEP_TIMES)["about"] if run.has(names.STEP_TIMES) else ""
-    found = [] if is_short(runs) else list(lines)  # a short table has names that say it
-    for about in dict.fromkeys(filter(None, lines.values())):
-        of = dict.fromkeys(
-            line.partition(" ")[0] for line, theirs in lines.items() if theirs == about
-        )
-        found.append(f"step times of {', '.join(of)}: {about}")
-    return found
+        lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
+    found = [] if is_short(runs) else list(dict.fromkeys(lines))  # a short table's names say it
+    return [*found, *marks_of(runs)]
+
+
+def marks_of(runs: Sequence[RunDir]) -> list[str]:
+    """One line for each origin of step times."""
+    return step_times.marks((deployment_of(run), step_times.origin_of(run)) for run in runs)
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from er.config.checks import require_store
 from er.errors import ConfigError
-from er.results import consistency, names
+from er.results import consistency, names, step_times
 from er.results.json_file import point_of
 from er.results.point import Point
 from er.results.run_dir import ReadOnce, RunDir, id_of
@@ -64,9 +64,15 @@ class PublishedRun:
         for name in (names.CONFIG, names.POINTS, names.PREDICTED, names.CAPACITY):
             path = self.files / name
             total.update(path.read_bytes() if path.exists() else b"none")
+        total.update(self.step_times.encode())
         for path in sorted((self.files / names.REQUESTS).glob("*.parquet")):
             total.update(f"{path.name} {path.stat().st_size}".encode())
         return total.hexdigest()
+
+    @cached_property
+    def step_times(self) -> str:
+        """Where the step times of its predictions come from; empty where that is not kept."""
+        return step_times.origin_of(RunDir(self.files))
 
     @cached_property
     def doubts(self) -> dict[int, str]:

@@ -19,6 +19,7 @@ from er.claims.verdicts import Verdict, decide
 from er.config.plain import plain
 from er.errors import ConfigError
 from er.results.keys import run_key
+from er.results.names import STEP_TIMES
 from er.results.open_run import open_run
 from er.results.point import measure
 from er.results.run_dir import RunDir
@@ -241,6 +242,16 @@ def test_verdicts_replace_only_those_of_the_same_origin(made: Make, tmp_path: Pa
         assert "**predicted not to hold**" in text
         assert "**predicted** |" not in text
     assert "By hand." in readme.read_text()
+
+
+def test_predictions_are_decided_with_how_much_of_their_step_times_was_measured(made: Make) -> None:
+    runs = made("a", spread(0.1), "virtual"), made("d", spread(0.2, seed=2), "virtual")
+    assert "Step times" not in documents.origin([verdict(*runs)])
+    runs = made("a", spread(0.1), "virtual", seed=1), made("d", spread(0.2), "virtual", seed=1)
+    for run in runs:
+        (run.files / STEP_TIMES).write_text('{"about": "half measured; INT8 held against nothing"}')
+    found = documents.origin([verdict(*runs)])
+    assert found.endswith(". Step times of A, D: half measured; INT8 held against nothing.")
 
 
 def test_the_table_is_followed_by_the_command_that_says_the_thresholds(

@@ -1,5 +1,6 @@
 """What is on the pictures: points, boxes, lengths, and where they come from."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,16 @@ def test_the_footer_says_where_values_come_from(published):
     assert text.startswith("Study mine: simulated engines, measured at the client.")
     assert "A 00000000, E 10000000" in text
     assert "2026-01-01 00:00" in text
+    assert "Step times" not in text
+
+
+def test_the_footer_marks_how_much_of_the_step_times_was_measured(published):
+    runs = [published(f"deployment={name}") for name in "abe"]
+    for run, origin in zip(runs, ("70% measured; INT8", "70% measured; INT8", "all"), strict=True):
+        (run.files / "step_times.json").write_text(json.dumps({"about": origin}))
+    assert "Step times of A, B: 70% measured; INT8. Step times of E: all. Runs:" in style.footer(
+        runs
+    )
 
 
 @pytest.mark.parametrize("width", style.Width)

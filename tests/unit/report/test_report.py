@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from er.claims import statements
 from er.claims.verdicts import decide
 from er.report import page
 from er.report.charts import charts
+from er.results.names import STEP_TIMES
 from er.tracking.query import PublishedRun
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -84,3 +86,33 @@ def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
     count = len(charts(report.runs))
     assert f'data-drawn="{count}"' in done.stdout
     assert len(re.findall(r'<svg[^>]*class="marks"', done.stdout)) == count
+
+
+def predicted(run: PublishedRun) -> PublishedRun:
+    """The same run as if it had been predicted."""
+    (run.files / STEP_TIMES).write_text('{"about": "matrix products 75% measured, <INT8>"}')
+    interval = {"ttft_s.p50": [0.001, 0.9], "tokens_per_s": [100.0, 900.0]}
+    points = [replace(point, predicted_interval=interval) for point in run.points]
+    return replace(run, clock="virtual", points=points)
+
+
+def test_a_prediction_says_between_what_it_may_lie_and_what_its_step_times_rest_on(
+    published: Callable[..., PublishedRun], report: page.Report
+) -> None:
+    runs = [predicted(published("deployment=a")), predicted(published("deployment=d"))]
+    fig4, _, fig6, per_gpu, _ = charts(runs)
+    assert {row["may_be"] for row in fig4.rows} == {"1 to 900"}
+    assert {row["may_be"] for row in fig6.rows} == {"100 to 900"}
+    assert {row["may_be"] for row in per_gpu.rows} == {"25 to 225", "12.5 to 112.5"}
+    assert [(row["low"], row["high"]) for row in fig6.bands] == [(100, 900)] * 2  # of valid points
+    assert fig6.spec["layer"][0]["data"] == {"values": fig6.bands}
+
+    text = page.render(page.Report("ladder", runs, decide([], runs), ([], []), None))
+    assert "Between two dotted lines a prediction may lie." in text
+    assert text.count("<td>1 to 900</td>") == 4
+    assert text.count("<td>matrix products 75% measured, &lt;INT8&gt;</td>") == 2
+    assert "Step times of A, D: matrix products 75% measured" in text
+
+    measured = page.render(report)
+    for word in ("dotted lines", "Prediction may be", "Step times"):
+        assert word not in measured
