@@ -67,7 +67,7 @@ class TermArrays:
     idf: Floats  # (v,)
     components: NDArray[np.float32]  # (v, d)
     sublinear: bool  # a term counts 1 + ln(count) in place of its count
-    hashes: NDArray[np.uint64]  # (v,) FNV-1a of each term
+    hashes: NDArray[np.uint64]  # (v,) of each term, as the kernel makes them
     table: Ints  # rows by hash, open addressing; FREE: none
 
 
@@ -76,12 +76,12 @@ def slots(terms_count: int) -> int:
     return 1 << (2 * terms_count).bit_length()
 
 
-def word_classes(*, ascii_only: bool) -> bytes:
+def word_classes() -> bytes:
     """For each byte 0 when it is no part of a word, else its lower case.
 
-    Bytes of UTF-8 sequences are parts of words unless `ascii_only`.
+    All bytes of UTF-8 sequences are parts of words.
     """
-    classes = bytearray(256) if ascii_only else bytearray(128) + bytes(range(128, 256))
+    classes = bytearray(128) + bytes(range(128, 256))
     for byte in range(128):
         if chr(byte).isalnum() or chr(byte) == "_":
             classes[byte] = ord(chr(byte).lower())

@@ -11,11 +11,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays
+from er.routing.arrays import FREE, Bytes, Floats, Ints, TermArrays, word_classes
 from er.routing.choice import Choice, best_two
 
 FNV_START = np.uint64(0xCBF29CE484222325)
 FNV_PRIME = np.uint64(0x100000001B3)
+CLASSES = np.frombuffer(word_classes(), np.uint8)
 
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
@@ -77,7 +78,7 @@ def count_terms(
     counts: Ints,
     touched: Ints,
 ) -> int:
-    """Count the known terms of an ASCII text into `counts`, by row; list those rows in `touched`.
+    """Count the known terms of a text into `counts`, by row; list those rows in `touched`.
 
     `counts` must be zero and `touched` as long as there are terms. The result is how many rows were
     touched.
@@ -151,12 +152,12 @@ class Kernel:
         self.counts = np.zeros(terms_count, np.int32)
         self.touched = np.empty(terms_count, np.int32)
 
-    def count(self, text: bytes, classes: bytes) -> int:
+    def count(self, words: str) -> int:
         """See `lookup.Kernel`."""
-        arrays, content = self._arrays, np.frombuffer(text, np.uint8)
+        arrays, content = self._arrays, np.frombuffer(words.encode(), np.uint8)
         return count_terms(
             content,
-            np.frombuffer(classes, np.uint8),
+            CLASSES,
             arrays.terms,
             arrays.starts,
             arrays.hashes,
@@ -175,10 +176,10 @@ class Kernel:
         scores: list[float] = score(projected, length, *self._experts).tolist()
         return scores
 
-    def classify(self, text: bytes, classes: bytes) -> list[float]:
+    def classify(self, words: str) -> list[float]:
         """See `lookup.Kernel`."""
-        return self.score(*self.embed(self.count(text, classes)))
+        return self.score(*self.embed(self.count(words)))
 
-    def choose(self, text: bytes, classes: bytes) -> Choice:
+    def choose(self, words: str) -> Choice:
         """See `lookup.Kernel`."""
-        return best_two(self.classify(text, classes))
+        return best_two(self.classify(words))

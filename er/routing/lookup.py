@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.routing import native
-from er.routing.arrays import Floats, Ints, TermArrays, joined, slots, word_classes
+from er.routing.arrays import Floats, Ints, TermArrays, joined, slots
 from er.routing.choice import Choice
 
 WORD = re.compile(r"\b\w\w+\b")
-ASCII, ANY = word_classes(ascii_only=True), word_classes(ascii_only=False)
 
 
 class Kernel(Protocol):
@@ -21,8 +20,8 @@ class Kernel(Protocol):
     counts: Ints  # (v,) by row, zero between calls
     touched: Ints  # (v,) rows that `count` has found, in the order of first occurrence
 
-    def count(self, text: bytes, classes: bytes) -> int:
-        """Count a text's known terms into `counts`; how many rows of `touched` there are."""
+    def count(self, words: str) -> int:
+        """Count the known terms among words into `counts`; how many rows of `touched` there are."""
 
     def embed(self, touched_count: int) -> tuple[Floats, float]:
         """The projected tf-idf vector (d,), not scaled, and its length; clears `counts`."""
@@ -30,10 +29,10 @@ class Kernel(Protocol):
     def score(self, projected: Floats, length: float) -> list[float]:
         """One score per expert."""
 
-    def classify(self, text: bytes, classes: bytes) -> list[float]:
+    def classify(self, words: str) -> list[float]:
         """All three: one score per expert."""
 
-    def choose(self, text: bytes, classes: bytes) -> Choice:
+    def choose(self, words: str) -> Choice:
         """The same, and the best two of the scores."""
 
 
@@ -78,19 +77,19 @@ class Lookup:
 
     def classify(self, text: str) -> list[float]:
         """One score per expert."""
-        return self._kernel.classify(*_words(text))
+        return self._kernel.classify(_words(text))
 
     def choose(self, text: str) -> Choice:
         """The expert of the highest score, the first of equals, its margin, and the second."""
-        return self._kernel.choose(*_words(text))
+        return self._kernel.choose(_words(text))
 
     def embed(self, text: str) -> tuple[Floats, float]:
         """The projected tf-idf vector of a text, not scaled, and its length; zero without terms."""
-        return self._kernel.embed(self._kernel.count(*_words(text)))
+        return self._kernel.embed(self._kernel.count(_words(text)))
 
     def rows(self, text: str) -> tuple[Ints, Ints]:
         """Rows of the terms in a text, in the order they first occur, and how often they do."""
-        rows = self._kernel.touched[: self._kernel.count(*_words(text))].copy()
+        rows = self._kernel.touched[: self._kernel.count(_words(text))].copy()
         counts = self._kernel.counts[rows]
         self._kernel.counts[rows] = 0
         return rows, counts
@@ -102,8 +101,10 @@ class Lookup:
         return self._kernel.score(*self._kernel.embed(len(rows)))
 
 
-def _words(text: str) -> tuple[bytes, bytes]:
-    """Bytes that hold a text's words, and which of them are parts of words."""
-    if text.isascii():
-        return text.encode(), ASCII
-    return " ".join(WORD.findall(text.lower())).encode(), ANY
+def _words(text: str) -> str:
+    """A text's words, with anything between them that a kernel knows to be none.
+
+    A kernel takes ASCII letters in either case, digits, `_` and what is not ASCII for parts of
+    words.
+    """
+    return text if text.isascii() else " ".join(WORD.findall(text.lower()))

@@ -67,15 +67,16 @@ def _declare(library: Library) -> Library:
     pointer, integer, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     library.build_table.argtypes = [pointer, pointer, integer, pointer, pointer, ctypes.c_uint64]
     library.build_table.restype = None
-    library.count_terms.argtypes = [pointer, ctypes.c_char_p, integer, ctypes.c_char_p]
+    library.count_terms.argtypes = [pointer, ctypes.c_char_p, integer]
     library.count_terms.restype = integer
     library.embed.argtypes = [pointer, integer, pointer]
     library.embed.restype = number
     library.score.argtypes = [pointer, number, pointer, pointer, integer, integer, pointer]
     library.score.restype = None
-    for function, result in ((library.classify, None), (library.choose, integer)):
-        function.argtypes = [pointer, ctypes.c_char_p, integer, ctypes.c_char_p]
-        function.restype = result
+    library.classify.argtypes = [pointer, ctypes.c_char_p, integer]
+    library.classify.restype = ctypes.c_int
+    library.chooser.argtypes = [pointer]
+    library.chooser.restype = ctypes.py_object
     return library
 
 
@@ -104,8 +105,6 @@ class _Router(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("terms", "centres", "offsets")),
         ("experts", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("projected", "scores")),
-        ("margin", ctypes.c_double),
-        ("second", ctypes.c_int64),
     )
 
 
@@ -135,10 +134,15 @@ class Kernel:
             ctypes.addressof(self._scores),
         )  # fmt: skip
         self._router_address = ctypes.addressof(self._router)
+        self._choose = library.chooser(self._router_address)
 
-    def count(self, text: bytes, classes: bytes) -> int:
+    def count(self, words: str) -> int:
         """See `lookup.Kernel`."""
-        return int(self._library.count_terms(self._address, text, len(text), classes))
+        text = words.encode()
+        found = int(self._library.count_terms(self._address, text, len(text)))
+        if found < 0:
+            raise MemoryError
+        return found
 
     def embed(self, touched_count: int) -> tuple[Floats, float]:
         """See `lookup.Kernel`."""
@@ -152,13 +156,14 @@ class Kernel:
         self._library.score(address, length, *self._experts, self._dimensions, scores)
         return self._scores[:]
 
-    def classify(self, text: bytes, classes: bytes) -> list[float]:
+    def classify(self, words: str) -> list[float]:
         """See `lookup.Kernel`."""
-        self._library.classify(self._router_address, text, len(text), classes)
+        text = words.encode()
+        if self._library.classify(self._router_address, text, len(text)):
+            raise MemoryError
         return self._scores[:]
 
-    def choose(self, text: bytes, classes: bytes) -> Choice:
+    def choose(self, words: str) -> Choice:
         """See `lookup.Kernel`."""
-        router = self._router
-        chosen = self._library.choose(self._router_address, text, len(text), classes)
-        return chosen, router.margin, router.second
+        choice: Choice = self._choose(words)
+        return choice
