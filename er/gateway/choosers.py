@@ -65,12 +65,13 @@ class Trained:
 
     def __init__(self, router: "Router", digest: str) -> None:
         self.router, self.digest = router, digest
+        self._lookup = router.lookup
         self.clusters = router.experts
         self.choose("compile now, not at the first prompt", ())
 
     def choose(self, text: str, _: Sequence[float]) -> Choice:
         """The cluster of the highest score, the first of equals."""
-        return self.router.lookup.choose(text)
+        return self._lookup.choose(text)
 
     async def choose_long(self, text: str, _: Sequence[float]) -> Choice:
         """The same, while others' answers go on."""

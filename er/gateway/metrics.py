@@ -113,5 +113,5 @@ class _Collector(Collector):
                 below += self._counts.total(base + at)
                 buckets.append(("+Inf" if bound == float("inf") else str(bound), below))
             family = HistogramMetricFamily(f"er_gateway_{name}_seconds", HISTOGRAM_HELP[name])
-            family.add_metric([], buckets, self._counts.total(base + slots.HISTOGRAM_SLOTS - 1))
+            family.add_metric([], buckets, self._counts.total(base + slots.SUM))
             yield family

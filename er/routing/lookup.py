@@ -81,7 +81,7 @@ class Lookup:
 
     def choose(self, text: str) -> Choice:
         """The expert of the highest score, the first of equals, its margin, and the second."""
-        return self._kernel.choose(_words(text))
+        return self._kernel.choose(text if text.isascii() else _words(text))
 
     def embed(self, text: str) -> tuple[Floats, float]:
         """The projected tf-idf vector of a text, not scaled, and its length; zero without terms."""

@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ class Kernel:
             ctypes.addressof(self._scores),
         )  # fmt: skip
         self._router_address = ctypes.addressof(self._router)
-        self._choose = library.chooser(self._router_address)
+        self.choose: Callable[[str], Choice] = library.chooser(self._router_address)
 
     def count(self, words: str) -> int:
         """See `lookup.Kernel`."""
@@ -162,8 +163,3 @@ class Kernel:
         if self._library.classify(self._router_address, text, len(text)):
             raise MemoryError
         return self._scores[:]
-
-    def choose(self, words: str) -> Choice:
-        """See `lookup.Kernel`."""
-        choice: Choice = self._choose(words)
-        return choice

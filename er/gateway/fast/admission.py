@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 
 def key_name(server: "Server", request: Request) -> str:
-    """The name of the client's API key; empty where none is needed. Raises Refusal."""
-    if not server.keys:
-        return ""
+    """The name of the client's API key. Raises Refusal where it has none."""
     header = request.head.header
     name = server.keys.name_of(header(b"authorization"), header(b"x-api-key"))
     if not name:
@@ -28,7 +26,8 @@ def prompt(server: "Server", body: bytes, route: "Route") -> "tuple[Prompt, str]
         text = read.text
     except ValueError as error:
         raise Refusal(400, "bad_request", str(error)) from None
-    require_short(server, text)
+    if len(text) > server.limits.prompt_characters:
+        require_short(server, text)
     return read, text
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def choose(exchange: "Exchange") -> None:
     """At once, or in a task of its own where that takes long. Raises Refusal."""
     server, request = exchange.server, exchange.request
-    exchange.user = admission.key_name(server, request)
+    if server.keys:
+        exchange.user = admission.key_name(server, request)
     if exchange.body_bytes > LARGE_BYTES:
         exchange.opening = server.spawn(_read_in_steps(exchange))
         return

@@ -23,9 +23,9 @@ class Client(asyncio.Protocol):
     """Answers requests in their order, and writes straight to its socket."""
 
     __slots__ = (
-        "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_reader",
-        "_reading_paused", "_server", "_unread", "_waiting", "admin", "exchange", "peer", "phase",
-        "since_s", "stalled_since_s", "transport",
+        "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_queued",
+        "_reader", "_reading_paused", "_server", "_unread", "_waiting", "admin", "exchange",
+        "peer", "phase", "since_s", "stalled_since_s", "transport",
     )  # fmt: skip
 
     def __init__(self, server: "Server", *, admin: bool) -> None:
@@ -38,6 +38,7 @@ class Client(asyncio.Protocol):
         self._reading_paused = False
         self._direct = admin or not server.tls
         self._lingered = 0
+        self._queued = False  # something was left to the transport to write
         self.phase = IDLE
         self.since_s = server.now_s
         self.stalled_since_s = 0.0  # 0: the client reads
@@ -90,6 +91,10 @@ class Client(asyncio.Protocol):
         """Bytes of requests."""
         if self._closing or self._input_ended:
             self._linger(len(data))
+            return
+        idle = self.phase == IDLE and len(data) < FULL_READ_BYTES
+        if idle and (request := self._reader.take_known(data)):
+            self._begin(request)
             return
         self._feed(data)
         if self._waiting or self._unread:
@@ -148,7 +153,8 @@ class Client(asyncio.Protocol):
         transport = self.transport
         if transport.is_closing():
             return
-        if self._direct and not transport.get_write_buffer_size():
+        if self._direct and not (self._queued and transport.get_write_buffer_size()):
+            self._queued = False
             try:
                 written = os.write(self._fd, data)
             except BlockingIOError:
@@ -159,6 +165,7 @@ class Client(asyncio.Protocol):
             if written == len(data):
                 return
             data = data[written:]
+        self._queued = True
         transport.write(data)
 
     def finish(self, keep_alive: bool) -> None:

@@ -44,12 +44,12 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._fd = transport.get_extra_info("socket").fileno()
 
-    def send(self, exchange: "Exchange", head: bytes, body: bytes) -> None:
-        """Send one whole request."""
+    def send(self, exchange: "Exchange", head: tuple[bytes, ...], body: bytes) -> None:
+        """Send one whole request; `head` in pieces."""
         self.exchange = exchange
         self.uses += 1
         self._mode, self._head = HEAD, b""
-        data = head + body if len(body) < JOINED_BYTES else head
+        data = b"".join((*head, body) if len(body) < JOINED_BYTES else head)
         try:  # at once, past the event loop's queue, where the socket takes everything
             written = os.write(self._fd, data)
         except OSError:

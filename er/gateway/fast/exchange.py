@@ -29,7 +29,7 @@ class Exchange:
     """From the whole request to the end of its answer."""
 
     __slots__ = (
-        "_gateway_ns", "_own_headers", "_router_headers", "_started_ns", "_translation", "answer",
+        "_gateway_s", "_own_headers", "_router_headers", "_started_s", "_translation", "answer",
         "body_bytes", "choice", "client", "connection", "large", "opening", "prompt", "reason",
         "replica", "request", "route", "seen_s", "server", "started_s", "state", "status",
         "tried", "user",
@@ -41,7 +41,7 @@ class Exchange:
         self.body_bytes = len(request.body)
         self.prompt: Prompt | None = None  # until the answer begins, as the next
         self.large: LargeBody | None = None
-        self._started_ns = time.perf_counter_ns()
+        self._started_s = time.perf_counter()
         self.started_s = self.seen_s = server.now_s
         self.state = CHOOSING
         self.choice: Choice = (0, NO_MARGIN, 0)
@@ -62,14 +62,14 @@ class Exchange:
     def chosen(self, choice: Choice) -> None:
         """The expert is known: ask it, or wait for a place."""
         self.choice = choice
-        self._gateway_ns = time.perf_counter_ns() - self._started_ns
+        self._gateway_s = time.perf_counter() - self._started_s
         server = self.server
         try:
             server.experts.place(self)
         except Refusal as refusal:
             endings.refuse(self, refusal)
         # Counted when the request is on its way: the expert works meanwhile.
-        server.counts.observe(0, self._gateway_ns * 1e-9)
+        server.counts.observe(slots.CHOOSE, self._gateway_s)
         server.counts.row[slots.DECISIONS + choice[0]] += 1
 
     def wait(self, now_s: float) -> None:
@@ -137,15 +137,11 @@ class Exchange:
         assert self.replica
         self.connection = connection
         self.state, self.seen_s = WAITING, self.server.now_s
-        settings, request = self.server.settings, self.request
         action, body, self._translation = outgoing
-        headers = request.head.upstream(
-            with_authorization=settings.pass_authorization,
-            translated=self._translation is not None,
-        )
-        start = self.replica.start(action)
-        own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request.identity, len(body))
-        connection.send(self, b"".join((start, headers, own)), body)
+        head, identity = self.request.head, self.request.identity
+        lines = head.upstream_translated() if self._translation else head.upstream
+        own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (identity, len(body))
+        connection.send(self, (self.replica.start(action), lines, own), body)
         self._own_headers = self._describe(self.replica)  # now, while the expert works
 
     # The answer, as Connection reads it
@@ -155,7 +151,7 @@ class Exchange:
         replica, server = self.replica, self.server
         assert replica
         self.status = head.status
-        server.counts.observe(1, (time.perf_counter_ns() - self._started_ns) * 1e-9)
+        server.counts.observe(slots.FIRST_BYTE, time.perf_counter() - self._started_s)
         if head.status in RETRIED_STATUSES and endings.may_retry(self):
             endings.release(self)
             endings.fail_over(self, head.status, "bad_answer", f"answered HTTP {head.status}")
@@ -163,16 +159,18 @@ class Exchange:
         if head.status >= 500:
             server.experts.failed(replica)
         else:
-            replica.succeed()
+            replica.failures = 0
         if self._translation and head.encoded:
             raise heads.BadHeadError("it is compressed")
         self.state = ANSWERING
         self.prompt = self.large = None  # it is not sent again
-        server.drop_body(self.request)
+        request = self.request
+        server.release(request)
+        request.body = b""  # its memory: answers take long
         if server.draining:
-            self.request.keep_alive = False
+            request.keep_alive = False
         self.answer = Answer(
-            self.client, self.request, head, self._own_headers, self._translation,
+            self.client, request, head, self._own_headers, self._translation,
             openai=self.route.openai,
         )  # fmt: skip
         return True
@@ -180,13 +178,13 @@ class Exchange:
     @property
     def took_s(self) -> float:
         """Time since the request was whole."""
-        return (time.perf_counter_ns() - self._started_ns) * 1e-9
+        return time.perf_counter() - self._started_s
 
     def _describe(self, replica: Replica) -> bytes:
         """Header lines about what the gateway did."""
         margin = self.choice[1]
         lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\nx-request-id: %b\r\n" % (
-            self._router_headers, replica.cluster, self._gateway_ns // 1000, self.request.identity,
+            self._router_headers, replica.cluster, self._gateway_s * 1e6, self.request.identity,
         )  # fmt: skip
         if margin != NO_MARGIN:
             lines += b"x-er-margin: %.6f\r\n" % margin
@@ -211,7 +209,7 @@ class Exchange:
 
     def finish(self, *, keep_alive: bool) -> None:
         """The client has got everything."""
-        self.server.counts.observe(2, (time.perf_counter_ns() - self._started_ns) * 1e-9)
+        self.server.counts.observe(slots.ANSWER, time.perf_counter() - self._started_s)
         self.connection = None
         endings.leave(self, failed=False)
         endings.record_end(self)

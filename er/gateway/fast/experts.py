@@ -52,13 +52,13 @@ class Experts:
 
     def loads(self) -> list[float]:
         """Requests in flight at each cluster over all processes; infinite where none is usable."""
+        load = self._counts.total
         return [
-            min((self._load(replica) for replica in replicas if replica.usable), default=1e9)
+            min(
+                (load(slots.IN_FLIGHT + each.slot) for each in replicas if each.usable), default=1e9
+            )
             for replicas in self.clusters
         ]
-
-    def _load(self, replica: Replica) -> float:
-        return self._counts.total(slots.IN_FLIGHT + replica.slot)
 
     def place(self, exchange: "Exchange") -> None:
         """Send a request to its expert, let it wait, or raise Refusal."""
@@ -106,7 +106,7 @@ class Experts:
         best, least = None, float(self._settings.in_flight_at_most)
         for replica in self.clusters[cluster]:
             if replica.usable and replica not in tried:
-                load = self._load(replica)
+                load = self._counts.total(slots.IN_FLIGHT + replica.slot)
                 if load < least:
                     best, least = replica, load
         return best

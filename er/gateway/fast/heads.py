@@ -1,7 +1,7 @@
 """Heads of requests and answers: read strictly, passed on without what is for one hop only."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import httptools
 
@@ -40,7 +40,8 @@ class BadHeadError(Exception):
     """An answer's head is not HTTP/1."""
 
 
-class AnswerHead(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AnswerHead:
     """What an expert's answer begins with."""
 
     status: int

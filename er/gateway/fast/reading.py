@@ -26,8 +26,8 @@ class Reader:
     digits of its Content-Length is not parsed again."""
 
     __slots__ = (
-        "_begun", "_body", "_chunks", "_client", "_head_bytes", "_headers", "_key", "_parser",
-        "_server", "_taken", "_target", "request",
+        "_after", "_before", "_begun", "_body", "_chunks", "_client", "_head_bytes", "_headers",
+        "_key", "_known", "_parser", "_server", "_taken", "_target", "request",
     )  # fmt: skip
 
     def __init__(self, client: "Client", server: "Server") -> None:
@@ -39,6 +39,8 @@ class Reader:
         self._body = bytearray()
         self._target = self._key = b""
         self._headers: heads.Headers = []
+        self._known: RequestHead | None = None  # the last request's, where it was known
+        self._before = self._after = b""  # what that head was around its Content-Length
         self.request: Request | None = None  # whose body is being read
 
     def feed(self, data: bytes) -> bytes:
@@ -46,7 +48,8 @@ class Reader:
 
         Raises Refusal for what is no request that this gateway takes.
         """
-        if self.request is None and not self._begun and self._take_known(data):
+        if request := self.take_known(data):
+            self._client.take(request)
             return b""
         self._taken = False
         at = 0
@@ -77,25 +80,48 @@ class Reader:
             message = f"this is not HTTP/1.1: {error}"
             raise Refusal(400, "bad_request", message, close=True) from None
 
-    def _take_known(self, data: bytes) -> bool:
-        """Whether `data` is one whole request, of which the head is known."""
+    def take_known(self, data: bytes) -> Request | None:
+        """`data` as a request, where it is one whole request of which the head is known.
+
+        Its body is reserved; where there is no room for it, the long way says so.
+        """
+        if self._begun or self.request:
+            return None
+        first = last = -1
+        if self._known and data.startswith(self._before):
+            first = len(self._before)
+            last = data.find(b"\r", first, first + 10)
+        if last <= first or not data.startswith(self._after, last):
+            first, last = self._look_up(data)
+        if not self._known:
+            return None
+        length = data[first:last]
+        body = data[last + len(self._after) :]
+        size = len(body)
+        if not length.isdigit() or int(length) != size or size > self._server.limits.body_bytes:
+            return None
+        if not self._server.reserve(size):
+            return None
+        request = Request(self._known, body)
+        request.reserved = size
+        return request
+
+    def _look_up(self, data: bytes) -> tuple[int, int]:
+        """Where the digits of Content-Length are in a head that is known from any connection; what
+        is around them is kept for the next request."""
+        self._known, self._before, self._after = None, b"", b""
         end = data.find(b"\r\n\r\n", 0, KNOWN_HEAD_BYTES) + 4
         found = CONTENT_LENGTH.search(data, 0, end) if end > 4 else None
         if not found:
-            return False
+            return 0, 0
         first, last = found.span(1)
         key = data[:first] + data[last:end]
-        head = self._server.known_heads.get(key)
-        if head is None:
+        self._known = self._server.known_heads.get(key)
+        if self._known is None:
             self._key = key
-            return False
-        length = len(data) - end
-        if length != int(found[1]) or length > self._server.limits.body_bytes:
-            return False
-        request = Request(head, data[end:])
-        self._reserve(request, length)
-        self._client.take(request)
-        return True
+        else:
+            self._before, self._after = data[:first], data[last:end]
+        return first, last
 
     def on_message_begin(self) -> None:
         """httptools: a request begins."""
@@ -117,7 +143,8 @@ class Reader:
 
     def on_headers_complete(self) -> None:
         """httptools: the head has ended. Raises Refusal where its body is not to be read."""
-        head = RequestHead(self._parser, self._target, self._headers)
+        passes = self._server.settings.pass_authorization
+        head = RequestHead(self._parser, self._target, self._headers, pass_authorization=passes)
         self._remember(head)
         self.request = request = Request(head)
         self._client.enter(BODY)
@@ -175,6 +202,7 @@ class Reader:
         """The connection has ended: keep nothing that keeps this, or its memory waits for a
         collection."""
         self.stop()
+        self._known = None
         del self._parser, self._client
 
     def _reserve(self, request: Request, size: int) -> None:

@@ -64,10 +64,6 @@ class Replica:
                 return connection
         return None
 
-    def succeed(self) -> None:
-        """It has answered."""
-        self.failures = 0
-
     def fail(self, now_s: float, at_most: int, open_s: float) -> None:
         """It has not answered as it should; after `at_most` times the breaker opens."""
         self.failures += 1

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from er.gateway.fast import heads
 from er.gateway.fast.refusal import Refusal
+from er.gateway.fast.routes import ROUTES
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 
@@ -14,11 +15,18 @@ class RequestHead:
     """One head as read; it may belong to many requests, which differ only in their length."""
 
     __slots__ = (
-        "_upstream", "expects_continue", "explain", "headers", "http_1_0", "identity",
-        "keep_alive", "length", "method", "path",
+        "_pass_authorization", "_translated", "expects_continue", "explain", "headers",
+        "http_1_0", "identity", "keep_alive", "length", "method", "path", "route", "upstream",
     )  # fmt: skip
 
-    def __init__(self, parser: Any, target: bytes, headers: heads.Headers) -> None:
+    def __init__(
+        self,
+        parser: Any,
+        target: bytes,
+        headers: heads.Headers,
+        *,
+        pass_authorization: bool = False,
+    ) -> None:
         """Take in what llhttp knows. Raises Refusal for what this gateway does not take."""
         self.headers = headers
         self.method = parser.get_method()
@@ -55,7 +63,13 @@ class RequestHead:
         identity = self.header(b"x-request-id")
         self.identity = identity if REQUEST_ID.match(identity) else b""
         self.explain = bool(self.header(b"x-er-explain"))
-        self._upstream: dict[tuple[bool, bool], bytes] = {}
+        self.route = ROUTES.get(self.path) if self.method == b"POST" else None
+        # What an expert of the same dialect gets of it.
+        self._pass_authorization = pass_authorization
+        self.upstream = heads.request_headers(
+            headers, with_authorization=pass_authorization, translated=False
+        )
+        self._translated = b""
 
     @property
     def repeats(self) -> bool:
@@ -69,15 +83,13 @@ class RequestHead:
                 return value
         return b""
 
-    def upstream(self, *, with_authorization: bool, translated: bool) -> bytes:
-        """The header lines that an expert gets."""
-        kinds = with_authorization, translated
-        lines = self._upstream.get(kinds)
-        if lines is None:
-            lines = self._upstream[kinds] = heads.request_headers(
-                self.headers, with_authorization=with_authorization, translated=translated
+    def upstream_translated(self) -> bytes:
+        """The header lines that an expert of another dialect gets."""
+        if not self._translated:
+            self._translated = heads.request_headers(
+                self.headers, with_authorization=self._pass_authorization, translated=True
             )
-        return lines
+        return self._translated
 
 
 def _path(target: bytes) -> bytes:

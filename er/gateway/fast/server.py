@@ -110,20 +110,15 @@ class Server:
         self._reserved -= request.reserved
         request.reserved = 0
 
-    def drop_body(self, request: Request) -> None:
-        """A body is not sent again: give its memory back, answers take long."""
-        self.release(request)
-        request.body = b""
-
     def handle(self, client: Client, request: Request) -> None:
         """Answer one request."""
         if not request.identity:
             self._requests += 1
             request.identity = b"%b-%x" % (self._identity, self._requests)
-        head = request.head
-        route = None if client.admin else ROUTES.get(head.path)
-        if route is None or head.method != b"POST":
-            control.handle(self, client, request, known=route is not None)
+        route = request.head.route
+        if route is None or client.admin:
+            known = not client.admin and request.head.path in ROUTES
+            control.handle(self, client, request, known=known)
             return
         exchange = Exchange(self, client, request, route)
         client.exchange = exchange
@@ -159,7 +154,8 @@ class Server:
     def ended(self, exchange: Exchange, request: Request) -> None:
         """A request is over."""
         self.exchanges.discard(exchange)
-        self.release(request)
+        if request.reserved:
+            self.release(request)
         if self.settings.access_log:
             self.log.add(exchange, request)
 
