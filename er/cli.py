@@ -1,4 +1,4 @@
-"""How every command ends: one line about what ended it, and an exit code.
+"""How every command ends: with an exit code and, unless it succeeds, one line that says why.
 
 0 done, 1 failed, 2 cannot be run, 75 no time left, 129 HUP, 130 Ctrl-C, 141 no reader, 143 TERM.
 """
@@ -21,10 +21,11 @@ from er.errors import ConfigError, ErError, OutOfTimeError
 
 EXIT_CODES = __doc__.splitlines()[-1]
 OUT_OF_TIME, TERMINATED = 75, 143
-AGAIN_S = (
-    0.5  # by then the thread that sends it has been started, or the signal would be lost again
-)
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # HUP: the terminal is closed
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# After which a lost signal is sent again. Sooner, it may arrive while the timer's thread is being
+# started, and be lost again.
+RESEND_AFTER_S = 0.5
 
 
 class Terminated(BaseException):
@@ -36,7 +37,7 @@ class Terminated(BaseException):
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the default of an option that has one."""
+    """Help that shows the default of each option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         has_default = action.default is not None and action.default != []
@@ -44,7 +45,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Reads options; a mistake is one line, without the usage."""
+    """A parser whose errors are ConfigErrors of one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError."""
@@ -65,9 +66,9 @@ def parser(name: str, description: str | None) -> Parser:
 def read_words(
     arguments: Sequence[str], words: Mapping[str, str]
 ) -> tuple[list[str], dict[str, str]]:
-    """Arguments without `=`, and the value of each of `words`, NAME=VALUE, or its default.
+    """Split arguments into those without `=` and the values of NAME=VALUE.
 
-    Raises ConfigError for any other name.
+    `words` are the known names with their defaults. Raises ConfigError for any other name.
     """
     values, others = dict(words), []
     for argument in arguments:
@@ -84,9 +85,10 @@ def read_words(
 
 
 def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left undone") -> int:
-    """The exit code of `work`, or of what ended it.
+    """Run a command, and return its exit code, or the exit code of what ended it.
 
-    `name` begins the line that says what went wrong; `kept` tells what an interruption left.
+    An error becomes a line that begins with `name`; after an interruption the line ends with
+    `kept`, which says what is left.
     """
     before, hook = {number: signal.getsignal(number) for number in ENDING}, sys.unraisablehook
     sys.unraisablehook = _raise_later
@@ -116,29 +118,26 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
 
 
 def exit_code(error: Exception) -> int:
-    """The exit code of a command that this error ended."""
+    """The exit code of a command that this error has ended."""
     if isinstance(error, OutOfTimeError):
         return OUT_OF_TIME
     return 2 if isinstance(error, ConfigError) else 1
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
 def describe_error(error: Exception) -> str:
-    """One line for what a user can fix; a traceback for anything else."""
+    """One line for an error that a user can fix; the traceback for any other."""
     if isinstance(error, ErError):  # a value in it may have line ends
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
     if isinstance(error, OSError) and error.errno in FULL:
         return "the disk is full: make room and run again; what was written until then is kept"
     if isinstance(error, OSError) and error.filename is not None:
         return f"cannot use {error.filename}: {error.strerror}"
-    return f"a fault of er itself\n{''.join(traceback.format_exception(error))}"
+    return f"an error in er itself\n{''.join(traceback.format_exception(error))}"
 
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import without collecting garbage: modules stay until the end."""
+    """Import modules in this block without garbage collection: they stay until the process ends."""
     gc.disable()
     try:
         yield
@@ -148,23 +147,23 @@ def loading() -> Iterator[None]:
 
 
 def fail(name: str, message: object, code: int) -> int:
-    """Say in one line what went wrong."""
+    """Print what went wrong, and return the exit code `code`."""
     print(f"{name}: {message}", file=sys.stderr)
     return code
 
 
 def _run(work: Callable[[], int | None]) -> int:
-    """The exit code of `work`, once all it printed has been taken."""
+    """The exit code of `work`, once its output has been written."""
     try:
         code = work() or 0
-    except SystemExit as ended:  # argparse and Hydra end --help and --version so
+    except SystemExit as ended:  # as argparse and Hydra end --help and --version
         code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     sys.stdout.flush()
     return code
 
 
 def _nobody_reads() -> bool:
-    """Whether standard output is closed at its other end (`| head`); nothing more is written."""
+    """Whether the reader of standard output is gone (`| head`); if so, discard what is printed."""
     output = select.poll()
     output.register(sys.stdout, 0)  # POLLERR is always reported
     if not any(event & select.POLLERR for _, event in output.poll(0)):
@@ -174,14 +173,14 @@ def _nobody_reads() -> bool:
 
 
 def _raise_terminated(number: int, _frame: FrameType | None) -> None:
-    # Batch systems send it to every process, and a script passes it on: one is enough to unwind.
+    # A batch system signals every process, and its script passes the signal on: the first unwinds.
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Terminated(number)
 
 
 def _raise_later(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again whose exception C code swallowed, as LLVM's callbacks do."""
+    """Send a signal again when C code (LLVM's callbacks) has swallowed its exception."""
     error = unraisable.exc_value
     if isinstance(error, Terminated):
         number = error.code - 128
@@ -191,4 +190,4 @@ def _raise_later(unraisable: "sys.UnraisableHookArgs") -> None:
     else:
         sys.__unraisablehook__(unraisable)
         return
-    threading.Timer(AGAIN_S, os.kill, (os.getpid(), number)).start()
+    threading.Timer(RESEND_AFTER_S, os.kill, (os.getpid(), number)).start()

@@ -1,4 +1,4 @@
-"""Errors with a message for the person at the terminal."""
+"""Errors with a message for the user at the terminal."""
 
 
 class ErError(Exception):
@@ -6,8 +6,8 @@ class ErError(Exception):
 
 
 class OutOfTimeError(ErError):
-    """The time of a batch job is over before all is measured: the same job again goes on."""
+    """A batch job's time is over before all is measured; the same job, run again, continues."""
 
 
 class ConfigError(ErError):
-    """What was asked for cannot be run; found before anything is started."""
+    """The request cannot be run. Raised before anything is started."""

@@ -1,4 +1,4 @@
-"""What a command line with Hydra's overrides accepts, and the help text that lists it."""
+"""Parse a command line with Hydra's overrides, and write the help text that lists its options."""
 
 import argparse
 import re
@@ -14,16 +14,16 @@ from er.config import Config
 from er.errors import ConfigError
 
 CONF = Path(__file__).parent / "conf"
-WIDTH = 100
+WIDTH = 100  # characters of a line of help
 CFG = ("job", "hydra", "all")
-# Their keys are the user's own: Hydra adds such keys only with ++.
+# Sections whose keys the user chooses: Hydra adds new keys only with ++.
 MAPS = re.compile(r"(load\.headers|load\.trace_columns)[.=]")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 @dataclass(frozen=True)
 class Word:
-    """An argument NAME=VALUE that is the command's own and no key of the configuration."""
+    """An argument NAME=VALUE of the command itself, which is not a key of the configuration."""
 
     name: str
     default: str
@@ -33,31 +33,31 @@ class Word:
 
 @dataclass(frozen=True)
 class Command:
-    """A command that takes overrides: what its help says."""
+    """A command that takes overrides, as its help describes it."""
 
     name: str
     about: str
     examples: str
     words: tuple[Word, ...] = ()
-    groups: tuple[str, ...] = ()  # of `conf/` that matter to the command; empty: all
+    groups: tuple[str, ...] = ()  # groups of `conf/` that matter to the command; empty: all
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a command line asks for."""
+    """A parsed command line."""
 
     overrides: tuple[str, ...] = ()
     multirun: bool = False
-    config_dir: Path | None = None  # a user's own options, beside those of `conf/`
+    config_dir: Path | None = None  # folder of the user's own options
     config_name: str = "config"
-    for_hydra: tuple[str, ...] = ()  # options that Hydra answers in place of the command
-    words: Mapping[str, str] = field(default_factory=dict)
+    for_hydra: tuple[str, ...] = ()  # options, such as --cfg, that Hydra answers by itself
+    words: Mapping[str, str] = field(default_factory=dict)  # values of the command's own arguments
 
 
 def parse_arguments(command: Command, arguments: Sequence[str]) -> Arguments:
-    """What a command line asks for; --help prints and ends.
+    """Parse a command line. With --help, print the help and raise SystemExit.
 
-    Raises ConfigError for an option that is not known, or a value that cannot be.
+    Raises ConfigError for an unknown option and for a value that is not one of the choices.
     """
     options, rest = _parser().parse_known_args(arguments)
     for argument in rest:
@@ -90,7 +90,7 @@ def parse_arguments(command: Command, arguments: Sequence[str]) -> Arguments:
 
 
 def help_text(command: Command, folders: Sequence[Path]) -> str:
-    """Usage, the command's own words, options, and every group of `folders` with its choices."""
+    """Usage, arguments and options of a command, and every group of `folders` with its options."""
     groups = command.groups or sorted({field.name for field in fields(Config)} - {"experiment"})
     defaults = default_options(CONF)
     own = " ".join(f"[{word.name}={word.default or '...'}]" for word in command.words)
@@ -110,7 +110,7 @@ def help_text(command: Command, folders: Sequence[Path]) -> str:
 
 
 def default_options(conf: Path) -> dict[str, str]:
-    """The option that each group has when none is chosen."""
+    """The default option of each group in the folder `conf`."""
     chosen = OmegaConf.to_container(OmegaConf.load(conf / "config.yaml").defaults)
     assert isinstance(chosen, list)
     return {
@@ -122,7 +122,7 @@ def default_options(conf: Path) -> dict[str, str]:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of the comment at the top of a YAML file; empty without one."""
+    """The first sentence of the comment at the top of a YAML file; empty without a comment."""
     words = []
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -133,7 +133,7 @@ def first_sentence(text: str) -> str:
 
 
 def _parser() -> Parser:
-    """Hydra's options, as far as a command takes them; --info and the like are Hydra's to do."""
+    """A parser of the options of Hydra that a command accepts."""
     parser = Parser(usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
     add = parser.add_argument
     add("-m", "--multirun", action="store_true", help="a run for each combination of values")
@@ -159,7 +159,7 @@ def _parser() -> Parser:
 
 
 def _for_hydra(options: argparse.Namespace) -> tuple[str, ...]:
-    """The options that Hydra answers, as it takes them; empty where none is given."""
+    """The given options that Hydra answers. Raises ConfigError for a combination it refuses."""
     flags = ("hydra_help", "version", "shell_completion")
     given = [f"--{name.replace('_', '-')}" for name in flags if getattr(options, name)]
     valued = {"cfg": options.cfg, "info": options.info}
@@ -175,7 +175,7 @@ def _for_hydra(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _folder(name: str | None) -> Path | None:
-    """The folder of --config-dir. Raises ConfigError when there is none."""
+    """The absolute path of --config-dir, if given. Raises ConfigError when it is not a folder."""
     if name is None:
         return None
     if not Path(name).is_dir():
@@ -184,7 +184,9 @@ def _folder(name: str | None) -> Path | None:
 
 
 def _group(folders: Sequence[Path], default: str) -> list[str]:
-    options = sorted((path for folder in folders for path in folder.glob("*.yaml")), key=_stem)
+    """Lines of help for one group, whose options are in `folders`; empty without options."""
+    found = (path for folder in folders for path in folder.glob("*.yaml"))
+    options = sorted(found, key=lambda path: path.stem)
     name_width = max((len(path.stem) for path in options), default=0)
     lines = [f"{folders[0].name}="] if options else []
     for path in options:
@@ -195,7 +197,3 @@ def _group(folders: Sequence[Path], default: str) -> list[str]:
             sentence, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)
         ) or [start.rstrip()]
     return lines
-
-
-def _stem(path: Path) -> str:
-    return path.stem

@@ -1,11 +1,15 @@
-"""`python -m er.run +experiment=fig4`: the command line of the study.
+"""`python -m er.run +experiment=fig4`: run the deployments of a study, publish them, draw figures.
+
+`answer` composes and checks every job, then hands them to the place where they run: this process
+(`run_sweep`), Slurm (`submit`) or a launcher of Hydra (`run_plugins`). A batch job of Slurm calls
+this command again, with `job=FILE` (`run_job`). `er.study.job.Sweep` runs a job; `draw` comes last.
 
 Exit codes: those of er.cli.
 """
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +30,7 @@ from er.results.files import write_whole
 if TYPE_CHECKING:
     from er.study.job import Sweep
 
-PLAIN_WIDTH = 100  # where there is no terminal to ask
+PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 COMMAND = Command(
     "er.run",
     "Measure or predict deployments, publish the runs and draw the figures of the study.",
@@ -44,8 +48,8 @@ COMMAND = Command(
         Word(
             "objective",
             "",
-            "the figure that a sweeper such as hydra/sweeper=optuna searches the best of: one of "
-            "capacity.json, or of the last valid point, such as ttft_s.p95 (where unsaid: "
+            "the number that a sweeper such as hydra/sweeper=optuna optimises: one of "
+            "capacity.json, or of the last valid point, such as ttft_s.p95 (by default "
             "concurrency, or tokens_per_s)",
         ),
     ),
@@ -59,36 +63,35 @@ def main() -> int:
 
 
 def answer(arguments: list[str]) -> int:
-    """Do what the command line asks; the exit code."""
+    """Run a command line; return the exit code. Raises ConfigError when a job cannot be run."""
     parsed = parse_arguments(COMMAND, arguments)
     if parsed.for_hydra:
         compose.show(parsed)
         return 0
     with cli.loading():
-        composed = jobs_of(parsed)
-    jobs = [job.config for job in composed]
-    require_words(parsed, jobs)
-    require_figures(jobs)
-    for config in jobs:
+        jobs = read_jobs(parsed)
+    configs = [job.config for job in jobs]
+    require_effect(parsed, configs)
+    require_figures(configs)
+    for config in configs:
         require_runnable(config)
     out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    resume = parsed.words["resume"] == "true"
     if parsed.words["job"]:
-        return run_job(
-            composed[0], Path(parsed.words["job"]), out, parsed.words["resume"] == "true"
-        )
-    if any(config.cluster.kind != "laptop" for config in jobs):
-        return submit(composed, out, parsed.words)
+        return run_job(jobs[0], Path(parsed.words["job"]), out, resume)
+    if any(config.cluster.kind != "laptop" for config in configs):
+        return submit(jobs, out, dry=parsed.words["dry"] == "true", resume=resume)
     plugins = plugins_of(parsed)
     if plugins:
-        return run_plugins(parsed, composed, plugins, out)
-    with cli.loading():  # mlflow, numba and more: not before the request is checked
+        return run_plugins(parsed, jobs, plugins, out)
+    with cli.loading():  # mlflow, numba and more: only once the request has been checked
         from er.study.job import Sweep
         from er.study.progress import Progress
-    return run_sweep(jobs, out, Sweep(Progress(jobs, out), parsed.words["resume"] == "true"))
+    return run_sweep(configs, out, Sweep(Progress(configs, out), resume))
 
 
-def jobs_of(parsed: Arguments) -> list[Job]:
-    """Every job, from a file or from overrides. Raises ConfigError when one cannot be run."""
+def read_jobs(parsed: Arguments) -> list[Job]:
+    """Every job, from overrides or from a file. Raises ConfigError when one cannot be composed."""
     file = parsed.words["job"]
     if not file:
         return compose.jobs_for(parsed)
@@ -97,8 +100,8 @@ def jobs_of(parsed: Arguments) -> list[Job]:
     return [compose.read_job(Path(file))]
 
 
-def require_words(parsed: Arguments, jobs: list[Config]) -> None:
-    """Raise ConfigError for a word that would have no effect."""
+def require_effect(parsed: Arguments, jobs: list[Config]) -> None:
+    """Raise ConfigError for an argument of the command that would have no effect."""
     if parsed.words["dry"] == "true" and not all(job.cluster.kind == "slurm" for job in jobs):
         raise ConfigError("dry=true prints batch scripts: add cluster=slurm, or leave it out")
     if parsed.words["objective"] and not plugins_of(parsed):
@@ -106,14 +109,15 @@ def require_words(parsed: Arguments, jobs: list[Config]) -> None:
 
 
 def require_figures(jobs: list[Config]) -> None:
-    """Raise ConfigError unless the figure of every job can be drawn."""
+    """Raise ConfigError unless all figures of every job can be drawn."""
+    known = views.names()
     for figure in {figure for job in jobs for figure in job.figures}:
-        if figure not in views.names():
-            raise ConfigError(f"figures has {figure}: choose from {', '.join(views.names())}")
+        if figure not in known:
+            raise ConfigError(f"figures has {figure}: choose from {', '.join(known)}")
 
 
 def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Console) -> int:
-    """Let a launcher or a sweeper of Hydra run the jobs; show what came out."""
+    """Let a launcher or a sweeper of Hydra run the jobs; show the results, return the exit code."""
     with cli.loading():
         from er.study import launched, summary
 
@@ -130,19 +134,19 @@ def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Con
     return 1 if failed else 0
 
 
-def submit(jobs: list[Job], out: Console, words: Mapping[str, str]) -> int:
-    """Hand every job to Slurm, and return while they wait or run."""
+def submit(jobs: list[Job], out: Console, *, dry: bool, resume: bool) -> int:
+    """Submit every job to Slurm, and return while they wait or run; `dry` only prints scripts."""
     from er.cluster.submit import scripts
     from er.cluster.submit import submit as submit_to_slurm
 
-    if words["dry"] == "true":
+    if dry:
         print("\n".join(scripts(jobs)))
         return 0
     with cli.loading():
         from er.study.job import check_inputs
 
         check_inputs([job.config for job in jobs])
-    submit_to_slurm(jobs, lambda line: print(line, flush=True), words["resume"] == "true")
+    submit_to_slurm(jobs, lambda line: print(line, flush=True), resume)
     study = jobs[0].config.study
     out.print(f"look at them with  python -m er.status {study}", highlight=False)
     out.print(f"and at the end     python -m er.collect {study}", highlight=False)
@@ -150,9 +154,10 @@ def submit(jobs: list[Job], out: Console, words: Mapping[str, str]) -> int:
 
 
 def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
-    """Run the job of a file; beside the file, run_dir.txt says where its run directory is.
+    """Run the job of `file` inside its allocation; return the exit code.
 
-    It also fails when none of its points is valid.
+    The path of the run directory is written to run_dir.txt beside the file. A job without a valid
+    point fails.
     """
     with cli.loading():
         from er.cluster import allocation
@@ -180,7 +185,7 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
 
 
 def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
-    """Run every job; a failed one does not stop the others."""
+    """Run every job, also after one has failed; draw the figures, return the exit code."""
     out.print(f"checking {len(jobs)} deployment{'s' if len(jobs) > 1 else ''}", highlight=False)
     with cli.loading():
         from er.study import job, summary
@@ -207,25 +212,28 @@ def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
 
 
 def draw(jobs: Sequence[Config], out: Console) -> None:
-    """Make the figures and reports of every study from the published runs."""
+    """Make the figures and reports of every study from its published runs."""
 
-    def say(line: str) -> None:
+    def show(line: str) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    wanted: dict[tuple[str, str, str], dict[str, None]] = {}
+    figures_of: dict[tuple[str, str, str], list[str]] = {}  # by study, tracking URI and runs_dir
     for job in jobs:
         if job.tracking.enabled:
-            place = job.study, job.tracking.uri, job.runs_dir
-            wanted.setdefault(place, {}).update(dict.fromkeys(job.figures))
-    for (study, uri, runs_dir), figures in wanted.items():
+            figures = figures_of.setdefault((job.study, job.tracking.uri, job.runs_dir), [])
+            figures += [figure for figure in job.figures if figure not in figures]
+    for (study, uri, runs_dir), figures in figures_of.items():
         if figures:
-            finish(Study(study, uri, Path(runs_dir), list(figures)), say)
-    for uri in dict.fromkeys(uri for _, uri, _ in wanted):
+            finish(Study(study, uri, Path(runs_dir), figures), show)
+    studies_at: dict[str, list[str]] = {}
+    for study, uri, _ in figures_of:
+        studies_at.setdefault(uri, []).append(study)
+    for uri, studies in studies_at.items():
         with cli.loading():
             from er.tracking.experiment import describe_ui
 
-        for line in describe_ui(uri, [study for study, its_uri, _ in wanted if its_uri == uri]):
-            say(line)
+        for line in describe_ui(uri, studies):
+            show(line)
 
 
 if __name__ == "__main__":

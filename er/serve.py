@@ -33,14 +33,15 @@ COMMAND = Command(
 
 
 def main() -> int:
-    """Start, prove that it answers, and wait."""
+    """Start a deployment, and keep it up until an interruption."""
     return cli.run("er.serve", lambda: serve(sys.argv[1:]), "everything started is stopped")
 
 
 def serve(arguments: Sequence[str]) -> int:
-    """Do what the command line requests; returns never but by an error or an interruption.
+    """Start the deployment of a command line, and check every PROVE_EVERY_S that it still answers.
 
-    Raises ErError when the deployment cannot be started, or when one of its models has died.
+    Returns only for Hydra's own options. Raises ErError when the deployment cannot be started, or
+    when one of its models has died.
     """
     parsed = parse_arguments(COMMAND, list(arguments))
     if parsed.for_hydra:
@@ -70,7 +71,7 @@ def serve(arguments: Sequence[str]) -> int:
 
 
 def describe(config: Config, entry: Endpoint, folder: Path) -> list[str]:
-    """Where the deployment answers, and what to do with it."""
+    """Lines for the user: the addresses of the deployment, and how to use and end it."""
     lines = [
         f"serving {config.title} ({config.engine.kind} engines); logs: {folder}/logs",
         f"Triton's API:  {entry.url}",

@@ -1,4 +1,4 @@
-"""From the command line to checked jobs; the only place that knows Hydra."""
+"""Turn a command line into checked jobs. Only this package uses Hydra."""
 
 from er.compose.answers import show
 from er.compose.job import Job, read_job

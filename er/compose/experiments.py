@@ -1,4 +1,4 @@
-"""Several experiments in one command: named one after the other, or as a collection."""
+"""Several experiments in one command: a list of names, or the name of a collection."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ from er.options import CONF
 GROUP = "experiment"
 
 
-def collected(
+def expand_collections(
     given: list[Override], parser: OverridesParser, folders: Sequence[Path]
 ) -> list[Override]:
-    """The overrides, with the experiments of a collection in place of its name.
+    """Replace the name of a collection by the names of its experiments.
 
-    A collection is a file of the group experiment that has `experiments: [NAME, ...]` alone.
+    A collection is a file of the group `experiment` that holds only `experiments: [NAME, ...]`.
     """
     expanded = []
     for override in given:
@@ -28,22 +28,23 @@ def collected(
 
 
 def folders(config_dir: Path | None) -> list[Path]:
-    """Where options are: `conf/`, and a user's folder."""
+    """The folders of options: `conf/`, and the user's folder if one is given."""
     return [CONF, *([config_dir] if config_dir else [])]
 
 
-def one_experiment_each(given: list[Override], parser: OverridesParser) -> list[list[Override]]:
-    """The overrides once for each experiment that they name: each has a sweep of its own."""
-    for place, override in enumerate(given):
+def split_by_experiment(given: list[Override], parser: OverridesParser) -> list[list[Override]]:
+    """The overrides for each experiment that they name, since each experiment has its own sweep."""
+    for index, override in enumerate(given):
         if override.key_or_group == GROUP and override.is_sweep_override():
             key = override.get_key_element()
             names = [f"{key}={name}" for name in override.sweep_string_iterator()]
-            before, after = given[:place], given[place + 1 :]
+            before, after = given[:index], given[index + 1 :]
             return [[*before, one, *after] for one in parser.parse_overrides(names)]
     return [given]
 
 
 def _names_in(override: Override, folders: Sequence[Path]) -> list[str]:
+    """The experiments of the collection that an override names; empty for any other override."""
     if override.key_or_group != GROUP or override.is_sweep_override():
         return []
     files = [folder / GROUP / f"{override.value()}.yaml" for folder in folders]

@@ -1,4 +1,4 @@
-"""Errors in a file of options, of `conf/` or of a user's folder: the file, the key, what to do."""
+"""Describe an error in a file of options: which file, which key, what to do."""
 
 import difflib
 import re
@@ -8,12 +8,12 @@ import yaml
 from hydra.errors import MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from er.compose.keys import unknown_key
+from er.compose.keys import describe_unknown_key
 from er.options import CONF
 
 
 def describe_file_error(error: BaseException, config_dir: Path | None) -> str:
-    """One line; empty when the error is not one of a file."""
+    """The error in one line; empty when it is not an error in a file."""
     if isinstance(error, yaml.MarkedYAMLError):
         return _unreadable(error)
     if isinstance(error, MissingConfigException) and error.options:
@@ -33,43 +33,40 @@ def describe_file_error(error: BaseException, config_dir: Path | None) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         place = cause.full_key.rpartition(".")[0]
         names = getattr(cause.object_type, "__dataclass_fields__", {})
-        return f"{file}: {unknown_key(cause.full_key, [f'{place}.{n}'.lstrip('.') for n in names])}"
+        known = [f"{place}.{name}".lstrip(".") for name in names]
+        return f"{file}: {describe_unknown_key(cause.full_key, known)}"
     reason = str(cause.msg or cause).splitlines()[0]
     return f"{file}: {cause.full_key}: {reason}"
 
 
 def _no_such_option(error: MissingConfigException, config_dir: Path | None) -> str:
-    """The options that there are, the nearest one, and the user's file that names the missing
-    one."""
+    """The available options, the nearest one, and the user's file that names the missing one."""
     group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")
-    if group.startswith("hydra/"):  # a plugin that is not installed, which has a message of its own
+    if group.startswith("hydra/"):  # a missing plugin: er.compose.messages describes it
         return ""
     options = [option for option in error.options or () if not option.startswith("base_")]
     closest = difflib.get_close_matches(name, options, n=1)
     nearest = f"did you mean {closest[0]}? " if closest else ""
-    by = (
-        [path for path in config_dir.rglob("*.yaml") if _chooses(path, group, name)]
-        if config_dir
-        else []
-    )
-    where = f" (in {by[0]})" if by else ""
+    files = config_dir.rglob("*.yaml") if config_dir else []
+    source = next((path for path in files if _chooses(path, group, name)), None)
+    where = f" (in {source})" if source else ""
     available = f"Available options in '{group}': {' '.join(options)}"
     return f"Could not find '{group}/{name}'{where}: {nearest}{available}"
 
 
 def _chooses(path: Path, group: str, name: str) -> bool:
-    """Whether a file has this option in its defaults."""
+    """Whether a file has the option `name` of `group` in its defaults."""
     return bool(re.search(rf"\b{group}: *{name}\b", path.read_text(errors="replace")))
 
 
 def _file_of(name: str, config_dir: Path | None) -> Path:
-    """The file of an option, such as site/mine, as a user would find it."""
+    """The path of an option such as site/mine, in the user's folder or in conf/."""
     own = config_dir / f"{name}.yaml" if config_dir else None
     return own if own and own.exists() else Path(CONF.name, f"{name}.yaml")
 
 
 def _wrong_default(text: str) -> str:
-    """What to do about an override in a defaults list that finds nothing to override."""
+    """Advice for an override in a defaults list that has nothing to override."""
     if re.search(r"override '[\w/]+@", text) and "Did you mean to override" in text:
         return "its first line must be # @package _global_"
     named = re.search(r"override '(?:[\w]+/)?(\w+)", text)
@@ -78,6 +75,7 @@ def _wrong_default(text: str) -> str:
 
 
 def _unreadable(error: yaml.MarkedYAMLError) -> str:
+    """File and line of what is not YAML."""
     mark = error.problem_mark
     place = f"{mark.name}, line {mark.line + 1}" if mark else "a file of options"
     return f"{place}: this is not YAML: {error.problem}"

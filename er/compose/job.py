@@ -1,4 +1,4 @@
-"""One job as a value, and as a file that another machine can run."""
+"""One job, in memory and as a file from which another machine can run it."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from er.compose.kinds import CLUSTERS, ENGINES, GATEWAYS, WORKLOADS
+from er.compose.kinds import KINDS
 from er.compose.messages import checked
 from er.compose.schema import to_config
 from er.config import Config
@@ -16,33 +16,34 @@ from er.errors import ConfigError
 
 @dataclass(frozen=True)
 class Job:
-    """One deployment to measure or predict: what was asked for, and what follows from it."""
+    """One deployment to measure or predict: the overrides, and the configuration they make."""
 
     overrides: tuple[str, ...]
     config: Config
-    sweep: str = ""  # what the runs of one command share; empty: this job is alone
+    sweep: str = ""  # id that the runs of one command share; empty for a single job
 
     def write(self, path: Path) -> None:
-        """Write it to a file, from which another machine can run it."""
-        values = {"overrides": list(self.overrides), "config": plain(self.config)}
-        values |= {"sweep": self.sweep}
+        """Write the job to a file, for `read_job`."""
+        values = {
+            "overrides": list(self.overrides),
+            "config": plain(self.config),
+            "sweep": self.sweep,
+        }
         path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def read_job(path: Path) -> Job:
-    """The job that `Job.write` wrote, checked again.
+    """Read a job that `Job.write` wrote, and check it again.
 
-    Raises ConfigError when the file is not one or its configuration breaks a rule.
+    Raises ConfigError when the file is not such a job or its configuration breaks a rule.
     """
     try:
         values = json.loads(path.read_text())
         overrides, config = values["overrides"], values["config"]
         sweep = str(values.get("sweep", ""))
         schema = OmegaConf.structured(Config)
-        schema.engine = OmegaConf.structured(ENGINES[config["engine"]["kind"]])
-        schema.gateway = OmegaConf.structured(GATEWAYS[config["gateway"]["kind"]])
-        schema.workload = OmegaConf.structured(WORKLOADS[config["workload"]["kind"]])
-        schema.cluster = OmegaConf.structured(CLUSTERS[config["cluster"]["kind"]])
+        for group, kinds in KINDS.items():
+            schema[group] = OmegaConf.structured(kinds[config[group]["kind"]])
     except OSError as error:
         raise ConfigError(f"job={path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Every job of a sweep, composed and checked before any starts."""
+"""Compose and check every job of a sweep, before any of them starts."""
 
 import gc
 import itertools
@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from er.compose import shared
-from er.compose.experiments import collected, folders, one_experiment_each
+from er.compose.experiments import expand_collections, folders, split_by_experiment
 from er.compose.job import Job
 from er.compose.messages import checked
 from er.compose.schema import register_schema, to_config
@@ -24,9 +24,9 @@ from er.config import Config
 from er.errors import ConfigError
 from er.options import Arguments
 
-BASIC = "hydra._internal.core_plugins."  # where Hydra's own launcher and sweeper are
-JOBS_AT_MOST = 1000  # a fifth of a second each to compose, before the first starts
-READ_OF_HYDRA = ("mode", "searchpath", "sweeper", "launcher")
+BASIC = "hydra._internal.core_plugins."  # package of Hydra's own launcher and sweeper
+JOBS_AT_MOST = 1000  # each takes up to a fifth of a second to compose
+ACCEPTED_HYDRA_SETTINGS = ("mode", "searchpath", "sweeper", "launcher")
 
 
 def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
@@ -35,7 +35,7 @@ def plan(overrides: Sequence[str], multirun: bool = False) -> list[Config]:
 
 
 def jobs_for(arguments: Arguments) -> list[Job]:
-    """Every job that a command line asks for; see `jobs_of`."""
+    """Every job of a command line; see `jobs_of`."""
     return jobs_of(
         arguments.overrides, arguments.multirun, arguments.config_dir, arguments.config_name
     )
@@ -52,19 +52,20 @@ def jobs_of(
     Raises ConfigError when any of them cannot be composed or breaks a rule.
     """
     register_schema()
-    with checked(config_dir), uncollected(), hydra_with(config_dir) as loader:
+    with checked(config_dir), garbage_uncollected(), hydra_with(config_dir) as loader:
         parser = OverridesParser.create(config_loader=loader)
         given = parser.parse_overrides(list(overrides))
         refuse_hydra_settings(given)
         groups = loader.list_groups("")
         refuse_several_options(given, groups)
         refuse_site_of_no_folder(given, groups)
-        named = collected(given, parser, folders(config_dir))
-        several = multirun or named != given
-        given = named
-        studies = one_experiment_each(given, parser) if several else [given]
+        expanded = expand_collections(given, parser, folders(config_dir))
+        several = multirun or expanded != given
+        experiments = split_by_experiment(expanded, parser) if several else [expanded]
         jobs = [
-            job for study in studies for job in _jobs(study, multirun, config_name, groups, parser)
+            job
+            for overrides_of_one in experiments
+            for job in _jobs(overrides_of_one, multirun, config_name, groups, parser)
         ]
     shared.save()
     refuse_many(sum(job.config.repeats for job in jobs))
@@ -72,15 +73,13 @@ def jobs_of(
 
 
 def repeated(job: Job) -> list[Job]:
-    """The job with as many seeds as it asks for, from its own on."""
-    seeds = range(job.config.seed, job.config.seed + job.config.repeats)
-    return [
+    """The job itself, and one with each further seed, `repeats` in all."""
+    first = job.config.seed
+    return [job] + [
         replace(
             job, overrides=(*job.overrides, f"seed={seed}"), config=replace(job.config, seed=seed)
         )
-        if seed > seeds[0]
-        else job
-        for seed in seeds
+        for seed in range(first + 1, first + job.config.repeats)
     ]
 
 
@@ -91,7 +90,7 @@ def _jobs(
     groups: Sequence[str],
     parser: OverridesParser,
 ) -> list[Job]:
-    """The jobs of one experiment, or of none."""
+    """The jobs of overrides that name one experiment at most."""
     swept = [override for override in given if override.is_sweep_override()]
     single = [o.input_line for o in given if o not in swept and o.input_line]
     first = composed(config_name, single, groups, parser, with_hydra=True)
@@ -100,7 +99,7 @@ def _jobs(
         if swept:
             raise ConfigError(f"{swept[0].input_line} names several values: add -m to run each")
         searched = True
-    if searched:  # what a sweeper tries is not known before it has tried
+    if searched:  # what a sweeper will try is not known beforehand
         return [Job(tuple(single), to_config(composed(config_name, single, groups, parser)))]
     params = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
     of_params = parser.parse_overrides(params)
@@ -111,8 +110,8 @@ def _jobs(
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the garbage collector, which takes a quarter of the time of many compositions."""
+def garbage_uncollected() -> Iterator[None]:
+    """Disable garbage collection, which takes a quarter of the time of many compositions."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -129,7 +128,7 @@ def composed(
     parser: OverridesParser,
     with_hydra: bool = False,
 ) -> DictConfig:
-    """What Hydra makes of the overrides. Raises ConfigError where Hydra fails on them."""
+    """Compose one configuration. Raises ConfigError when Hydra fails on the overrides."""
     try:
         return shared.composed(config_name, overrides, groups, parser, with_hydra)
     except (AttributeError, AssertionError, TypeError, KeyError) as error:
@@ -138,9 +137,10 @@ def composed(
 
 
 def combinations(given: Sequence[Override]) -> list[list[str]]:
-    """A list of overrides for each combination of the values; of two for a key the later counts.
+    """The overrides of each combination of the values; the last override of a key counts.
 
-    Raises ConfigError for an interval, which has no list of values, and for more than JOBS_AT_MOST.
+    Raises ConfigError for an interval, which has no list of values, and for more than JOBS_AT_MOST
+    combinations.
     """
     values: dict[str, list[str]] = {}
     for override in given:
@@ -162,7 +162,7 @@ def combinations(given: Sequence[Override]) -> list[list[str]]:
 
 
 def refuse_many(count: int) -> None:
-    """Raise ConfigError for more jobs than one command may have."""
+    """Raise ConfigError for more than JOBS_AT_MOST jobs."""
     if count > JOBS_AT_MOST:
         raise ConfigError(
             f"these are {count:,} jobs, {JOBS_AT_MOST:,} at most: sweep over fewer values"
@@ -170,7 +170,7 @@ def refuse_many(count: int) -> None:
 
 
 def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str]) -> None:
-    """Raise ConfigError for a list or a table where the name of one option is due."""
+    """Raise ConfigError for a list or a mapping in place of the name of one option."""
     for override in overrides:
         group = override.key_or_group
         if group in groups and isinstance(override.value(), list | dict):
@@ -182,7 +182,7 @@ def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str])
 
 
 def refuse_site_of_no_folder(overrides: Sequence[Override], groups: Sequence[str]) -> None:
-    """Raise ConfigError for a site's file where no folder with sites is named."""
+    """Raise ConfigError for `site=NAME` without a folder that has sites."""
     for override in overrides:
         if override.key_or_group == "site" and "site" not in groups:
             raise ConfigError(
@@ -192,13 +192,13 @@ def refuse_site_of_no_folder(overrides: Sequence[Override], groups: Sequence[str
 
 
 def refuse_hydra_settings(overrides: Sequence[Override]) -> None:
-    """Raise ConfigError for a setting of Hydra's that has no effect here."""
+    """Raise ConfigError for a setting of Hydra that has no effect in er."""
     for override in overrides:
         key = override.key_or_group
         if key == "hydra.searchpath":
             refuse_missing(override)
         name = re.match(r"hydra[./](\w+)", key)
-        if key == "hydra" or (name and name[1] not in READ_OF_HYDRA):
+        if key == "hydra" or (name and name[1] not in ACCEPTED_HYDRA_SETTINGS):
             raise ConfigError(
                 f"{key} has no effect: er names and writes the run directories itself; "
                 "runs_dir=... says where"

@@ -1,4 +1,4 @@
-"""What is said of a key that a configuration does not have."""
+"""Describe a key that a configuration does not have."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,9 +7,11 @@ from dataclasses import fields
 from er.compose.kinds import KINDS
 
 
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The message for a key that the schema does not have: the option that has it, or the nearest
-    of the `known` keys."""
+def describe_unknown_key(key: str, known: Iterable[str]) -> str:
+    """Message for a key that the schema does not have, with the options that have it.
+
+    Without such an option, the message names the nearest of the `known` keys.
+    """
     group, _, name = key.partition(".")
     owners = [
         f"{group}={option}"

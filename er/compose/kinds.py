@@ -1,4 +1,4 @@
-"""The classes of a group whose options differ in their keys, by `kind`."""
+"""Groups whose options have different keys: the schema class of each `kind`."""
 
 from er.config import (
     FastGateway,
@@ -11,26 +11,22 @@ from er.config import (
 )
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 
-ENGINES = {
-    "simulated": SimulatedEngine,
-    "smollm2": SmolLM2Engine,
-    "trtllm": TrtllmEngine,
-    "llmapi": LlmapiEngine,
-}
-GATEWAYS = {"fast": FastGateway, "aiohttp": Gateway, "sklearn": Gateway}
-WORKLOADS = {
-    "table": workload.TableWorkload,
-    "fixed": workload.FixedWorkload,
-    "uniform": workload.UniformWorkload,
-    "lognormal": workload.LognormalWorkload,
-    "jsonl": workload.JsonlWorkload,
-    "shared_prefix": workload.SharedPrefixWorkload,
-    "multi_turn": workload.MultiTurnWorkload,
-}
-CLUSTERS = {"laptop": LaptopCluster, "slurm": SlurmCluster}
 KINDS: dict[str, dict[str, type]] = {
-    "engine": {**ENGINES},
-    "gateway": {**GATEWAYS},
-    "workload": {**WORKLOADS},
-    "cluster": {**CLUSTERS},
+    "engine": {
+        "simulated": SimulatedEngine,
+        "smollm2": SmolLM2Engine,
+        "trtllm": TrtllmEngine,
+        "llmapi": LlmapiEngine,
+    },
+    "gateway": {"fast": FastGateway, "aiohttp": Gateway, "sklearn": Gateway},
+    "workload": {
+        "table": workload.TableWorkload,
+        "fixed": workload.FixedWorkload,
+        "uniform": workload.UniformWorkload,
+        "lognormal": workload.LognormalWorkload,
+        "jsonl": workload.JsonlWorkload,
+        "shared_prefix": workload.SharedPrefixWorkload,
+        "multi_turn": workload.MultiTurnWorkload,
+    },
+    "cluster": {"laptop": LaptopCluster, "slurm": SlurmCluster},
 }

@@ -1,4 +1,4 @@
-"""Run jobs by a launcher or a sweeper of Hydra, instead of one after the other."""
+"""Run jobs through a launcher or a sweeper of Hydra."""
 
 import functools
 import sys
@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from er.compose import shared
-from er.compose.experiments import collected, folders, one_experiment_each
+from er.compose.experiments import expand_collections, folders, split_by_experiment
 from er.compose.job import Job
 from er.compose.jobs import BASIC
 from er.compose.messages import checked
@@ -24,7 +24,7 @@ NONE_RAN = "No trials are completed"  # Optuna's message
 
 
 def plugins_of(arguments: Arguments) -> list[str]:
-    """The launcher and the sweeper that are asked for, where they are not Hydra's basic ones.
+    """The chosen launcher and sweeper, without Hydra's basic ones.
 
     Raises ConfigError when one is not installed.
     """
@@ -32,10 +32,9 @@ def plugins_of(arguments: Arguments) -> list[str]:
     with checked(arguments.config_dir), hydra_with(arguments.config_dir) as loader:
         parser = OverridesParser.create(config_loader=loader)
         given = parser.parse_overrides([*arguments.overrides])
-        parsed = one_experiment_each(
-            collected(given, parser, folders(arguments.config_dir)), parser
-        )[0]
-        single = [o.input_line for o in parsed if o.input_line and not o.is_sweep_override()]
+        expanded = expand_collections(given, parser, folders(arguments.config_dir))
+        first = split_by_experiment(expanded, parser)[0]
+        single = [o.input_line for o in first if o.input_line and not o.is_sweep_override()]
         groups = loader.list_groups("")
         chosen = shared.composed(arguments.config_name, single, groups, parser, with_hydra=True)
     targets = (chosen.hydra.launcher._target_, chosen.hydra.sweeper._target_)
@@ -43,9 +42,9 @@ def plugins_of(arguments: Arguments) -> list[str]:
 
 
 def launch(arguments: Arguments, work: Callable[[Job], float], folder: Path) -> None:
-    """Let Hydra run `work` on every job, perhaps in other processes: it must be picklable.
+    """Let Hydra call `work` with every job, possibly in other processes: it must be picklable.
 
-    `folder` is for what the plugins write. What a sweeper optimises is what `work` gives.
+    Plugins write their files to `folder`. A sweeper optimises the number that `work` returns.
     Raises what `work` raises, once the other jobs are done.
     """
     register_schema()
@@ -64,7 +63,7 @@ def launch(arguments: Arguments, work: Callable[[Job], float], folder: Path) -> 
 
 
 def _task(work: Callable[[Job], float], given: tuple[str, ...], composed: DictConfig) -> float:
-    """One job, in the process that the launcher chose; its errors are printed there."""
+    """Run one job in the process that the launcher chose, and print its errors there."""
     overrides = tuple(HydraConfig.get().overrides.task)
     try:
         return work(Job(overrides, to_config(composed)))

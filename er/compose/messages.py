@@ -1,4 +1,4 @@
-"""Turn the errors of Hydra and omegaconf into one line in the terms of the command line."""
+"""Describe errors of Hydra and omegaconf in one line, in the terms of the command line."""
 
 import re
 import shlex
@@ -16,16 +16,16 @@ from omegaconf.errors import (
 )
 
 from er.compose.file_messages import describe_file_error
-from er.compose.keys import unknown_key
+from er.compose.keys import describe_unknown_key
 from er.errors import ConfigError
 
+# Examples for messages about keys that take a list, or names with values.
 LISTS = {
     "clock.failures": "[{expert:0,at_s:10}]",
     "figures": "[fig4]",
     "load.concurrency": "[1,2,4]",
     "routing.shares": "[1,2]",
 }
-
 TABLES = {
     "load.headers": "{x-api-key: VARIABLE}",
     "load.trace_columns": "{time: ..., input_tokens: ..., output_tokens: ...}",
@@ -35,8 +35,10 @@ KINDS = (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, Ari
 
 @contextmanager
 def checked(config_dir: Path | None = None) -> Iterator[None]:
-    """Turn errors of Hydra, omegaconf and YAML into ConfigError; `config_dir` is a user's folder of
-    options."""
+    """Turn errors of Hydra, omegaconf and YAML in this block into ConfigError.
+
+    `config_dir` is the user's folder of options, if there is one.
+    """
     try:
         yield
     except KINDS as error:
@@ -44,7 +46,7 @@ def checked(config_dir: Path | None = None) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of Hydra or omegaconf, which has several lines, in one."""
+    """One line for an error of Hydra or omegaconf, whose message has several."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override), text.splitlines()[0])
@@ -54,7 +56,9 @@ def one_line(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         place = cause.full_key.rpartition(".")[0]
         fields = getattr(cause.object_type, "__dataclass_fields__", {})
-        return unknown_key(cause.full_key, [f"{place}.{name}".lstrip(".") for name in fields])
+        return describe_unknown_key(
+            cause.full_key, [f"{place}.{name}".lstrip(".") for name in fields]
+        )
     if isinstance(cause, OmegaConfBaseException):
         reason = cause.msg.splitlines()[0] if cause.msg else ""
         text = " ".join(text.removeprefix("Error merging override ").split()).removeprefix("++")
@@ -71,11 +75,11 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in text.splitlines()]
     noise = ("object_type=", "reference_type=", "full_key:", "See https://")
     text = " ".join(line for line in lines if line and not line.startswith(noise))
-    return re.sub(r"\bbase_\w+ ", "", text)  # the schemas of engines are no option
+    return re.sub(r"\bbase_\w+ ", "", text)  # schemas, which are not options
 
 
 def _unreadable(override: str, reason: str) -> str:
-    """The message for an override that Hydra's grammar does not have."""
+    """Message for an override that Hydra cannot parse, with a quoted form that it can."""
     key, equals, value = override.partition("=")
     if not equals or not value or value[0] in "[{'\"":
         return f"cannot read {override} (expected key=value): {reason}"

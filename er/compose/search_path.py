@@ -1,4 +1,4 @@
-"""Where options are looked for: `conf/`, then the folder that --config-dir names."""
+"""Where Hydra searches for options: in `conf/`, then in the folder of --config-dir."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,37 +15,39 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from er.errors import ConfigError
 from er.options import CONF
 
+HYDRA_VERSION = "1.3"  # whose defaults apply (`version_base`)
+
 
 class ConfigDir(SearchPathPlugin):
-    """Adds the user's folder to what Hydra searches; asked each time that Hydra starts."""
+    """Adds the user's folder to Hydra's search path. Hydra makes one each time that it starts."""
 
     folder: Path | None = None
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Append the folder, so that the options of `conf/` keep their meaning."""
+        """Append the folder, so that options of `conf/` come first."""
         if self.folder:
             search_path.append("command-line", f"file://{self.folder}")
 
 
 @contextmanager
 def hydra_with(folder: Path | None) -> Iterator[ConfigLoader]:
-    """Hydra on `conf/` and a user's folder.
+    """Initialise Hydra for this block, with `conf/` and a user's folder.
 
-    Raises ConfigError when a file of the folder would be hidden by one of `conf/`.
+    Raises ConfigError when `conf/` has a file of the same name as one of the folder.
     """
     Plugins.instance().register(ConfigDir)
     if folder:
         _refuse_hidden(folder)
     ConfigDir.folder = folder
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
+        with initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
             yield GlobalHydra.instance().config_loader()
     finally:
         ConfigDir.folder = None
 
 
 def refuse_missing(override: Override) -> None:
-    """Raise ConfigError for a folder of hydra.searchpath that is not there."""
+    """Raise ConfigError for a folder of hydra.searchpath that does not exist."""
     places = override.value()
     for place in places if isinstance(places, list) else []:
         path = str(place).removeprefix("file://")
@@ -54,6 +56,7 @@ def refuse_missing(override: Override) -> None:
 
 
 def _refuse_hidden(folder: Path) -> None:
+    """Raise ConfigError for a file that Hydra would not find behind one of `conf/`."""
     for path in [*folder.glob("*.yaml"), *folder.glob("*/*.yaml")]:
         name = path.relative_to(folder)
         if (CONF / name).exists():

@@ -1,8 +1,8 @@
-"""Compositions that share what they have in common.
+"""A cache of compositions: jobs that choose the same options and differ only in values share one.
 
-Hydra needs a fifth of a second for a composition, nearly all of it for the defaults list. Jobs that
-choose the same options and differ in values alone share one: Hydra applies values of the command
-line to it last, and so does this module. They are kept for later commands too.
+Hydra needs a fifth of a second for a composition, nearly all of it for the defaults list. It
+applies the values of the command line last, and so does this module, to a cached composition. The
+cache is kept on disk for later commands.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ version = cache(metadata.version)
 
 Key = tuple[str, tuple[str, ...], bool]
 FILES_KEPT = 8
-# By all that they are made from: compositions, pickled, which copies several times faster than
-# copy.deepcopy.
+# Pickled compositions, by the digest of what they were made from. Unpickling one is several times
+# faster than copy.deepcopy.
 _known: dict[str, dict[Key, bytes]] = {}
 
 
@@ -42,7 +42,7 @@ def composed(
     parser: OverridesParser,
     with_hydra: bool = False,
 ) -> DictConfig:
-    """What Hydra makes of the overrides, its own settings left out unless `with_hydra`.
+    """Compose a configuration, with Hydra's own settings if `with_hydra`.
 
     `groups` are the names of the groups of options. Raises what Hydra raises.
     """
@@ -62,13 +62,13 @@ def composed(
 
 
 def save() -> None:
-    """Keep what was composed for the commands to come; the files used last stay."""
+    """Write new compositions to disk for later commands; only the FILES_KEPT newest files stay."""
     inputs = _inputs()
     file = _file_of(inputs)
     if len(_known.get(inputs, {})) <= len(_read(file)):
         return
     part = file.with_suffix(f".{os.getpid()}.part")
-    with contextlib.suppress(OSError):  # where there is no room, it is composed again
+    with contextlib.suppress(OSError):  # a cache that cannot be written is not needed
         file.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(pickle.dumps(_known[inputs]))
         part.rename(file)
@@ -78,7 +78,7 @@ def save() -> None:
 
 
 def is_value(override: Override, groups: Sequence[str]) -> bool:
-    """Whether an override sets a value, such as `load.seed=1`, and chooses no option."""
+    """Whether an override sets a value, such as `seed=1`, and does not choose an option."""
     return (
         override.type is OverrideType.CHANGE
         and override.package is None
@@ -87,6 +87,7 @@ def is_value(override: Override, groups: Sequence[str]) -> bool:
 
 
 def _of(inputs: str) -> dict[Key, bytes]:
+    """The cached compositions that were made from `inputs`."""
     if inputs not in _known:
         _known[inputs] = _read(_file_of(inputs))
     return _known[inputs]
@@ -101,14 +102,17 @@ def _read(file: Path) -> dict[Key, bytes]:
 
 
 def _file_of(inputs: str) -> Path:
-    """In the user's own cache: nobody else writes there what is unpickled."""
+    """The file in the user's own cache folder, since unpickling a file of others is not safe."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "er" / "compositions" / f"{inputs}.pickle"
 
 
 def _inputs() -> str:
-    """Digest of what a composition is made from: options and schema, by size and time of change,
-    libraries, and the directory that Hydra notes."""
+    """Digest of everything a composition is made from.
+
+    Files of options and of the schema (by size and time of change), versions of libraries, and the
+    working directory, which Hydra records.
+    """
     options = [path for folder in folders(ConfigDir.folder) for path in folder.rglob("*.yaml")]
     files = [*options, *SCHEMA.glob("*.py"), *Path(__file__).parent.glob("*.py")]
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
