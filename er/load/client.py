@@ -12,13 +12,13 @@ from urllib.parse import urljoin
 import aiohttp
 
 from er.load import answer, credentials, retries, tokens
+from er.load.addresses import CONNECT_TIMEOUT_S
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.load.http import BROKEN_CHUNKS
 from er.results.request import Endpoint, Prompt, Request
 
 HEALTH_PATH = "/v2/health/live"
-CONNECT_TIMEOUT_S = 5.0
 HEADERS = {
     "content-type": "application/json",
     "accept": answer.EVENT_STREAM,

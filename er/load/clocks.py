@@ -1,6 +1,6 @@
-"""Clocks of several nodes, compared: times of one are taken to another.
+"""Compare the clocks of several nodes, and convert times of one clock to another.
 
-Times are of each node's monotonic clock, which begins when the node does.
+Each node has its own monotonic clock, which starts when the node boots.
 """
 
 import time
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from er.results.request import Request
 from er.results.words import as_different
 
-TRIES = 16
-ALLOWED_SHARE = 0.005  # of the steady window: moves its throughput by up to twice as much
+TRIES = 16  # round trips of one comparison
+ALLOWED_SHARE = 0.005  # of the steady window; changes the throughput by at most twice as much
 
 
 @dataclass(frozen=True)
 class Offset:
-    """What is added to a time of another clock to have it on this one's, at most `bound_s` off."""
+    """Added to a time of another clock, `offset_s` gives this clock's time to within `bound_s`."""
 
     offset_s: float
     bound_s: float
 
     def with_drift(self, later: "Offset") -> "Offset":
-        """This one, as it holds until `later` was measured."""
+        """This offset with a bound that holds from now until `later` was measured."""
         drift_s = abs(later.offset_s - self.offset_s)
         return Offset(self.offset_s, max(self.bound_s, later.bound_s) + drift_s)
 
 
 def compare(ask: Callable[[], float]) -> Offset:
-    """Compare a clock, which `ask` reads, with this process's.
+    """Compare the clock that `ask` reads, in seconds, with this process's monotonic clock.
 
-    The answer was given between request and answer, so that half of the round trip bounds the
-    error; of several tries that with the shortest counts (D. Mills, RFC 5905, the clock filter).
+    The clock was read at some time between request and reply, so half of the round trip bounds the
+    error. The shortest of TRIES round trips counts (D. Mills, RFC 5905, the clock filter).
     """
     found = []
     for _ in range(TRIES):
@@ -43,7 +43,7 @@ def compare(ask: Callable[[], float]) -> Offset:
 
 
 def shift(request: Request, offset_s: float) -> None:
-    """Take the times of a request to another clock; those that are not there stay so."""
+    """Convert the times of a request to another clock; times that are not set (0) stay 0."""
     request.send_s += offset_s
     request.token_times_s = [time_s + offset_s for time_s in request.token_times_s]
     for name in ("end_s", "intended_s", "first_answer_s"):
@@ -51,9 +51,11 @@ def shift(request: Request, offset_s: float) -> None:
         setattr(request, name, value + offset_s if value else value)
 
 
-def known(offsets: Sequence[Offset]) -> dict[str, float]:
-    """The offset of each node's clock, in order, and how far two of them may be apart, as evidence
-    of a point; nothing where all times are of one clock."""
+def evidence(offsets: Sequence[Offset]) -> dict[str, float]:
+    """Evidence of a point: the offset of each node's clock, and how far two clocks may be apart.
+
+    Seconds, nodes in order; empty when all times are of one clock.
+    """
     if not offsets:
         return {}
     named = {f"clock_{at}_offset_s": offset.offset_s for at, offset in enumerate(offsets)}
@@ -61,12 +63,12 @@ def known(offsets: Sequence[Offset]) -> dict[str, float]:
 
 
 def bound_s(offsets: Sequence[Offset]) -> float:
-    """How far times of two nodes may be apart that are the same."""
+    """How far apart, at most, two nodes may record the same moment: the two largest bounds."""
     return sum(sorted(offset.bound_s for offset in offsets)[-2:])
 
 
 def doubts(offsets: Sequence[Offset], window_s: float) -> list[str]:
-    """Why not to believe a point whose steady window is so long."""
+    """The reason, if any, not to believe a point whose steady window lasts `window_s`."""
     apart_s, allowed_s = bound_s(offsets), ALLOWED_SHARE * window_s
     if not offsets or apart_s <= allowed_s:
         return []

@@ -1,4 +1,4 @@
-"""Whether an event is a token: events against the server's own count, or a tokenizer's."""
+"""Check that each event is one token, against the server's own count or a tokenizer's."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +10,17 @@ from er.corpus.tokenizer import Encoding
 from er.results.request import Request
 from er.results.words import count_of
 
-ANSWERS = 200  # counted at most: enough to decide, and cheap
-# Another vocabulary makes a few per cent; a server that sends tokens together makes whole factors.
+ANSWERS = 200  # tokenised at most: enough to decide, and cheap
+# Another vocabulary differs by a few per cent, a server that joins tokens by whole factors.
 TOKENS_PER_EVENT_AT_MOST = 1.5
-USAGE_OFF_AT_MOST = 0.01  # of the server's count
-END_LATE_AT_MOST_S = 0.005  # more than a network and a loop take
-TOGETHER_AT_MOST = 0.5  # of the gaps: beyond, even the median gap is none of the model
+USAGE_OFF_AT_MOST = 0.01  # share of the server's count
+END_LATE_AT_MOST_S = 0.005  # more than a network and an event loop take
+TOGETHER_AT_MOST = 0.5  # share of the gaps: beyond it even the median gap is not the model's
+TOGETHER_NOTED_FROM = 0.01  # share of the gaps
 
 
-def known(requests: Sequence[Request], encoding: Encoding) -> dict[str, float]:
-    """Evidence of a point; NaN where not known."""
+def evidence(requests: Sequence[Request], encoding: Encoding) -> dict[str, float]:
+    """Evidence of a point: tokens for each event, by a tokenizer and by the server; or NaN."""
     return {
         "tokens_per_event": tokens_per_event(requests, encoding),
         "usage_per_event": usage_per_event(requests),
@@ -27,7 +28,7 @@ def known(requests: Sequence[Request], encoding: Encoding) -> dict[str, float]:
 
 
 def tokens_per_event(requests: Sequence[Request], encoding: Encoding) -> float:
-    """Tokens of the first answers' texts for each event that carried them; NaN without any."""
+    """Tokens, by `encoding`, of the first answers' texts over the events with them; NaN if none."""
     answers = [request for request in requests if request.ok and request.text][:ANSWERS]
     counted = encoding.encode_ordinary_batch([answer.text for answer in answers])
     events = sum(answer.output_tokens - answer.reasoning_tokens for answer in answers)
@@ -35,9 +36,9 @@ def tokens_per_event(requests: Sequence[Request], encoding: Encoding) -> float:
 
 
 def usage_per_event(requests: Sequence[Request]) -> float:
-    """Tokens that the server counts for each event that carried one; NaN where it counts none.
+    """Tokens that the server reports over the events that carried them; NaN when it reports none.
 
-    A server may count the token that ends an answer early and has no text.
+    A server may also count the token that ends an answer early, which has no text.
     """
     answers = [request for request in requests if request.ok and request.usage_tokens >= 0]
     events = sum(answer.output_tokens for answer in answers)
@@ -45,6 +46,7 @@ def usage_per_event(requests: Sequence[Request]) -> float:
 
 
 def _usage(answer: Request) -> int:
+    """Tokens that the server reports, without one that only ended the answer."""
     ended = answer.output_tokens < answer.max_tokens
     return answer.usage_tokens - (ended and answer.usage_tokens == answer.output_tokens + 1)
 
@@ -52,9 +54,9 @@ def _usage(answer: Request) -> int:
 def doubts(
     requests: Sequence[Request], encoding: Encoding, workload: Workload, lagged: bool = False
 ) -> list[str]:
-    """Reasons, with a fix, not to take events for tokens, or answers for those asked for.
+    """Reasons, each with a fix, not to count events as tokens, or to reject the answers' lengths.
 
-    A load generator that `lagged` may have joined tokens itself, by reading late.
+    A load generator that `lagged` may have read several tokens at once.
     """
     return [
         *_miscounted(requests, encoding),
@@ -64,9 +66,9 @@ def doubts(
 
 
 def notes(requests: Sequence[Request], together_share: float, lagged: bool = False) -> list[str]:
-    """What to know of a point that may be right all the same; `lagged` as for `doubts`."""
+    """Remarks on a point that may nevertheless be right; `lagged` as for `doubts`."""
     found = []
-    if not lagged and 0.01 < together_share <= TOGETHER_AT_MOST:
+    if not lagged and TOGETHER_NOTED_FROM < together_share <= TOGETHER_AT_MOST:
         found.append(
             f"{together_share:.1%} of the tokens came in one piece with the one before: the server "
             "or a proxy writes them together, and ITL is of its writes, not of the model's steps"
@@ -101,7 +103,7 @@ def notes(requests: Sequence[Request], together_share: float, lagged: bool = Fal
 
 
 def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]:
-    """With forced lengths no answer may have another length: the study depends on them."""
+    """Answers whose length is not the requested one, unless the model may end them itself."""
     answers = [request for request in requests if request.ok and request.measured]
     shorter = sum(answer.output_tokens < answer.max_tokens for answer in answers)
     longer = sum(answer.output_tokens > answer.max_tokens for answer in answers)
@@ -116,8 +118,10 @@ def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]
 
 
 def _miscounted(requests: Sequence[Request], encoding: Encoding) -> list[str]:
-    """The server's own count decides; a tokenizer, perhaps another than its own, for the answers
-    without: one honest server of several says nothing of the others."""
+    """Events that are not tokens: by the server's count, or a tokenizer for answers without one.
+
+    Answers without a count are checked even if others have one: they may be of another server.
+    """
     usage = usage_per_event(requests)
     if abs(usage - 1) > USAGE_OFF_AT_MOST:
         return [
@@ -134,6 +138,7 @@ def _miscounted(requests: Sequence[Request], encoding: Encoding) -> list[str]:
 
 
 def _all_together(requests: Sequence[Request]) -> list[str]:
+    """Tokens that the server or a proxy holds back and writes together."""
     share = together_share(requests)
     if not share > TOGETHER_AT_MOST:
         return []
@@ -145,10 +150,10 @@ def _all_together(requests: Sequence[Request]) -> list[str]:
 
 
 def together_share(requests: Sequence[Request]) -> float:
-    """Gaps between two tokens that are 0, as a share of all; NaN without any.
+    """The share of gaps between two tokens that are 0; NaN without gaps.
 
-    The reads of a client that is in time do not join what comes apart: then the server, or a proxy,
-    writes several tokens at once.
+    A client that reads in time does not join tokens that arrive apart, so the server or a proxy
+    wrote them together.
     """
     gaps = [np.diff(request.token_times_s) for request in requests if request.output_tokens > 1]
     return float((np.concatenate(gaps) == 0).mean()) if gaps else math.nan

@@ -1,7 +1,7 @@
-"""The GPUs of a deployment while a point runs, by NVML: use, memory, power, clocks, energy.
+"""Sample the GPUs of a deployment while a point runs: use, memory, power, clocks, energy.
 
-Units of NVML: percent, bytes, milliwatts, MHz, millijoules (since the driver was loaded). Where its
-library or a value is missing, nothing is said of it.
+NVML's units are percent, bytes, milliwatts, MHz and millijoules (since the driver was loaded). A
+value that the library or the GPU does not report is left out.
 """
 
 import threading
@@ -18,7 +18,7 @@ INTERVAL_S = 1.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One GPU at one time; None where it does not say."""
+    """One GPU at one time; None for values that it does not report."""
 
     time_s: float  # since the first sample of the point
     gpu: int  # its number on its node
@@ -26,7 +26,7 @@ class Sample:
     memory_bytes: float | None  # in use
     power_w: float | None
     sm_clock_mhz: float | None
-    node: str = ""  # in a job on several; empty: of the only one
+    node: str = ""  # its name, in a job on several nodes
 
 
 @dataclass
@@ -36,9 +36,8 @@ class GpuWatch:
     samples: list[Sample] = field(default_factory=list)
     energy_j: float | None = None  # of all GPUs together, over the point
 
-    def known(self, tokens: int) -> dict[str, float]:
-        """The samples as evidence of the point, in which so many tokens came; what is not known is
-        left out."""
+    def evidence(self, tokens: int) -> dict[str, float]:
+        """Evidence of the point, in which `tokens` arrived; unknown values are left out."""
         memory, power = self._values("memory_bytes"), self._values("power_w")
         busy, clock = self._values("busy"), self._values("sm_clock_mhz")
         known = {}
@@ -87,7 +86,7 @@ def watch_gpus(numbers: Sequence[int]) -> Iterator[GpuWatch]:
 
 @contextmanager
 def opened(numbers: Sequence[int]) -> Iterator[dict[int, Any]]:
-    """NVML's handle of each GPU, by its number; none where the driver is not there."""
+    """NVML's handle of each GPU, by its number; empty without a driver."""
     if not numbers:
         yield {}
         return
@@ -104,7 +103,7 @@ def opened(numbers: Sequence[int]) -> Iterator[dict[int, Any]]:
 
 
 def sample(watch: GpuWatch, handles: dict[int, Any], stop: threading.Event) -> None:
-    """Read every GPU, again and again."""
+    """Add a sample of every GPU each INTERVAL_S, until `stop` is set."""
     begin_s = time.monotonic()
     while True:
         now_s = time.monotonic() - begin_s
@@ -114,7 +113,7 @@ def sample(watch: GpuWatch, handles: dict[int, Any], stop: threading.Event) -> N
 
 
 def read(time_s: float, gpu: int, handle: Any) -> Sample:
-    """One GPU now."""
+    """Sample one GPU."""
     rates = value(pynvml.nvmlDeviceGetUtilizationRates, handle)
     memory = value(pynvml.nvmlDeviceGetMemoryInfo, handle)
     power_mw = value(pynvml.nvmlDeviceGetPowerUsage, handle)
@@ -130,13 +129,13 @@ def read(time_s: float, gpu: int, handle: Any) -> Sample:
 
 
 def energies_mj(handles: dict[int, Any]) -> int | None:
-    """What all GPUs together have used; None unless each of them says it."""
+    """The energy that all GPUs together have used, in mJ; None unless each of them reports it."""
     found = [value(pynvml.nvmlDeviceGetTotalEnergyConsumption, h) for h in handles.values()]
     return sum(found) if None not in found else None
 
 
 def value(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What NVML says; None where this GPU does not."""
+    """The result of a function of NVML; None when this GPU does not support it."""
     try:
         return function(*arguments)
     except pynvml.NVMLError:

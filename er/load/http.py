@@ -1,4 +1,4 @@
-"""Just enough of HTTP/1.1 to ask for a stream of events and to read it as it comes."""
+"""The part of HTTP/1.1 that a request for a stream of events, and reading it, needs."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,16 +9,17 @@ from er.load.answer import BadAnswerError
 from er.load.events import EventReader
 from er.results.request import Endpoint, Prompt, Request
 
-HEAD_AT_MOST = 65536
-INFORMATIONAL_AT_MOST = 100  # answers before the real one
-LINE_AT_MOST = 4096  # before and after a chunk
+HEAD_AT_MOST = 65536  # bytes
+HEAD_END = b"\r\n\r\n"
+INFORMATIONAL_AT_MOST = 100  # 1xx answers before the final one
+LINE_AT_MOST = 4096  # bytes of the line before a chunk, or of a trailer
 BROKEN_CHUNKS = "broken chunks in the stream"
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|$)")
 REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
 
 
 def encode_request(endpoint: Endpoint, prompt: Prompt) -> bytes:
-    """The whole request for one prompt."""
+    """The HTTP request, head and body, for one prompt."""
     url = urlsplit(endpoint.url)
     content = answer.encode_body(endpoint, prompt)
     lines = [
@@ -38,13 +39,13 @@ class Chunks:
 
     def __init__(self) -> None:
         self.ended = False
-        self._left = 0  # bytes of the current chunk still to come
-        self._line = b""  # begun, not ended
-        self._last = False  # only trailers are to come
-        self._line_end_due = False  # a chunk has ended, and its line has not
+        self._left = 0  # bytes of the current chunk that have not arrived
+        self._line = b""  # a line of which the end has not arrived
+        self._last = False  # only trailers follow
+        self._line_end_due = False  # a chunk's data has ended, its line end has not arrived
 
     def feed(self, data: bytes) -> bytes:
-        """The payload within `data`. Raises BadAnswerError where a size is no number."""
+        """The payload within `data`. Raises BadAnswerError when the encoding is broken."""
         if self._line:
             data, self._line = self._line + data, b""
         elif not self._left and (whole := _one_chunk(data)):
@@ -77,6 +78,7 @@ class Chunks:
         return b"".join(pieces)
 
     def _open(self, line: bytes) -> None:
+        """Begin the chunk whose size a line gives."""
         size = CHUNK_SIZE.match(line)
         if not size:
             raise BadAnswerError(BROKEN_CHUNKS)
@@ -85,7 +87,7 @@ class Chunks:
 
 
 def _one_chunk(data: bytes) -> bytes:
-    """The payload where `data` is one chunk from end to end, as servers send tokens; else b""."""
+    """The payload of `data` that is exactly one chunk, as servers send tokens; otherwise b""."""
     start = data.find(b"\r\n") + 2
     size = CHUNK_SIZE.match(data[: start - 2])
     if not size or start + int(size[1], 16) + 2 != len(data):
@@ -108,20 +110,20 @@ class Answer:
         self._head = bytearray()
         self._informational = 0
         self._refusal = b""
-        self._left = -1  # bytes to come, where the head tells; -1: until the connection ends
+        self._left = -1  # bytes of the body to come; -1: unknown, until the connection ends
         self._chunks: Chunks | None = None
         self._reader = EventReader()
         self._streams = False
-        self._framed = False  # the head tells where the body ends
+        self._framed = False  # whether the head says where the body ends
         self._size = 0
 
     @property
     def begun(self) -> bool:
-        """Whether any of it has come."""
+        """Whether any byte of it has arrived."""
         return bool(self.status or self._head)
 
     def feed(self, data: bytes, now_s: float) -> None:
-        """Take in bytes that arrived at `now_s`. Raises BadAnswerError where it is not HTTP."""
+        """Read bytes that arrived at `now_s`. Raises BadAnswerError when they are not HTTP."""
         self._size += len(data)
         if self._size > answer.ANSWER_AT_MOST:
             raise BadAnswerError(answer.TOO_LONG)
@@ -144,7 +146,7 @@ class Answer:
             self.times_s.append(now_s)
 
     def close(self) -> None:
-        """The connection ended. Raises BadAnswerError unless this ends the answer."""
+        """The connection ended. Raises BadAnswerError unless that completes the answer."""
         if not self.status:
             raise BadAnswerError("connection closed before an answer")
         if self._chunks or self._left >= 0:
@@ -152,7 +154,7 @@ class Answer:
         self.done = True
 
     def fill(self, request: Request) -> None:
-        """Enter what came. Raises BadAnswerError when it is no whole stream of tokens."""
+        """Fill in a request. Raises BadAnswerError unless this is a complete stream of tokens."""
         request.status = self.status
         request.expert = answer.parse_expert(self.headers.get(answer.EXPERT_HEADER, ""))
         if not self.status:
@@ -164,10 +166,10 @@ class Answer:
             tokens.enter_events(self.events, self.times_s, request, framed=False)
 
     def _read_head(self, data: bytes) -> bytes:
-        """Read the head once it is whole; returns the bytes beyond it."""
-        searched = max(0, len(self._head) - 3)
+        """Collect the head, and read it once it is complete; returns the bytes after it."""
+        searched = max(0, len(self._head) - len(HEAD_END) + 1)
         self._head += data
-        end = self._head.find(b"\r\n\r\n", searched)
+        end = self._head.find(HEAD_END, searched)
         if (end if end >= 0 else len(self._head)) > HEAD_AT_MOST or (
             end < 0 and not b"HTTP/1.".startswith(self._head[:7])
         ):
@@ -176,7 +178,7 @@ class Answer:
             raise BadAnswerError(f"not HTTP: {answer.shorten(bytes(self._head[:80]))}")
         if end < 0:
             return b""
-        rest = bytes(self._head[end + 4 :])
+        rest = bytes(self._head[end + len(HEAD_END) :])
         first, *lines = self._head[:end].decode("latin-1").split("\r\n")
         version, _, code = first.partition(" ")
         if not version.startswith("HTTP/1.") or not code[:3].isdecimal():
@@ -186,9 +188,14 @@ class Answer:
             self._informational += 1
             if self._informational > INFORMATIONAL_AT_MOST:
                 raise BadAnswerError("not HTTP: informational answers without end")
-            return rest  # the answer is still to come
-        self.headers = _headers(lines)
+            return rest  # the final answer is still to come
         self.status = int(code[:3])
+        self.headers = _headers(lines)
+        self._start_body(version)
+        return rest
+
+    def _start_body(self, version: str) -> None:
+        """Read from the head where the body ends, and whether it is a stream of events."""
         connection = self.headers.get("connection", "").lower()
         old = version == "HTTP/1.0"
         self.keep_alive = connection == "keep-alive" if old else connection != "close"
@@ -207,14 +214,12 @@ class Answer:
             self.keep_alive = False
         self._framed = self._chunks is not None or self._left >= 0
         self.done = self._left == 0
-        self._streams = self.status == 200 and (
-            answer.parse_content_type(self.headers) == answer.EVENT_STREAM
-        )
-        return rest
+        kind = answer.parse_content_type(self.headers)
+        self._streams = self.status == 200 and kind == answer.EVENT_STREAM
 
 
 def complete(request: Request, answer: Answer) -> None:
-    """Enter the answer into its request, once there is time for it."""
+    """Decode an answer into its request; a fault of the server becomes the request's error."""
     try:
         answer.fill(request)
     except BadAnswerError as error:
@@ -222,7 +227,7 @@ def complete(request: Request, answer: Answer) -> None:
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
-    """Headers by name in small letters; of several with one name, the first."""
+    """Headers by name in lower case; the first of several with one name."""
     headers: dict[str, str] = {}
     for line in lines:
         name, _, value = line.partition(":")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from er.errors import ConfigError
+from er.load.answer import replace_surrogates
 from er.load.cutting import JOIN
 from er.load.rows import rows
 
@@ -47,7 +48,7 @@ def texts(path: Path) -> Iterator[FilePrompt]:
             label = entry.get("label")
             name = conversation or (place, count)
             number, turns = conversations.setdefault(name, (len(conversations), []))
-            turns.append(_encodable(text))
+            turns.append(replace_surrogates(text))
             yield FilePrompt(
                 place=place,
                 text=JOIN.join(turns),
@@ -135,8 +136,3 @@ def _content(message: Any) -> str:
     if isinstance(content, list):
         return JOIN.join(str(part["text"]) for part in content if "text" in part)
     return content if isinstance(content, str) else ""
-
-
-def _encodable(text: str) -> str:
-    """Text without halves of surrogate pairs, which JSON can hold and nothing can send."""
-    return text.encode(errors="replace").decode()

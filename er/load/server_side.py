@@ -1,30 +1,29 @@
-"""What the server itself counts while a point runs, beside what its users saw."""
+"""Triton's own counters while a point runs, to compare with what the users saw."""
 
 import re
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from er.load.metrics import read_metrics
 from er.results.request import Endpoint
 
-TIMEOUT_S = 2.0
 SAMPLE = re.compile(r"^(nv_inference_\w+)\{.*\} (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Triton's own counters, of all models of the servers together, since they were started.
+    """Triton's counters of all models of the servers together, since the servers were started.
 
-    Requests of others to these servers are counted too. Source of the names: Triton's user guide,
+    They also count requests of other clients. Source of the names: Triton's user guide,
     Metrics (nv_inference_request_success and others; durations are in microseconds).
     """
 
     succeeded: float = 0.0
     failed: float = 0.0
-    queue_s: float = 0.0  # that requests waited in Triton's queue, all together
+    queue_s: float = 0.0  # total time of all requests in Triton's queue
 
     def since(self, before: "Counters") -> dict[str, float]:
-        """What was counted after `before`, as evidence of a point; mean time queued in seconds."""
+        """Evidence of a point: requests counted after `before`, and their mean queueing time."""
         succeeded = self.succeeded - before.succeeded
         failed = self.failed - before.failed
         requests = succeeded + failed
@@ -37,15 +36,13 @@ class Counters:
 
 
 def read(endpoints: Sequence[Endpoint]) -> Counters | None:
-    """The counters of the servers of `endpoints`; None where one of them has none."""
+    """The sum of the counters of all servers of `endpoints`; None when one of them has none."""
     totals: dict[str, float] = {}
     for url in {endpoint.metrics_url for endpoint in endpoints}:
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-                metrics_text = response.read().decode()
-        except (OSError, ValueError):
+        text = read_metrics(url)
+        if text is None:
             return None
-        for name, value in SAMPLE.findall(metrics_text):
+        for name, value in SAMPLE.findall(text):
             totals[name] = totals.get(name, 0.0) + float(value)
     if "nv_inference_request_success" not in totals:
         return None

@@ -1,22 +1,21 @@
-"""What the servers report about themselves while a point runs: KV cache, batch, processes.
+"""Sample what servers report about themselves while a point runs: KV cache, batch, processes.
 
-Servers without TensorRT-LLM's C++ backend have no such metrics: then the values are left out.
+Only servers with TensorRT-LLM's C++ backend have these metrics; for others they are left out.
 """
 
 import re
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psutil
 
+from er.load.metrics import read_metrics
 from er.results.request import Endpoint
 
 INTERVAL_S = 1.0
-TIMEOUT_S = 2.0
 STUB = "triton_python_backend_stub"
 # The backend's gauges, by the label that tells them apart. Source of the names:
 # custom_metrics_reporter.cc of triton-inference-server/tensorrtllm_backend at v0.19.0.
@@ -33,12 +32,12 @@ Gauges = dict[str, float]
 class Watch:
     """Samples of one point."""
 
-    servers: list[list[Gauges]] = field(default_factory=list)  # one a server, at each time
-    stub_cpu_s: list[float] = field(default_factory=list)  # of each stub, over the point
+    servers: list[list[Gauges]] = field(default_factory=list)  # at each time, of each server
+    stub_cpu_s: list[float] = field(default_factory=list)  # CPU seconds of each stub in the point
     span_s: float = 0.0
 
-    def known(self) -> dict[str, float]:
-        """The samples as evidence of the point; what is not known is left out."""
+    def evidence(self) -> dict[str, float]:
+        """Evidence of the point; unknown values are left out."""
         return {**self._of_servers(), **self._of_stubs()}
 
     def _of_servers(self) -> dict[str, float]:
@@ -104,7 +103,7 @@ def watch_servers(engines: Sequence[Endpoint]) -> Iterator[Watch]:
 
 
 def sample(watch: Watch, urls: Sequence[str], stop: threading.Event) -> None:
-    """Read the gauges of every server, again and again."""
+    """Add the gauges of every server each INTERVAL_S, until `stop` is set."""
     while True:
         at = [gauges for url in urls if (gauges := gauges_of(url))]
         if at:
@@ -114,13 +113,8 @@ def sample(watch: Watch, urls: Sequence[str], stop: threading.Event) -> None:
 
 
 def gauges_of(url: str) -> Gauges:
-    """What one server shows now; nothing where it shows none."""
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-            text = response.read().decode()
-    except (OSError, ValueError):
-        return {}
-    return {name: float(value) for _, name, value in GAUGE.findall(text)}
+    """The gauges of one server now, by label; empty when it has none."""
+    return {name: float(value) for _, name, value in GAUGE.findall(read_metrics(url) or "")}
 
 
 def stub_times_s() -> dict[int, float]:

@@ -1,7 +1,7 @@
-"""Arrivals recorded elsewhere: a file of times and, where it has them, token counts.
+"""Recorded arrivals: a file of times and, in most traces, token counts.
 
-The kind of a trace is known by its columns, and with it the unit of its times; where two kinds
-have the same columns and other units, it must be given (`load.trace_unit`). Sources:
+The columns show the kind of a trace, and with it the unit of its times. Where two kinds have the
+same columns and different units, the unit must be given (`load.trace_unit`). Sources:
 github.com/Azure/AzurePublicDataset, kvcache-ai/Mooncake, alibaba-edu/qwen-bailian-usagetraces-anon,
 HPMLL/BurstGPT, vllm-project/guidellm.
 """
@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Kind:
     unit: str  # of UNITS, or DATE; UNKNOWN where kinds with these columns differ
     marker_column: str = ""  # a column that only this kind has
     block_tokens: int = 0  # of each entry of `hash_ids`; 0: not known
-    after_the_last: bool = False  # a time is the wait since the row before
+    time_is_wait: bool = False  # a time is the wait since the row before
 
 
 KINDS = (
@@ -66,7 +66,7 @@ KINDS = (
     Kind("Bailian", "timestamp", "input_length", "output_length", "s", "chat_id", 16),
     Kind("Mooncake", "timestamp", "input_length", "output_length", "ms", "hash_ids", 512),
     Kind("GuideLLM or aiperf", "timestamp", "input_length", "output_length", UNKNOWN),
-    Kind("aiperf delays", "delay", "input_length", "output_length", "ms", after_the_last=True),
+    Kind("aiperf delays", "delay", "input_length", "output_length", "ms", time_is_wait=True),
     Kind("BurstGPT", "Timestamp", "Request tokens", "Response tokens", "s"),
 )
 
@@ -100,7 +100,7 @@ def source_of(load: Load) -> Source:
 
 @functools.lru_cache(maxsize=1)
 def read(source: Source) -> Trace:
-    """All arrivals in order of time; where there are columns of tokens, rows without are dropped.
+    """All arrivals in order of time; in a trace with token counts, rows without them are dropped.
 
     Raises ConfigError, naming file and line, when the file cannot be read, its columns or their
     unit are not known, a line has no readable time, or all rows are dropped.
@@ -112,20 +112,9 @@ def read(source: Source) -> Trace:
         raise ConfigError(f"{path} holds no arrivals: give JSON Lines, or CSV with a line of names")
     kind = kind_of(first, source)
     seconds = unit_of(kind, first, source)
-    selected = [first, *islice(others, source.rows - 1)] if source.rows else _chained(first, others)
-    columns = {kind.input_tokens, kind.output_tokens}
-    arrivals, has_columns, waited_s = [], False, 0.0
-    for place, fields in selected:
-        arrival = _arrival(place, fields, kind, seconds)
-        if kind.after_the_last:
-            waited_s += arrival.time_s
-            arrival = replace(arrival, time_s=waited_s)
-        has_columns = has_columns or columns <= set(fields)
-        arrivals.append(arrival)
-    counted = [arrival for arrival in arrivals if arrival.input_tokens]
-    dropped = len(arrivals) - len(counted) if has_columns else 0
-    if has_columns:
-        arrivals = counted
+    selected = islice(chain([first], others), source.rows or None)
+    recorded, has_counts = _read_arrivals(selected, kind, seconds)
+    arrivals = [arrival for arrival in recorded if arrival.input_tokens or not has_counts]
     if not arrivals:
         raise ConfigError(
             f"{path} has no row with {kind.input_tokens} and {kind.output_tokens} of 1 or more: "
@@ -133,19 +122,37 @@ def read(source: Source) -> Trace:
         )
     arrivals.sort(key=lambda arrival: arrival.time_s)
     first_s = arrivals[0].time_s
-    used = {kind.time} | (columns if counted else set())
-    used |= {HASHES} if kind.block_tokens and counted else set()
+    used = {kind.time}
+    if has_counts:
+        used |= {kind.input_tokens, kind.output_tokens}
+        used |= {HASHES} if kind.block_tokens else set()
     return Trace(
-        kind.name,
-        tuple(replace(arrival, time_s=arrival.time_s - first_s) for arrival in arrivals),
-        dropped,
-        tuple(name for name in first[1] if name not in used),
-        kind.block_tokens,
+        kind=kind.name,
+        arrivals=tuple(replace(each, time_s=each.time_s - first_s) for each in arrivals),
+        without_tokens=len(recorded) - len(arrivals),
+        unused=tuple(name for name in first[1] if name not in used),
+        block_tokens=kind.block_tokens,
     )
 
 
+def _read_arrivals(
+    selected: Iterable[Row], kind: Kind, seconds: float
+) -> tuple[list[Arrival], bool]:
+    """The arrivals of rows in their order, and whether any row has both columns of tokens."""
+    columns = {kind.input_tokens, kind.output_tokens}
+    arrivals, has_counts, waited_s = [], False, 0.0
+    for place, fields in selected:
+        arrival = _arrival(place, fields, kind, seconds)
+        if kind.time_is_wait:
+            waited_s += arrival.time_s
+            arrival = replace(arrival, time_s=waited_s)
+        has_counts = has_counts or columns <= set(fields)
+        arrivals.append(arrival)
+    return arrivals, has_counts
+
+
 def kind_of(first: Row, source: Source) -> Kind:
-    """What the columns say. Raises ConfigError where they are not known."""
+    """The kind of trace that has these columns. Raises ConfigError when they are not known."""
     place, fields = first
     own = dict(source.columns)
     if own:
@@ -174,16 +181,20 @@ def kind_of(first: Row, source: Source) -> Kind:
 
 
 def holds_prompts(source: Source) -> bool:
-    """Whether a file is one of prompts, to be sent without times of its own. Raises ConfigError
-    when it cannot be read."""
+    """Whether the file holds prompts without times, and not a trace.
+
+    Raises ConfigError when it cannot be read.
+    """
     _, fields = next(rows(source.path), ("", {}))
     timed = any(kind.time in fields for kind in KINDS) and not _waits_in_sessions(fields)
     return not (source.columns or timed) and not PROMPTS.isdisjoint(fields)
 
 
 def unit_of(kind: Kind, first: Row, source: Source) -> float:
-    """Seconds of one unit of the trace's times; NaN for dates. Raises ConfigError where it is not
-    known."""
+    """The unit of the trace's times in seconds; NaN for dates.
+
+    Raises ConfigError when it is not known.
+    """
     unit = source.unit or kind.unit
     if unit == UNKNOWN and _number(first[1][kind.time]) is None:
         unit = DATE
@@ -201,13 +212,8 @@ def _waits_in_sessions(fields: Mapping[str, Any]) -> bool:
     return "delay" in fields and "timestamp" not in fields and "session_id" in fields
 
 
-def _chained(first: Row, others: Iterable[Row]) -> Iterable[Row]:
-    yield first
-    yield from others
-
-
 def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) -> Arrival:
-    """One row; without both counts, 0 and 0."""
+    """The arrival of one row, with 0 tokens unless it has both counts."""
     value = fields.get(kind.time)
     time_s = _date_s(value) if math.isnan(seconds) else (_number(value) or 0.0) * seconds
     if not math.isnan(seconds) and _number(value) is None:
@@ -224,7 +230,7 @@ def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) 
 
 
 def _blocks(place: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
-    """The numbers of a row's blocks, of a JSON list in CSV too."""
+    """The numbers of a row's blocks; in CSV they are a JSON list."""
     value = fields.get(HASHES) or []
     if isinstance(value, str):
         try:
@@ -237,7 +243,7 @@ def _blocks(place: str, fields: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _date_s(value: object) -> float:
-    """A date as seconds; without a zone it is UTC; NaN where it is none."""
+    """An ISO 8601 date in seconds since 1970, UTC unless it has a zone; NaN for anything else."""
     try:
         date = datetime.fromisoformat(str(value).strip())
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
@@ -254,8 +260,10 @@ def _number(value: object) -> float | None:
 
 
 def _count(place: str, name: str, value: object) -> int:
-    """A count of tokens, `48.0` too; 0 where there is none. Raises ConfigError for what is no
-    count: a broken row is no row without tokens."""
+    """A count of tokens (also written as 48.0); 0 when the row has none.
+
+    Raises ConfigError for anything else: a broken row must not pass for one without tokens.
+    """
     if value is None or str(value).strip().lower() in ("", "nan", "null", "none"):
         return 0
     number = _number(value)

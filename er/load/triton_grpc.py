@@ -18,8 +18,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from er.load import answer, credentials, tokens
+from er.load.addresses import CONNECT_TIMEOUT_S
 from er.load.answer import BadAnswerError
-from er.load.client import CONNECT_TIMEOUT_S
 from er.results.request import Endpoint, Prompt, Request
 
 OK = 200  # what a stream that was answered counts as, as over HTTP

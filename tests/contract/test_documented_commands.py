@@ -33,7 +33,7 @@ def test_the_fp8_recipe_has_options_and_values_that_its_version_takes(file: str)
     assert f"{PTQ['tag']}" in text
 
 
-def test_what_the_fp8_recipe_installs_is_there() -> None:
+def test_the_sources_of_the_fp8_recipe_exist() -> None:
     (clone,) = re.findall(r"git clone --branch (\S+) --depth 1 (\S+)", PAGE)
     assert clone == (PTQ["tag"], PTQ["source"])
     (extra,) = re.findall(r"\./Model-Optimizer\[(\w+)\]", PAGE)
@@ -43,7 +43,7 @@ def test_what_the_fp8_recipe_installs_is_there() -> None:
     assert set(re.findall(r"nvcr\.io/nvidia/tensorrt-llm\S+\d", PAGE)) == set(PTQ["images"])
 
 
-def test_images_are_made_as_their_tools_take_it() -> None:
+def test_the_commands_that_make_images_have_valid_options() -> None:
     enroot = FACTS["enroot import"]
     assert "docker://[USER@][REGISTRY#]IMAGE[:TAG]" in enroot["addresses"]
     for engine in ("trtllm", "llmapi"):
@@ -57,7 +57,7 @@ def test_images_are_made_as_their_tools_take_it() -> None:
     assert set(re.findall(r"50-[\w-]+\.sh", PAGE)) <= set(enroot["hooks"])
 
 
-def test_the_page_says_what_was_read() -> None:
+def test_the_page_names_the_sources_that_were_read() -> None:
     assert read_tools.BEGIN + read_tools.table(FACTS) + read_tools.END in PAGE
     assert all(len(facts["commit"]) == 40 for facts in FACTS.values())
 
@@ -79,7 +79,7 @@ def test_the_gpu_page_names_evidence_that_is_recorded() -> None:
     gauges = {"max": 9.0, "tokens_per": 64.0, "used": 1.0}
     servers = Watch(servers=[[gauges]], stub_cpu_s=[1.0], span_s=1.0)
     gpus = GpuWatch([Sample(0.0, 0, 1.0, 1.0, 1.0, 1.0)], energy_j=1.0)
-    recorded = {**servers.known(), **gpus.known(tokens=1)}
+    recorded = {**servers.evidence(), **gpus.evidence(tokens=1)}
     named = set(re.findall(r"`((?:server|gpu)_\w+)`", PAGE))
     endings = tuple(re.findall(r"`(_\w+)`", PAGE))  # after another name of the same row
     assert named <= set(recorded)

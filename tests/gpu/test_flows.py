@@ -114,10 +114,10 @@ def test_built_and_served(overrides: list[str], tmp_path: Path) -> None:
     assert all(request.output_tokens <= TOKENS for request in ended.requests)
     engine = json.loads((tmp_path / "engine.json").read_text())
     if FLOW == "trtllm":  # the LLM API's Triton model has no such metrics
-        pool = watch.known()["server_kv_pool_tokens"]
+        pool = watch.evidence()["server_kv_pool_tokens"]
         print(f"KV pool: {pool:.0f} tokens, predicted {engine['predicted_kv_pool_tokens']}")
         assert pool > USERS * TOKENS
-    said = gpu_watch.known(sum(request.output_tokens for request in load.requests))
+    said = gpu_watch.evidence(sum(request.output_tokens for request in load.requests))
     assert said["gpu_memory_used_max_bytes"] > 0
     assert said["gpu_energy_per_token_j"] > 0
     deadline = time.monotonic() + 60

@@ -67,7 +67,7 @@ def test_without_the_answer_of_a_node_the_energy_is_not_known(
     gpu_watch = watched(0.1)
 
     assert {one.node for one in gpu_watch.samples} == {"n1"}
-    assert "gpu_energy_j" not in gpu_watch.known(100)
+    assert "gpu_energy_j" not in gpu_watch.evidence(100)
 
 
 def test_a_node_that_cannot_watch_is_an_error(
@@ -79,7 +79,7 @@ def test_a_node_that_cannot_watch_is_an_error(
         watched(0.1)
 
 
-def test_nothing_is_started_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_started_without_other_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "step", lambda _: sys.exit("started"))
     gpu_watch = gpus.GpuWatch([gpus.Sample(0.0, 0, None, None, None, None)], 1.0)
 
