@@ -9,7 +9,7 @@ from er.errors import ConfigError
 from er.options import CONF, Arguments
 
 
-def test_all_is_every_experiment_with_its_own_sweep() -> None:
+def test_experiment_all_runs_every_experiment_with_its_own_sweep() -> None:
     jobs = compose.plan(["+experiment=all", "clock=virtual", "load.concurrency=[1]"])
     studies = [job.study for job in jobs]
     assert {name: studies.count(name) for name in dict.fromkeys(studies)} == {
@@ -24,14 +24,14 @@ def test_all_is_every_experiment_with_its_own_sweep() -> None:
     assert {job.clock.gateway_s for job in jobs} == {0.00024, 0.002}
 
 
-def test_a_collection_of_ones_own(tmp_path: Path) -> None:
+def test_a_user_can_define_a_collection(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("experiments: [fig4, overhead_gateways]\n")
     jobs = compose.jobs_for(Arguments(("+experiment=mine",), config_dir=tmp_path))
     assert [job.config.study for job in jobs] == ["ladder"] * 5 + ["overhead"] * 2
 
 
-def test_a_collection_that_names_nothing_known_is_refused(tmp_path: Path) -> None:
+def test_a_collection_with_an_unknown_experiment_is_refused(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("experiments: [fig4, nonsense]\n")
     with pytest.raises(ConfigError, match="nonsense"):

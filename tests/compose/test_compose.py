@@ -152,7 +152,7 @@ def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], says: 
     assert "\n" not in str(refused.value)
 
 
-def test_every_option_says_what_it_is() -> None:
+def test_every_option_has_a_comment_that_describes_it() -> None:
     for path in options.CONF.glob("*/*.yaml"):
         assert options.first_sentence(path.read_text()), path
 

@@ -57,7 +57,7 @@ def test_an_installed_er_finds_its_configuration(site: Path, tmp_path: Path) -> 
     assert "study: ladder" in shown
 
 
-def test_every_file_that_is_no_code_comes_along(site: Path) -> None:
+def test_the_package_contains_every_data_file(site: Path) -> None:
     for package in ("er", "paper_figures"):
         for path in (ROOT / package).rglob("*"):
             kept = path.is_file() and path.suffix in (".yaml", ".json", ".csv", ".txt")
@@ -80,7 +80,7 @@ def test_a_shell_completes_groups_options_and_keys(site: Path, tmp_path: Path) -
         assert expected in offered.split()
 
 
-def test_no_module_hides_one_of_python(site: Path) -> None:
+def test_no_module_has_the_name_of_a_standard_module(site: Path) -> None:
     """`python er/run.py` puts er/ before the standard library."""
     names = {path.stem for path in (site / "er").iterdir()}
     assert not names & set(sys.stdlib_module_names)

@@ -18,14 +18,14 @@ ASKED = [
 
 
 @pytest.mark.parametrize("overrides", ASKED, ids=lambda asked: asked[0])
-def test_what_was_written_is_read_back(overrides: list[str], tmp_path: Path) -> None:
+def test_a_job_file_is_read_as_it_was_written(overrides: list[str], tmp_path: Path) -> None:
     [job] = compose.jobs_of(overrides)
     job.write(tmp_path / "job.json")
 
     assert compose.read_job(tmp_path / "job.json") == job
 
 
-def test_every_capacity_search_is_read_back(tmp_path: Path) -> None:
+def test_the_job_file_of_a_capacity_search_is_read_as_it_was_written(tmp_path: Path) -> None:
     for job in compose.jobs_of(["+experiment=capacity"]):
         job.write(tmp_path / "job.json")
         assert compose.read_job(tmp_path / "job.json") == job
@@ -39,7 +39,7 @@ def test_every_capacity_search_is_read_back(tmp_path: Path) -> None:
         ("[1]", "is not a job"),
     ],
 )
-def test_another_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_job_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(text)
 
     with pytest.raises(ConfigError, match=message):

@@ -21,7 +21,7 @@ def parse(*arguments: str) -> Arguments:
     return parse_arguments(run.COMMAND, arguments)
 
 
-def test_options_may_stand_anywhere_and_be_written_either_way(tmp_path: Path) -> None:
+def test_options_are_accepted_in_any_order_and_spelling(tmp_path: Path) -> None:
     asked = parse("deployment=a", "-m", "--config-dir", str(tmp_path), "seed=0,1", "-cn", "mine")
     assert asked == parse(f"--config-dir={tmp_path}", "--config-name=mine", "--multirun",
                           "deployment=a", "seed=0,1")  # fmt: skip
@@ -52,7 +52,7 @@ def test_a_wrong_option_is_one_line(arguments: list[str], says: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_words_of_the_command_are_no_overrides() -> None:
+def test_arguments_of_the_command_are_not_overrides() -> None:
     asked = parse_arguments(build.COMMAND, ["dry=true", "deployment=a"])
     assert asked.words == {"job": "", "dry": "true", "action": "build"}
     assert asked.overrides == ("deployment=a",)
@@ -61,7 +61,7 @@ def test_words_of_the_command_are_no_overrides() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_names_every_word_and_every_option_of_its_groups(
+def test_help_lists_every_argument_and_every_option(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = COMMANDS[name]
@@ -91,13 +91,13 @@ def test_help_names_every_word_and_every_option_of_its_groups(
         ),
     ],
 )
-def test_maps_take_the_keys_of_the_user(argument: str, found: dict[str, str]) -> None:
+def test_mappings_accept_keys_of_the_user(argument: str, found: dict[str, str]) -> None:
     trace = ["load=trace", "load.trace=FILE"] if "trace" in argument else []
     [job] = compose.jobs_for(parse_arguments(load.COMMAND, [*trace, argument]))
     assert getattr(job.config.load, re.split("[.=]", argument)[1]) == found
 
 
-def test_help_lists_the_options_of_ones_own_folder(
+def test_help_lists_the_options_of_the_users_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "deployment").mkdir()
@@ -107,7 +107,7 @@ def test_help_lists_the_options_of_ones_own_folder(
     assert re.search("^    f +My own.$", capsys.readouterr().out, re.M)
 
 
-def test_examples_in_help_are_quoted_where_a_shell_would_take_them_apart() -> None:
+def test_examples_in_help_are_quoted_for_a_shell() -> None:
     for command in COMMANDS.values():
         for line in command.examples.splitlines():
             bare = re.sub(r"'[^']*'", "", line.split("   ")[0].strip())

@@ -38,7 +38,7 @@ def jobs(*arguments: str) -> list[Job]:
     return jobs_for(parse_arguments(COMMAND, arguments))
 
 
-def test_config_dir_brings_experiments_and_deployments(folder: Path) -> None:
+def test_config_dir_adds_experiments_and_deployments(folder: Path) -> None:
     made = jobs(f"--config-dir={folder}", "+experiment=mine")
     assert [(job.config.study, job.config.deployment.id) for job in made] == [
         ("mine", "e"),
@@ -48,7 +48,7 @@ def test_config_dir_brings_experiments_and_deployments(folder: Path) -> None:
         jobs("+experiment=mine")
 
 
-def test_a_search_path_does_the_same(folder: Path) -> None:
+def test_hydra_searchpath_adds_options_too(folder: Path) -> None:
     [job] = jobs(f"hydra.searchpath=[{folder}]", "deployment=f")
     assert job.config.deployment.experts == 2
 
@@ -93,7 +93,7 @@ def test_an_interval_is_refused_without_a_sweeper_that_takes_it() -> None:
         jobs("-m", "seed=interval(0,9)")
 
 
-def test_hydra_shows_the_configuration_of_ones_own_option(
+def test_hydra_shows_the_configuration_of_a_users_option(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["er.run"])
@@ -112,7 +112,7 @@ def test_hydra_shows_the_configuration_of_ones_own_option(
         (["figures=[style]"], "^figures has style: choose from"),
     ],
 )
-def test_what_cannot_run_is_refused_before_anything_is_prepared(
+def test_a_configuration_that_cannot_run_is_refused_before_anything_is_prepared(
     overrides: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ConfigError, match=says):
@@ -120,7 +120,7 @@ def test_what_cannot_run_is_refused_before_anything_is_prepared(
     assert capsys.readouterr().out == ""
 
 
-def test_an_experiment_without_its_package_line_is_told_what_to_add(tmp_path: Path) -> None:
+def test_an_experiment_without_its_package_line_is_refused_with_the_line(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# Mine.\n# @package _global_\nseed: 1\n")
     with pytest.raises(ConfigError, match="its first line must be # @package _global_"):

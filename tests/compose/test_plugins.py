@@ -31,7 +31,7 @@ def run(tmp_path: Path, cache_dir: Path, *arguments: str) -> subprocess.Complete
     )
 
 
-def test_joblib_runs_every_job_and_tells_which_failed(tmp_path: Path, cache_dir: Path) -> None:
+def test_joblib_runs_every_job_and_names_the_failed_one(tmp_path: Path, cache_dir: Path) -> None:
     small = ("clock=virtual", "load.concurrency=[2]", "load.requests_at_least=8")
     full = "engine.kv_cache_free_gpu_mem_fraction=0.9,0.001"  # no room for one prompt
     done = run(tmp_path, cache_dir, "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",

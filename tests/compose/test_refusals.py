@@ -87,7 +87,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "says"), REFUSED, ids=[words for words, _ in REFUSED])
-def test_it_is_refused_in_one_line(words: str, says: str) -> None:
+def test_a_bad_request_is_refused_in_one_line(words: str, says: str) -> None:
     with pytest.raises(ConfigError) as refused:
         compose.jobs_for(parse_arguments(COMMAND, words.split()))
     assert str(refused.value).startswith(says)

@@ -22,6 +22,6 @@ def test_each_repeat_has_the_next_seed() -> None:
     assert (run_key(alone), study_key(alone)) == (run_key(first), study_key(first))
 
 
-def test_nothing_is_repeated_zero_times() -> None:
+def test_zero_repeats_are_refused() -> None:
     with pytest.raises(ConfigError, match="repeats is 0"):
         compose.plan(["repeats=0"])

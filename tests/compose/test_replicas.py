@@ -19,7 +19,7 @@ def test_two_replicas_are_two_experts_that_take_turns() -> None:
     assert run_key(two) == run_key(same)
 
 
-def test_eight_gpus_are_held_against_eight() -> None:
+def test_experiment_replicas_compares_eight_gpus_with_eight() -> None:
     assert {job.deployment.gpus for job in compose.plan(["+experiment=replicas"])} == {8}
 
 

@@ -49,7 +49,7 @@ def files_of(made: RunDir) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def test_a_second_time_measures_nothing(tmp_path: Path, cache_dir: Path) -> None:
+def test_the_same_command_again_measures_nothing(tmp_path: Path, cache_dir: Path) -> None:
     config = config_of(tmp_path, cache_dir)
     first, _ = run(config)
     record = first.read("run.json")
@@ -63,7 +63,7 @@ def test_a_second_time_measures_nothing(tmp_path: Path, cache_dir: Path) -> None
     assert first.read("run.json") | {"tags": {}} == record | {"tags": {}}
 
 
-def test_new_concurrencies_are_added(tmp_path: Path, cache_dir: Path) -> None:
+def test_a_longer_ladder_measures_only_the_new_points(tmp_path: Path, cache_dir: Path) -> None:
     before, _ = run(config_of(tmp_path, cache_dir))
     kept = files_of(before)
 
@@ -97,7 +97,7 @@ def test_an_invalid_point_is_measured_again_but_not_predicted_again(
     assert [point.concurrency for point in known.points(real, made)] == [1, 4]
 
 
-def test_measured_anew_on_request(tmp_path: Path, cache_dir: Path) -> None:
+def test_resume_false_measures_everything_again(tmp_path: Path, cache_dir: Path) -> None:
     first, _ = run(config_of(tmp_path, cache_dir))
     second, said = run(config_of(tmp_path, cache_dir), resume=False)
 
@@ -106,7 +106,7 @@ def test_measured_anew_on_request(tmp_path: Path, cache_dir: Path) -> None:
     assert files_of(second) == files_of(first)
 
 
-def test_a_job_from_a_file_runs(tmp_path: Path, cache_dir: Path) -> None:
+def test_a_job_file_runs(tmp_path: Path, cache_dir: Path) -> None:
     config = config_of(tmp_path / "runs", cache_dir)
     compose.Job((), config).write(tmp_path / "job.json")
     command = [sys.executable, "-m", "er.run", f"job={tmp_path / 'job.json'}"]
@@ -155,7 +155,9 @@ def kill_after(config: Config, after_s: float) -> None:
 
 
 @pytest.mark.parametrize("left", ["c0002.jsonl", "c0002.parquet", "points.123.part"])
-def test_what_a_killed_process_left_is_no_point(tmp_path: Path, cache_dir: Path, left: str) -> None:
+def test_the_partial_files_of_a_killed_process_are_not_a_point(
+    tmp_path: Path, cache_dir: Path, left: str
+) -> None:
     config = config_of(tmp_path, cache_dir, "load.concurrency=[1]")
     made, _ = run(config)
     (made.path / "requests" / left).write_text("half")

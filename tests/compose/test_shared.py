@@ -23,7 +23,7 @@ VALUES = [
 ]
 
 
-def test_a_shared_composition_is_hydras_own() -> None:
+def test_a_cached_composition_equals_hydras_own() -> None:
     register_schema()
     with hydra_with(None) as loader:
         parser, groups = OverridesParser.create(), loader.list_groups("")
@@ -32,7 +32,7 @@ def test_a_shared_composition_is_hydras_own() -> None:
             assert found == compose_by_hydra("config", overrides=overrides)
 
 
-def test_a_value_that_no_key_takes_is_refused_as_hydra_refuses_it() -> None:
+def test_a_bad_value_is_refused_as_hydra_refuses_it() -> None:
     register_schema()
     with hydra_with(None) as loader:
         parser, groups = OverridesParser.create(), loader.list_groups("")

@@ -59,7 +59,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_a_site_file(mistake: str, tmp_path: Path) -> None:
+def test_a_mistake_in_a_site_file_is_named(mistake: str, tmp_path: Path) -> None:
     text, says = MISTAKES[mistake]
     file = tmp_path / "site" / "mine.yaml"
     file.parent.mkdir()
@@ -72,12 +72,12 @@ def test_a_mistake_in_a_site_file(mistake: str, tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_a_site_of_no_folder_says_how_to_name_one() -> None:
+def test_a_site_without_a_folder_is_refused_with_advice() -> None:
     with pytest.raises(ConfigError, match=r"--config-dir DIR .* DIR/site/mine\.yaml"):
         jobs_of(["+site=mine"])
 
 
-def test_a_site_that_a_folder_does_not_have(tmp_path: Path) -> None:
+def test_an_unknown_site_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "mycluster.yaml").write_text(HEAD + BODY)
 

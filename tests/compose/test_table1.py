@@ -48,13 +48,13 @@ def test_memory_follows_from_the_configuration() -> None:
     assert tokens != row("deployment=a", "hardware=h200_sxm")[-1]
 
 
-def test_what_has_no_label_is_the_projects_own() -> None:
+def test_a_cell_without_a_label_is_labelled_project() -> None:
     config = compose.plan(["deployment=a"])[0]
     config.deployment.labels = {}
     assert all(cell.endswith(" [project]") for cell in table1.cells(config)[2:])
 
 
-def test_the_documentation_holds_what_the_command_writes(tmp_path: Path) -> None:
+def test_the_table_in_the_documentation_is_up_to_date(tmp_path: Path) -> None:
     copy = tmp_path / "figures.md"
     copy.write_text(DOCS.read_text())
     rows = table1.markdown([table1.cells(config) for config in table1.configured()])
@@ -63,7 +63,7 @@ def test_the_documentation_holds_what_the_command_writes(tmp_path: Path) -> None
     assert "| A | baseline | llama3_70b [paper] |" in DOCS.read_text()
 
 
-def test_a_file_without_a_place_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_without_the_marker_lines_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "x.md").write_text("text")
     with pytest.raises(ErError, match="has no place for it"):
         replace_between(tmp_path / "x.md", table1.BEGIN, table1.END, "table")

@@ -113,7 +113,7 @@ def test_hydra_refuses_in_one_line_what_it_cannot_show(
     assert capsys.readouterr().err.startswith("er: load.nothing is not a known key")
 
 
-def test_a_full_disk_is_told_in_one_line_and_a_fault_of_er_with_its_place() -> None:
+def test_a_full_disk_is_one_line_and_an_error_in_er_a_traceback() -> None:
     assert cli.describe_error(OSError(errno.ENOSPC, "No space left on device")).startswith(
         "the disk is full"
     )

@@ -64,7 +64,7 @@ def test_events_name_the_model_of_the_chosen_expert(router, served, stream):
         assert one["model_name"] == other["model_name"]
 
 
-def test_what_triton_refuses_reaches_the_client_unchanged(router, served):
+def test_an_error_of_triton_reaches_the_client_unchanged(router, served):
     gateway, experts = served
     body = json.dumps({"text_input": LAW, "max_tokens": "many"}).encode()
     answers = []
@@ -113,7 +113,7 @@ async def test_clients_that_leave_free_their_places_in_triton(served):
         assert await asyncio.wait_for(ask(session, 2), 15) == 2
 
 
-def test_ready_infers_and_openais_api_reaches_triton(served):
+def test_readiness_needs_an_inference_and_the_openai_api_reaches_triton(served):
     gateway, _ = served
     origin = gateway.url.partition("/v2/")[0]
     with urllib.request.urlopen(origin + "/ready", timeout=60) as response:

@@ -124,7 +124,7 @@ def test_takes_the_fields_of_the_contract_that_the_llm_api_has(
     assert stream(endpoints[0], "a bb", 2, stop_words=["y"], top_p=0.9).texts == ["1", "2"]
 
 
-def test_a_checkpoint_that_cannot_be_loaded_is_told_at_once(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_loaded_is_reported_at_once(tmp_path: Path) -> None:
     config = node(tmp_path)
     (tmp_path / "hf" / "config.json").unlink()
     with pytest.raises(ErError, match=r"^Triton of expert_. stopped .*no config\.json in"):

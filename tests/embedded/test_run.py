@@ -80,7 +80,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return Done(runs_dir, output.getvalue())
 
 
-def test_says_what_it_does_and_where_the_results_are(sweep: Done) -> None:
+def test_the_output_shows_progress_and_where_results_are(sweep: Done) -> None:
     assert "[1/2] Llama 3 70B INT8, TP=4: starting Triton with 1 model\n" in sweep.output
     assert "8 x Llama 3 8B FP16, TP=1: starting Triton with 8 models" in sweep.output
     assert sweep.output.count("starting Triton") == 2  # once for the whole ladder

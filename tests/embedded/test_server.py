@@ -109,7 +109,7 @@ def test_prove_notices_a_dead_stub_that_reads_ready(tmp_path: Path) -> None:
     assert_nothing_left(tmp_path, endpoint)
 
 
-def test_a_crash_at_start_is_told_at_once_in_one_line(tmp_path: Path) -> None:
+def test_a_crash_at_start_is_reported_at_once_in_one_line(tmp_path: Path) -> None:
     models = [echo("expert_0"), echo("expert_1", crash="yes")]
     message = (
         r"^Triton stopped by itself with exit status 1: .*expert_1.*"
@@ -121,7 +121,7 @@ def test_a_crash_at_start_is_told_at_once_in_one_line(tmp_path: Path) -> None:
     assert processes_naming(str(tmp_path)) == []
 
 
-def test_an_unknown_implementation_is_told(tmp_path: Path) -> None:
+def test_an_unknown_implementation_is_reported(tmp_path: Path) -> None:
     model = ServedModel("expert_0", "no_such_module", 1, {})
     with (
         pytest.raises(ErError, match="No module named 'no_such_module'"),

@@ -40,7 +40,7 @@ def endpoint(folder: Path) -> Iterator[Endpoint]:
         yield endpoint
 
 
-def test_sane_english(endpoint: Endpoint, stream: Any) -> None:
+def test_the_answer_is_readable_english(endpoint: Endpoint, stream: Any) -> None:
     text = "".join(stream(endpoint, QUESTION, 40).texts)
     assert "Paris" in text
     words = re.findall(r"[A-Za-z']+", text)

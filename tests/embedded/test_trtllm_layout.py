@@ -86,7 +86,7 @@ def test_every_expert_has_a_server_of_its_own(endpoints: list[Endpoint]) -> None
     assert len({endpoint.url for endpoint in endpoints}) == 2
 
 
-def test_the_run_is_told_the_engine(folder: Path) -> None:
+def test_the_run_records_the_engine(folder: Path) -> None:
     told = json.loads((folder / "engine.json").read_text())
     assert told["largest_batch_at_512_tokens"] == "9"
 
@@ -123,7 +123,7 @@ def test_takes_every_field_of_the_contract(endpoints: list[Endpoint], stream: An
     assert stream(endpoints[0], "a bb", 2, **more).texts == ["1", "2"]
 
 
-def test_an_engine_that_cannot_be_loaded_is_told_at_once(tmp_path: Path) -> None:
+def test_an_engine_that_cannot_be_loaded_is_reported_at_once(tmp_path: Path) -> None:
     config = node(tmp_path)
     (tmp_path / "engine" / "config.json").unlink()
     with pytest.raises(ErError, match=r"^Triton of expert_. stopped .*config\.json"):

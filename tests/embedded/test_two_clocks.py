@@ -75,7 +75,7 @@ def test_both_serve_the_same_requests_in_full(measured, predicted, prompts):
         assert (requests.output_tokens == requests.index).all()
 
 
-def test_measured_points_lie_on_the_predicted_ones(measured, predicted):
+def test_measured_points_agree_with_predicted_ones(measured, predicted):
     real, virtual = measured.median(numeric_only=True), predicted.median(numeric_only=True)
     assert real.tpot_s == pytest.approx(virtual.tpot_s, rel=TPOT_BOUND)
     assert real.ttft_s == pytest.approx(virtual.ttft_s, abs=TTFT_BOUND_S)

@@ -48,19 +48,21 @@ def test_prompts_that_differ_in_digits_case_or_space_count_once(
     assert len(texts_of(package({"a": same, "b": same}), tmp_path)) == 2
 
 
-def test_a_template_is_taken_away_in_front_and_behind(package: Package, tmp_path: Path) -> None:
+def test_a_template_is_removed_at_both_ends(package: Package, tmp_path: Path) -> None:
     asked = ["Alpha beta\ngamma delta", "One two three", "Red green\nblue yellow"]
     filled = [f"Is this string true? {text} Answer with one word." for text in asked]
     odd = "Nothing of this kind here"
     assert sorted(texts_of(package({"a": [*filled, odd]}), tmp_path)) == sorted([*asked, odd])
 
 
-def test_prompts_without_a_template_stay_whole(package: Package, tmp_path: Path) -> None:
+def test_prompts_without_a_template_are_not_changed(package: Package, tmp_path: Path) -> None:
     asked = ["What is a tort?", "What is a comet?", "How long does dough rest?"]
     assert sorted(texts_of(package({"a": asked}), tmp_path)) == sorted(asked)
 
 
-def test_no_file_gives_more_than_its_share(corpus: config.Corpus, tmp_path: Path) -> None:
+def test_no_file_gives_more_prompts_than_per_file_at_most(
+    corpus: config.Corpus, tmp_path: Path
+) -> None:
     topics = Counter(
         text.topic for text in corpora.load(replace(corpus, per_file_at_most=7), tmp_path)
     )
@@ -74,7 +76,7 @@ def test_the_cache_holds_the_same_prompts(corpus: config.Corpus, tmp_path: Path)
     assert corpora.load(corpus, tmp_path) == first
 
 
-def test_a_damaged_cache_is_named_with_its_mend(corpus: config.Corpus, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_named_with_advice(corpus: config.Corpus, tmp_path: Path) -> None:
     corpora.load(corpus, tmp_path)
     (path,) = (tmp_path / "corpora").iterdir()
     whole = path.read_bytes()
@@ -95,7 +97,7 @@ def test_a_file_that_the_package_lacks_is_named(corpus: config.Corpus, tmp_path:
         corpora.load(wrong, tmp_path)
 
 
-def test_prompts_of_a_file_are_read_anew_each_time(tmp_path: Path) -> None:
+def test_a_file_of_prompts_is_never_cached(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     own = config.Corpus("own", 0.5, 100, path=str(path))
     for topic in ("law", "space"):
@@ -106,7 +108,7 @@ def test_prompts_of_a_file_are_read_anew_each_time(tmp_path: Path) -> None:
         assert {text.split for text in texts} == {"train", "test"}
 
 
-def test_a_corpus_has_one_place() -> None:
+def test_a_corpus_has_exactly_one_source() -> None:
     for places in ({}, {"package": "evals", "path": "prompts.jsonl"}):
         with pytest.raises(ConfigError, match=r"needs one of corpus\.package, corpus\.path"):
             config.Corpus("any", 0.5, 1, **places)

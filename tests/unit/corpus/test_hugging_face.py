@@ -82,7 +82,7 @@ def test_rows_are_drawn_from_all_files_and_cached(
         ({"topic_column": "field"}, "topic_column is field: the columns of .* question, subject"),
     ],
 )
-def test_what_cannot_be_read_is_named(
+def test_a_data_set_that_cannot_be_read_is_named(
     mmlu: config.Corpus, tmp_path: Path, change: dict[str, str], says: str
 ) -> None:
     with pytest.raises(ErError, match=says) as refused:

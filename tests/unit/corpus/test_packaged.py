@@ -60,7 +60,7 @@ def test_names_a_damaged_cached_package(package: packaged.Package, tmp_path: Pat
     assert str(path) in str(error.value)
 
 
-def test_says_what_pip_said_when_there_is_no_such_package(tmp_path: Path) -> None:
+def test_a_missing_package_is_reported_with_pips_message(tmp_path: Path) -> None:
     missing = packaged.Package("er-has-no-such-package", "9.9.9", "0" * 64)
     with pytest.raises(ErError, match=r"cannot download er-has-no-such-package 9\.9\.9 with pip"):
         packaged.fetch(missing, tmp_path)

@@ -50,7 +50,7 @@ def test_a_models_own_tokenizer_cuts_to_its_own_counts(own: Path) -> None:
         assert len(judge.encode(prompt.text, add_special_tokens=False).ids) == 37
 
 
-def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     for path in (tmp_path / "tokenizer.json", tmp_path / "absent.json"):
         with pytest.raises(ErError, match=rf"{path.name} is no tokenizer\.json"):

@@ -16,7 +16,7 @@ def no_locks(*_: object) -> None:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
-def test_a_file_system_without_locks_is_named_with_what_to_do(
+def test_a_file_system_without_locks_is_named_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "fcntl", SimpleNamespace(flock=no_locks, LOCK_EX=0))

@@ -84,7 +84,7 @@ def node(folder: Path) -> Iterator[Node]:
         yield Node(folder, daemon)
 
 
-def test_what_is_built_is_the_users_and_nothing_else_is_left(node: Node) -> None:
+def test_a_built_engine_belongs_to_the_user_and_nothing_else_is_left(node: Node) -> None:
     builder = node.build()
     said = builder.communicate(timeout=120)[0]
     assert builder.returncode == 0, said
@@ -93,7 +93,7 @@ def test_what_is_built_is_the_users_and_nothing_else_is_left(node: Node) -> None
     assert list((node.engines / ".building").iterdir()) == []
 
 
-def test_an_image_without_the_converter_is_told_before_any_tool_runs(
+def test_an_image_without_the_converter_is_refused_before_any_tool_runs(
     node: Node, folder: Path
 ) -> None:
     (folder / "image" / "convert_checkpoint.py").unlink()
@@ -116,7 +116,7 @@ def test_a_builder_that_is_ended_leaves_no_container(node: Node, number: int) ->
     assert eventually(lambda: not node.daemon.running)
 
 
-def test_what_cannot_be_cleared_is_told(node: Node) -> None:
+def test_a_folder_that_cannot_be_removed_is_reported(node: Node) -> None:
     """As when an older version, or another user, built there as root."""
     builder = node.build()
     builder.communicate(timeout=120)

@@ -27,14 +27,14 @@ def test_a_routed_deployment_has_one_model_for_each_expert():
     assert names == [f"expert_{i}" for i in range(8)]
 
 
-def test_the_model_process_is_told_everything_it_needs_as_text():
+def test_the_model_gets_all_its_parameters_as_text():
     [model] = models(config("deployment=a", "engine.max_batch_size=3"))
     assert from_json(model.parameters["spec"]) == spec_of(
         config("deployment=a", "engine.max_batch_size=3")
     )
 
 
-def test_what_does_not_fit_is_refused_before_anything_starts():
+def test_a_deployment_that_does_not_fit_its_gpus_is_refused():
     with pytest.raises(ConfigError, match="does not fit h100_sxm"):
         models(config("deployment=d", "deployment.precision=fp16"))
 

@@ -55,7 +55,7 @@ def test_the_rows_of_table_1(deployment: str, engine: str, tp: int, dtype: str) 
         (["deployment=b", "engine.version=0.19.0"], r"LLM arguments are unknown: have \['1\.2"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(overrides: list[str], says: str) -> None:
+def test_an_impossible_engine_is_refused_with_the_reason(overrides: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         request(*overrides)
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_in_another_format_is_refused(node: list[str], tmp_path: Pa
         kinds.models(*plan(eight))
 
 
-def test_fields_are_held_against_the_installed_package(
+def test_fields_are_compared_with_the_installed_package(
     node: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = llmapi_arguments.classes(VERSION)
@@ -145,7 +145,9 @@ def test_fields_are_held_against_the_installed_package(
     assert "KvCacheConfig 1.2.1: tokens_per_block" in capsys.readouterr().out
 
 
-def test_a_dry_run_tells_the_arguments(node: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_prints_the_arguments(
+    node: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["dry=true", *node]) == 0
     out = capsys.readouterr().out
     assert '"backend": "pytorch"' in out

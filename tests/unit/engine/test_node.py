@@ -23,7 +23,9 @@ def docker(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setenv("PATH", str(folder))
 
 
-def test_docker_tells_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_an_image_comes_from_docker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     docker(tmp_path, monkeypatch, 'echo "sha256:12 $4"')
     it = engine("engine.container.image=name:tag")
     assert container_digest(it, tmp_path) == "sha256:12 name:tag"
@@ -51,7 +53,7 @@ def test_an_image_that_is_not_here_is_not_fetched(
         container_digest(engine(), tmp_path)
 
 
-def test_an_image_file_is_told_by_its_contents(tmp_path: Path) -> None:
+def test_the_digest_of_an_image_file_is_that_of_its_contents(tmp_path: Path) -> None:
     image = tmp_path / "triton.sif"
     image.write_text("one")
     it = engine("engine.container.runtime=apptainer", f"engine.container.image={image}")
@@ -61,6 +63,6 @@ def test_an_image_file_is_told_by_its_contents(tmp_path: Path) -> None:
     assert container_digest(it, tmp_path) != first
 
 
-def test_where_the_contents_cannot_be_known(tmp_path: Path) -> None:
+def test_an_image_whose_contents_are_unknown_has_no_digest(tmp_path: Path) -> None:
     for runtime in ("bare", "apptainer", "pyxis"):
         assert container_digest(engine(f"engine.container.runtime={runtime}"), tmp_path) == ""

@@ -217,7 +217,7 @@ def test_a_failed_build_leaves_the_cache_as_it_was(
     assert not [path for path in node.engines.iterdir() if path.name[0] != "."]
 
 
-def test_too_little_room_is_told_before_a_tool_starts(
+def test_too_little_disk_space_is_reported_before_a_tool_starts(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trtllm_build.shutil, "disk_usage", lambda _: Usage(1, 1, 0))
@@ -255,7 +255,7 @@ def test_a_damaged_or_foreign_engine_is_not_used(
         ("model.safetensors", "is not complete: model.safetensors is missing"),
     ],
 )
-def test_an_incomplete_checkpoint(node: Node, name: str, says: str) -> None:
+def test_an_incomplete_checkpoint_is_refused(node: Node, name: str, says: str) -> None:
     if name:
         (node.checkpoint / name).unlink()
     else:
@@ -272,12 +272,12 @@ def test_a_missing_shard_of_the_index_is_named(node: Node) -> None:
         node.build()
 
 
-def test_a_checkpoint_of_another_model(node: Node) -> None:
+def test_a_checkpoint_of_another_model_is_refused(node: Node) -> None:
     with pytest.raises(ErError, match="its num_hidden_layers is 2, that of llama3_70b is 3"):
         node.build("deployment.model.layers=3")
 
 
-def test_help_names_what_can_be_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_actions(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in ("dry=", "preflight", "prune", "options"))
@@ -293,7 +293,7 @@ def test_a_dry_run_builds_nothing(node: Node, capsys: pytest.CaptureFixture[str]
     assert node.started() == []
 
 
-def test_options_are_held_against_installed_tools(
+def test_options_are_compared_with_the_installed_tools(
     node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for tool in ("bin/trtllm-build", "convert_checkpoint.py"):

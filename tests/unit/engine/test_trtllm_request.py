@@ -106,7 +106,7 @@ def test_the_commands_of_a_tensor_parallel_int8_engine() -> None:
         (["deployment=a", "engine.version=0.5.0"], r"version is 0\.5\.0.*have \['0\.19\.0'\]"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(overrides: list[str], says: str) -> None:
+def test_an_impossible_engine_is_refused_with_the_reason(overrides: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         request(*overrides)
 
@@ -131,7 +131,7 @@ def test_memory_of_one_gpu(deployment: str, weights_gb: float, kv_kib_per_token:
     [("a", 73, 160, 234), ("b", 141, 310, 439), ("c", 141, 310, 455), ("d", 73, 160, 222),
      ("e", 16, 35, 52)],
 )  # fmt: skip
-def test_what_a_build_takes(
+def test_a_build_states_the_disk_and_memory_it_needs(
     deployment: str, disk_gb: int, build_disk_gb: int, host_gb: int
 ) -> None:
     memory = request(f"deployment={deployment}").memory
@@ -173,7 +173,7 @@ def test_another_tool_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tool", ["convert_checkpoint.py", "trtllm-build"])
-def test_the_table_holds_what_is_the_same_on_both_sides_of_the_tag(tool: str) -> None:
+def test_the_table_excludes_options_that_differ_around_the_release(tool: str) -> None:
     table = json.loads((trtllm_options.DATA / f"trtllm_{VERSION}.json").read_text())
     options, sides = table["tools"][tool], table["revisions"][tool]
     assert not {*sides["only_before"], *sides["only_after"]} & set(options)
@@ -186,7 +186,7 @@ def test_the_table_holds_what_is_the_same_on_both_sides_of_the_tag(tool: str) ->
             trtllm_options.check(VERSION, [tool, name, "2"])
 
 
-def test_help_of_an_installed_tool_is_held_against_the_table() -> None:
+def test_the_help_of_an_installed_tool_is_compared_with_the_table() -> None:
     options = trtllm_options.tools(VERSION)["trtllm-build"]
     told = "usage: trtllm-build\n" + "\n".join(f"  {name} VALUE" for name in options)
     assert trtllm_options.missing_from_help(VERSION, "trtllm-build", told) == []

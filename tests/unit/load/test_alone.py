@@ -60,7 +60,7 @@ def drive(serve: Serve, tmp_path: Path, answer: Any, *overrides: str) -> tuple[R
     return run, lines
 
 
-def test_every_point_is_kept_and_said(serve: Serve, tmp_path: Path) -> None:
+def test_every_point_is_written_and_printed(serve: Serve, tmp_path: Path) -> None:
     run, lines = drive(serve, tmp_path, stream, "load.concurrency=[1,3]", "load.client=sockets")
     assert [point.concurrency for point in run.points()] == [1, 3]
     assert run.read("run.json")["status"] == "finished"
@@ -98,7 +98,7 @@ def test_a_server_that_answers_nothing_ends_the_ladder(serve: Serve, tmp_path: P
     assert RunDir(path).read("run.json")["status"] == "failed"
 
 
-def test_requests_that_users_gave_up_are_told(serve: Serve, tmp_path: Path) -> None:
+def test_requests_that_were_not_sent_are_reported(serve: Serve, tmp_path: Path) -> None:
     turns = itertools.count()
 
     async def soon_broken(body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
@@ -112,7 +112,7 @@ def test_requests_that_users_gave_up_are_told(serve: Serve, tmp_path: Path) -> N
     assert f"{left} of 30 requests not sent: too many failed in a row" in point.invalid
 
 
-def test_a_point_of_failures_alone_blames_nothing_else(serve: Serve, tmp_path: Path) -> None:
+def test_a_point_with_only_failures_has_no_other_reason(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(alone.NoAnswerError):
         drive(serve, tmp_path, broken, "load.concurrency=[3]", "load.client=sockets")
     [path] = (tmp_path / "load").iterdir()
@@ -122,7 +122,7 @@ def test_a_point_of_failures_alone_blames_nothing_else(serve: Serve, tmp_path: P
     assert all("too many failed in a row" in reason for reason in given_up)
 
 
-def test_nobody_at_the_address_publishes_and_draws_nothing(tmp_path: Path) -> None:
+def test_without_a_server_nothing_is_published_or_drawn(tmp_path: Path) -> None:
     target = f"http://127.0.0.1:{closed_port()}/v2/models/m/generate_stream"
     settings = [f"runs_dir={tmp_path}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
     with pytest.raises(alone.NoAnswerError, match=r"refused.*: start the server, or correct host"):
@@ -131,7 +131,7 @@ def test_nobody_at_the_address_publishes_and_draws_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, 0), (4, 1)])
-def test_several_tokens_in_one_event_are_told(
+def test_several_tokens_in_one_event_are_reported(
     serve: Serve, tmp_path: Path, tokens: int, expected: int
 ) -> None:
     async def together(_: dict[str, Any], writer: asyncio.StreamWriter) -> None:
@@ -153,7 +153,7 @@ def test_a_slowed_client_makes_an_invalid_point(
     assert any("set load.client=sockets" in line for line in lines)
 
 
-def test_a_file_of_few_prompts_is_told(serve: Serve, tmp_path: Path) -> None:
+def test_repeated_prompts_of_a_small_file_are_noted(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text(
         '{"text": "Why is it so?", "max_tokens": 2}\n{"text": "No.", "max_tokens": 2}\n'
@@ -165,7 +165,7 @@ def test_a_file_of_few_prompts_is_told(serve: Serve, tmp_path: Path) -> None:
     assert any(line.strip().startswith(expected) for line in lines)
 
 
-def test_the_knee_is_written_down(serve: Serve, tmp_path: Path) -> None:
+def test_the_knee_is_written_and_printed(serve: Serve, tmp_path: Path) -> None:
     run, lines = drive(
         serve,
         tmp_path,
@@ -201,7 +201,7 @@ def answer_to(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_the_exit_status_tells_whether_the_run_was_published(
+def test_the_exit_code_shows_whether_the_run_was_published(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     if status:
@@ -220,7 +220,7 @@ def test_the_exit_status_tells_whether_the_run_was_published(
         ("a file", 2, "is not an SQLite database: move it away"),
     ],
 )
-def test_a_store_that_cannot_be_written_is_said_before_anything_is_sent(
+def test_an_unwritable_store_is_reported_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     store: str, status: int, says: str,
 ) -> None:  # fmt: skip
@@ -231,7 +231,7 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_is_sent(
     assert [path.name for path in tmp_path.iterdir()] == ["a file"]
 
 
-def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_run_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"runs_dir is .*file'"):
         cli.request_of(
@@ -246,7 +246,7 @@ def test_a_run_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
         (["workload.tokenizer=absent.json"], r"absent\.json is no tokenizer\.json"),
     ],
 )
-def test_what_cannot_be_sent_is_said_before_a_run_begins(
+def test_a_workload_that_cannot_be_sent_is_reported_before_the_run(
     tmp_path: Path, overrides: list[str], says: str
 ) -> None:
     target, config = cli.request_of(
@@ -269,7 +269,7 @@ def test_the_command_line_names_target_and_model() -> None:
     "address",
     ["http://h:1/v1/chat/completions", "https://h/v1/completions", "http://[::1]:8/v1/completions"],
 )
-def test_a_slash_at_the_end_of_an_address_is_none_of_it(address: str) -> None:
+def test_a_slash_at_the_end_of_an_address_is_ignored(address: str) -> None:
     words = [f"target={address}/", "load.client=aiohttp"]
     endpoint, _ = cli.request_of(parse_arguments(cli.COMMAND, words))
     assert endpoint.url == address

@@ -16,7 +16,7 @@ def encoded(path: str) -> dict[str, object]:
     return dict(json.loads(body))
 
 
-def test_triton_is_asked_for_text_input() -> None:
+def test_a_request_to_triton_has_text_input() -> None:
     assert encoded("/v2/models/x/generate_stream") == {
         "text_input": "Hello",
         "max_tokens": 7,
@@ -25,7 +25,7 @@ def test_triton_is_asked_for_text_input() -> None:
     }
 
 
-def test_openai_is_asked_for_messages_or_a_prompt() -> None:
+def test_a_request_to_openai_has_messages_or_a_prompt() -> None:
     common: dict[str, object] = {
         "model": "llama",
         "max_tokens": 7,
@@ -102,6 +102,8 @@ def test_a_model_that_ends_at_once_has_answered_nothing() -> None:
         ([b"{} , {}"], "not JSON in an event"),
     ],
 )
-def test_what_is_no_stream_of_tokens_is_refused(events: list[object], error: str) -> None:
+def test_an_answer_that_is_not_a_stream_of_tokens_is_refused(
+    events: list[object], error: str
+) -> None:
     with pytest.raises(BadAnswerError, match=error):
         entered(*events)

@@ -31,7 +31,7 @@ def request_of(serve: Serve, dialect: str, answer: bytes, pieces: int = 1) -> Re
 
 @pytest.mark.parametrize("dialect", PATHS)
 @pytest.mark.parametrize("name", GOOD)
-def test_a_legal_answer_is_a_success(serve: Serve, dialect: str, name: str) -> None:
+def test_a_valid_answer_succeeds(serve: Serve, dialect: str, name: str) -> None:
     answer = GOOD[name](Dialect(dialect))
     request = request_of(serve, dialect, answer, 1 + 6 * (name == "CRLF cut in two"))
     assert (request.error, request.output_tokens, request.ok) == ("", TOKENS, True)
@@ -40,7 +40,7 @@ def test_a_legal_answer_is_a_success(serve: Serve, dialect: str, name: str) -> N
 
 @pytest.mark.parametrize("dialect", PATHS)
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_answer_fails_by_name(serve: Serve, dialect: str, name: str) -> None:
+def test_a_bad_answer_fails_with_its_cause(serve: Serve, dialect: str, name: str) -> None:
     make, error = BAD[name]
     request = request_of(serve, dialect, make(Dialect(dialect)))
     assert request.error
@@ -67,7 +67,9 @@ def delta(**piece: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
-def test_thinking_starts_the_clock_and_is_counted_apart(serve: Serve, name: str) -> None:
+def test_reasoning_tokens_count_for_ttft_and_are_counted_separately(
+    serve: Serve, name: str
+) -> None:
     usage = b'{"choices": [], "usage": {"completion_tokens": 3}}'
     thinking = [delta(role="assistant", content=""), delta(**{name: "hm"}), delta(**{name: "so"})]
     request = request_of(
@@ -85,7 +87,7 @@ def test_tool_calls_alone_are_tokens(serve: Serve) -> None:
     assert (request.error, request.output_tokens, request.reasoning_tokens) == ("", 2, 2)
 
 
-def test_half_a_surrogate_pair_can_be_kept(serve: Serve) -> None:
+def test_half_a_surrogate_pair_is_replaced(serve: Serve) -> None:
     d = Dialect("triton")
     request = request_of(serve, "triton", chunked(sse(d.token("\ud800"), d.token(), d.token())))
     assert request.ok

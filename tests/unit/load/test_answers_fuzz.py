@@ -154,7 +154,7 @@ def test_any_answer_ends_with_a_named_cause_or_tokens(deliver: Deliver, data: An
 @clients
 @fuzz
 @given(st.data())
-def test_no_cut_is_a_success(deliver: Deliver, data: Any) -> None:
+def test_a_cut_answer_succeeds_only_with_all_tokens_or_an_end(deliver: Deliver, data: Any) -> None:
     name, answer = data.draw(whole_answers())
     cut = answer[: data.draw(st.integers(0, max(0, len(answer) - 1)))]
     request = timed(deliver, name, data.draw(pieces_of(cut)))
@@ -165,7 +165,9 @@ def test_no_cut_is_a_success(deliver: Deliver, data: Any) -> None:
 
 @clients
 @pytest.mark.parametrize("name", PATHS)
-def test_every_place_of_a_cut(deliver: Deliver, name: str) -> None:
+def test_an_answer_cut_at_any_byte_succeeds_only_with_all_tokens(
+    deliver: Deliver, name: str
+) -> None:
     dialect = Dialect(name)
     for make in (GOOD["plain"], GOOD["closed at its end"], GOOD["a length"]):
         answer = make(dialect)

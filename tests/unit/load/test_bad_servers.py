@@ -177,7 +177,7 @@ def test_errors_at_status_200_are_given_up_quickly_too(serve: Serve) -> None:
         HEAD + b"zzz\r\n",
     ],
 )
-def test_what_is_no_http_is_an_error(serve: Serve, head: bytes) -> None:
+def test_an_answer_that_is_not_http_is_an_error(serve: Serve, head: bytes) -> None:
     async def junk(_: Body, writer: Writer) -> None:
         writer.write(head)
         await writer.drain()

@@ -23,7 +23,7 @@ def step_ahead(folder: Path, ahead_s: float) -> list[str]:
     return ["env", f"PYTHONPATH={folder}"]
 
 
-def test_times_of_several_nodes_are_taken_to_one_clock(serve: Serve, tmp_path: Path) -> None:
+def test_times_of_several_nodes_are_converted_to_one_clock(serve: Serve, tmp_path: Path) -> None:
     steps = [step_ahead(tmp_path / str(at), ahead_s) for at, ahead_s in enumerate(AHEAD_S)]
     settings = load(client=LoadClient.sockets, workers="3", requests_at_least=12)
     answers = [prompt(output_tokens=5)]
@@ -44,7 +44,7 @@ def test_times_of_several_nodes_are_taken_to_one_clock(serve: Serve, tmp_path: P
         assert request.token_times_s == sorted(request.token_times_s)
 
 
-def test_times_of_one_other_node_stay_as_they_are(serve: Serve, tmp_path: Path) -> None:
+def test_times_of_a_single_node_are_not_converted(serve: Serve, tmp_path: Path) -> None:
     settings = load(client=LoadClient.sockets, workers="2")
     steps = [step_ahead(tmp_path / "ahead", AHEAD_S[0])]
 
@@ -81,11 +81,11 @@ def test_a_clock_that_drifts_widens_the_bound() -> None:
 def test_a_bound_that_is_large_for_the_window_is_a_doubt() -> None:
     offsets = [Offset(10.0, 0.001), Offset(20.0, 0.003), Offset(30.0, 0.002)]
 
-    assert clocks.known(offsets)["clock_bound_s"] == pytest.approx(0.005)
+    assert clocks.evidence(offsets)["clock_bound_s"] == pytest.approx(0.005)
     assert clocks.doubts(offsets, 2.0) == []
     [doubt] = clocks.doubts(offsets, 0.5)
     assert doubt.startswith("clocks of the load generator's nodes may be 5.00 ms apart")
-    assert clocks.known([]) == {}
+    assert clocks.evidence([]) == {}
     assert clocks.doubts([], 0.0) == []
 
 

@@ -25,7 +25,7 @@ def doubts(request: Request, encoding: tiktoken.Encoding) -> list[str]:
 def test_a_server_that_counts_as_we_do_is_believed(small_tokenizer: tiktoken.Encoding) -> None:
     packed = replace(ANSWER, text=" the" * 12, usage_tokens=4)  # its tokens are not our tokenizer's
     assert doubts(packed, small_tokenizer) == []
-    assert counts.known([packed], small_tokenizer) == {
+    assert counts.evidence([packed], small_tokenizer) == {
         "tokens_per_event": 3,
         "usage_per_event": 1,
     }
@@ -52,7 +52,7 @@ def test_without_usage_the_tokenizer_counts(small_tokenizer: tiktoken.Encoding) 
     assert reason.startswith("an event holds 3.0 tokens by workload.tokenizer")
 
 
-def test_one_honest_answer_says_nothing_of_the_others(
+def test_answers_without_usage_are_checked_even_if_one_has_it(
     small_tokenizer: tiktoken.Encoding,
 ) -> None:
     honest, packed = replace(ANSWER, usage_tokens=4), replace(ANSWER, text=" the" * 8)
@@ -60,13 +60,13 @@ def test_one_honest_answer_says_nothing_of_the_others(
     assert reason.startswith("an event holds 2.0 tokens")
 
 
-def test_answers_that_end_long_after_their_last_token_are_told() -> None:
+def test_answers_that_end_long_after_their_last_token_are_noted() -> None:
     assert counts.notes([replace(ANSWER, end_s=0.402)], 0.0) == []
     [note] = counts.notes([replace(ANSWER, end_s=0.7)], 0.0)
     assert note.startswith("answers ended 300 ms (p50) after their last token")
 
 
-def test_tokens_that_are_written_together_are_the_servers(
+def test_tokens_that_are_written_together_are_blamed_on_the_server(
     small_tokenizer: tiktoken.Encoding,
 ) -> None:
     pairs = replace(ANSWER, token_times_s=[0.1, 0.1, 0.4, 0.4])
@@ -87,7 +87,7 @@ def test_tokens_that_are_written_together_are_the_servers(
     assert counts.doubts([pairs], small_tokenizer, FORCED, lagged=True) == []
 
 
-def test_thinking_is_counted_and_the_answer_timed_beside_ttft() -> None:
+def test_reasoning_is_counted_and_the_answer_timed_separately() -> None:
     thinking = replace(ANSWER, reasoning_tokens=3, first_answer_s=0.4)
     [note] = counts.notes([thinking], 0.0)
     assert note == (

@@ -29,7 +29,7 @@ def test_the_gpus_of_the_deployment_are_sampled(monkeypatch: pytest.MonkeyPatch)
         time.sleep(0.3)
     length_s = time.monotonic() - begin_s
 
-    known = watch.known(tokens=100)
+    known = watch.evidence(tokens=100)
     energy_j = known.pop("gpu_energy_j")
     assert 0.3 * 1003 <= energy_j <= length_s * 1003
     assert known.pop("gpu_energy_per_token_j") == energy_j / 100
@@ -45,7 +45,7 @@ def test_the_gpus_of_the_deployment_are_sampled(monkeypatch: pytest.MonkeyPatch)
     assert driver.opened == 0
 
 
-def test_what_a_gpu_does_not_say_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_a_gpu_does_not_report_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, Driver(gpus=1, energy=False))
     monkeypatch.delattr(Driver, "nvmlDeviceGetPowerUsage")
 
@@ -53,17 +53,17 @@ def test_what_a_gpu_does_not_say_is_left_out(monkeypatch: pytest.MonkeyPatch) ->
         pass
 
     names = {"gpu_busy_mean", "gpu_memory_used_max_bytes", "gpu_clock_mean_mhz"}
-    assert set(watch.known(tokens=100)) == names | {"gpu_clock_min_mhz"}
+    assert set(watch.evidence(tokens=100)) == names | {"gpu_clock_min_mhz"}
 
 
-def test_without_a_driver_nothing_is_said() -> None:
+def test_without_a_driver_there_are_no_samples() -> None:
     with gpus.watch_gpus([0]) as watch:
         pass
-    assert watch.known(tokens=100) == {}
+    assert watch.evidence(tokens=100) == {}
     assert watch.samples == []
 
 
-def test_a_point_holds_what_its_gpus_said(
+def test_a_point_holds_the_samples_of_its_gpus(
     serve: Serve, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, Driver())

@@ -61,14 +61,14 @@ BAD: dict[str, tuple[list[Any], str]] = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_legal_stream_is_a_success(serve: Serve, name: str) -> None:
+def test_a_valid_stream_succeeds(serve: Serve, name: str) -> None:
     responses, tokens, text = GOOD[name]
     request = one(serve(lambda *_: iter(responses)))
     assert (request.error, request.output_tokens, request.text) == ("", tokens, text)
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_stream_fails_by_name(serve: Serve, name: str) -> None:
+def test_a_bad_stream_fails_with_its_cause(serve: Serve, name: str) -> None:
     responses, error = BAD[name]
     request = one(serve(lambda *_: iter(responses)))
     assert (request.error, request.ok) == (error, False)

@@ -57,7 +57,7 @@ def test_without_a_knee_to_find_all_is_measured() -> None:
         ([request(0.5, 0.05)], ["the client lagged"], "1 user is invalid: the client lagged"),
     ],
 )
-def test_what_bounds_the_knee_is_said(
+def test_the_knee_names_what_bounds_it(
     requests: list[Request], doubts: list[str], says: str
 ) -> None:
     settings = load(find_knee=True, arrivals=Arrivals.open_loop)

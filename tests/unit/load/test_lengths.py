@@ -15,7 +15,7 @@ TABLE = Table(
 )
 
 
-def test_the_table_is_met_at_its_own_percentiles() -> None:
+def test_quantiles_equal_the_table_at_its_percentiles() -> None:
     assert lengths.quantiles(TABLE, TABLE.percentiles).tolist() == TABLE.tokens
 
 
@@ -29,7 +29,7 @@ def test_draws_follow_the_table() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_few_draws_have_one_of_each_share(seed: int) -> None:
+def test_a_few_draws_are_stratified(seed: int) -> None:
     drawn = lengths.draw(TABLE, 20, np.random.default_rng(seed))
     edges = lengths.quantiles(TABLE, range(0, 101, 5))
     shares = zip(edges, sorted(drawn), edges[1:], strict=False)

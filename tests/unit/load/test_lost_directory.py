@@ -44,7 +44,7 @@ def test_a_directory_that_is_removed_is_named(serve: Serve, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
-def test_a_directory_that_takes_no_more_is_named(
+def test_a_directory_that_cannot_be_written_is_named(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

@@ -8,7 +8,7 @@ from er.load import memory
 BYTES = 100 << 20
 
 
-def test_the_peak_of_one_point_does_not_reach_into_the_next() -> None:
+def test_the_memory_peak_is_reset_before_each_point() -> None:
     memory.forget_peak()
     large = b"x" * BYTES
     with_large = memory.peak_bytes()
@@ -17,7 +17,7 @@ def test_the_peak_of_one_point_does_not_reach_into_the_next() -> None:
     assert with_large - memory.peak_bytes() > BYTES / 2
 
 
-def test_the_load_generator_does_without_what_takes_megabytes() -> None:
+def test_the_load_generator_does_not_import_large_libraries() -> None:
     script = (
         "import er.load.users, er.load.worker, sys;"
         "print({'ssl', 'email', 'http.client', 'numpy', 'aiohttp', 'tiktoken'} & set(sys.modules))"

@@ -190,7 +190,7 @@ def test_an_open_loop_repeats_itself() -> None:
     assert first == again
 
 
-def test_bursts_come_all_at_once_again_and_again() -> None:
+def test_the_requests_of_a_burst_are_due_at_the_same_time() -> None:
     works = plan(3, arrivals=Arrivals.burst, burst_every_s=4.0).start()
     assert [work.due_s for work in works] == [0, 0, 0, 4, 4, 4]
     assert [work.request.user for work in works] == [0, 1, 2, 0, 1, 2]
@@ -203,7 +203,7 @@ def test_warm_up_comes_first(arrivals: Arrivals) -> None:
     assert [work.request.warmup for work in works[:3]] == [True, True, False][: len(works)]
 
 
-def test_after_a_failure_of_everybody_there_is_no_more() -> None:
+def test_no_request_begins_after_every_user_has_failed() -> None:
     closed = plan(4, requests_per_user=10)
     works = closed.start()
     for work in works:

@@ -106,7 +106,7 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_of_a_known_file_is_a_trace(tmp_path: Path, name: str) -> None:
+def test_a_known_file_of_prompts_is_not_a_trace(tmp_path: Path, name: str) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(json.dumps(FILES[name][0]))
     assert trace.holds_prompts(Source(path))

@@ -40,11 +40,11 @@ def test_the_window_opens_when_the_last_user_has_begun() -> None:
     assert math.isnan(in_flight_share([*requests[:2], *late], 2)), "never all at once"
 
 
-def test_users_that_never_came_are_missed() -> None:
+def test_users_that_never_send_lower_the_share_in_flight() -> None:
     assert in_flight_share([span(0, 0, 5), span(0, 5, 9)], 4) == pytest.approx(0.25)
 
 
-def test_without_a_window_nothing_is_said() -> None:
+def test_without_requests_the_share_in_flight_is_nan() -> None:
     assert math.isnan(in_flight_share([], 2))
 
 
@@ -57,7 +57,7 @@ def test_a_sound_point_has_no_doubts() -> None:
     assert doubts(proof, load()) == []
 
 
-def test_a_slow_client_is_named_with_its_mend() -> None:
+def test_a_slow_client_is_a_doubt_with_advice() -> None:
     point = PointLoad(array("d", [0.02] * 100), requests=[span(0, 0, 1), span(0, 2, 3)])
     lagged, idle = doubts(prove(point, 1), load())
     assert lagged.startswith("the load generator lagged: 20.0 ms")
@@ -72,7 +72,7 @@ def test_a_doubt_does_not_round_into_its_limit() -> None:
     assert "only 99.73% of the users were in flight (at least 99.74%)" in idle
 
 
-def test_late_reads_that_changed_no_number_are_no_doubt() -> None:
+def test_late_reads_that_change_no_number_are_not_a_doubt() -> None:
     late = array("d", [0.02] * 100)
     point = PointLoad(late, late, requests=[span(0, 0, 1), span(0, 1, 2)])
     apart = Request(1, 0, 0, False, "t", 1, 3, 0.0, [0.1, 0.2, 0.3], 0.3)
@@ -85,18 +85,18 @@ def test_late_reads_that_changed_no_number_are_no_doubt() -> None:
     assert reason.startswith("the load generator lagged: 20.0 ms")
 
 
-def test_several_tokens_in_one_piece_are_the_servers_where_reads_were_in_time() -> None:
+def test_tokens_in_one_piece_are_not_blamed_on_a_client_that_reads_in_time() -> None:
     point = PointLoad(array("d", [0.0001]), array("d", [0.0001] * 9))
     point.requests = [Request(1, 0, 0, False, "t", 1, 3, 0.0, [0.1, 0.1, 0.3], 0.3)]
     assert prove(point, 1).together_share == 0.5
     assert doubts(prove(point, 1), load()) == []
 
 
-def test_a_point_without_requests_is_left_to_others() -> None:
+def test_a_point_without_requests_has_no_doubts_of_the_load_generator() -> None:
     assert doubts(prove(PointLoad(), 3), load()) == []
 
 
-def test_an_open_loop_that_sends_late_is_named() -> None:
+def test_late_sends_of_an_open_loop_are_a_doubt() -> None:
     settings = load(arrivals=Arrivals.open_loop)
     late = span(0, 1, 2)
     late.intended_s = 0.5
@@ -114,7 +114,7 @@ def test_a_stall_counts_for_as_long_as_it_lasts() -> None:
     assert math.isnan(lag_s([], 0.99, 10))
 
 
-def test_late_reads_are_told_but_harm_no_stamp_of_the_kernel() -> None:
+def test_late_reads_are_recorded_but_not_a_doubt_with_stamps_of_the_kernel() -> None:
     point = PointLoad(array("d", [0.0]), array("d", [0.02] * 100), wall_s=8)
     point.requests = [span(0, 0, 4), span(0, 4, 8)]
     proof = prove(point, 1)
@@ -122,7 +122,7 @@ def test_late_reads_are_told_but_harm_no_stamp_of_the_kernel() -> None:
     assert doubts(proof, load(client=LoadClient.sockets)) == []
 
 
-def test_a_stall_of_the_sockets_is_named_with_its_mend() -> None:
+def test_a_stall_of_the_sockets_client_is_a_doubt_with_advice() -> None:
     point = PointLoad(array("d", [0.5]), wall_s=8)
     (doubt,) = doubts(prove(point, 1), load(client=LoadClient.sockets))
     assert doubt.startswith("the load generator lagged")

@@ -48,7 +48,7 @@ def test_headers_come_from_variables(serve: Serve, monkeypatch: pytest.MonkeyPat
     assert SECRET not in repr(settings) + json.dumps(asdict(server.endpoint))
 
 
-def test_a_header_without_a_value_is_refused_and_no_value_repeated() -> None:
+def test_a_header_without_a_value_is_refused_without_showing_values() -> None:
     with pytest.raises(ConfigError, match=r"X-Key with the value of \$NOT_THERE, which is not set"):
         credentials.check(load(headers={"X-Key": "NOT_THERE"}))
     with pytest.raises(ConfigError, match="gives X-Key no variable") as raised:
@@ -88,7 +88,7 @@ def test_a_password_reaches_no_file_of_a_run(serve: Serve, tmp_path: Path) -> No
     assert SECRET not in done.stdout + done.stderr
 
 
-def test_what_is_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_that_are_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxies.proxy_for(CHAT) == ""
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
     monkeypatch.setenv("no_proxy", "near.example,10.9.9.9")
@@ -184,7 +184,7 @@ def https(tmp_path: Path) -> Iterator[Endpoint]:
         gc.collect()
 
 
-def test_a_certificate_of_its_own_is_taken_where_one_says_so(https: Endpoint) -> None:
+def test_a_self_signed_certificate_is_accepted_with_tls_verify_false(https: Endpoint) -> None:
     assert one(https, client=LoadClient.aiohttp).error == "TLS failed"
     assert one(https, client=LoadClient.aiohttp, tls_verify=False).ok
     with pytest.raises(ConfigError, match=r"only load\.client=aiohttp can do without"):

@@ -60,7 +60,7 @@ def test_gauges_are_summed_over_servers_and_followed_over_time(
         time.sleep(0.2)
         texts[0] = METRICS.format(active=5)
         time.sleep(0.2)
-    known = watch.known()
+    known = watch.evidence()
     assert known["server_active_max"] == 10
     assert 6 < known["server_active_mean"] < 10
     assert known["server_waiting_mean"] == known["server_waiting_max"] == 4
@@ -69,20 +69,20 @@ def test_gauges_are_summed_over_servers_and_followed_over_time(
     assert known["server_paused_max"] == 0
 
 
-def test_servers_without_such_gauges_tell_nothing(
+def test_servers_without_these_gauges_have_no_evidence(
     metrics_server: tuple[list[str], list[Endpoint]],
 ) -> None:
     texts, engines = metrics_server
     texts[0] = 'nv_inference_request_success{model="ensemble",version="1"} 7\n'
     with server_watch.watch_servers(engines) as watch:
         pass
-    assert not any("kv" in name or "gpu" in name for name in watch.known())
+    assert not any("kv" in name or "gpu" in name for name in watch.evidence())
     with server_watch.watch_servers([Endpoint("", "m", "", "http://127.0.0.1:1/metrics")]) as watch:
         pass
     assert watch.servers == []
 
 
-def test_the_busiest_python_model_is_told(
+def test_the_busiest_python_model_is_reported(
     metrics_server: tuple[list[str], list[Endpoint]], tmp_path: Path
 ) -> None:
     stub = tmp_path / "triton_python_backend_stub"
@@ -95,6 +95,6 @@ def test_the_busiest_python_model_is_told(
         with server_watch.watch_servers(metrics_server[1]) as watch:
             time.sleep(1)
         busy.kill()
-    known = watch.known()
+    known = watch.evidence()
     assert 0.05 < known["server_stub_cpu_share_max"] <= 1.2
     assert known["server_stub_cpu_share_sum"] >= known["server_stub_cpu_share_max"]

@@ -80,7 +80,7 @@ def run(serve: Serve, answer: Answer, on_request: Any, **settings: Any) -> list[
 
 
 @pytest.mark.parametrize("arrivals", [{}, {"arrivals": Arrivals.open_loop}])
-def test_what_is_in_flight_ends(serve: Serve, arrivals: dict[str, Any]) -> None:
+def test_requests_in_flight_end_after_term(serve: Serve, arrivals: dict[str, Any]) -> None:
     seen: list[Request] = []
 
     def on_request(request: Request) -> None:
@@ -108,7 +108,7 @@ def test_a_second_term_ends_at_once(serve: Serve) -> None:
     assert stopping.SAME_TERM_S < time.monotonic() - begin_s < 10
 
 
-def test_the_limit_ends_what_does_not_end(serve: Serve) -> None:
+def test_requests_that_do_not_end_are_cut_at_the_limit(serve: Serve) -> None:
     begin_s = time.monotonic()
 
     with pytest.raises(EndedError), stopping.graceful(0.5):
