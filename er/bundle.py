@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from er import cli
 from er.config.checks import require_folder
 from er.errors import ConfigError
-from er.results import archive, names, sqlite_file
+from er.results import archive, names, sqlite_file, terminal
 from er.results.run_dir import RunDir, id_of
 
 if TYPE_CHECKING:
@@ -97,17 +97,17 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
             file, study, folders, views, requests=requests,
             number_hosts=words["hosts"] == "numbered",
         )  # fmt: skip
-    print(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
+    terminal.say(f"bundle: {file} ({total / 1e6:.1f} MB, {len(runs)} runs)")
     for run in runs:
-        print(f"  {run.deployment}: {_kind(run.clock, run.engine_kind)}, run {run.id}")
+        terminal.say(f"  {run.deployment}: {_kind(run.clock, run.engine_kind)}, run {run.id}")
     if not requests:
-        print(
+        terminal.say(
             f"without the requests, {size / 1e6:.1f} MB: an import can check neither points nor "
             "verdicts; requests=true takes them along"
         )
     if not words["runs"]:
         for kind, ids in query.of_other_kinds(words["uri"], study, runs).items():
-            print(
+            terminal.say(
                 f"not in it: {len(ids)} runs {_kind(*kind)}: export them with runs={','.join(ids)}"
             )
 
@@ -123,7 +123,7 @@ def pin_study(study: str, file: Path, words: dict[str, str]) -> None:
 
     runs = runs_of(study, words)
     pins.write(file, study, runs)
-    print(f"pinned: {len(runs)} runs in {file}")
+    terminal.say(f"pinned: {len(runs)} runs in {file}")
 
 
 def runs_of(study: str, words: dict[str, str]) -> "list[PublishedRun]":
@@ -146,12 +146,14 @@ def import_file(file: Path, words: dict[str, str]) -> None:
     published = [publish(RunDir(folder), uri) for folder in bundle.runs]
     for folder, run_id in zip(bundle.runs, published, strict=True):
         own = id_of(RunDir(folder).read(names.RECORD))
-        print(f"run directory: {folder}, MLflow run {run_id}, id {own} in figures and verdicts")
+        terminal.say(
+            f"run directory: {folder}, MLflow run {run_id}, id {own} in figures and verdicts"
+        )
     runs = query.pinned(uri, published)
     folder = runs_dir / "figures" / file.stem  # apart from the figures of the newest runs
     for line in carried.compare(bundle.views, bundle.study, runs, folder):
-        print(line)
-    print(f"look at it with python -m er.report {bundle.study} uri={uri}")
+        terminal.say(line)
+    terminal.say(f"look at it with python -m er.report {bundle.study} uri={uri}")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from er import cli
 from er.errors import ConfigError
-from er.results import names
+from er.results import names, terminal
 from er.results.fitting import fitting
 from er.results.labels import flatten
 from er.results.point import Point
@@ -39,6 +37,8 @@ GROUPS = {
     "host": ("provenance.", "cluster."),
 }
 OTHERWISE = "configuration"
+PLAIN_WIDTH = 120  # where there is no terminal to ask
+FURTHER = "   "  # below the first letter of a value
 RATIOS = ("concur-\nrency", "fig4\nTTFT p50", "\nTTFT p95", "fig5\nTPOT p50", "fig6\ntokens/s",
           "\nper GPU", "fig7\nE2E p50", "valid")  # fmt: skip
 DISPENSABLE = ("\nTTFT p95", "\nper GPU", "fig7\nE2E p50")  # where a terminal is narrow
@@ -65,17 +65,12 @@ def answer(arguments: Sequence[str]) -> int:
     if len(given) != 2:
         raise ConfigError("give two runs; see --help")
     first, second = (folder_of(name, words["uri"]) for name in given)
-    out = Console(width=None if sys.stdout.isatty() else 120)
+    out = terminal.console(PLAIN_WIDTH)
     differing = list(settings_apart(first, second))
     compared = ratios(
         first, second, RATIOS
     ).rows  # before anything is printed: files may be damaged
-    table = Table(box=box.SIMPLE_HEAD, title="What differs", title_justify="left")
-    for heading in ("", "", *given):
-        table.add_column(escape(heading), overflow="fold")
-    for row in differing:
-        table.add_row(*map(escape, row))
-    out.print(table if differing else "configuration and provenance are the same")
+    print("\n".join(described(differing, given, terminal.width())))
     if compared:
         out.print(fitting(lambda columns: ratios(first, second, columns), RATIOS, DISPENSABLE, out))
     else:
@@ -95,6 +90,30 @@ def folder_of(name: str, uri: str) -> RunDir:
     from er.tracking import pins, query
 
     return RunDir(query.pinned(uri, [pins.run_id(name)])[0].files)
+
+
+def described(
+    differing: Sequence[tuple[str, str, str, str]], given: Sequence[str], width: int | None
+) -> list[str]:
+    """Both values of whatever differs: on one line where they fit, else one below the other."""
+    if not differing:
+        return ["configuration and provenance are the same"]
+    lines = ["What differs between"]
+    for number, name in enumerate(given, 1):
+        lines += terminal.wrap(f"  {number}  {name}", width, FURTHER, fold=True)
+    group = ""
+    for belongs_to, name, *values in differing:
+        if belongs_to != group:
+            group = belongs_to
+            lines += ["", group]
+        together = f"  {name}: {values[0]} | {values[1]}"
+        if len(together) <= (width or PLAIN_WIDTH):
+            lines.append(together)
+            continue
+        lines += terminal.wrap(f"  {name}", width, fold=True)
+        for number, value in enumerate(values, 1):
+            lines += terminal.wrap(f"    {number}  {value}", width, FURTHER, fold=True)
+    return [*lines, ""]
 
 
 def settings_apart(first: RunDir, second: RunDir) -> Iterator[tuple[str, str, str, str]]:

@@ -25,6 +25,7 @@ from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
 from er.report import views
 from er.report.study import Study, finish
+from er.results import terminal
 from er.results.files import write_whole
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def answer(arguments: list[str]) -> int:
     require_figures(configs)
     for config in configs:
         require_runnable(config)
-    out = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    out = terminal.console(PLAIN_WIDTH)
     resume = parsed.words["resume"] == "true"
     if parsed.words["job"]:
         return run_job(jobs[0], Path(parsed.words["job"]), out, resume)
@@ -215,7 +216,7 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
     """Make the figures and reports of every study from its published runs."""
 
     def show(line: str) -> None:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        terminal.show(out, line)
 
     figures_of: dict[tuple[str, str, str], list[str]] = {}  # by study, tracking URI and runs_dir
     for job in jobs:
@@ -233,7 +234,7 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
             from er.tracking.experiment import describe_ui
 
         for line in describe_ui(uri, studies):
-            show(line)
+            out.print(line, highlight=False, markup=False, soft_wrap=True)  # commands to copy
 
 
 if __name__ == "__main__":

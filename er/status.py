@@ -1,6 +1,5 @@
 """`python -m er.status [STUDY]`: how the jobs of a study stand."""
 
-import shutil
 import sys
 import textwrap
 import time
@@ -11,7 +10,7 @@ from er import cli
 from er.cluster import folder, laptop, slurm
 from er.cluster.base import Status
 from er.cluster.slurm import Jobs
-from er.results import names
+from er.results import names, terminal
 from er.results.point import describe_invalid
 
 PLAIN_WIDTH = 160
@@ -32,12 +31,12 @@ def main() -> int:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
     parser.add_argument("--watch", action="store_true", help="show it again until no job is left")
     options = parser.parse_args()
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
+    width = terminal.width() or PLAIN_WIDTH
     while True:
         jobs = read(options.runs_dir, options.study)
         print("\n".join(lines_of(jobs.found, width)), flush=True)
         if jobs.silence:
-            print(jobs.describe_silence(), flush=True)
+            terminal.say(jobs.describe_silence())
         if not options.watch or not jobs.may_change:
             return 0
         time.sleep(WATCH_EVERY_S)
@@ -68,7 +67,7 @@ def lines_of(found: Sequence[Status], width: int) -> list[str]:
         others = zip(HEADINGS[count:], cells[count:], strict=True)
         below = ", ".join(f"{name} {cell}" for name, cell in others if cell != NONE)
         for text in (below, describe_invalid(one.invalid), one.last_line()):
-            lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")
+            lines += terminal.wrap(f"    {text}", width, continued="", fold=True) if text else []
     return lines
 
 

@@ -12,6 +12,7 @@ from er import cli, compose
 from er.config import Config
 from er.errors import ConfigError
 from er.options import CONF
+from er.results import terminal
 from er.results.marked import around, replace_between
 from er.simulation.memory import kv_blocks, weight_bytes
 from er.simulation.spec import spec_of
@@ -52,7 +53,7 @@ def main() -> None:
     elif options.markdown:
         print(markdown(rows))
     else:
-        show(rows, Console(width=None if sys.stdout.isatty() else 160))
+        show(rows, terminal.console(160))
 
 
 def configured() -> list[Config]:

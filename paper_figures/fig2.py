@@ -12,6 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from er.results.consistency import times_played
+from er.results.labels import count_users
+from er.results.point import Point
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
 from paper_figures.looks import OTHERS, routed
@@ -22,6 +25,7 @@ NEEDS = ("deployment", "requests")
 BINS = 40
 QUANTILES = (5, 25, 50, 75, 95)
 NOTE = "A prompt that several deployments got is counted once."
+LONGER = "Of points that were played longer to become steady the last requests are kept and shown"
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
@@ -31,7 +35,12 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     histogram(panels[0], prompts["input_tokens"], f"{len(prompts):,} prompts")
     reference(panels[0], prompts["input_tokens"], runs)
     panels[0].set_xlabel("Input tokens")
-    histogram(panels[1], answers["output_tokens"], f"{len(answers):,} answers of {many(runs)}")
+    histogram(
+        panels[1],
+        answers["output_tokens"],
+        f"{of_all(len(answers), played(runs, answers))} answers",
+        f"of {many(runs)}: ",
+    )
     wanted = prompts["max_tokens"]
     panels[1].hist(
         wanted, bins=bins(wanted), weights=shares(wanted), histtype="step", color="0.2",
@@ -40,8 +49,16 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     panels[1].set_xlabel("Output tokens")
     for panel, (names, tokens) in zip(panels[2:], routes.items(), strict=True):
         by_expert(panel, tokens)
+        if any(map(played_longer, runs)):
+            panel.set_ylabel("Expert: prompts kept of what it got")
         panel.set_title(f"Experts of {names}\nbox: quartiles; whiskers: min, max")
-    return style.finish(drawn, "Figure 2: lengths of prompts and answers", runs, note=NOTE)
+    note = " ".join(filter(None, [NOTE, kept_of_longer(runs)]))
+    return style.finish(drawn, "Figure 2: lengths of prompts and answers", runs, note=note)
+
+
+def of_all(kept: int, played: int) -> str:
+    """How many requests are shown; of predictions that were played longer, of how many."""
+    return f"{kept:,}" if kept == played else f"{kept:,} of {played:,}"
 
 
 def many(runs: Sequence[PublishedRun]) -> str:
@@ -65,9 +82,26 @@ def sent(runs: Sequence[PublishedRun]) -> pd.DataFrame:
 
 def answered(runs: Sequence[PublishedRun]) -> pd.DataFrame:
     """Every complete answer of every run, invalid points too."""
-    parts = [run.requests("ok", "measured", "output_tokens") for run in runs]
-    answers = pd.concat(parts, ignore_index=True)
-    return answers[answers["ok"].astype(bool) & answers["measured"].astype(bool)]
+    rows = pd.concat(
+        [run.requests("concurrency", "ok", "measured", "output_tokens") for run in runs],
+        ignore_index=True,
+    )
+    return rows[rows["ok"].astype(bool) & rows["measured"].astype(bool)]
+
+
+def played(runs: Sequence[PublishedRun], answers: pd.DataFrame) -> int:
+    """How many answers there were, those of long predictions that are not kept too."""
+    more = 0
+    for run in runs:
+        for point in played_longer(run).values():
+            answered = point.requests - point.errors
+            more += answered - answered // times_played(point)
+    return len(answers) + more
+
+
+def played_longer(run: PublishedRun) -> dict[int, Point]:
+    """By concurrency: the predicted points of which only the last requests are kept."""
+    return {point.concurrency: point for point in run.points if times_played(point) > 1}
 
 
 def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]:
@@ -99,12 +133,27 @@ def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]
     return found
 
 
-def histogram(axes: Axes, tokens: "pd.Series[int]", what: str) -> None:
+def kept_of_longer(runs: Sequence[PublishedRun]) -> str:
+    """For the footer: of which runs the last requests alone are kept, and of how many; empty where
+    all are."""
+    parts = []
+    for group in groups_of(runs):
+        longer = [point for run in group.runs for point in played_longer(run).values()]
+        every = sum(point.requests for point in longer)
+        kept = sum(point.requests // times_played(point) for point in longer)
+        *fewer, most = sorted({point.concurrency for point in longer}) or [0]
+        where = ", ".join([*(f"{n:,}" for n in fewer), count_users(most)])
+        if longer:
+            parts.append(f"{group.look.name} at {where} {kept:,} of {every:,}")
+    return f"{LONGER}: {'; '.join(parts)}." if parts else ""
+
+
+def histogram(axes: Axes, tokens: "pd.Series[int]", what: str, of: str = "") -> None:
     """Shares, with mean and median."""
     axes.hist(tokens, bins=bins(tokens), weights=shares(tokens), color=OTHERS[0], linewidth=0)
     axes.axvline(tokens.mean(), color="0.2", linewidth=0.8, label="mean")
     axes.axvline(tokens.median(), color="0.2", linewidth=0.8, linestyle="--", label="median")
-    axes.set_title(f"{what}\nmean {tokens.mean():.0f}, median {tokens.median():.0f}")
+    axes.set_title(f"{what}\n{of}mean {tokens.mean():.0f}, median {tokens.median():.0f}")
     axes.set_ylabel("Share [%]")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 

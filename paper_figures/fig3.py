@@ -7,13 +7,13 @@ import math
 import sys
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
-from paper_figures.looks import MARKERS, OTHERS, TABLE_1
-from paper_figures.repeats import Group, groups_of, means
+from paper_figures.curves import draw
+from paper_figures.limits import by_limit, limit_of, limits_of
+from paper_figures.quantities import latency
 
 STUDY = "batch_sizes"
 NEEDS = ("points", "tensor parallelism")
@@ -27,35 +27,19 @@ RULE = (
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """One panel for each degree of tensor parallelism, one line for each limit and precision."""
     drawn, panels = style.panels(1, 1, sharey=True)
-    limits = sorted({limit_of(run) for run in runs})
+    limits, response = limits_of(runs), latency("Response time, median", "e2e_s", "s")
     for axes, tp in zip(panels, (4, 8), strict=True):
         shown = [run for run in runs if run.config["deployment"]["tp"] == tp]
-        for group in groups_of(sorted(shown, key=limit_of)):
-            curve(axes, group, limits.index(limit_of(group.runs[0])))
-        axes.set(title=f"TP={tp}", ylabel="Response time, median [s]")
+        if shown:
+            draw(axes, by_limit(shown, limits, name_precision=True), response)
+        axes.set(title=f"TP={tp}", ylabel=response.axis)
         style.log_values(axes.yaxis)
-        style.over_concurrency(axes, sorted({p.concurrency for r in runs for p in r.points}))
     note = f"{RULE} {'; '.join(picked(runs))}."
     return style.finish(
         drawn,
         "Figure 3: response time of Llama 3 70B by batch limit and precision",
         runs,
         note=note,
-    )
-
-
-def curve(axes: Axes, group: Group, place: int) -> None:
-    """The medians of a run, or their mean over seeds: colour and marker are of the batch limit,
-    dashes are FP16."""
-    concurrencies, values = means(group.valid(), lambda _, point: point.e2e_s.p50)
-    precision = group.runs[0].config["deployment"]["precision"]
-    axes.plot(
-        concurrencies,
-        values,
-        color=OTHERS[place % len(OTHERS)],
-        marker=MARKERS[(len(TABLE_1) + place) % len(MARKERS)],
-        linestyle="--" if precision == "fp16" else "-",
-        label=f"{precision}, at most {limit_of(group.runs[0])} in a batch",
     )
 
 
@@ -102,11 +86,6 @@ def means_of(runs: Sequence[PublishedRun]) -> dict[str, float]:
         else math.nan
         for run, of in zip(runs, valid, strict=True)
     }
-
-
-def limit_of(run: PublishedRun) -> int:
-    """Requests in a batch, at most."""
-    return int(run.config["engine"]["max_batch_size"])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
 from paper_figures import command, ladder
+from paper_figures.quantities import latency
 
 STUDY = "ladder"
 NEEDS = ("points",)
@@ -17,7 +18,7 @@ NEEDS = ("points",)
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Medians on the left, spread on the right."""
-    tpot = ladder.latency("Time per output token", "tpot_s", "ms")
+    tpot = latency("Time per output token", "tpot_s", "ms")
     return ladder.medians_and_boxes(runs, "Figure 5: time per output token", tpot)
 
 

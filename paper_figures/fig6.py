@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from er.tracking.query import PublishedRun
-from paper_figures import command, ladder, style
+from paper_figures import command, style
+from paper_figures.curves import curves
+from paper_figures.quantities import throughput
 
 STUDY = "ladder"
 NEEDS = ("points", "deployment")
@@ -19,9 +21,9 @@ INFERRED = "[inferred]: the captions of Figures 6 and 7 are not known to this pr
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Output tokens per second on the left, the same per GPU on the right."""
     drawn, (left, right) = style.panels(1, 1)
-    ladder.curves(left, runs, ladder.throughput())
+    curves(left, runs, throughput())
     left.set(title="Output of the deployment", ylabel="Throughput [tokens/s]")
-    ladder.curves(right, runs, ladder.throughput(per_gpu=True))
+    curves(right, runs, throughput(per_gpu=True))
     right.set(title="Output of each GPU that it occupies", ylabel="Throughput [tokens/s per GPU]")
     for axes in (left, right):
         style.log_values(axes.yaxis)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from er.tracking.query import PublishedRun
 from paper_figures import command, ladder
 from paper_figures.fig6 import INFERRED
+from paper_figures.quantities import latency
 
 STUDY = "ladder"
 NEEDS = ("points",)
@@ -18,7 +19,7 @@ NEEDS = ("points",)
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Medians on the left, spread on the right."""
-    e2e = ladder.latency("Response time", "e2e_s", "s")
+    e2e = latency("Response time", "e2e_s", "s")
     return ladder.medians_and_boxes(runs, "Figure 7 [inferred]: response time", e2e, INFERRED)
 
 

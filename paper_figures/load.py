@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
-from paper_figures import command, style
+from paper_figures import command, style, view
 from paper_figures.looks import COLOURS
 
 STUDY = "load"
+ONE_RUN = True
 NEEDS = ("points",)
 
 AIR = 1.5  # factor above and below, so that noise on an even curve looks like noise
@@ -26,7 +27,7 @@ MEDIAN, TAIL = COLOURS[:2]
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Of the newest run: three latencies, throughput, and requests in flight over time."""
-    run = max(runs, key=lambda run: run.started)
+    run = view.newest(runs)
     drawn = plt.figure(figsize=style.size(height_cm=11), layout="constrained")
     grid = drawn.add_gridspec(2, 3)
     ttft = drawn.add_subplot(grid[0, 0])

@@ -150,12 +150,13 @@ def short(settings: dict[str, str]) -> str:
 def label_of(run: PublishedRun, settings: dict[str, str]) -> str:
     """A run in a legend: its deployment as it is set, and what else tells it apart."""
     what = labels.engines(run.config) if "deployment" in run.config else run.title
+    routing = ["kmeans"] if settings.get("routing.policy") == "kmeans" else []  # else it is named
     others = [
         f"{k if k.endswith(('.name', '.kind')) else k.rpartition('.')[2]}={v}"
         for k, v in settings.items()
         if not k.startswith(IN_ENGINES)
     ]
-    return ", ".join([f"{name_of(run)}: {what}", *others])
+    return ", ".join([f"{name_of(run)}: {what}", *routing, *others])
 
 
 def name_of(run: PublishedRun) -> str:

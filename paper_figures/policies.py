@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from er.results.point import Point
 from er.tracking.query import PublishedRun
-from paper_figures import command, ladder, style
+from paper_figures import command, style
+from paper_figures.curves import curves
+from paper_figures.quantities import Quantity, read_bounds
 
 STUDY = "policies"
 NEEDS = ("points", "experts")
@@ -20,17 +22,17 @@ NEEDS = ("points", "experts")
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Three panels over concurrency."""
     drawn, (tail, kept, load) = style.panels(1, 1, 1)
-    p95 = ladder.Quantity(
+    p95 = Quantity(
         "",
         lambda _, point: point.ttft_s.p95 * 1e3,
-        band=ladder.read_band("ttft_s.p95", lambda _: 1e-3),
+        bounds=read_bounds("ttft_s.p95", lambda _: 1e-3),
     )
-    ladder.curves(tail, runs, p95)
+    curves(tail, runs, p95)
     tail.set(title="Time to first token", ylabel="95th percentile [ms]")
     style.log_values(tail.yaxis)
-    ladder.curves(kept, runs, ladder.Quantity("", lambda _, point: point.goodput * 100))
+    curves(kept, runs, Quantity("", lambda _, point: point.goodput * 100))
     kept.set(title="Requests within limits", ylabel="Share [%]", ylim=(0, 105))
-    ladder.curves(load, runs, ladder.Quantity("", busiest))
+    curves(load, runs, Quantity("", busiest))
     load.set(title="Requests of the busiest expert", ylabel="Over the mean", ylim=(0.9, None))
     return style.finish(
         drawn, "Routing by content, and without reading it", runs, note=limits(runs)
@@ -44,9 +46,14 @@ def busiest(run: PublishedRun, point: Point) -> float:
 
 
 def limits(runs: Sequence[PublishedRun]) -> str:
-    """The limits that goodput is a share of."""
+    """The limits that goodput is a share of, and what looks odd and is not."""
     load = runs[0].config["load"]
-    return f"Limits: TTFT {load['ttft_at_most_s']:g} s, TPOT {load['tpot_at_most_s']:g} s."
+    first = " Where all experts are idle, least_loaded takes the first one: few users load it most."
+    several = any(run.config["routing"]["policy"] == "least_loaded" for run in runs)
+    return (
+        f"Limits: TTFT {load['ttft_at_most_s']:g} s, TPOT {load['tpot_at_most_s']:g} s."
+        f"{first if several else ''}"
+    )
 
 
 if __name__ == "__main__":

@@ -26,17 +26,16 @@ from paper_figures.repeats import groups_of
 CM = 1 / 2.54  # inches
 DPI = 220
 LINE = 1.45 / 72  # inches of a line of text for each point of its size
-TICK = 0.05  # of an axis: the least distance of ticks
+TICK, LABELS = 0.6, 1.2  # cm: the least distance of ticks, and what a panel's labels take
 TITLE_LETTERS = 48  # of a title as wide as a column
 LEGEND_LETTERS = 105  # of two columns of a legend
 LETTERS = 1.6  # in a line as wide as its height: digits are the widest
-INTERVAL: dict[str, Any] = {
-    "alpha": 0.2,
-    "linewidth": 0.8,
-}  # a pale band is a 95% interval, in every figure
-# Between two dotted lines, hardly filled, a prediction may lie, in every figure.
-BAND: dict[str, Any] = {"alpha": 0.07, "linewidth": 0, "zorder": 1}
-BAND_EDGE: dict[str, Any] = {"linestyle": (0, (1, 1.6)), "linewidth": 0.7, "zorder": 1.5}
+# A 95% interval, in every figure: a pale band, and a bar at each mark.
+INTERVAL: dict[str, Any] = {"alpha": 0.1, "linewidth": 0, "zorder": 1}
+INTERVAL_BAR: dict[str, Any] = {"alpha": 0.45, "linewidth": 2.6, "zorder": 1.6}
+# An upright line, from the lowest to the highest that a prediction may be, in every figure.
+RANGE: dict[str, Any] = {"linewidth": 0.7, "zorder": 2.5}
+MARK: dict[str, Any] = {"markersize": 3.6, "markeredgecolor": "white", "markeredgewidth": 0.25}
 WHISKER: dict[str, Any] = {"linewidth": 0.8}  # between repeats
 NO_DATE: dict[str, dict[str, None]] = {
     "png": {},
@@ -106,7 +105,7 @@ def panels(*ratios: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
     shape = (len(ratios), 1) if narrow() else (1, len(ratios))
     figure, axes = plt.subplots(
         *shape,
-        figsize=size(4.4 * len(ratios) if narrow() else 6),
+        figsize=size(5 * len(ratios) if narrow() else 7),
         width_ratios=None if narrow() else ratios,
         sharey=sharey and not narrow(),
         squeeze=False,
@@ -118,14 +117,15 @@ def panels(*ratios: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
 def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
     """A horizontal axis of users in flight, with a tick at each point of a geometric ladder."""
     axes.set_xscale("log", base=2)
-    beside = 1 if narrow() else len(axes.figure.axes)
-    ticks = apart(ladder, TICK if beside < 3 else 2.2 * TICK)
+    place = axes.get_subplotspec()
+    beside = place.get_gridspec().ncols if place else 1
+    ticks = apart(ladder, TICK / (size(0)[0] / CM / beside - LABELS))
     axes.set_xticks(ticks, [f"{n / 1000:g}k" if n >= 1000 else str(n) for n in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("Concurrency [users in flight]")
 
 
-def apart(ladder: Sequence[int], least: float = TICK) -> list[int]:
+def apart(ladder: Sequence[int], least: float) -> list[int]:
     """The first and the last concurrency, and of the others those `least` of the axis apart."""
     ticks: list[int] = []
     for concurrency in reversed(ladder):

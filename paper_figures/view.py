@@ -88,6 +88,11 @@ def draw_runs(
     return Picture(files, kept=False, summary=summary)
 
 
+def newest(runs: Sequence["PublishedRun"]) -> "PublishedRun":
+    """The run that began last."""
+    return max(runs, key=lambda run: run.started)
+
+
 def inputs_of(name: str, runs: Sequence["PublishedRun"], width: str) -> str:
     """Of all that a picture is made from: runs, code and libraries."""
     from er.results import code, kept
@@ -110,9 +115,16 @@ def library_versions() -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in DRAWN_WITH}
 
 
+def shows_one_run(name: str) -> bool:
+    """Whether a figure is of one run: its file is then named after that run."""
+    return "\nONE_RUN = True\n" in (FIGURES / f"{name}.py").read_text()
+
+
 def file_name(name: str, runs: Sequence["PublishedRun"]) -> str:
     """The figure's name, and what keeps its file apart from others: a study that is not the
-    figure's own, and a prediction."""
+    figure's own, a prediction, and of a figure of one run the beginning of its id."""
+    if shows_one_run(name):
+        return f"{name}-{newest(runs).id[:8]}"
     studies = sorted({run.study for run in runs} - {study_of(name)})
     predicted = ["predicted"] if any(run.clock == "virtual" for run in runs) else []
     return "-".join([name, *studies, *predicted])

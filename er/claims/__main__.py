@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from er import cli
 from er.claims import documents, statements
 from er.claims.statements import EXPERIMENTS, Claim
 from er.claims.verdicts import Verdict, decide
 from er.errors import ConfigError, ErError
+from er.results import terminal
 
 PAGE = EXPERIMENTS.parent / "docs" / "paper.md"
 README = EXPERIMENTS.parent / "README.md"
@@ -51,14 +50,15 @@ def answer(arguments: Sequence[str]) -> int:
     runs = pins.chosen(words["uri"], words["runs"])
     verdicts = verdicts_on(claims, words["uri"], words["study"], runs)
     documents.log(verdicts, words["uri"])
-    out = Console(width=None if sys.stdout.isatty() else 120)
+    out = terminal.console(120)
     out.print(documents.table(verdicts))
-    out.print(f"{documents.origin(verdicts)} {documents.INTERVALS}", highlight=False)
-    out.print(IDS, highlight=False, soft_wrap=True)
-    out.print(documents.THRESHOLDS, highlight=False, soft_wrap=True)
+    for line in (
+        f"{documents.origin(verdicts)} {documents.INTERVALS}", IDS, documents.THRESHOLDS
+    ):  # fmt: skip
+        terminal.show(out, line)
     if words["write"] == "true":
         for path in documents.write(verdicts, EXPERIMENTS, *([] if names else [PAGE, README])):
-            out.print(f"written: {path}", highlight=False, soft_wrap=True)
+            terminal.show(out, f"written: {path}")
     return 0
 
 

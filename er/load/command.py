@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from er.load import alone, prompts, trace, users
 from er.load.inspect import describe, describe_prompts, shape_of, shape_of_prompts
 from er.load.table import PLAIN_WIDTH
 from er.options import Arguments, Command, Word, parse_arguments
-from er.results import names
+from er.results import names, run_dir, terminal
 from er.results.request import Endpoint
 
 # In processes of their own: MLflow's seconds of start-up and its memory come last.
@@ -62,7 +61,9 @@ def run_command(arguments: Sequence[str]) -> int:
     failed, publishes = False, config.tracking.enabled
     with alone.open_run(endpoint, config) as run:
         try:
-            alone.measure_ladder(endpoint, config, run, say, table_width())
+            alone.measure_ladder(
+                endpoint, config, run, terminal.say, terminal.width() or PLAIN_WIDTH
+            )
         except alone.NoAnswerError:
             publishes = False
             raise
@@ -71,18 +72,9 @@ def run_command(arguments: Sequence[str]) -> int:
                 failed = _fails([*PUBLISH, str(run.path)])
     if config.tracking.enabled and not failed:
         figures = Path(config.runs_dir) / "figures"
-        failed = _fails([*DRAW, f"uri={config.tracking.uri}", f"out={figures}"])
+        shown = f"runs={run_dir.id_of(run.read(names.RECORD))}"
+        failed = _fails([*DRAW, shown, f"uri={config.tracking.uri}", f"out={figures}"])
     return 1 if failed else 0
-
-
-def say(line: str) -> None:
-    """Print a line at once."""
-    print(line, flush=True)
-
-
-def table_width() -> int:
-    """Characters that a line of a table may have."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
 
 
 def inspect(parsed: Arguments) -> int:
@@ -107,7 +99,8 @@ def inspect(parsed: Arguments) -> int:
         )
     else:
         lines, shape, kind = describe(source), shape_of(trace.read(source)), "trace"
-    print("\n".join(lines), flush=True)
+    for line in lines:
+        terminal.say(line)
     figures = str(Path(job.config.runs_dir) / "figures")
     drawing = [*DRAW_TRACE, figures, f"{kind}-{source.path.name.partition('.')[0]}"]
     return subprocess.run(drawing, input=json.dumps(shape), text=True, check=False).returncode

@@ -7,7 +7,8 @@ from typing import Any
 
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
-from paper_figures.ladder import read_band, with_band
+from paper_figures.curves import has_bounds, shifts
+from paper_figures.quantities import read_bounds
 from paper_figures.repeats import Group, groups_of, means
 
 HEIGHT = 300
@@ -57,7 +58,7 @@ class _Quantity:
     unit: str
     value: Callable[[PublishedRun, Point], float]
     interval: Callable[[Point], tuple[float, float]] | None
-    band: Callable[[PublishedRun, Point], tuple[float, float]]  # of a prediction
+    bounds: Callable[[PublishedRun, Point], tuple[float, float]]  # of a prediction
 
 
 def _latency(id_: str, title: str, name: str, unit: str, unit_s: float) -> _Quantity:
@@ -69,7 +70,7 @@ def _latency(id_: str, title: str, name: str, unit: str, unit_s: float) -> _Quan
         id_, title, unit,
         lambda _, point: of(point).p50 / unit_s,
         lambda point: (of(point).p50_low / unit_s, of(point).p50_high / unit_s),
-        read_band(f"{name}.p50", lambda _: unit_s),
+        read_bounds(f"{name}.p50", lambda _: unit_s),
     )  # fmt: skip
 
 
@@ -78,12 +79,12 @@ QUANTITIES = (
     _latency("fig5", "Figure 5: time per output token, median", "tpot_s", "ms", 1e-3),
     _Quantity(
         "fig6", "Figure 6 [inferred]: throughput", "tokens/s",
-        lambda _, point: point.tokens_per_s, None, read_band("tokens_per_s", lambda _: 1.0),
+        lambda _, point: point.tokens_per_s, None, read_bounds("tokens_per_s", lambda _: 1.0),
     ),
     _Quantity(
         "fig6-per-gpu", "Figure 6 [inferred]: throughput of each GPU", "tokens/s per GPU",
         lambda run, point: point.tokens_per_s / run.gpus, None,
-        read_band("tokens_per_s", lambda run: run.gpus),
+        read_bounds("tokens_per_s", lambda run: run.gpus),
     ),
     _latency("fig7", "Figure 7 [inferred]: response time, median", "e2e_s", "s", 1),
 )  # fmt: skip
@@ -96,36 +97,39 @@ def charts(runs: Sequence[PublishedRun]) -> list[Chart]:
 
 
 def _chart(quantity: _Quantity, groups: Sequence[Group]) -> Chart:
-    rows = [row for group in groups for row in _rows(quantity, group)]
+    steps = sorted({point.concurrency for group in groups for _, point in group.points()})
+    placed = list(zip(groups, shifts(len(groups), steps), strict=True))
+    rows = [row for group, shift in placed for row in _rows(quantity, group, shift)]
     predicted = [
-        {"run": group.label, "concurrency": concurrency, "value": _number(value)}
-        for group in groups
+        {"run": group.label, "at": concurrency * shift, "value": _number(value)}
+        for group, shift in placed
         for concurrency, value in zip(*means(group.predicted(), quantity.value), strict=True)
     ]
-    bands = [row for group in groups for row in _bands(quantity, group)]
+    bands = [row for group, shift in placed for row in _bands(quantity, group, shift)]
     spec = _spec(quantity, rows, predicted, bands, groups)
     return Chart(quantity.id, quantity.title, quantity.unit, rows, bands, spec)
 
 
-def _bands(quantity: _Quantity, group: Group) -> Iterator[dict[str, Any]]:
+def _bands(quantity: _Quantity, group: Group, shift: float) -> Iterator[dict[str, Any]]:
     """Between what the predicted points may lie, those behind measured ones too."""
     for points in (group.points, group.predicted):
-        found = [(run, point) for run, point in points() if with_band(point)]
-        concurrencies, lows = means(iter(found), lambda run, point: quantity.band(run, point)[0])
-        _, highs = means(iter(found), lambda run, point: quantity.band(run, point)[1])
+        found = [(run, point) for run, point in points() if has_bounds(point)]
+        concurrencies, lows = means(iter(found), lambda run, point: quantity.bounds(run, point)[0])
+        _, highs = means(iter(found), lambda run, point: quantity.bounds(run, point)[1])
         for concurrency, low, high in zip(concurrencies, lows, highs, strict=True):
             if not math.isnan(low):
-                yield {"run": group.label, "concurrency": concurrency, "low": low, "high": high}
+                yield {"run": group.label, "at": concurrency * shift, "low": low, "high": high}
 
 
-def _rows(quantity: _Quantity, group: Group) -> Iterator[dict[str, Any]]:
-    """One for each concurrency, the mean over repeats; and one for each invalid point."""
+def _rows(quantity: _Quantity, group: Group, shift: float) -> Iterator[dict[str, Any]]:
+    """One for each concurrency, the mean over repeats; and one for each invalid point. They are
+    `at` their concurrency times `shift`, so that none hides another."""
     for concurrency in group.ladder:
         found = [(run, point) for run, point in group.valid() if point.concurrency == concurrency]
-        yield _row(quantity, group, found, concurrency)
+        yield _row(quantity, group, found, concurrency, shift)
     for run, point in group.points():
         if point.invalid:
-            yield _row(quantity, group, [(run, point)], point.concurrency)
+            yield _row(quantity, group, [(run, point)], point.concurrency, shift)
 
 
 def _row(
@@ -133,17 +137,20 @@ def _row(
     group: Group,
     found: Sequence[tuple[PublishedRun, Point]],
     concurrency: int,
+    shift: float,
 ) -> dict[str, Any]:
     values = [quantity.value(run, point) for run, point in found]
     ends = [quantity.interval(point) for _, point in found] if quantity.interval else []
     low, high = _mean([low for low, _ in ends]), _mean([high for _, high in ends])
     known = not math.isnan(low)
     least, greatest = min(values), max(values)
-    may_be = [_mean(ends) for ends in zip(*(quantity.band(*of) for of in found), strict=True)]
+    may_be = [_mean(ends) for ends in zip(*(quantity.bounds(*of) for of in found), strict=True)]
     why = "; ".join(reason for _, point in found for reason in point.invalid)
+    notes = "; ".join(dict.fromkeys(note for _, point in found for note in point.notes))
     return {
         "run": group.label,
         "concurrency": concurrency,
+        "at": concurrency * shift,
         "value": _number(_mean(values)),
         "low": low if known else None,
         "high": high if known else None,
@@ -154,7 +161,7 @@ def _row(
         "seeds": f"{least:.4g} to {greatest:.4g}, {len(values)} seeds" if len(values) > 1 else "1",
         "requests": sum(point.requests for _, point in found),
         "valid": "invalid" if why else "valid",
-        "why": why or "valid",
+        "why": "; ".join(filter(None, [why or "valid", notes])),
     }
 
 
@@ -176,11 +183,15 @@ def _spec(
     labels, looks = [group.label for group in groups], [group.look for group in groups]
     repeated = any(group.repeated for group in groups)
     concurrency = {
-        "field": "concurrency",
+        "field": "at",
         "type": "quantitative",
         "title": "Concurrency [users in flight]",
-        "scale": {"type": "log", "base": 2, "nice": False},
-        "axis": {"values": sorted({row["concurrency"] for row in rows}), "labelOverlap": True},
+        "scale": {"type": "log", "base": 2, "nice": False, "padding": 8},
+        "axis": {
+            "values": sorted({row["concurrency"] for row in rows}),
+            "labelExpr": "datum.value < 1000 ? datum.value : datum.value / 1000 + 'k'",
+            "labelOverlap": True,
+        },
     }
     value = {
         "field": "value",
@@ -222,7 +233,7 @@ def _spec(
     layers: list[dict[str, Any]] = [
         {
             "transform": [valid, {"filter": "isValid(datum.low)"}],
-            "mark": {"type": "area", "opacity": 0.18, "aria": False},
+            "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.4, "aria": False},
             "encoding": {
                 "x": concurrency, "color": colour,
                 "y": {**value, "field": "low"}, "y2": {"field": "high"},
@@ -243,7 +254,7 @@ def _spec(
         },
         {"transform": [valid], "mark": {"type": "line", "aria": False}, "encoding": line},
         {
-            "mark": {"type": "point", "size": 50, "strokeWidth": 1.5, "opacity": 1},
+            "mark": {"type": "point", "size": 40, "strokeWidth": 1.5, "opacity": 1},
             "encoding": {
                 "x": concurrency, "y": value, "color": colour, "shape": shape, "tooltip": tooltip,
                 "fill": {"condition": {"test": "datum.valid == 'valid'", **colour},
@@ -251,27 +262,18 @@ def _spec(
             },
         },
     ]  # fmt: skip
-    edge = {"type": "line", "strokeWidth": 0.8, "strokeDash": [1, 2], "aria": False}
-    may_be: list[dict[str, Any]] = [
-        {
-            "mark": {"type": "area", "opacity": 0.07, "aria": False},
-            "encoding": {
-                "x": concurrency, "color": colour,
-                "y": {**value, "field": "low"}, "y2": {"field": "high"},
-            },
+    may_be = {
+        "data": {"values": list(bands)},
+        "mark": {"type": "rule", "strokeWidth": 1, "aria": False},
+        "encoding": {
+            "x": concurrency, "color": colour,
+            "y": {**value, "field": "low"}, "y2": {"field": "high"},
         },
-        *(
-            {
-                "mark": edge,
-                "encoding": {"x": concurrency, "color": colour, "y": {**value, "field": end}},
-            }
-            for end in ("low", "high")
-        ),
-    ]  # fmt: skip
-    band, thin, rule, *others = layers
+    }  # fmt: skip
+    interval, thin, rule, *others = layers
     shown = [
-        *([{"data": {"values": list(bands)}, "layer": may_be}] if bands else []),
-        *([band] if quantity.interval else []),
+        *([may_be] if bands else []),
+        *([interval] if quantity.interval else []),
         *([thin] if predicted else []),
         *([rule] if repeated else []),
         *others,

@@ -83,13 +83,18 @@ def find_contradictions(
         yield from _check_requests(point, requests, closed=closed)
 
 
+def times_played(point: Point) -> int:
+    """How many times its load a point was played, of which its file holds the last one."""
+    longer = LONGER.search(" ".join(map(str, point.notes)))
+    return int(longer[1]) if longer else 1
+
+
 def _check_requests(point: Point, rows: pd.DataFrame, *, closed: bool) -> Iterator[str]:
     """Number, statistics and throughput of a point against its requests, a row for each."""
     others = sorted({*rows["concurrency"]} - {point.concurrency})
     if others:
         yield f"its file has requests of {count_of(int(others[0]), 'user')}"
-    longer = LONGER.search(" ".join(map(str, point.notes)))
-    times = int(longer[1]) if longer else 1
+    times = times_played(point)
     measured = rows[rows["measured"]]
     wanted = point.requests + point.cut_requests
     if len(measured) * times != wanted:

@@ -65,7 +65,8 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         table = played.requests()
         run.keep_table(concurrency, last_of(table, concurrency, study.load) if times > 1 else table)
         interval = steady.interval(prompts, concurrency)
-        point = replace(played.point(), predicted_interval=interval, notes=notes_of(times))
+        point = replace(played.point(), predicted_interval=interval)
+        point.notes.extend(notes_of(times, point.requests))
         point.notes.extend(batches.describe_repeats(config, prompts))
         run.add_point(point)
         progress.point_done(point)
@@ -85,7 +86,8 @@ def points(config: Config, concurrencies: Sequence[int], *, intervals: bool = Tr
         times, steady = settle(study, prompts, concurrency)
         interval = steady.interval(prompts, concurrency) if intervals else {}
         point = steady.play(prompts, concurrency).point()
-        found.append(replace(point, predicted_interval=interval, notes=notes_of(times)))
+        notes = notes_of(times, point.requests)
+        found.append(replace(point, predicted_interval=interval, notes=notes))
     return found
 
 

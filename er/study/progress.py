@@ -10,6 +10,7 @@ from rich.console import Console
 
 from er.config import ClockKind, Config
 from er.load.arrivals import count_requests
+from er.results import terminal
 from er.results.point import Point
 from er.results.words import count_of
 from er.study.time_left import TimeLeft
@@ -140,7 +141,7 @@ class Progress:
 
     def _print(self, line: str) -> None:
         self.clear()
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        terminal.show(self.console, line)
 
 
 def _users(points: Sequence[Point]) -> str:

@@ -79,11 +79,14 @@ def is_unsteady(played: Played) -> bool:
     return bool(apart and abs(second.p50 - first.p50) > CHANGE * point.ttft_s.p50)
 
 
-def notes_of(times: int) -> list[str]:
-    """What to know of a point that was played longer than configured."""
+def notes_of(times: int, requests: int) -> list[str]:
+    """What to know of a point of so many requests that was played longer than configured."""
     if times == 1:
         return []
-    return [f"steady only with {times} times the warm-up and requests of the load"]
+    return [
+        f"steady only with {times} times the warm-up and requests of the load; of its "
+        f"{requests:,} requests the last {requests // times:,} are kept"
+    ]
 
 
 def last_of(table: pa.Table, concurrency: int, load: Load) -> pa.Table:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from er.load import knee
-from er.results import labels, names, step_times
+from er.results import labels, names, step_times, terminal
 from er.results.fitting import fitting
 from er.results.point import Point
 from er.results.run_dir import ReadOnce, RunDir
@@ -49,11 +49,11 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
         lines += [*legend(walked), *doubts(walked)]
         lines += [*knees(walked), *gateway_costs(walked)]
     for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        terminal.show(out, line)
     if not lines:
         return
     for line in places(runs):
-        out.print(line, highlight=False, soft_wrap=True)
+        terminal.show(out, line)
 
 
 def places(runs: Sequence[RunDir]) -> list[str]:

@@ -19,6 +19,7 @@ COLUMNS = (
     "TPOT p50 ms",
     "E2E p50 s",
     "tokens/s",
+    "requests",
     "valid",
 )
 
@@ -97,4 +98,5 @@ def _row(point: Point) -> tuple[str, ...]:
         (point.tokens_per_s, "{:.0f}"),
     )
     shown = ["" if math.isnan(value) else form.format(value) for value, form in numbers]
-    return (str(point.concurrency), *shown, "no" if point.invalid else "yes")
+    valid = "no" if point.invalid else "yes"
+    return (str(point.concurrency), *shown, str(point.requests), valid)

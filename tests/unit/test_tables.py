@@ -14,7 +14,8 @@ from er.claims.verdicts import decide
 from er.cluster import laptop
 from er.cluster.base import State, Status
 from er.config import Capacity, Config
-from er.results import names
+from er.load.table import INDENT
+from er.results import names, terminal
 from er.results.run_dir import RunDir
 from er.study import summary
 
@@ -63,7 +64,8 @@ def test_what_differs_between_two_runs(
     text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
-    assert "0123456789abcdef" * 3 in re.sub(r"\s", "", text) or width < 200
+    assert "0123456789abcdef" * 3 in re.sub(r"\s", "", text)
+    assert "  provenance.python: - | 3.12.1" in text or width < 80
     assert re.search(r"^ +2 +1\.000 +1\.000", text, re.M)
 
 
@@ -95,3 +97,23 @@ def test_verdicts_and_table_1(width: int) -> None:
     }
     assert numbers
     assert all(number in text for number in numbers)
+
+
+@widths
+def test_long_lines_are_wrapped_between_words_where_a_terminal_reads_them(
+    width: int, config: Config, finished_run: FinishedRun, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    reason = f"{INDENT}only 3 requests, load.requests_at_least is 200: {'measure longer ' * 15}"
+    monkeypatch.setenv("COLUMNS", str(width))
+    for terminal_reads in (True, False):
+        monkeypatch.setattr("sys.stdout.isatty", lambda reads=terminal_reads: reads)
+        summary.show([finished_run(config)], terminal.console(100))
+        terminal.say(reason)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+        long = [line for line in lines if len(line) > width and len(line.split()) > 1]
+        assert bool(long) == (not terminal_reads)
+        [start] = [at for at, line in enumerate(lines) if line.startswith(f"{INDENT}only")]
+        assert all(line.startswith(INDENT) for line in lines[start:])
+        assert " ".join(" ".join(lines[start:]).split()) == " ".join(reason.split())
+        assert any(line.startswith(("run directory: /", "  /")) for line in lines)

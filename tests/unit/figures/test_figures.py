@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from er.errors import ConfigError
-from paper_figures import command, fig2, fig4, fig5, fig6, fig7, ladder, load, style, view
+from er.study import settling
+from paper_figures import command, curves, fig2, fig4, fig5, fig6, fig7, load, style, view
 
 DOCS = Path(__file__).parents[3] / "docs/figures.md"
 LADDER = [fig4, fig5, fig6, fig7]
@@ -65,18 +67,18 @@ def test_a_prediction_is_thin_and_an_interval_is_drawn_where_there_is_one(publis
     run = published("deployment=a")
     run = replace(run, predicted=[replace(point, invalid=[]) for point in run.points])
     left, _ = fig4.figure([run]).axes
-    curve, thin = left.lines[:2]
+    curve, thin = [line for line in left.lines if len(line.get_xdata())][:2]
     assert thin.get_linewidth() < curve.get_linewidth()
     assert list(thin.get_xdata()) == [1, 2]
     labels = [text.get_text() for text in left.figure.legends[0].get_texts()]
-    assert "95% interval of the median" in labels
+    assert curves.INTERVAL_LABEL in labels
     assert "thin: predicted on a virtual clock" in labels
 
 
 @pytest.mark.parametrize(
     ("module", "quantity", "unit"), [(fig4, "ttft_s.p50", 1e-3), (fig6, "tokens_per_s", 1.0)]
 )
-def test_where_a_prediction_may_lie_is_between_dotted_lines(published, module, quantity, unit):
+def test_where_a_prediction_may_lie_is_an_upright_line(published, module, quantity, unit):
     run = published("deployment=a")
     first = replace(run.points[0], invalid=[], predicted_interval={quantity: [0.2, 0.3]})
     measured = module.figure([run]).axes[0]
@@ -84,15 +86,48 @@ def test_where_a_prediction_may_lie_is_between_dotted_lines(published, module, q
         axes = module.figure([drawn]).axes[0]
         assert edges(axes) == pytest.approx([0.2 / unit, 0.3 / unit])
         labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
-        assert ladder.BAND_LABEL in labels
+        assert curves.RANGE_LABEL in labels
     assert edges(measured) == []
 
 
 def edges(axes: Axes) -> list[float]:
-    """The values of the dotted lines that a prediction may lie between."""
-    dotted = style.BAND_EDGE["linewidth"]
-    lines = [line for line in axes.lines if line.get_linewidth() == dotted]
-    return [float(value) for line in lines for value in line.get_ydata()]
+    """The ends of the upright lines that a prediction may lie on."""
+    drawn = [c for c in axes.collections if isinstance(c, LineCollection)]
+    drawn = [c for c in drawn if c.get_linewidth() == style.RANGE["linewidth"]]
+    return [float(y) for c in drawn for segment in c.get_segments() for y in segment[:, 1]]
+
+
+def test_marks_of_one_concurrency_stand_side_by_side_and_are_drawn_where_they_are(published):
+    runs = [published(f"deployment={name}") for name in "abcde"]
+    left, _ = fig4.figure(runs).axes
+    at = [line.get_xdata()[0] for line in left.lines if str(line.get_label())[1:2] == ":"]
+    assert at == sorted(at)
+    assert len({*at}) == len(runs)
+    assert at[2] == 1  # the third of five is not moved
+    assert 2**-0.5 < at[0] < at[-1] < 2**0.5  # nearer to their own than to the next one
+    bars = [c for c in left.collections if isinstance(c, LineCollection)]
+    shown = {segment[0, 0] for bar in bars for segment in bar.get_segments()}
+    assert {*at} <= shown
+    assert curves.BESIDE_LABEL in style.legend_of([left])
+
+
+def test_a_long_prediction_says_how_many_requests_are_kept_of_how_many(published):
+    runs = [published("deployment=a"), published("deployment=d")]
+    first = runs[1].points[0]
+    longer = replace(
+        first,
+        requests=4 * first.requests,
+        notes=settling.notes_of(4, 4 * first.requests),
+        ttft_s=replace(first.ttft_s, count=4 * first.ttft_s.count),
+    )
+    runs[1] = replace(runs[1], points=[longer, *runs[1].points[1:]])
+    _, boxes = fig4.figure(runs).axes
+    assert [tick.get_text() for tick in boxes.get_xticklabels()] == ["A\nn=24", "D\nn=24\nof 96"]
+    assert boxes.get_xlabel() == "n of N: the last of all requests are kept"
+    drawn = fig2.figure(runs)
+    assert drawn.axes[1].get_title().startswith(f"54 of {54 + 72} answers\nof 2 runs: ")
+    footer = drawn.texts[-1].get_text().replace("\n", " ")
+    assert "the last requests are kept and shown: D at 1 user 24 of 96." in footer
 
 
 def test_every_figure_that_a_study_may_name_is_documented():
@@ -123,7 +158,7 @@ def test_prompts_of_several_deployments_are_counted_once(published):
     runs = [published("deployment=a"), published("deployment=e")]
     prompts, answers, *_ = fig2.figure(runs).axes
     assert prompts.get_title().startswith("27 prompts\n")
-    assert answers.get_title().startswith("54 answers of 2 runs\n")
+    assert answers.get_title().startswith("54 answers\nof 2 runs: mean")
     for axes, tokens in ((prompts, 100), (answers, 3)):
         [bar] = [bar for bar in axes.patches if getattr(bar, "get_height", lambda: 0)() > 0]
         assert bar.get_height() == pytest.approx(100)

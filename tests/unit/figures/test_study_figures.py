@@ -3,12 +3,13 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.text import Text
 
 from er.report.charts import charts
-from paper_figures import batch_limit, fig3, fig4, ladder, overhead, policies, style
+from paper_figures import batch_limit, curves, fig3, fig4, overhead, policies, style
 from paper_figures.repeats import groups_of
 
 
@@ -27,7 +28,7 @@ def test_figure_3_picks_by_its_rule_and_says_how_that_stands_to_the_paper(publis
         drawn = fig3.figure(made)
         left, right = drawn.axes
         assert [axes.get_title() for axes in drawn.axes] == ["TP=4", "TP=8"]
-        assert len(left.lines) == len(right.lines) == 2
+        assert [len(style.legend_of([axes])) for axes in (left, right)] == [5, 5]
         assert "It picks int8 TP=4" in " ".join(
             t.get_text().replace("\n", " ") for t in drawn.texts
         )
@@ -60,12 +61,33 @@ def test_gateways_are_told_apart_by_their_kind(published) -> None:
         " behind a gateway, gateway.kind=fast",
         " behind a gateway, gateway.kind=sklearn",
     ]
-    assert [list(line.get_ydata()) for line in middle.lines] == [[0.0], [0.0]]  # the same requests
+    marked = [list(line.get_ydata()) for line in middle.lines if line.get_marker() != "None"]
+    assert marked == [[0.0], [0.0]]  # the same requests
     faster = replace(runs[2].points[0], tokens_per_s=runs[0].points[0].tokens_per_s * 2)
     assert overhead.summary([*runs[:2], replace(runs[2], points=[faster])]) == [
-        "gateway fast, against none: +0.0 ms and 1.000 of the throughput at 1 user",
-        "gateway sklearn, against none: +0.0 ms and 2.000 of the throughput at 1 user",
+        "gateway fast, against none: nothing that could be told from zero (+0.0 ms: 95% interval "
+        "+0.0 to +0.0 ms) and 1.000 of the throughput at 1 user",
+        "gateway sklearn, against none: nothing that could be told from zero (+0.0 ms: 95% "
+        "interval +0.0 to +0.0 ms) and 2.000 of the throughput at 1 user",
     ]
+
+
+def test_a_gateways_cost_is_told_from_zero_only_by_seeds_or_parts_of_a_run_and_above_a_step() -> (
+    None
+):
+    drifting = np.repeat([-5.0, 3, -4, 6, -3, 5, -6, 4, -2, 1], 500) / 1e3  # late or early together
+    found = overhead.added_of([drifting], step=0.02)
+    assert found.low < 0 < found.high
+    assert found.high - found.low > 2e-3  # five thousand prompts alone would give a tenth of it
+    shifted = overhead.added_of([drifting / 100 - 1.4e-3], step=0.0219)
+    assert shifted.high < 0
+    assert overhead.describe(shifted) == (
+        "nothing that could be told from zero (-1.4 ms: less than a step of the engine, 21.9 ms)"
+    )
+    idle = overhead.added_of([np.full(200, 0.24e-3)], step=0.0)
+    assert overhead.describe(idle) == "+0.2 ms"
+    seeds = [np.full(100, value) for value in (-1.4e-3, -0.9e-3, 3.2e-3)]
+    assert overhead.added_of(seeds, step=0.0).low < 0 < overhead.added_of(seeds, step=0.0).high
 
 
 @pytest.fixture
@@ -84,17 +106,18 @@ def test_repeats_are_one_curve_with_whiskers_from_the_least_to_the_greatest(repe
     with style.applied():
         left, right = fig4.figure(repeats).axes
         labels = list(style.legend_of([left]))
-        curves = [line for line in left.lines if "mean of 3 seeds" in str(line.get_label())]
+        means = [line for line in left.lines if "mean of 3 seeds" in str(line.get_label())]
         text = left.figure.texts[-1].get_text().replace("\n", " ")
         whiskers = [c for c in left.collections if isinstance(c, LineCollection)]
+        whiskers = [c for c in whiskers if c.get_linewidth() == style.WHISKER["linewidth"]]
     p50_ms = [run.points[0].ttft_s.p50 * 1e3 for run in repeats]
-    assert [list(curve.get_ydata()) for curve in curves] == [[pytest.approx(2 * p50_ms[0])]] * 2
+    assert [list(curve.get_ydata()) for curve in means] == [[pytest.approx(2 * p50_ms[0])]] * 2
     for whisker in whiskers:
         [[low, high]] = [segment[:, 1] for segment in whisker.get_segments()]
         assert (low, high) == pytest.approx((p50_ms[0], p50_ms[2]))
     assert len(whiskers) == 2
-    assert ladder.BETWEEN_LABEL in labels
-    assert f"{ladder.INTERVAL_LABEL}{ladder.OF_REPEATS}" in labels
+    assert curves.BETWEEN_LABEL in labels
+    assert f"{curves.INTERVAL_LABEL}{curves.OF_REPEATS}" in labels
     assert "Repeats with seeds 0, 1, 2" in text
     assert [tick.get_text() for tick in right.get_xticklabels()] == ["A", "D"]
     assert "n=72 each" in right.get_xlabel()
@@ -125,8 +148,12 @@ def test_repeats_are_pooled_in_the_other_figures_too(published) -> None:
     with style.applied():
         left, middle, _ = overhead.figure(gateways).axes
         assert sum(label.endswith("2 seeds") for label in style.legend_of([left])) == 2
-        assert len(middle.lines) == 1
-        assert [len(axes.lines) for axes in fig3.figure(ladders).axes] == [1, 1]
+        assert sum(line.get_marker() != "None" for line in middle.lines) == 1
+        marked = [
+            [line for line in axes.lines if len(line.get_xdata())]
+            for axes in fig3.figure(ladders).axes
+        ]
+        assert [len(lines) for lines in marked] == [1, 1]
 
 
 def test_the_busiest_expert_is_held_against_the_mean(published) -> None:
@@ -141,11 +168,16 @@ def test_the_busiest_expert_is_held_against_the_mean(published) -> None:
         assert "Limits: TTFT 1 s" in drawn.texts[-1].get_text().replace("\n", " ")
 
 
-def test_batch_limits_are_three_panels(published) -> None:
-    with style.applied():
-        drawn = batch_limit.figure([published(f"engine.max_batch_size={n}") for n in (256, 300)])
-    assert [axes.get_ylabel() for axes in drawn.axes] == [
-        "Time to first token [ms]",
-        "Throughput [tokens/s]",
-        "[tokens/s per GPU]",
-    ]
+def test_batch_limits_are_held_against_each_other_for_each_deployment(published) -> None:
+    runs = [published(f"deployment={name}", f"engine.max_batch_size={n}")
+            for name in "ad" for n in (256, 300)]  # fmt: skip
+    for width in style.Width:
+        with style.applied(width):
+            drawn = batch_limit.figure(runs)
+            labels = style.legend_of(drawn.axes)
+        above, beside = ["A", "D"], list(batch_limit.QUANTITIES)
+        if width is style.Width.column:
+            above, beside = beside, above
+        assert list(filter(None, (axes.get_title() for axes in drawn.axes))) == above
+        assert list(filter(None, (axes.get_ylabel() for axes in drawn.axes))) == beside
+        assert {"at most 256 in a batch", "at most 300 in a batch"} <= {*labels}

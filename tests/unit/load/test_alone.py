@@ -22,7 +22,7 @@ from er.load.__main__ import main
 from er.options import parse_arguments
 from er.results.request import Endpoint
 from er.results.request_table import RequestLog
-from er.results.run_dir import RunDir
+from er.results.run_dir import RunDir, id_of
 from er.tracking.publish import publish
 from er.tracking.store import open_store
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, Serve, chunk, closed_port, event, stream
@@ -208,9 +208,11 @@ def test_the_exit_code_shows_whether_the_run_was_published(
         monkeypatch.setattr(cli, "PUBLISH", ["false"])
     target = f"target={serve(stream).endpoint.url}"
     assert answer_to(monkeypatch, target, f"runs_dir={tmp_path}") == status
-    assert (tmp_path / "figures" / "load.png").exists() == (status == 0)
     (run,) = (tmp_path / "load").iterdir()
-    assert RunDir(run).read("run.json")["status"] == "finished"
+    record = RunDir(run).read("run.json")
+    assert record["status"] == "finished"
+    picture = tmp_path / "figures" / f"load-{id_of(record)[:8]}.png"  # beside those of other runs
+    assert picture.exists() == (status == 0)
 
 
 @pytest.mark.parametrize(

@@ -108,11 +108,11 @@ def test_a_prediction_says_between_what_it_may_lie_and_what_its_step_times_rest_
     assert fig6.spec["layer"][0]["data"] == {"values": fig6.bands}
 
     text = page.render(page.Report("ladder", runs, decide([], runs), ([], []), None))
-    assert "Between two dotted lines a prediction may lie." in text
+    assert "On a thin upright line a prediction may lie." in text
     assert text.count("<td>1 to 900</td>") == 4
     assert text.count("<td>matrix products 75% measured, &lt;INT8&gt;</td>") == 2
     assert "Step times of A, D: matrix products 75% measured" in text
 
     measured = page.render(report)
-    for word in ("dotted lines", "Prediction may be", "Step times"):
+    for word in ("upright line", "Prediction may be", "Step times"):
         assert word not in measured

@@ -150,7 +150,7 @@ def test_a_sample_of_a_longer_prediction_is_checked_by_its_number_and_range(
 ) -> None:
     load = replace(config.load, requests_at_least=1)
     every = [answered(i, 1, 0.1 + i % 7 / 1000) for i in range(4 * COUNT)]
-    point = replace(measure(every, 1, load), notes=notes_of(4))
+    point = replace(measure(every, 1, load), notes=notes_of(4, len(every)))
     if "ttft_s" in changes:
         slower = {k: v if k == "count" else 3 * v for k, v in asdict(point.ttft_s).items()}
         changes = {"ttft_s": type(point.ttft_s)(**slower)}

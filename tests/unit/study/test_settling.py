@@ -37,7 +37,7 @@ def test_users_who_gather_at_one_expert_are_waited_for(config: Config) -> None:
     assert not point.invalid
     halves = np.array_split(longer.play(prompts, 200).measured_ttft_s(), 2)
     assert np.median(halves[0]) == pytest.approx(np.median(halves[1]), rel=settling.CHANGE)
-    assert predicted.points(config, [200])[0].notes == settling.notes_of(times)
+    assert predicted.points(config, [200])[0].notes == settling.notes_of(times, point.requests)
 
 
 def test_what_is_steady_is_played_as_configured(config: Config) -> None:
@@ -47,7 +47,7 @@ def test_what_is_steady_is_played_as_configured(config: Config) -> None:
     timed = replace(config, load=replace(config.load, duration_s=1.0, requests_per_user=0))
     study = predicted.Study(timed)
     assert settling.settle(study, batches.build_batch(timed, 8), 8) == (1, study)
-    assert settling.notes_of(1) == []
+    assert settling.notes_of(1, 40) == []
 
 
 def test_of_a_longer_point_the_last_answers_to_the_same_prompts_are_kept(config: Config) -> None:
@@ -60,6 +60,9 @@ def test_of_a_longer_point_the_last_answers_to_the_same_prompts_are_kept(config:
     assert len(kept) == len(measured)
     both = measured.join(kept.set_index("index"), rsuffix="_longer", how="inner")
     assert len(both) == len(measured)
+    total = study.longer(4).play(prompts, 20).point().requests
+    [note] = settling.notes_of(4, total)
+    assert note.endswith(f"of its {total:,} requests the last {len(kept):,} are kept")
     assert (both["input_tokens"] == both["input_tokens_longer"]).all()
     assert (both["topic"] == both["topic_longer"]).all()
     assert kept["send_s"].min() > longer.to_pandas()["send_s"].median()

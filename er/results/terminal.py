@@ -1,0 +1,48 @@
+"""Lines and tables for people: as wide as their terminal, whole where there is none."""
+
+import shutil
+import sys
+import textwrap
+
+from rich.console import Console
+
+CONTINUED = "  "  # before what continues a line, beyond the line's own indent
+
+
+def width() -> int | None:
+    """Characters in a line of the terminal; None where standard output is a file or a pipe, whose
+    lines are not wrapped: programs read them."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def console(plain: int) -> Console:
+    """For tables: as wide as the terminal, `plain` characters where there is none."""
+    return Console(width=width() or plain)
+
+
+def wrap(
+    line: str, most: int | None, continued: str = CONTINUED, *, fold: bool = False
+) -> list[str]:
+    """The lines of at most so many characters that a line becomes; None: itself.
+
+    It is broken between words only, so that paths stay whole however narrow it is; with `fold` also
+    within a word that is longer than a line.
+    """
+    indent = line[: len(line) - len(line.lstrip())]
+    if most is None or len(line) <= most:
+        return [line]
+    return textwrap.wrap(
+        line.strip(), max(most, len(indent) + 20), initial_indent=indent,
+        subsequent_indent=indent + continued, break_long_words=fold, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def say(line: str) -> None:
+    """Print a line at once, wrapped."""
+    print("\n".join(wrap(line, width())), flush=True)
+
+
+def show(out: Console, line: str) -> None:
+    """The same on a console."""
+    for part in wrap(line, out.width if out.is_terminal else None):
+        out.print(part, highlight=False, markup=False, soft_wrap=True)
