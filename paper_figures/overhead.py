@@ -31,7 +31,7 @@ NOTE = (
     "Paired: of each prompt, the time to first token behind the gateway less that without one; its "
     "interval is Student's, over seeds, or over ten parts of a run. Grey: less than a step of the "
     "engine. A busy engine admits prompts between two steps, so that a quicker gateway costs "
-    "nothing there, and which step a prompt gets is chance (docs/gateway.md)."
+    "nothing there, and which step a prompt gets is chance (docs/figures.md)."
 )
 STEP_LABEL = "grey: less than a step of the engine"
 PAIR = ["concurrency", "index"]
