@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.errors import ErError
-from er.process import guard
+from er.process import guard, shared_memory
 
 KILL_ALLOWANCE_S = 10.0 + guard.END_TIMEOUT_S
 SHOWN_LINES = 5
@@ -60,9 +60,12 @@ def running(
 
     When the block ends, and also when this process is killed, the whole group gets SIGTERM, then
     SIGKILL after `stop_timeout_s`, and files of /dev/shm that begin with `shm_prefix` are removed.
+    So are those that killed owners have left on this machine (`er.process.shared_memory`).
     `end` is a command that stops what other daemons started for it, run before the SIGKILL.
     Raises ErError when the command cannot be started.
     """
+    if shm_prefix:
+        shared_memory.remove_of_dead()
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
         guarded = [str(stop_timeout_s), shm_prefix, json.dumps(list(end)), *command]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from er.config import Server
 from er.errors import ErError
-from er.process import readiness
+from er.process import readiness, shared_memory
 from er.process.group import running
 from er.results.request import Endpoint, ServedModel
 from er.server import model_repository
@@ -42,7 +42,7 @@ def serve(
     model_repository.write(models, run_dir / "model_repository")
     link_backend(run_dir / "backends")
     log_path = run_dir / "logs" / "triton.log"
-    shm_prefix = f"er_{uuid.uuid4().hex[:12]}_"
+    shm_prefix = shared_memory.prefix(uuid.uuid4().hex[:12])
     with (
         reserved(server, host=host) as ports,
         running(

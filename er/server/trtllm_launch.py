@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from er.config.trtllm import ContainerEngine, LlmapiEngine, Runtime
-from er.process import container, cores
+from er.process import container, cores, shared_memory
 from er.process.launch import Launch, Mpi, unique
 from er.process.visible import visible_gpus
 from er.server.ports import Ports
@@ -99,4 +99,4 @@ def tritonserver(
 
 def shm_prefix(place: Place) -> str:
     """What the names of an engine's files in /dev/shm begin with."""
-    return f"er_{place.ports.http}_"
+    return shared_memory.prefix(str(place.ports.http))

@@ -93,7 +93,7 @@ def endpoints(folder: Path) -> Iterator[list[Endpoint]]:
         yield endpoints
     assert processes_naming(str(folder)) == []
     for endpoint in endpoints:
-        assert list(Path("/dev/shm").glob(f"er_{urlsplit(endpoint.url).port}_*")) == []
+        assert list(Path("/dev/shm").glob(f"er_*_{urlsplit(endpoint.url).port}_*")) == []
 
 
 def test_every_event_is_one_piece_of_the_text(endpoints: list[Endpoint], stream: Any) -> None:

@@ -78,7 +78,7 @@ def endpoints(folder: Path) -> Iterator[list[Endpoint]]:
         yield endpoints
     assert processes_naming(str(folder)) == []
     for endpoint in endpoints:
-        assert list(Path("/dev/shm").glob(f"er_{urlsplit(endpoint.url).port}_*")) == []
+        assert list(Path("/dev/shm").glob(f"er_*_{urlsplit(endpoint.url).port}_*")) == []
 
 
 def test_every_expert_has_a_server_of_its_own(endpoints: list[Endpoint]) -> None:

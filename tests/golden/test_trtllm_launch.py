@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from er import build
-from er.process import container
+from er.process import container, shared_memory
 from er.process.launchers import docker
 from er.server import trtllm_launch
 from tests.unit.engine.launches import composed, launches_of, places_of
@@ -32,6 +32,7 @@ def known_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What differs from machine to machine and from run to run."""
     monkeypatch.setattr(docker, "user", lambda: "1000:1000")
     monkeypatch.setattr(trtllm_launch, "unique", lambda name: f"er-0-{name}")
+    monkeypatch.setattr(shared_memory, "prefix", lambda name: f"er_{name}_")
 
 
 def lines(engine: str, deployment: str, runtime: str) -> str:

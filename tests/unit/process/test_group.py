@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from er.errors import ErError
+from er.process import shared_memory
 from er.process.group import Child, running
 from tests.standins.waiting import eventually
 
@@ -21,6 +22,20 @@ from er.process.group import running
 with running(["sh", "-c", sys.argv[1]], Path(sys.argv[2]), name="it", stop_timeout_s=0.5,
              shm_prefix=sys.argv[3]) as child:
     print(child.pid, child.guard.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+OWNER_BY_NAME = """
+import sys, time
+from pathlib import Path
+from er.process import shared_memory
+from er.process.group import running
+prefix = shared_memory.prefix("it")
+script = f"touch /dev/shm/{prefix}1 /dev/shm/{prefix}2; exec sleep 60"
+with running(["sh", "-c", script], Path(sys.argv[1]), name="it", stop_timeout_s=0.5,
+             shm_prefix=prefix) as child:
+    print(child.pid, child.guard.pid, prefix, flush=True)
     time.sleep(60)
 """
 
@@ -178,3 +193,40 @@ def test_a_guard_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
         child.guard.kill()
     assert eventually(lambda: group(child.pid) == [])
     assert not Path("/dev/shm", prefix).exists()
+
+
+@pytest.mark.parametrize(
+    "killed",
+    [("owner",), ("guard",), ("group",), ("owner", "guard"), ("owner", "guard", "group")],
+)
+def test_whatever_is_killed_nothing_is_left_once_another_has_started(
+    tmp_path: Path, killed: tuple[str, ...]
+) -> None:
+    """As Slurm's KILL ends all of a job at once, and others live on the machine meanwhile."""
+    others = Path("/dev/shm", shared_memory.prefix("others"))
+    others.touch()
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER_BY_NAME, str(tmp_path / "log")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdout
+    with owner, owner.stdout:
+        leader, guard, prefix = owner.stdout.readline().split()
+        assert eventually(lambda: len(list(Path("/dev/shm").glob(f"{prefix}*"))) == 2)
+        victims = {"owner": [owner.pid], "guard": [int(guard)],
+                   "group": [process.pid for process in group(int(leader))]}  # fmt: skip
+        for pid in [pid for name in killed for pid in victims[name]]:
+            os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: group(int(leader)) == [])
+        owner.kill()
+    assert eventually(lambda: not is_running(int(guard)))
+    if len(killed) == 3:  # nobody was left to do it
+        assert len(list(Path("/dev/shm").glob(f"{prefix}*"))) == 2
+
+    with shell("true", tmp_path / "next", shm_prefix=shared_memory.prefix("next")):
+        pass
+
+    assert list(Path("/dev/shm").glob(f"{prefix}*")) == []
+    assert others.exists()
+    others.unlink()

@@ -13,7 +13,7 @@ import pytest
 from er.config.trtllm import Runtime
 from er.engine import in_container
 from er.errors import ErError
-from er.process import container
+from er.process import container, shared_memory
 from er.process.launch import Launch, Mpi
 from er.process.launchers import apptainer, docker, pyxis
 from er.study import build_plan
@@ -233,7 +233,7 @@ def test_the_first_rank_leads_and_each_has_shared_memory_of_its_own(variable: st
     assert ["--http-port=8000" in line for line in said] == [True, False, False, False]
     assert ["--load-model=tensorrt_llm" in line for line in said] == [False, True, True, True]
     for rank, line in enumerate(said):
-        assert f"shm-region-prefix-name=er_8000_{rank}_ " in line
+        assert f"shm-region-prefix-name={shared_memory.prefix('8000')}{rank}_ " in line
 
 
 def test_a_step_on_another_node_names_it() -> None:
