@@ -6,7 +6,6 @@ from datetime import datetime
 
 from er.cluster.calls import call
 from er.config import Config, SlurmCluster
-from er.errors import ErError
 from er.process import nodes
 
 NODE_TIMEOUT_S = 15
@@ -50,15 +49,8 @@ def lost_nodes(config: Config) -> list[str]:
     if not names:
         return []
 
-    def answers(name: str) -> bool:
-        try:
-            nodes.run_there(nodes.step(name), ["true"], NODE_TIMEOUT_S)
-        except ErError:
-            return False
-        return True
-
     with ThreadPoolExecutor(len(names)) as pool:
-        answered = list(pool.map(answers, names))
+        answered = list(pool.map(lambda name: nodes.answers(name, NODE_TIMEOUT_S), names))
     return [name for name, there in zip(names, answered, strict=True) if not there]
 
 

@@ -21,6 +21,7 @@ from er.load import (
     users,
 )
 from er.load.effort import PointLoad
+from er.load.other_nodes import LostNodeError
 from er.load.proof import Proof
 from er.process import stopping
 from er.results import window
@@ -38,6 +39,7 @@ class Target:
     gpus: Sequence[int] = ()  # numbers of the engines' GPUs on each node: they are sampled
     further: Sequence[str] = ()  # nodes with engines, besides this one
     load_steps: Sequence[Sequence[str]] = ()  # start commands where the users are; empty: here
+    load_nodes: Sequence[str] = ()  # which those are
     prove: Callable[[], None] = lambda: None  # raises ErError when an engine has died
 
 
@@ -51,9 +53,9 @@ def measure_point(
 ) -> Point:
     """Measure one concurrency and add its point to `run`, invalid when an engine did not survive.
 
-    Only the load, the workload and the corpus of `config` matter. When TERM stops a batch job, the
-    point is kept with the requests that have ended, and marked as interrupted.
-    Raises ErError when an engine has died.
+    Only the load, the workload and the corpus of `config` matter. When TERM stops a batch job, or a
+    node of it is lost, the point is kept with the requests that have ended, and marked as
+    interrupted. Raises ErError when an engine has died, and LostNodeError for a node.
     """
     run.set_aside(concurrency)
     load, server_evidence = _send_load(target, batch, concurrency, config, run, on_request)
@@ -99,7 +101,7 @@ def _send_load(
     try:
         with (
             run.request_log(concurrency) as log,
-            other_nodes.watch_nodes(target.further, len(target.gpus)) as others,
+            other_nodes.watch_nodes(target.further, len(target.gpus), target.load_nodes) as others,
             server_watch.watch_servers(target.engines) as servers,
             gpus.watch_gpus(target.gpus) as gpu_watch,
         ):
@@ -111,8 +113,10 @@ def _send_load(
         others.add_to(servers, gpu_watch)
         after = server_side.read(target.engines)  # a server on a dead node answers late or never
     except BaseException as error:
-        if requests and not isinstance(error, Exception):
-            partial = f"interrupted after {len(requests)} requests"
+        lost = isinstance(error, LostNodeError)
+        if requests and (lost or not isinstance(error, Exception)):
+            why = f": {error}" if lost else ""
+            partial = f"interrupted after {len(requests)} requests{why}"
             run.add_point(measure(requests, concurrency, config.load, [partial]))
         raise
     if gpu_watch.samples:

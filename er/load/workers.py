@@ -18,7 +18,7 @@ from er.load import clocks, worker
 from er.load.clocks import Offset
 from er.load.effort import Effort
 from er.load.worker import Job
-from er.process import stopping
+from er.process import nodes, stopping
 from er.results.request import Request
 
 TOKENS_PER_USER_S = 30  # roughly, of one stream
@@ -146,7 +146,7 @@ def _started(job: Job, step: Sequence[str]) -> Iterator["subprocess.Popen[bytes]
     finally:
         _close(_stdin(process))  # ends the worker, also on another node
         with suppress(subprocess.TimeoutExpired):
-            process.wait(END_TIMEOUT_S if step else 0)
+            process.wait(END_TIMEOUT_S if step and not nodes.is_step_of_silent(step) else 0)
         process.kill()  # it has nothing to clean up, and ignores TERM
         process.wait()
         _close(_stdout(process))

@@ -18,6 +18,7 @@ START_TIMEOUT_S = 60
 NODES_OF_PART = "SLURM_JOB_NODELIST_HET_GROUP_{}"  # of a job in two parts: 0 serves, 1 sends
 NODES = "SLURM_JOB_NODELIST"  # of any other job
 EXPAND_TIMEOUT_S = 30
+_silent: set[str] = set()  # nodes of this job that gave no answer
 
 
 def of_load(cluster: Cluster) -> list[str]:
@@ -91,6 +92,28 @@ def run_there(step: Sequence[str], command: Sequence[str], timeout_s: float) -> 
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise ErError(f"the load generator's node: {lines[-1]}")
+
+
+def answers(node: str, timeout_s: float) -> bool:
+    """Whether a command can be started on a node of this job. One that gave no answer is not asked
+    again: Slurm ends the job when it has noticed."""
+    if is_silent(node):
+        return False
+    try:
+        run_there(step(node), ["true"], timeout_s)
+    except ErError:
+        _silent.add(node)
+    return not is_silent(node)
+
+
+def is_silent(node: str) -> bool:
+    """Whether the node gave no answer when it was asked."""
+    return node in _silent
+
+
+def is_step_of_silent(step: Sequence[str]) -> bool:
+    """Whether a command line of `step` is for a node that gave no answer."""
+    return any(f"--nodelist={node}" in step for node in _silent)
 
 
 def reach_directly(host: str) -> None:

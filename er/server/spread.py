@@ -21,6 +21,8 @@ from er.results.request import Endpoint, ServedModel
 from er.server.embedded import prove
 from er.server.ports import HOST
 
+SOON_S = 8.0  # servers have mostly stopped by then
+ASK_TIMEOUT_S = 8.0
 NODES = "nodes"  # folder of the run directory: a folder for each further node
 READY = "er.server.node: ready"  # begins the line with the endpoints in the node's log
 Start = Callable[[list[ServedModel], Config, Path, str], AbstractContextManager[list[Endpoint]]]
@@ -79,14 +81,23 @@ class Step:
         self.process.stdin.close()
 
     def wait(self) -> None:
-        """Return when nothing of it is left."""
+        """Return when nothing of it is left, or soon when its node does not answer any more."""
         timeout_s = self.share.config.server.stop_timeout_s + group.KILL_ALLOWANCE_S
+        if not nodes.is_silent(self.share.node) and self._ended_within(SOON_S):
+            return
+        there = nodes.answers(self.share.node, ASK_TIMEOUT_S)
+        if there and self._ended_within(timeout_s - SOON_S):
+            return
+        guard.run_end(nodes.end_step(self.share.token))
+        self.process.kill()
+        self.process.wait()
+
+    def _ended_within(self, limit_s: float) -> bool:
         try:
-            self.process.wait(timeout_s)
+            self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            guard.run_end(nodes.end_step(self.share.token))
-            self.process.kill()
-            self.process.wait()
+            return False
+        return True
 
 
 @contextmanager

@@ -132,6 +132,7 @@ class Bench:
             gpus_of(self._config),
             further=nodes.further(cluster),
             load_steps=nodes.load_steps(cluster),
+            load_nodes=nodes.of_load(cluster),
             prove=serving.prove,
         )
         try:

@@ -1,11 +1,13 @@
 """GPUs and models of the other nodes that serve, watched by a process on each."""
 
+import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from er.errors import ErError
 from er.load import gpus, other_nodes
 from er.load.server_watch import Watch
 from er.process import nodes
@@ -88,3 +90,73 @@ def test_nothing_is_started_without_other_nodes(monkeypatch: pytest.MonkeyPatch)
     others.add_to(Watch(), gpu_watch)
 
     assert (gpu_watch.energy_j, gpu_watch.samples[0].node) == (1.0, "")
+
+
+SILENT = "import sys, time\nprint('begun', flush=True)\ntime.sleep(60)\n"
+GONE = "import sys\nprint('begun', flush=True)\nsys.exit(1)\n"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds become fractions of them, and no node is known to be silent."""
+    monkeypatch.setattr(other_nodes, "SILENT_S", 0.4)
+    monkeypatch.setattr(other_nodes, "LOOK_S", 0.1)
+    monkeypatch.setattr(nodes, "_silent", set())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("watcher", [SILENT, GONE])
+@pytest.mark.parametrize("of_load", [False, True])
+def test_a_node_that_is_gone_ends_the_point(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, watcher: str, of_load: bool
+) -> None:
+    on_a_node(monkeypatch, tmp_path, watcher)
+    monkeypatch.setattr(nodes, "run_there", refuse)
+    serving, load = ([], ["n2"]) if of_load else (["n2"], [])
+    begin_s = time.monotonic()
+
+    with (
+        pytest.raises(other_nodes.LostNodeError, match="node n2 does not answer any more"),
+        other_nodes.watch_nodes(serving, 0, load),
+    ):
+        time.sleep(30)
+
+    assert time.monotonic() - begin_s < 8
+    assert nodes.is_silent("n2")
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+def refuse(*_: object) -> None:
+    raise ErError("no answer")
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("watcher", [SILENT, GONE])
+def test_a_watcher_that_says_nothing_on_a_node_that_answers_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, watcher: str
+) -> None:
+    monkeypatch.setattr(other_nodes, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(other_nodes, "END_TIMEOUT_S", 0.2)
+    on_a_node(monkeypatch, tmp_path, watcher)
+    asked = []
+    monkeypatch.setattr(nodes, "run_there", lambda *words: asked.append(words))
+
+    with other_nodes.watch_nodes(["n2"], 0) as others:
+        time.sleep(1.5)
+
+    assert asked
+    assert others.seen == [None]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_watcher_gives_a_sign_of_life_each_second(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(other_nodes, "SILENT_S", 1.6)
+    on_a_node(monkeypatch, tmp_path, "")
+    monkeypatch.setattr(nodes, "run_there", lambda *_: pytest.fail("it was asked"))
+
+    with other_nodes.watch_nodes(["n2"], 0) as others:
+        time.sleep(3)
+
+    assert others.seen[0] is not None
