@@ -25,16 +25,19 @@ NOTHING_BUILT = "nothing is built"
 
 
 def check(request: Request, say: Callable[[str], None]) -> bool:
-    """Look at everything, whatever is missing, and say it; whether all holds."""
+    """Look at everything, whatever is missing, and say it, the verdict last; whether all holds."""
     say(f"deployment {request.config.deployment.id} on this node:")
-    fine = True
+    missing = []
     for name, look in CHECKS.items():
         try:
             say(f"ok      {name}: {look(request)}")
         except ErError as error:
-            fine = False
+            missing.append(name)
             say(f"MISSING {name}: {error}")
-    return fine
+    lacks = f"cannot be served here: {len(missing)} of {len(CHECKS)} missing"
+    verdict = f"{lacks} ({', '.join(missing)})" if missing else "can be built and served here"
+    say(f"deployment {request.config.deployment.id} {verdict}")
+    return not missing
 
 
 def launcher(request: Request) -> str:

@@ -108,7 +108,8 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="the stand-in for Docke
 @needs_root
 def test_a_node_on_which_all_holds(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
     assert node.check() == 0
-    heading, *lines = capsys.readouterr().out.splitlines()
+    heading, *lines, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == "deployment e can be built and served here"
     assert heading == "deployment e on this node:"
     assert [line[:8] for line in lines] == ["ok      "] * len(preflight.CHECKS)
     assert "8 x NVIDIA H100 80GB HBM3, 85.5 GB, driver 575.51.03" in "\n".join(lines)
@@ -259,7 +260,8 @@ def test_what_is_missing_is_said_and_the_rest_is_looked_at(
 ) -> None:
     spoil(node)
     assert node.check() == 1
-    _, *lines = capsys.readouterr().out.splitlines()
+    _, *lines, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == f"deployment e cannot be served here: 1 of 13 missing ({name})"
     (missing,) = [line for line in lines if not line.startswith("ok ")]
     assert missing.startswith(f"MISSING {name}: ")
     assert says in missing
