@@ -1,8 +1,12 @@
-"""`python -m er.collect [STUDY]`: publish what the jobs of a study measured, draw its figures."""
+"""`python -m er.collect [STUDY]`: publish what the jobs of a study measured.
+
+It ends as `er.run` does on a laptop: with figures, verdicts and report.
+"""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from er import cli
@@ -10,19 +14,22 @@ from er.cluster import folder, sending, slurm
 from er.cluster.base import State, Status
 from er.cluster.folder import Attempt
 from er.errors import ErError
-from er.report import views
-from er.results import names
+from er.report.study import Study, finish_all
+from er.results import names, places
 from er.results.point import describe_invalid
 from er.tracking.publish import publish as publish_to_mlflow
 
 EVERY_S = 15.0
+LOOK_S = 0.2  # whether another command has ended
 
 
 def main() -> int:
-    """Publish the jobs that have ended to MLflow, once each, and draw the figures of the study."""
+    """Publish the jobs that have ended to MLflow, once each; make figures, verdicts and report."""
     parser = cli.parser("er.collect", main.__doc__)
     parser.add_argument("study", nargs="?", default="", help="the one submitted last, if unsaid")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
+    parser.add_argument(
+        "--runs-dir", type=Path, default=Path(folder.RUNS_DIR), help="as runs_dir of er.run"
+    )
     parser.add_argument(
         "--follow",
         action="store_true",
@@ -40,12 +47,28 @@ def main() -> int:
         time.sleep(EVERY_S)
         if not jobs.silence:
             sending.submit_held_back(study, print)
-    attempts = list(folder.newest_of_study(study))
-    publish(
-        [attempt for attempt, one in zip(attempts, jobs.found, strict=True) if not one.state.active]
-    )
-    draw(attempts, options.runs_dir)
-    return say_what_is_missing(jobs.found)
+    pairs = list(zip(jobs.attempts, jobs.found, strict=True))
+    code = say_what_is_missing(jobs.found)
+    with one_at_a_time(study):
+        publish([attempt for attempt, one in pairs if not one.state.active])
+        try:
+            finish_all(list(studies_of(jobs.attempts, options.runs_dir)), print_line)
+        except ErError as error:
+            if all(one.state is State.finished for one in jobs.found):
+                raise
+            print_line(f"not all can be drawn yet: {error}")
+    return code
+
+
+@contextmanager
+def one_at_a_time(study: Path) -> Iterator[None]:
+    """Wait until no other command collects the study; none does while the block lasts."""
+    with (study / folder.JOBS / "collect.lock").open("w") as lock:
+        if not places.try_lock(lock):
+            print_line("another er.collect is at work on this study: waiting for it")
+            while not places.try_lock(lock):
+                time.sleep(LOOK_S)
+        yield
 
 
 def any_held_back(found: Sequence[Status]) -> bool:
@@ -59,19 +82,14 @@ def publish(attempts: Sequence[Attempt]) -> None:
         run, intent = attempt.run, attempt.intent
         if run and run.has(names.POINTS) and intent.publish:
             publish_to_mlflow(run, intent.tracking_uri)
-            print(f"published {intent.title}: {run.path}")
+            print_line(f"published {intent.title}: {run.path}")
 
 
-def draw(attempts: Sequence[Attempt], runs_dir: Path) -> None:
-    """Draw the figures of the study from what is published of it."""
-    intents = [attempt.intent for attempt in attempts if attempt.intent.publish]
-    wanted = {(name, it.tracking_uri, it.study) for it in intents for name in it.figures}
-    for name, uri, study in sorted(wanted):
-        try:
-            for path in views.draw(name, uri, study, runs_dir / "figures").files:
-                print(f"figure: {path}")
-        except ErError as error:
-            print(f"no {name} yet: {error}")
+def studies_of(attempts: Sequence[Attempt], runs_dir: Path) -> Iterator[Study]:
+    """What is to be made of them, as `er.run` makes it of what it has measured itself."""
+    for intent in (attempt.intent for attempt in attempts):
+        if intent.publish:
+            yield Study(intent.study, intent.tracking_uri, runs_dir, intent.figures)
 
 
 def say_what_is_missing(found: Sequence[Status]) -> int:
@@ -89,6 +107,11 @@ def say_what_is_missing(found: Sequence[Status]) -> int:
             if one.log and one.log.exists():
                 print(f"    {one.log}: {one.last_line()}")
     return code
+
+
+def print_line(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

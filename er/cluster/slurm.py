@@ -1,6 +1,6 @@
 """Jobs that Slurm has: how they stand, and how to cancel them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ class Jobs:
 
     found: list[Status]
     silence: ErError | None = None  # why Slurm did not answer
+    attempts: Sequence[Attempt] = ()  # their submissions, in the same order
 
     @property
     def may_change(self) -> bool:
@@ -50,7 +51,7 @@ def read(study: Path) -> Jobs:
         except ErError as error:
             silence = error
     find = status_on_disk if silence else status_of
-    return Jobs([find(attempt, entries) for attempt in attempts], silence)
+    return Jobs([find(attempt, entries) for attempt in attempts], silence, attempts)
 
 
 def cancel(study: Path, say: Callable[[str], None], at_once: bool = False) -> int:

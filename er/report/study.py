@@ -1,12 +1,13 @@
 """What a study ends with: figures, verdicts and report, in a folder and in MLflow."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from er import cli
 from er.report import views
 
 if TYPE_CHECKING:
@@ -28,6 +29,25 @@ class Study:
     def folder(self) -> Path:
         """Where it goes."""
         return self.runs_dir / FOLDER
+
+
+def finish_all(asked: Iterable[Study], say: Callable[[str], None]) -> None:
+    """Finish each study once, with all figures that are asked for, and say where its runs are.
+
+    Raises ErError as `finish` does.
+    """
+    wanted: dict[tuple[str, str, Path], dict[str, None]] = {}
+    for one in asked:
+        wanted.setdefault((one.name, one.uri, one.runs_dir), {}).update(dict.fromkeys(one.figures))
+    for (name, uri, runs_dir), figures in wanted.items():
+        if figures:
+            finish(Study(name, uri, runs_dir, list(figures)), say)
+    for uri in dict.fromkeys(uri for _, uri, _ in wanted):
+        with cli.loading():
+            from er.tracking.experiment import describe_ui
+
+        for line in describe_ui(uri, [name for name, its_uri, _ in wanted if its_uri == uri]):
+            say(line)
 
 
 def finish(study: Study, say: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ from er.errors import ConfigError, ErError
 
 SQLITE = "sqlite:///"
 MEMORY = "sqlite:///:memory:"
+MEANS_ELSE = {"?", "%"}  # in an address
 HEAD = b"SQLite format 3\0"
 ADVICE = "repair or move it, set tracking.uri=..., or run with tracking.enabled=false"
 
@@ -17,7 +18,7 @@ def check(uri: str) -> None:
     if not uri.startswith(SQLITE) or uri == MEMORY:
         return
     path = Path(uri.removeprefix(SQLITE))
-    if {"?", "%"} & set(str(path)):
+    if MEANS_ELSE & set(str(path)):
         raise ConfigError(
             f"the MLflow store {path} has ? or % in its path, which mean something else in an "
             "address: set tracking.uri=... or runs_dir=..."
@@ -31,6 +32,15 @@ def check(uri: str) -> None:
             f"the MLflow store {path} is not an SQLite database: move it away, "
             "or set tracking.uri=..."
         )
+
+
+def absolute(uri: str) -> str:
+    """The same store from any folder: a relative file's path is taken from this one, unless that
+    has what an address cannot hold."""
+    if not uri.startswith(SQLITE) or uri == MEMORY:
+        return uri
+    path = str(Path(uri.removeprefix(SQLITE)).absolute())
+    return uri if MEANS_ELSE & set(path) else SQLITE + path
 
 
 def read_head(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from er.results.sqlite_file import SQLITE
+from er.results.sqlite_file import absolute
 from er.tracking.store import open_store
 
 # As MLflow's pages name them: without a kind an experiment opens on traces of GenAI applications.
@@ -62,8 +62,7 @@ def describe_ui(uri: str, studies: Sequence[str]) -> list[str]:
     address = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
     lines = []
     if not uri.startswith("http"):
-        if uri.startswith(SQLITE):
-            uri = SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
+        uri = absolute(uri)
         mlflow = Path(sys.executable).parent / "mlflow"
         command = shlex.join([str(mlflow), "ui", "--backend-store-uri", uri])
         lines = ["look at the runs in MLflow with", f"    {command}", "then open"]
