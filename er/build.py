@@ -107,16 +107,19 @@ def build_engines(jobs: Sequence[Config], dry: bool) -> None:
 
 def submit(jobs: Sequence[Job], words: Mapping[str, str]) -> None:
     """Hand the work to Slurm, and return while it waits or runs."""
-    from er.cluster.submit import command_scripts, submit_commands
+    from er.cluster.folder import describe_next
+    from er.cluster.prepare import command_scripts
+    from er.cluster.submit import submit_commands
 
-    options = [f"action={words['action']}"]
     for job in jobs:
         build_plan.request_of(job.config)
+    action = words["action"]
     if words["dry"] == "true":
-        print("\n".join(command_scripts(jobs, options)))
+        print("\n".join(command_scripts(jobs, action)))
         return
-    title = "engine of" if words["action"] == "build" else "preflight for"
-    submit_commands(jobs, options, title, print_line)
+    title = "engine of" if action == "build" else "preflight for"
+    submit_commands(jobs, action, title, print_line)
+    print_line(f"look at it with  {describe_next(jobs[0].config, 'er.status')}")
 
 
 def with_defaults(parsed: Arguments) -> Arguments:

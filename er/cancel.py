@@ -15,7 +15,9 @@ def main() -> int:
     """Cancel, by their ids, the jobs of a study that are queued or running."""
     parser = cli.parser("er.cancel", main.__doc__)
     parser.add_argument("study", help="its name")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
+    parser.add_argument(
+        "--runs-dir", type=Path, default=Path(folder.RUNS_DIR), help="as runs_dir of er.run"
+    )
     parser.add_argument("--now", action="store_true", help="end requests in flight too")
     options = parser.parse_args()
     if not slurm.cancel(folder.study_of(options.runs_dir, options.study), print, options.now):

@@ -15,10 +15,11 @@ from er.cluster.base import State, Status
 from er.cluster.folder import Attempt
 from er.errors import ErError
 from er.report.study import Study, finish_all
-from er.results import names, places
+from er.results import names, places, terminal
 from er.results.point import describe_invalid
 from er.tracking.publish import publish as publish_to_mlflow
 
+PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 EVERY_S = 15.0
 LOOK_S = 0.2  # whether another command has ended
 
@@ -40,23 +41,23 @@ def main() -> int:
     while True:
         jobs = slurm.read(study)
         if jobs.silence:
-            print(jobs.describe_silence(), flush=True)
+            terminal.say(jobs.describe_silence())
         waiting = jobs.may_change or (not jobs.silence and any_held_back(jobs.found))
         if not (options.follow and waiting):
             break
         time.sleep(EVERY_S)
         if not jobs.silence:
-            sending.submit_held_back(study, print)
+            sending.submit_held_back(study, terminal.say)
     pairs = list(zip(jobs.attempts, jobs.found, strict=True))
     code = say_what_is_missing(jobs.found)
     with one_at_a_time(study):
         publish([attempt for attempt, one in pairs if not one.state.active])
         try:
-            finish_all(list(studies_of(jobs.attempts, options.runs_dir)), print_line)
+            finish_all(studies_of(jobs.attempts, options.runs_dir), terminal.console(PLAIN_WIDTH))
         except ErError as error:
             if all(one.state is State.finished for one in jobs.found):
                 raise
-            print_line(f"not all can be drawn yet: {error}")
+            terminal.say(f"not all can be drawn yet: {error}")
     return code
 
 
@@ -65,7 +66,7 @@ def one_at_a_time(study: Path) -> Iterator[None]:
     """Wait until no other command collects the study; none does while the block lasts."""
     with (study / folder.JOBS / "collect.lock").open("w") as lock:
         if not places.try_lock(lock):
-            print_line("another er.collect is at work on this study: waiting for it")
+            terminal.say("another er.collect is at work on this study: waiting for it")
             while not places.try_lock(lock):
                 time.sleep(LOOK_S)
         yield
@@ -82,7 +83,7 @@ def publish(attempts: Sequence[Attempt]) -> None:
         run, intent = attempt.run, attempt.intent
         if run and run.has(names.POINTS) and intent.publish:
             publish_to_mlflow(run, intent.tracking_uri)
-            print_line(f"published {intent.title}: {run.path}")
+            terminal.say(f"published {intent.title}: {run.path}")
 
 
 def studies_of(attempts: Sequence[Attempt], runs_dir: Path) -> Iterator[Study]:
@@ -97,21 +98,16 @@ def say_what_is_missing(found: Sequence[Status]) -> int:
     code = 0
     for one in found:
         if one.invalid:
-            print(f"{one.title}: {describe_invalid(one.invalid)}")
+            terminal.say(f"{one.title}: {describe_invalid(one.invalid)}")
         if one.state is State.finished:
             continue
         detail = f" ({one.detail})" if one.detail else ""
-        print(f"{one.title}: {one.state.value}{detail}")
+        terminal.say(f"{one.title}: {one.state.value}{detail}")
         if not one.state.active:
             code = 1
             if one.log and one.log.exists():
-                print(f"    {one.log}: {one.last_line()}")
+                terminal.say(f"    {one.log}: {one.last_line()}")
     return code
-
-
-def print_line(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from er.config.runnable import require_runnable
 from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
 from er.report import views
-from er.report.study import Study, finish
+from er.report.study import Study, finish_all
 from er.results import terminal
 from er.results.files import write_whole
 
@@ -81,7 +81,7 @@ def answer(arguments: list[str]) -> int:
     if parsed.words["job"]:
         return run_job(jobs[0], Path(parsed.words["job"]), out, resume)
     if any(config.cluster.kind != "laptop" for config in configs):
-        return submit(jobs, out, dry=parsed.words["dry"] == "true", resume=resume)
+        return submit(jobs, dry=parsed.words["dry"] == "true", resume=resume)
     plugins = plugins_of(parsed)
     if plugins:
         return run_plugins(parsed, jobs, plugins, out)
@@ -135,9 +135,10 @@ def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Con
     return 1 if failed else 0
 
 
-def submit(jobs: list[Job], out: Console, *, dry: bool, resume: bool) -> int:
+def submit(jobs: list[Job], *, dry: bool, resume: bool) -> int:
     """Submit every job to Slurm, and return while they wait or run; `dry` only prints scripts."""
-    from er.cluster.submit import scripts
+    from er.cluster.folder import describe_next
+    from er.cluster.prepare import scripts
     from er.cluster.submit import submit as submit_to_slurm
 
     if dry:
@@ -148,9 +149,9 @@ def submit(jobs: list[Job], out: Console, *, dry: bool, resume: bool) -> int:
 
         check_inputs([job.config for job in jobs])
     submit_to_slurm(jobs, lambda line: print(line, flush=True), resume)
-    study = jobs[0].config.study
-    out.print(f"look at them with  python -m er.status {study}", highlight=False)
-    out.print(f"and at the end     python -m er.collect {study}", highlight=False)
+    config = jobs[0].config
+    print(f"look at them with  {describe_next(config, 'er.status')}")
+    print(f"and at the end     {describe_next(config, 'er.collect')}")
     return 0
 
 
@@ -214,27 +215,14 @@ def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
 
 def draw(jobs: Sequence[Config], out: Console) -> None:
     """Make the figures and reports of every study from its published runs."""
-
-    def show(line: str) -> None:
-        terminal.show(out, line)
-
-    figures_of: dict[tuple[str, str, str], list[str]] = {}  # by study, tracking URI and runs_dir
-    for job in jobs:
-        if job.tracking.enabled:
-            figures = figures_of.setdefault((job.study, job.tracking.uri, job.runs_dir), [])
-            figures += [figure for figure in job.figures if figure not in figures]
-    for (study, uri, runs_dir), figures in figures_of.items():
-        if figures:
-            finish(Study(study, uri, Path(runs_dir), figures), show)
-    studies_at: dict[str, list[str]] = {}
-    for study, uri, _ in figures_of:
-        studies_at.setdefault(uri, []).append(study)
-    for uri, studies in studies_at.items():
-        with cli.loading():
-            from er.tracking.experiment import describe_ui
-
-        for line in describe_ui(uri, studies):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)  # commands to copy
+    finish_all(
+        [
+            Study(job.study, job.tracking.uri, Path(job.runs_dir), job.figures)
+            for job in jobs
+            if job.tracking.enabled
+        ],
+        out,
+    )
 
 
 if __name__ == "__main__":

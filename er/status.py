@@ -28,7 +28,9 @@ def main() -> int:
     """Show the jobs of a study that was handed to a cluster, or the runs of one that was not."""
     parser = cli.parser("er.status", main.__doc__)
     parser.add_argument("study", nargs="?", default="", help="the one submitted last, if unsaid")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="as runs_dir of er.run")
+    parser.add_argument(
+        "--runs-dir", type=Path, default=Path(folder.RUNS_DIR), help="as runs_dir of er.run"
+    )
     parser.add_argument("--watch", action="store_true", help="show it again until no job is left")
     options = parser.parse_args()
     width = terminal.width() or PLAIN_WIDTH

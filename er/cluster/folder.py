@@ -19,6 +19,8 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
 
 import hashlib
 import json
+import re
+import shlex
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +34,7 @@ from er.cluster.base import PointId, id_of
 from er.config import Config
 from er.config.plain import plain
 from er.errors import ConfigError
+from er.results import sqlite_file
 from er.results.files import write_whole
 from er.results.run_dir import RunDir
 
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from er.compose import Job
 
 JOBS = "jobs"
+BUILD = "build"
+RUNS_DIR = "runs"  # of a command that is not told another
 KEY_DIGITS = 12
 
 
@@ -74,6 +79,16 @@ class Attempt:
     def job_id(self) -> str:
         """Slurm's; empty where its answer was lost."""
         return str(self._read("receipt.json")["job_id"]) if self._has("receipt.json") else ""
+
+    @property
+    def noted(self) -> bool:
+        """Whether it may be Slurm's: its intent is on disk."""
+        return self._has("intent.json")
+
+    @property
+    def waits_here(self) -> bool:
+        """Whether Slurm is not known to have it, so that another submission takes its place."""
+        return not self.job_id and not self.log.exists()
 
     @property
     def withdrawn(self) -> bool:
@@ -189,9 +204,9 @@ def place_of(config: Config) -> Path:
     return jobs_dir(config) / name
 
 
-def place_of_build(config: Config) -> Path:
-    """The folder of all attempts at building its engine."""
-    return jobs_dir(config) / f"build-{builds.key_of(config)[:KEY_DIGITS]}"
+def place_of_command(config: Config, action: str) -> Path:
+    """The folder of all attempts at building its engine, or at looking at a node for it."""
+    return jobs_dir(config) / f"{action}-{builds.key_of(config)[:KEY_DIGITS]}"
 
 
 def jobs_dir(config: Config) -> Path:
@@ -230,7 +245,7 @@ def prepare(job: "Job", place: Path, title: str) -> tuple[Attempt, Intent]:
     untracked = replace(config, tracking=replace(config.tracking, enabled=False))
     replace(job, config=untracked).write(path / "job.json")
     intent = Intent(
-        name=f"er-{config.study}-{config.deployment.id}-{uuid.uuid4().hex[:12]}",
+        name=unique_name(config),
         deployment=config.deployment.id,
         title=title,
         ladder=list(config.load.concurrency),
@@ -238,11 +253,21 @@ def prepare(job: "Job", place: Path, title: str) -> tuple[Attempt, Intent]:
         study=config.study,
         figures=list(config.figures),
         publish=config.tracking.enabled,
-        tracking_uri=config.tracking.uri,
+        tracking_uri=sqlite_file.absolute(
+            config.tracking.uri
+        ),  # er.collect may be called elsewhere
         answer_timeout_s=getattr(config.cluster, "answer_timeout_s", 30.0),
         when=now(),
     )
     return Attempt(path), intent
+
+
+def unique_name(config: Config) -> str:
+    """What Slurm calls a job; a study's name may have characters that its options cannot."""
+    parts = [
+        re.sub(r"[^A-Za-z0-9_.-]+", "_", part) for part in (config.study, config.deployment.id)
+    ]
+    return "-".join(["er", *parts, uuid.uuid4().hex[:12]])
 
 
 def note_intent(attempt: Attempt, intent: Intent) -> None:
@@ -252,7 +277,7 @@ def note_intent(attempt: Attempt, intent: Intent) -> None:
 
 def studies(runs_dir: Path) -> list[Path]:
     """The directories of studies that have jobs, the one submitted last first."""
-    found = [path.parent for path in runs_dir.glob(f"*/{JOBS}")]
+    found = {path.parents[3] for path in runs_dir.glob(f"*/{JOBS}/*-*/*/intent.json")}
     return sorted(found, key=lambda path: (path / JOBS).stat().st_mtime, reverse=True)
 
 
@@ -271,6 +296,12 @@ def study_of(runs_dir: Path, name: str) -> Path:
             "does, --runs-dir says where"
         )
     return known[0]
+
+
+def describe_next(config: Config, module: str) -> str:
+    """The command line that looks at the jobs of a study, or ends it, as a shell takes it."""
+    elsewhere = [] if config.runs_dir == RUNS_DIR else ["--runs-dir", config.runs_dir]
+    return shlex.join(["python", "-m", module, config.study, *elsewhere])
 
 
 def now() -> str:

@@ -52,8 +52,8 @@ def options(config: Config, name: str, places: Places, count: int) -> list[str]:
     lines = [
         f"--job-name={name}",
         f"--comment={name}",
-        f"--chdir={places.working_dir}",
-        f"--output={places.attempt}/slurm.log",
+        shlex.quote(f"--chdir={places.working_dir}"),
+        shlex.quote(f"--output={str(places.attempt).replace('%', '%%')}/slurm.log"),
         "--open-mode=append",
         f"--nodes={count}",
         f"--ntasks={count}",

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from er import cli
 from er.report import views
+from er.results import terminal
 
 if TYPE_CHECKING:
     from er.tracking.query import PublishedRun
@@ -31,23 +34,26 @@ class Study:
         return self.runs_dir / FOLDER
 
 
-def finish_all(asked: Iterable[Study], say: Callable[[str], None]) -> None:
+def finish_all(asked: Iterable[Study], out: Console) -> None:
     """Finish each study once, with all figures that are asked for, and say where its runs are.
 
     Raises ErError as `finish` does.
     """
-    wanted: dict[tuple[str, str, Path], dict[str, None]] = {}
+    figures_of: dict[tuple[str, str, Path], list[str]] = {}  # by study, tracking URI and runs_dir
     for one in asked:
-        wanted.setdefault((one.name, one.uri, one.runs_dir), {}).update(dict.fromkeys(one.figures))
-    for (name, uri, runs_dir), figures in wanted.items():
+        figures = figures_of.setdefault((one.name, one.uri, one.runs_dir), [])
+        figures += [figure for figure in one.figures if figure not in figures]
+    studies_at: dict[str, list[str]] = {}
+    for (name, uri, runs_dir), figures in figures_of.items():
         if figures:
-            finish(Study(name, uri, runs_dir, list(figures)), say)
-    for uri in dict.fromkeys(uri for _, uri, _ in wanted):
+            finish(Study(name, uri, runs_dir, figures), partial(terminal.show, out))
+        studies_at.setdefault(uri, []).append(name)
+    for uri, studies in studies_at.items():
         with cli.loading():
             from er.tracking.experiment import describe_ui
 
-        for line in describe_ui(uri, [name for name, its_uri, _ in wanted if its_uri == uri]):
-            say(line)
+        for line in describe_ui(uri, studies):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)  # commands to copy
 
 
 def finish(study: Study, say: Callable[[str], None]) -> None:

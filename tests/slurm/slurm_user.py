@@ -91,6 +91,15 @@ def command(monkeypatch: pytest.MonkeyPatch, main: object, *arguments: str) -> i
     return main()  # type: ignore[operator,no-any-return]
 
 
+def put_sbatch(place: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell script in place of sbatch."""
+    place.mkdir()
+    script = place / "sbatch"
+    script.write_text(f"#!/bin/sh\n{text}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin:/usr/sbin")
+
+
 @contextmanager
 def controller_down(site: Site) -> Iterator[dict[str, str]]:
     """Slurm's controller is away while the block lasts; the states of the jobs it knew."""

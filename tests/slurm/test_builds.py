@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from site_of_tests import Site
-from slurm_user import User
+from slurm_user import User, command, put_sbatch
 
-from er import build, run
+from er import build, cancel, collect, run, status
 from er.cluster.base import State, Status
+from er.errors import ErError
 from tests.embedded.nodes import STANDINS, own_container
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +143,107 @@ def test_without_its_engine_a_deployment_is_not_measured(user: User, tmp_path: P
     assert (build.state, build.detail) == (State.failed, "exit code 1")
     assert "Unsupported architecture" in build.last_line()
     assert (measuring.state, measuring.detail) == (State.cancelled, "its engine was not built")
+
+
+def test_a_build_alone_is_a_job(
+    user: User, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = own_cache(user, tmp_path)
+    overrides = [*node(tmp_path, tmp_path / "none"), f"cache_dir={user.cache_dir}", "cluster=slurm"]
+    held = [*overrides, "cluster.sbatch=[--hold]"]
+
+    assert build.run_command(held) == 0
+    [first] = user.statuses()
+    said = capsys.readouterr().out
+    assert (
+        f"submitted engine of {first.title.removeprefix('engine of ')}: job {first.job_id}" in said
+    )
+    assert first.log
+    assert f"its log: {first.log.absolute()}" in said
+    assert "python -m er.status single" in said
+
+    assert build.run_command(held) == 0
+    said = capsys.readouterr().out
+    assert f"queued as job {first.job_id}" in said
+    assert "nothing new is submitted" in said
+    user.run(*held[:-2], "cluster.sbatch=[--hold]")  # waits for that build
+    assert f", after job {first.job_id}" in capsys.readouterr().out
+    assert len(user.statuses()) == 2
+
+    assert command(monkeypatch, cancel.main, "single") == 0
+    assert {one.state for one in user.statuses()} == {State.cancelled}
+
+    assert build.run_command(overrides) == 0
+    again = next(one for one in user.statuses() if one.title == first.title)
+    user.site.wait(again.job_id, "COMPLETED", "FAILED")
+    ended = next(one for one in user.statuses() if one.title == first.title)
+    assert ended.state is State.finished
+    assert ended.last_line().startswith("built: ")
+    capsys.readouterr()
+    assert command(monkeypatch, status.main, "single") == 0
+    assert capsys.readouterr().out.count("finished") == 1
+
+
+def test_a_build_alone_that_fails_is_submitted_anew(
+    user: User, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = own_cache(user, tmp_path)
+    overrides = node(tmp_path, tmp_path / "none", "FAKE_TRTLLM=fail")
+    overrides += [f"cache_dir={user.cache_dir}", "cluster=slurm"]
+    for _ in range(2):
+        build.run_command(overrides)
+        [one] = user.statuses()
+        user.site.wait(one.job_id, "FAILED")
+        [ended] = user.statuses()
+        assert (ended.state, ended.detail) == (State.failed, "exit code 1")
+        assert "Unsupported architecture" in ended.last_line()
+
+    assert len(list(Path("runs").glob("single/jobs/build-*/*/receipt.json"))) == 2
+    capsys.readouterr()
+    assert command(monkeypatch, collect.main, "single") == 1
+    assert "Unsupported architecture" in capsys.readouterr().out
+    assert not Path("runs/mlflow.db").exists()  # nothing was measured
+
+
+def test_a_look_at_a_node_is_no_build(
+    user: User, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = own_cache(user, tmp_path)
+    held = [*node(tmp_path, tmp_path / "none"), "cluster.sbatch=[--hold]"]
+    places = [f"cache_dir={user.cache_dir}", "cluster=slurm"]
+    build.run_command(["action=preflight", *held, *places])
+    [preflight] = user.statuses()
+    assert preflight.title.startswith("preflight for ")
+
+    user.run(*held)
+
+    built = next(one for one in user.statuses() if one.title.startswith("engine of "))
+    assert f", after job {built.job_id}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("refused", ["er.build", "er.run"])
+def test_nothing_is_sent_when_one_of_the_scripts_is_refused(
+    user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """The build that a job waits for is looked at too, before anything is submitted."""
+    user = own_cache(user, tmp_path)
+    put_sbatch(tmp_path / "site", REFUSES.format(note=tmp_path / "note", what=refused), monkeypatch)
+    before = user.site.states()
+
+    with pytest.raises(ErError, match=r"sbatch refuses: .* Requested node configuration"):
+        user.run(*node(tmp_path, tmp_path / "none"))
+
+    assert not [line for line in (tmp_path / "note").read_text().splitlines() if "only" not in line]
+    assert user.site.states() == before
+    assert not list(Path("runs").glob("single/jobs/*-*"))
+
+
+REFUSES = """
+echo "$@" >> {note}
+case "$*" in *--test-only*) ! grep -q {what} "$2" || {{
+  echo 'allocation failure: Requested node configuration is not available' >&2; exit 1; }} ;; esac
+exec /usr/bin/sbatch "$@"
+"""
 
 
 def test_dry_shows_the_build_that_a_job_waits_for(

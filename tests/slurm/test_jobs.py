@@ -36,6 +36,10 @@ def test_submit_status_collect_and_the_figure(
     collected = capsys.readouterr().out
     assert "published" in collected
     assert Path("runs/figures/fig4-predicted.png").exists(), collected
+    assert "fig4 " in collected  # a verdict
+    assert "report: runs/figures/report-ladder-predicted.html\n" in collected
+    assert command(monkeypatch, collect.main) == 0
+    assert "report-ladder-predicted.html, there already" in capsys.readouterr().out
     submitted = list(Path("runs/ladder/jobs").glob("*/*/intent.json"))
 
     assert user.run(*fig4) == 0
@@ -191,6 +195,7 @@ def test_the_preflight_of_a_node_runs_as_a_job(
     [ended] = user.statuses()
     assert ended.log
     assert "MISSING GPUs" in ended.log.read_text()
+    assert ended.last_line().startswith("deployment a cannot be served here: ")
 
 
 def test_a_disk_that_is_full_is_named_in_the_log(user: User) -> None:

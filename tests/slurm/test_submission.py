@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from slurm_user import FAST, User, command, controller_down
+from slurm_user import FAST, User, command, controller_down, put_sbatch
 
 from er import cancel, collect, status
 from er.cluster import folder, sending
@@ -136,15 +136,6 @@ def lose_answers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An sbatch whose answer does not come, though Slurm has the job."""
     lost = '/usr/bin/sbatch "$@" || exit\n[ "$1" = --test-only ] || { exec sleep 30; }'
     put_sbatch(place, lost, monkeypatch)
-
-
-def put_sbatch(place: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell script in place of sbatch."""
-    place.mkdir()
-    script = place / "sbatch"
-    script.write_text(f"#!/bin/sh\n{text}\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin:/usr/sbin")
 
 
 def test_a_submission_that_never_was_is_made_anew(user: User) -> None:
