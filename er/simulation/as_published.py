@@ -2,7 +2,9 @@
 
 Runs at maximum throughput are built and driven as their instructions say: limits of
 `bench_limits.py`, prompts in chunks (trtllm-bench's default), 0.95 of the free memory. Those of
-MLPerf have 0.90 of it and the requests of NVIDIA's configuration.
+MLPerf have 0.90 of it and the requests of NVIDIA's configuration. Engines that trtllm-bench built
+in 16 bits for H100 keep more memory than their weights and activations, by a share of their weights
+that was found on the half to fit on: ADR 20.
 
 Runs behind Triton have the limits and the arrivals of vLLM's nightly benchmark, whose requests,
 models, TP and rates they share. Its .buildkite/nightly-benchmarks/tests/nightly-tests.json builds
@@ -20,7 +22,7 @@ from er.config import Correction, Hardware, Model, Precision
 from er.simulation.bench_limits import BatchLimits, bench_limits
 from er.simulation.cost import NS_PER_S
 from er.simulation.deployment import VirtualDeployment
-from er.simulation.memory import kv_blocks
+from er.simulation.memory import gpu_weight_bytes, kv_blocks
 from er.simulation.outcome import Outcome
 from er.simulation.published import (
     AT_ONCE,
@@ -57,6 +59,7 @@ class Study:
     max_num_tokens: int = SERVING_TOKENS  # behind Triton
     further_bytes: int = 0  # of a GPU, that neither weights nor KV cache can have
     default_limits: bool = False  # at maximum throughput too
+    kept_share: float = 0.0  # of the weights, that engines of `keeps_memory` keep besides
 
     def corrected(self, correction: Correction) -> "Study":
         """The same with another correction."""
@@ -71,11 +74,14 @@ class Study:
         if isinstance(row, Offline):
             precision = Precision(row.precision)
             correction = replace(correction, **WITHOUT_SERVER)
+        model = self.models[row.model]
+        kept = self.kept_share * gpu_weight_bytes(model, precision, row.tp) * keeps_memory(row)
         engine = replace(
             self.base.engine,
             max_batch_size=limits.max_batch_size,
             max_num_tokens=limits.max_num_tokens,
             activation_bytes=self.further_bytes
+            + round(kept)
             + TOKEN_BYTES * limits.max_num_tokens
             + SEQUENCE_BYTES * limits.max_batch_size,
             kv_cache_precision=precision,
@@ -84,7 +90,7 @@ class Study:
         )
         return replace(
             self.base,
-            model=self.models[row.model],
+            model=model,
             precision=precision,
             tp=row.tp,
             hardware=self.hardware[row.hardware],
@@ -112,6 +118,11 @@ class Study:
             at_once = min(at_once, kv_blocks(spec) // blocks)
         most = max(min(engine.max_batch_size, at_once), 1)
         return VirtualDeployment(replace(spec, engine=replace(engine, max_batch_size=most)), 1)
+
+
+def keeps_memory(row: Serving | Offline) -> bool:
+    """Whether its engine is one that trtllm-bench 0.15 built in 16 bits for H100."""
+    return isinstance(row, Offline) and (row.hardware, row.precision) == ("h100_sxm", "fp16")
 
 
 def simulated_serving(row: Serving, study: Study) -> Serving:

@@ -10,6 +10,7 @@ aside, and says how much better the prediction of those became.
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,13 @@ from er.simulation import fit
 from er.simulation.comparison import published_study
 from er.simulation.fit import CANDIDATES, CHOSEN, Floats
 from er.simulation.fit_published import overrides, write_published
-from er.simulation.recorded import QUANTITIES, RecordedPoint, recorded_points, spread
+from er.simulation.recorded import (
+    QUANTITIES,
+    RecordedPoint,
+    kept_aside,
+    recorded_points,
+    spread,
+)
 from er.simulation.spec import EngineSpec
 
 PRIOR_SHARE = 0.3
@@ -61,7 +68,7 @@ def fit_recorded(points: Sequence[RecordedPoint]) -> Correction:
 def report(points: Sequence[RecordedPoint]) -> list[str]:
     """What a fit on every other point does for the others, and the fit on all of them."""
     lines = []
-    fit_on, aside = points[::2], points[1::2]
+    fit_on, aside = kept_aside(points)
     if aside:
         before = errors_of(aside, points[0].spec.engine.correction)
         after = errors_of(aside, fit_recorded(fit_on))
@@ -85,6 +92,8 @@ def main(arguments: Sequence[str]) -> None:
     paths = [Path(run.removeprefix("run=")) for run in parser.parse_args(arguments).runs]
     for path in paths:
         require((path / names.CONFIG).is_file(), f"{path} is no run directory: give run=DIRECTORY")
+    twice = [path for path, count in Counter(map(Path.resolve, paths)).items() if count > 1]
+    require(not twice, f"given twice: {', '.join(map(str, twice))}")
     base = published_study().base
     points = [point for path in paths for point in recorded_points(path, base)]
     if points:

@@ -17,6 +17,7 @@ from er.simulation.published import (
     VARIABLE,
     Offline,
     Serving,
+    fits,
     fp8,
     offline,
     serving,
@@ -84,6 +85,7 @@ def published_study() -> Study:
         specs[0],
         {**models, "llama2_70b": llama2_70b(models["llama3_70b"])},
         {spec.hardware.name: spec.hardware for spec in specs},
+        kept_share=fits()["kept_share"],
     )
 
 

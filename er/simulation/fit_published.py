@@ -3,14 +3,14 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from er.config import Correction
 from er.simulation import fit
-from er.simulation.as_published import Study
+from er.simulation.as_published import Study, keeps_memory
 from er.simulation.comparison import (
     PREDICTED,
     Row,
@@ -28,6 +28,7 @@ from er.simulation.published import FILE, FIT, SHAPES, Serving, fits
 SEED = 20261125  # of the draws
 DRAWS = 16
 RESAMPLED = 200  # for the intervals of the parameters
+KEPT_SHARES = tuple(0.005 * step for step in range(8))  # that are tried
 COVERED = 0.9  # of the figures to fit on lie within the interval of a prediction
 
 
@@ -41,9 +42,8 @@ class Fitted:
     cross_validated: float  # the loss of each fifth of the runs with a fit on the others
 
 
-def fit_rows(rows: Sequence[Row], groups: fit.Groups) -> Fitted:
+def fit_rows(rows: Sequence[Row], groups: fit.Groups, study: Study) -> Fitted:
     """The correction that fits these runs best."""
-    study = published_study()
     true = np.array([value for row in rows for value in quantities_of(row).values()])
     half = np.array([value for row in rows for value in half_digits(row).values()])
     weight = fit.weights(true, half)
@@ -74,10 +74,9 @@ def fit_rows(rows: Sequence[Row], groups: fit.Groups) -> Fitted:
     )
 
 
-def spread_between_engines(rows: Sequence[Row], correction: Correction) -> float:
+def spread_between_engines(rows: Sequence[Row], study: Study) -> float:
     """How much the times of one engine (node, model, TP) differ from those of the correction that
     all share: standard deviation of the mean logarithms of simulated over published figures."""
-    study = published_study().corrected(correction)
     off: dict[tuple[str, str, int], list[float]] = {}
     for row in rows:
         true, ours = quantities_of(row), quantities_of(simulated(row, study))
@@ -112,19 +111,40 @@ def covering(factors: Sequence[float]) -> float:
     return float(sorted(factors)[min(rank, len(factors)) - 1])
 
 
+def shares_tried(rows: Sequence[Row], say: Callable[[str], None]) -> dict[float, Fitted]:
+    """The chosen correction for each share of the weights that engines may keep besides."""
+    found = {}
+    for share in KEPT_SHARES:  # a batch grows by whole requests: the loss has no derivative here
+        study = replace(published_study(), kept_share=share)
+        found[share] = fit_rows(rows, CANDIDATES[CHOSEN], study)
+        say(
+            f"{share:.1%} of the weights kept besides, loss {found[share].loss:.1f}, "
+            f"cross-validated {found[share].cross_validated:.1f}"
+        )
+    return found
+
+
+def says_what_is_kept(rows: Sequence[Row]) -> bool:
+    """Whether the room for the KV cache decides in some of the runs that `keeps_memory` names."""
+    return any(keeps_memory(row) and row.model == "llama3_70b" for row in rows)
+
+
 def fit_published(say: Callable[[str], None] = print) -> dict[str, Any]:
     """Everything that `data/correction.json` holds but the factors of residuals."""
     rows = rows_to_fit()
-    fits_by_name = {}
+    tried = shares_tried(rows, say)
+    kept_share = min(tried, key=lambda share: tried[share].loss)
+    study = replace(published_study(), kept_share=kept_share)
+    fits_by_name = {CHOSEN: tried[kept_share]}
     for name, groups in CANDIDATES.items():
-        fits_by_name[name] = found = fit_rows(rows, groups)
+        fits_by_name[name] = found = fits_by_name.get(name) or fit_rows(rows, groups, study)
         say(
             f"{name}, loss {found.loss:.1f}, cross-validated {found.cross_validated:.1f}: "
             f"{overrides(found.correction)}"
         )
     chosen = fits_by_name[CHOSEN]
     groups = CANDIDATES[CHOSEN]
-    between = spread_between_engines(rows, chosen.correction)
+    between = spread_between_engines(rows, study.corrected(chosen.correction))
     random = np.random.default_rng(SEED)
     kept = []
     for values in chosen.draws[:DRAWS]:
@@ -137,17 +157,23 @@ def fit_published(say: Callable[[str], None] = print) -> dict[str, Any]:
             others = [row for row in rows if getattr(row, column) != value]
             # Engines on one GPU say nothing of all-reduces.
             apart = CANDIDATES[CHOSEN] if any(row.tp > 1 for row in others) else TOGETHER
-            left_out[value] = asdict(fit_rows(others, apart).correction)
-            say(f"without {value}: {overrides(Correction(**left_out[value]))}")
+            share = kept_share if says_what_is_kept(others) else 0.0
+            correction = fit_rows(others, apart, replace(study, kept_share=share)).correction
+            left_out[value] = {"correction": asdict(correction), "kept_share": share}
+            say(f"without {value}: {overrides(correction)}")
     return {
         "about": "engine.correction as python -m er.simulation.calibrate fitted it on "
         "the published runs of the split `fit`; draws are bootstraps over those runs, each with "
         "the spread between engines",
         "seed": SEED,
         "chosen": CHOSEN,
-        "losses": {name: found.loss for name, found in fits_by_name.items()},
-        "cross_validated": {name: found.cross_validated for name, found in fits_by_name.items()},
-        "candidates": {name: asdict(found.correction) for name, found in fits_by_name.items()},
+        "kept_share": kept_share,
+        "kept_shares": {
+            f"{share:.1%}": [found.loss, found.cross_validated] for share, found in tried.items()
+        },
+        "losses": {name: fits_by_name[name].loss for name in CANDIDATES},
+        "cross_validated": {name: fits_by_name[name].cross_validated for name in CANDIDATES},
+        "candidates": {name: asdict(fits_by_name[name].correction) for name in CANDIDATES},
         "interval_90": {
             group[0]: [float(a) * fit.UNIT[group[0]], float(b) * fit.UNIT[group[0]]]
             for group, a, b in zip(groups, low, high, strict=True)
@@ -169,6 +195,7 @@ def write_published() -> Correction:
     chosen = Correction(**found["candidates"][CHOSEN])
     FILE.write_text(json.dumps(found, indent=1) + "\n")
     fits.cache_clear()
+    published_study.cache_clear()
     factors = residual_factors(rows_to_fit(), published_study().corrected(chosen))
     FILE.write_text(json.dumps({**found, "residual_factors": factors}, indent=1) + "\n")
     fits.cache_clear()

@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from er.config import Hardware, Model, Precision
-from er.errors import ErError
+from er.errors import ConfigError, ErError
 from er.results import names
 from er.results.run_dir import RunDir
+from er.simulation.cost import kernel_times, kernels_of
 from er.simulation.deployment import Delays, VirtualDeployment, delays_of
 from er.simulation.spec import EngineSpec, settings_of
 
@@ -49,21 +50,36 @@ class RecordedPoint:
 
 
 def recorded_points(path: Path, base: EngineSpec) -> list[RecordedPoint]:
-    """Every point of the run at `path`; limits that its engine does not have are those of `base`.
+    """The valid points of the run at `path`; limits that its engine does not have are those of
+    `base`.
 
-    Raises ErError when it is no run with requests.
+    Raises ErError when it has none, or is no run of a deployment with kernel times.
     """
     run = RunDir(path)
     try:
-        config, requests = run.read(names.CONFIG), run.requests()
-        if requests.empty:
-            raise ErError(f"run={path} holds no requests: give a run that measured a point")
+        config, points = run.read(names.CONFIG), run.points()
+        if "deployment" not in config:
+            raise ConfigError(f"run={path} measured no deployment of er: its engine is not known")
+        valid = [point.concurrency for point in points if not point.invalid]
+        requests = run.requests()
+        valid = sorted(set(valid) & set(requests.concurrency)) if len(requests) else []
+        if not valid:
+            reasons = dict.fromkeys(reason for point in points for reason in point.invalid)
+            why = f" ({'; '.join(reasons)})" if reasons else ""
+            raise ConfigError(
+                f"run={path} has no valid point with requests{why}: give one that has"
+            )
+        kernels_of(kernel_times(config["hardware"]["name"]), spec_of_run(config, base))
         return [
             point_of(path.name, config, base, requests[requests.concurrency == concurrency])
-            for concurrency in sorted(requests.concurrency.unique())
+            for concurrency in valid
         ]
+    except ErError as error:
+        raise (
+            error if f"run={path}" in str(error) else ConfigError(f"run={path}: {error}")
+        ) from error
     except (OSError, ValueError, KeyError) as error:
-        raise ErError(f"run={path} cannot be read ({error!r}): give a run directory") from error
+        raise ConfigError(f"run={path} cannot be read ({error!r}): give a run directory") from error
 
 
 def point_of(
@@ -104,15 +120,31 @@ def spec_of_run(config: dict[str, Any], base: EngineSpec) -> EngineSpec:
     )
 
 
+def kept_aside(
+    points: Sequence[RecordedPoint],
+) -> tuple[list[RecordedPoint], list[RecordedPoint]]:
+    """Points to fit on and points to keep aside: every other one, repeats of a point together."""
+    sides: dict[tuple[str, str, int], int] = {}
+    for point in points:
+        sides.setdefault(same_point(point), len(sides) % 2)
+    found: tuple[list[RecordedPoint], list[RecordedPoint]] = ([], [])
+    for point in points:
+        found[sides[same_point(point)]].append(point)
+    return found
+
+
+def same_point(point: RecordedPoint) -> tuple[str, str, int]:
+    """What repeats of a point share."""
+    return point.spec.hardware.name, f"{point.engines} x {point.spec.name}", point.concurrency
+
+
 def spread(points: Sequence[RecordedPoint]) -> dict[str, float]:
     """Largest difference between repeats of one point, as a share of their mean; NaN without."""
     found: dict[str, float] = {}
     for quantity in QUANTITIES:
-        groups: dict[tuple[str, int], list[float]] = {}
+        groups: dict[tuple[str, str, int], list[float]] = {}
         for point in points:
-            groups.setdefault((point.spec.name, point.concurrency), []).append(
-                point.medians[quantity]
-            )
+            groups.setdefault(same_point(point), []).append(point.medians[quantity])
         spreads = [
             (max(group) - min(group)) / float(np.mean(group))
             for group in groups.values()

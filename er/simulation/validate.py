@@ -28,6 +28,7 @@ from er.simulation.published import fits
 from er.simulation.validation_tables import (
     candidates,
     coverage,
+    kept_shares,
     left_out,
     mean_and_largest,
     other_limits,
@@ -87,6 +88,7 @@ def tables() -> Iterator[list[str]]:
     yield [f"`chosen` is: {CHOSEN}. By node, mean (largest), held out:", ""]
     yield summary(held_out(chosen))
     yield ["### Chosen on the half to fit on", "", *candidates(), "", *parameters()]
+    yield ["Engines in 16 bits at maximum throughput on H100:", "", *kept_shares()]
     yield ["### On a node or model that the fit has not seen", "", *left_out()]
     yield ["### Intervals", "", *coverage(chosen)]
     yield ["### Limits that NVIDIA does not name", "", *other_limits(study)]

@@ -41,9 +41,10 @@ def left_out() -> list[str]:
     """Errors on a node or model of which nothing was fitted on, in Markdown."""
     lines = [f"| fitted without | runs | {' | '.join(QUANTITIES.values())} | max. throughput |"]
     lines.append("|---" * 6 + "|")
-    for name, correction in fits()["left_out"].items():
+    for name, fitted in fits()["left_out"].items():
         rows = [row for row in sixteen_bit() if name in (row.hardware, row.model)]
-        found = compare(published_study().corrected(Correction(**correction)), rows)
+        study = replace(published_study(), kept_share=fitted["kept_share"])
+        found = compare(study.corrected(Correction(**fitted["correction"])), rows)
         served = [c for c in found if is_serving(c)]
         limits = [c for c in found if is_offline(c)]
         cells = [mean_and_largest(served, quantity) for quantity in QUANTITIES]
@@ -63,6 +64,7 @@ def other_limits(study: Study) -> list[str]:
             study, default_limits=True
         ),
         "1 GB less for the KV cache": replace(study, further_bytes=10**9),
+        "on H100 at maximum throughput nothing kept besides": replace(study, kept_share=0.0),
     }
     lines = [f"| limits | {' | '.join(AIMS)} |", "|---" * (1 + len(AIMS)) + "|"]
     for name, of in variants.items():
@@ -82,6 +84,16 @@ def candidates() -> list[str]:
     for name, groups in CANDIDATES.items():
         loss, cross_validated = kept["losses"][name], kept["cross_validated"][name]
         lines.append(f"| {name} | {len(groups)} | {loss:.1f} | {cross_validated:.1f} |")
+    return lines
+
+
+def kept_shares() -> list[str]:
+    """What engines of trtllm-bench may keep on H100 besides, on the half to fit on, in Markdown."""
+    kept = fits()
+    lines = ["| of the weights kept besides | loss | cross-validated |", "|---|---|---|"]
+    for share, (loss, cross_validated) in kept["kept_shares"].items():
+        mark = "**" if share == f"{kept['kept_share']:.1%}" else ""
+        lines.append(f"| {mark}{share}{mark} | {loss:.1f} | {cross_validated:.1f} |")
     return lines
 
 

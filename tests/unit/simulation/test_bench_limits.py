@@ -1,10 +1,15 @@
 """The limits of engines built as NVIDIA's throughput runs were."""
 
+from dataclasses import replace
+
 import pytest
 
 from er.config import Precision
+from er.simulation.as_published import keeps_memory
 from er.simulation.bench_limits import bench_limits, rounded_requests, rounded_tokens
-from er.simulation.comparison import published_study
+from er.simulation.comparison import every_row, published_study
+from er.simulation.limits import limits_of
+from er.simulation.memory import gpu_weight_bytes, kv_bytes_per_token
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,21 @@ def test_requests_are_rounded_up(requests, rounded):
 )
 def test_tokens_are_rounded_up(tokens, rounded):
     assert rounded_tokens(tokens) == rounded
+
+
+def test_only_16_bit_engines_of_trtllm_bench_on_h100_keep_a_share_of_their_weights():
+    nothing = replace(published_study(), kept_share=0.0)
+    share = replace(nothing, kept_share=0.1)
+    kept = [row for row in every_row() if keeps_memory(row)]
+    assert {row.name.split()[0] for row in kept} == {"h100_sxm"}
+    assert len(kept) == 8 * 4  # lengths and engines
+    for row in every_row():
+        spec, less = nothing.spec(row), share.spec(row)
+        room, room_left = limits_of(spec).kv_blocks, limits_of(less).kv_blocks
+        if row not in kept:
+            assert room_left == room
+            continue
+        block_bytes = kv_bytes_per_token(spec.model, row.tp) * spec.engine.tokens_per_block
+        bytes_less = 0.1 * gpu_weight_bytes(spec.model, spec.precision, row.tp)
+        fraction = spec.engine.kv_cache_free_gpu_mem_fraction
+        assert room - room_left == pytest.approx(fraction * bytes_less / block_bytes, abs=1)

@@ -1,5 +1,7 @@
 """Fitting the correction on measured runs."""
 
+import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from er.results.request import Prompt
 from er.simulation import calibrate, fit, fit_published
 from er.simulation.comparison import published_study
 from er.simulation.published import fits
-from er.simulation.recorded import recorded_points, spread
+from er.simulation.recorded import kept_aside, recorded_points, spread
 from er.study import predicted
 
 TRUE = {"memory_scale": 1.6, "communication_scale": 1.6, "host_step_s": 0.0012}
@@ -33,8 +35,10 @@ def run(tmp_path_factory):
     random = np.random.default_rng(0)
     prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]
     study = predicted.Study(config)
-    for users in (1, 4, 12):
-        made.keep_table(users, study.play(prompts, users, record=True).requests())
+    for users in (1, 2, 4, 12):
+        played = study.play(prompts, users, record=True)
+        made.keep_table(users, played.requests())
+        made.add_point(replace(played.point(), invalid=["few"] if users == 2 else []))
     return made
 
 
@@ -81,9 +85,67 @@ def test_the_spread_of_repeats_is_told_when_there_are_any(points):
     assert spread([*points, *slower]) == pytest.approx({"ttft_s": 0.1 / 1.05, "tpot_s": 0.1 / 1.05})
 
 
-def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
-    assert cli.run("calibrate", lambda: calibrate.main([f"run={tmp_path}"])) == 2
-    assert f"{tmp_path} is no run directory" in capsys.readouterr().err
+def test_repeats_of_a_point_are_on_one_side(points):
+    known, aside = kept_aside([*points, *points])
+    assert [point.concurrency for point in known] == [1, 12, 1, 12]
+    assert [point.concurrency for point in aside] == [4, 4]
+
+
+def invalid_alone(folder):
+    entries = json.loads((folder / "points.json").read_text())
+    kept = [{**entry, "invalid": ["too short", "Little"]} for entry in entries]
+    (folder / "points.json").write_text(json.dumps(kept))
+
+
+def of_another_model(folder):
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("llama3_8b", "qwen_7b"))
+
+
+def on_another_node(folder):
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace("h100_sxm", "b200"))
+
+
+def of_a_foreign_server(folder):
+    (folder / "config.json").write_text('{"target": {"url": "http://127.0.0.1:1"}}')
+
+
+def without_requests(folder):
+    shutil.rmtree(folder / "requests")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (invalid_alone, "has no valid point with requests (too short; Little): give one that has"),
+        (of_another_model, "no kernel times of qwen_7b/fp16/tp1 on h100_sxm: choose of"),
+        (on_another_node, "no kernel times are kept for it: choose of"),
+        (of_a_foreign_server, "measured no deployment of er: its engine is not known"),
+        (without_requests, "has no valid point with requests (few): give one that has"),
+        (shutil.rmtree, "is no run directory"),
+    ],
+)
+def test_a_run_that_says_nothing_is_refused_in_one_line(run, tmp_path, capsys, change, says):
+    folder = tmp_path / "run"
+    shutil.copytree(run.path, folder)
+    change(folder)
+    assert cli.run("calibrate", lambda: calibrate.main([f"run={folder}"])) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert str(folder) in line
+    assert says in line
+
+
+def test_a_run_given_twice_is_refused(run, capsys):
+    words = [f"run={run.path}", f"run={run.path}/"]
+    assert cli.run("calibrate", lambda: calibrate.main(words)) == 2
+    assert f"given twice: {run.path}" in capsys.readouterr().err
+
+
+def test_what_is_printed_can_be_given_as_overrides(points):
+    *_, overrides = calibrate.report(from_the_default(points)[:1])
+    [config] = plan(["deployment=e", *overrides.split()])
+    assert config.engine.correction.memory_scale > 1.2
 
 
 TWO = (("memory_scale",), ("host_step_s",))
