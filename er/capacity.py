@@ -71,7 +71,7 @@ def markdown(runs: Sequence[RunDir]) -> list[str]:
         (config["deployment"]["id"].upper(), step_times.origin_of(run))
         for run, config in zip(runs, configs, strict=True)
     ]
-    return [*lines, "", *[f"- {mark}" for mark in step_times.marks(origins)]]
+    return [*lines, "", f"{step_times.describe_origins(origins)}."]
 
 
 def more_headings(config: dict[str, Any]) -> list[str]:

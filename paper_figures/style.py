@@ -174,10 +174,10 @@ def footer(runs: Sequence[PublishedRun]) -> str:
         f"Workload: {'; or '.join(sorted({run.workload for run in runs}))}",
         f"Started {' to '.join(sorted({starts[0], starts[-1]}))} UTC",
         *([f"Repeats with seeds {', '.join(map(str, seeds))}"] if seeds else []),
-        *step_times.marks((run.deployment.upper(), run.step_times) for run in runs),
+        step_times.describe_origins((run.deployment.upper(), run.step_times) for run in runs),
         f"Runs: {', '.join(ids)}",
     ]
-    return ". ".join(parts) + "."
+    return ". ".join(filter(None, parts)) + "."
 
 
 def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: str = "") -> Figure:

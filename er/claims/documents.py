@@ -55,16 +55,14 @@ def origin(verdicts: Sequence[Verdict]) -> str:
     runs = dict.fromkeys(run for verdict in decided for run in verdict.runs)
     repeats = max(verdict.repeats for verdict in decided)
     several = f", up to {repeats} seeds each" if repeats > 1 else ""
-    marks = step_times.marks(
-        sorted(pair for verdict in decided for pair in verdict.step_times.items())
-    )
-    return " ".join(
-        [
-            f"Decided by runs of {' and '.join(kinds)} engines, {' or '.join(clocks)}{several}: "
-            f"{', '.join(run[:8] for run in runs)}.",
-            *(f"{mark}." for mark in marks),
-        ]
-    )
+    sentences = [
+        f"Decided by runs of {' and '.join(kinds)} engines, {' or '.join(clocks)}{several}: "
+        f"{', '.join(run[:8] for run in runs)}",
+        step_times.describe_origins(
+            sorted(pair for verdict in decided for pair in verdict.step_times.items())
+        ),
+    ]
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:

@@ -1,4 +1,4 @@
-"""How much of the step times behind a prediction was measured, as every output marks it."""
+"""How much of the step times behind predictions was measured, as every output marks it."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,17 @@ def origin_of(run: RunDir) -> str:
     return str(run.read(names.STEP_TIMES)["about"]) if run.has(names.STEP_TIMES) else ""
 
 
-def marks(origins: Iterable[tuple[str, str]]) -> list[str]:
-    """A sentence for each origin, from pairs of a deployment and its origin."""
-    found: dict[str, dict[str, None]] = {}
+def describe_origins(origins: Iterable[tuple[str, str]]) -> str:
+    """That of several deployments in one sentence, from pairs of a deployment and its origin: each
+    part once, with the deployments that it is true of. Empty without any origin."""
+    kinds: dict[str, dict[str, dict[str, None]]] = {}
     for deployment, origin in origins:
-        if origin:
-            found.setdefault(origin, {})[deployment] = None
-    return [f"Step times of {', '.join(of)}: {origin}" for origin, of in found.items()]
+        for part in filter(None, origin.split("; ")):
+            of_kind = kinds.setdefault(part.partition(" ")[0], {})
+            of_kind.setdefault(part, {})[deployment] = None
+    parts = [
+        f"{part} ({', '.join(deployments)})"
+        for of_kind in kinds.values()
+        for part, deployments in of_kind.items()
+    ]
+    return f"Step times: {'; '.join(parts)}" if parts else ""

@@ -43,7 +43,7 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
     lines: list[str] = []
     if searched:
         out.print(capacities(searched, out))
-        lines += [*limits_met(searched), *marks_of(searched)]
+        lines += [*limits_met(searched), *origins_of(searched)]
     if walked:
         out.print(table(walked, out))
         lines += [*legend(walked), *doubts(walked)]
@@ -176,12 +176,15 @@ def legend(runs: Sequence[RunDir]) -> list[str]:
         where = f"{labels.engines(config)} on {config['hardware']['name']}"
         lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
     found = [] if is_short(runs) else list(dict.fromkeys(lines))  # a short table's names say it
-    return [*found, *marks_of(runs)]
+    return [*found, *origins_of(runs)]
 
 
-def marks_of(runs: Sequence[RunDir]) -> list[str]:
-    """One line for each origin of step times."""
-    return step_times.marks((deployment_of(run), step_times.origin_of(run)) for run in runs)
+def origins_of(runs: Sequence[RunDir]) -> list[str]:
+    """A line on how much of the step times of predictions was measured, where there are any."""
+    said = step_times.describe_origins(
+        (deployment_of(run), step_times.origin_of(run)) for run in runs
+    )
+    return [said] if said else []
 
 
 def doubts(runs: Sequence[RunDir]) -> list[str]:

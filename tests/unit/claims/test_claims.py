@@ -251,7 +251,7 @@ def test_predictions_are_decided_with_how_much_of_their_step_times_was_measured(
     for run in runs:
         (run.files / STEP_TIMES).write_text('{"about": "half measured; INT8 held against nothing"}')
     found = documents.origin([verdict(*runs)])
-    assert found.endswith(". Step times of A, D: half measured; INT8 held against nothing.")
+    assert found.endswith(". Step times: half measured (A, D); INT8 held against nothing (A, D).")
 
 
 def test_the_table_is_followed_by_the_command_that_says_the_thresholds(

@@ -111,7 +111,7 @@ def test_a_prediction_says_between_what_it_may_lie_and_what_its_step_times_rest_
     assert "On a thin upright line a prediction may lie." in text
     assert text.count("<td>1 to 900</td>") == 4
     assert text.count("<td>matrix products 75% measured, &lt;INT8&gt;</td>") == 2
-    assert "Step times of A, D: matrix products 75% measured" in text
+    assert "Step times: matrix products 75% measured, &lt;INT8&gt; (A, D)." in text
 
     measured = page.render(report)
     for word in ("upright line", "Prediction may be", "Step times"):

@@ -109,8 +109,8 @@ def test_a_document_takes_the_searches_as_a_table(runs, tmp_path):
     assert "does not fit" in rows[0]
     assert {row.count("|") for row in rows} == {len(command.HEADINGS) + 3 + 1}
     assert [line for line in lines if "Step times" in line] == [
-        "- Step times of E: matrix products 50% measured, 50% interpolated; "
-        "attention 81% measured, 19% extrapolated"
+        "Step times: matrix products 50% measured, 50% interpolated (E); "
+        "attention 81% measured, 19% extrapolated (E)."
     ]
     with pytest.raises(ErError, match="holds no search for capacity"):
         command.main([str(tmp_path)])
@@ -155,7 +155,7 @@ def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
     assert published[1].capacity == runs[0].read("capacity.json")
     drawn = picture.figure(published)
     footer = " ".join(text.get_text() for text in drawn.texts).replace("\n", " ")
-    assert "Step times of E: matrix products 50% measured, 50% interpolated" in footer
+    assert "Step times: matrix products 50% measured, 50% interpolated (E)" in footer
     texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
     assert texts.count("does not fit") == 2
     found = published[1].capacity
