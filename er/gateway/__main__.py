@@ -13,6 +13,7 @@ from pathlib import Path
 from er import cli, compose
 from er.config import Config, Policy, require
 from er.gateway import serve
+from er.gateway.output import open_standard_files
 from er.gateway.plan import Plan
 from er.options import Command, parse_arguments
 
@@ -30,6 +31,7 @@ COMMAND = Command(
 
 def main(arguments: Sequence[str]) -> int:
     """Compose, check, then become the gateway; else the exit code."""
+    open_standard_files()
     return cli.run("er.gateway", lambda: run(arguments))
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from er.errors import ErError
+from er.gateway.output import say
 from er.gateway.plan import Plan
 
 
@@ -11,13 +12,12 @@ def announce(planned: Plan, port: int) -> None:
 
     Raises ErError when the port's file cannot be written.
     """
-    print(
+    say(
         f"er.gateway: {len(planned.experts)} experts behind {planned.gateway.host}:{port}, "
-        f"policy {planned.policy.value}, gateway={planned.gateway.kind}",
-        flush=True,
+        f"policy {planned.policy.value}, gateway={planned.gateway.kind}"
     )
     for cluster, replicas in enumerate(planned.experts):
-        print(f"  expert {cluster}: {' '.join(replicas)}", flush=True)
+        say(f"  expert {cluster}: {' '.join(replicas)}")
     if planned.port_file:
         try:
             Path(planned.port_file).write_text(f"{port}\n")

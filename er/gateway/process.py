@@ -1,4 +1,6 @@
-"""One gateway until TERM: `python -m er.gateway.process PLAN`. HUP reads its router again."""
+"""One gateway until TERM: `python -m er.gateway.process PLAN`. HUP reads its router again, where
+it is of the kind fast; USR1 and USR2, which others take for logs and the like, are passed over.
+"""
 
 import asyncio
 import signal
@@ -13,11 +15,15 @@ from er.config import FastGateway
 from er.errors import ErError
 from er.gateway import choosers, plan
 from er.gateway.announcement import announce
+from er.gateway.output import open_standard_files
 from er.gateway.plan import Plan
 
 
 def main() -> int:
     """0 after TERM or INT, else the code of an error, which is printed in one line."""
+    open_standard_files()
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     try:
         with cli.loading():
             planned = plan.read(Path(sys.argv[1]))

@@ -59,7 +59,7 @@ class AccessLog:
                 together += waiting.popleft()
             try:
                 os.write(sys.stdout.fileno(), together)
-            except (OSError, ValueError):
+            except (OSError, ValueError, AttributeError):  # it is full, closed, or there is none
                 for _ in range(together.count(b"\n") + len(waiting)):
                     self._counts.event("log_lines_lost")
                 return
