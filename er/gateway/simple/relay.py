@@ -12,6 +12,7 @@ from er.gateway.simple.state import State
 STATE = web.AppKey("state", State)
 EXPERT_HEADER = "x-er-expert"
 POLICY_HEADER = "x-er-policy"
+PASSED_ON = ("Content-Type", "Content-Encoding", "Location", "Retry-After")
 
 
 class Unframed(web.StreamResponse):
@@ -23,11 +24,13 @@ class Unframed(web.StreamResponse):
 async def generate_stream(request: web.Request) -> web.StreamResponse:
     """Answer one prompt with the stream of the expert that the policy chooses.
 
-    400 for a body that is no prompt, 429 when too many requests are in flight, 503 when the expert
-    cannot be reached, 502 when it breaks off before answering. When the client leaves, aiohttp
-    cancels this coroutine and with it the request to the expert.
+    400 for a body that is no prompt, 415 for a compressed one, 429 when too many requests are in
+    flight, 503 when the expert cannot be reached, 502 when it breaks off before answering. When
+    the client leaves, aiohttp cancels this coroutine and with it the request to the expert.
     """
     state = request.app[STATE]
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return refusal(state, 415, "bad_request", "bodies are taken without Content-Encoding")
     body = await request.read()
     try:
         text = prompt(body)
@@ -49,7 +52,7 @@ def prompt(body: bytes) -> str:
     """The text of a request. Raises ValueError, saying what is wrong, when there is none."""
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("the body is not JSON") from None
     text = fields.get("text_input") if isinstance(fields, dict) else None
     if not isinstance(text, str):
@@ -69,26 +72,28 @@ async def relay(request: web.Request, state: State, expert: int, body: bytes) ->
     """Send the body to the expert and its answer, whatever it is, to the client."""
     url, headers = state.experts[expert], {"Content-Type": "application/json"}
     try:
-        async with state.session.post(url, data=io.BytesIO(body), headers=headers) as answer:
+        async with state.session.post(
+            url, data=io.BytesIO(body), headers=headers, allow_redirects=False
+        ) as answer:
+            if answer.status < 200:
+                return refusal(state, 502, "bad_answer", f"expert {expert} gave a bad answer")
             framed = not {"content-length", "transfer-encoding"}.isdisjoint(
                 name.lower() for name in answer.headers
             )
             response = (web.StreamResponse if framed else Unframed)(
                 status=answer.status,
-                headers={
-                    EXPERT_HEADER: str(expert),
-                    POLICY_HEADER: state.policy.value,
-                    "Content-Type": answer.headers.get("Content-Type", "text/event-stream"),
-                },
+                headers={EXPERT_HEADER: str(expert), POLICY_HEADER: state.policy.value}
+                | {"Content-Type": "text/event-stream"}
+                | {name: answer.headers[name] for name in PASSED_ON if name in answer.headers},
             )
             if not framed:
                 response.force_close()
             await response.prepare(request)
             await pass_on(answer, response, state, expert)
-    except aiohttp.ClientConnectorError as error:
-        return refusal(state, 503, "unreachable", f"expert {expert} cannot be reached: {error}")
-    except aiohttp.ClientError as error:
-        return refusal(state, 502, "broken_off", f"expert {expert} did not answer: {error}")
+    except aiohttp.ClientConnectorError:
+        return refusal(state, 503, "unreachable", f"expert {expert} cannot be reached")
+    except aiohttp.ClientError:
+        return refusal(state, 502, "broken_off", f"expert {expert} did not answer")
     await response.write_eof()
     return response
 

@@ -45,6 +45,7 @@ def is_whole(answer: bytes) -> bool:
     head, blank, body = answer.partition(b"\r\n\r\n")
     if not blank:
         return False
+    head = head.lower()
     if b"transfer-encoding: chunked" in head:
         return body.endswith(END)
     length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
