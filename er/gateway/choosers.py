@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from er.config import Policy
 from er.errors import ErError
-from er.routing.choice import NO_MARGIN, Choice, best_two
+from er.routing.choice import NO_MARGIN, Choice
 from er.routing.policies import baseline
 
 if TYPE_CHECKING:
-    from er.routing.router import Router
+    from er.gateway.trained import Trained
 
 
 class Chooser(Protocol):
@@ -58,36 +58,6 @@ class Baseline:
         return self.choose(text, loads), b""
 
 
-class Trained:
-    """The k-means router of a file with this digest."""
-
-    reads_loads = False
-
-    def __init__(self, router: "Router", digest: str) -> None:
-        self.router, self.digest = router, digest
-        self._lookup = router.lookup
-        self.clusters = router.experts
-        self.choose("compile now, not at the first prompt", ())
-
-    def choose(self, text: str, _: Sequence[float]) -> Choice:
-        """The cluster of the highest score, the first of equals."""
-        return self._lookup.choose(text)
-
-    async def choose_long(self, text: str, _: Sequence[float]) -> Choice:
-        """The same, while others' answers go on."""
-        from er.gateway import slices
-
-        return best_two(await slices.scores(self.router, text))
-
-    async def explain(self, text: str, _: Sequence[float]) -> tuple[Choice, bytes]:
-        """Terms with their parts of the margin, the largest first."""
-        from er.gateway import reasons, slices
-
-        rows, counts = await slices.count(self.router, text)
-        choice = best_two(self.router.lookup.score_rows(rows, counts))
-        return choice, await reasons.reason(self.router, rows, counts, choice)
-
-
 def chooser(
     policy: Policy, router: Path | None, clusters: int, seed: int = 0, shares: Sequence[float] = ()
 ) -> Chooser:
@@ -97,17 +67,12 @@ def chooser(
     """
     if policy is not Policy.kmeans or router is None:
         return Baseline(policy, clusters, seed, shares)
-    return require_clusters(trained(router), router, clusters)
+    from er.gateway import trained  # numpy, which baselines do not need
+
+    return require_clusters(trained.load(router), router, clusters)
 
 
-def trained(path: Path) -> Trained:
-    """The router of a file. Raises ErError when it is damaged."""
-    from er.routing import artefact, router  # numpy, which baselines do not need
-
-    return Trained(router.load(path), artefact.file_digest(path))
-
-
-def require_clusters(found: Trained, path: Path, clusters: int) -> Trained:
+def require_clusters(found: "Trained", path: Path, clusters: int) -> "Trained":
     """Raise ErError when the router in `path` chooses between another number of clusters."""
     if found.clusters != clusters:
         raise ErError(

@@ -1,6 +1,6 @@
 """A router as plain arrays in a file: one process reads and checks it, another maps it at once.
 
-    python -m er.routing.mapped ROUTER FILE
+    python -m er.routing.mapped ROUTER FILE       (exit code 2: FILE says what is wrong)
 
 Reading a router takes some 100 ms (decompression, digests, hashing); a gateway that relays cannot
 stand still for so long, and a mapping takes none of it.
@@ -88,12 +88,13 @@ def load(descriptor: int) -> tuple[Router, str]:
 
 
 def main() -> int:
-    """0, or 1 for an error, which is printed in one line."""
-    try:
-        with cli.loading(), Path(sys.argv[2]).open("wb") as file:
+    """0, or 2 where the file then holds what is wrong in place of a router."""
+    with cli.loading(), Path(sys.argv[2]).open("wb") as file:
+        try:
             write(Path(sys.argv[1]), file)
-    except ErError as error:
-        return cli.fail("er.routing.mapped", error, 1)
+        except ErError as error:
+            file.write(str(error).encode())
+            return 2
     return 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from er.config import Policy
 from er.gateway import choosers
-from er.gateway.choosers import Trained
+from er.gateway.trained import Trained
 from er.routing.policies import Choose
 
 

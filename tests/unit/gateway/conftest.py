@@ -21,6 +21,7 @@ from er.gateway.fast.listening import listening as listening_fast
 from er.gateway.fast.server import Server
 from er.gateway.paths import GENERATE_PATH
 from er.gateway.simple.app import application, listening
+from er.gateway.trained import Trained
 from er.routing import clusters
 from er.routing.choice import Choice, best_two
 from er.routing.router import Router
@@ -116,7 +117,7 @@ class InMemory:
         return best_two(await slices.scores(self.router, text))
 
     async def explain(self, text: str, loads: Sequence[float]) -> tuple[Choice, bytes]:
-        return await choosers.Trained.explain(self, text, loads)  # type: ignore[arg-type]
+        return await Trained.explain(self, text, loads)  # type: ignore[arg-type]
 
 
 def settings(**changes: Any) -> config.FastGateway:

@@ -7,10 +7,11 @@ import pytest
 from er import config
 from er.compose import plan
 from er.errors import ErError
-from er.gateway.choosers import Trained, chooser
+from er.gateway.choosers import chooser
 from er.gateway.plan import Plan
 from er.gateway.process import build_simple
 from er.gateway.simple.sklearn_pipeline import chooser as sklearn_chooser
+from er.gateway.trained import Trained
 from er.routing.router import Router, save
 from tests.unit.gateway.conftest import TOPICS
 

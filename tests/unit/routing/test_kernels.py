@@ -73,9 +73,9 @@ def test_the_router_is_loaded_without_numba(router: Router, tmp_path: Path) -> N
     save(router, tmp_path / "router.npz")
     script = (
         "import sys; from pathlib import Path\n"
-        "from er.gateway import choosers\n"
+        "from er.gateway import trained\n"
         "from er.gateway.fast import processes\n"
-        "choosers.trained(Path(sys.argv[1])).choose('court', ())\n"
+        "trained.load(Path(sys.argv[1])).choose('court', ())\n"
         "print({'numba', 'scipy', 'sklearn', 'pandas', 'mlflow', 'hydra'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "router.npz")]
