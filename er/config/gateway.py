@@ -69,11 +69,24 @@ class GatewayLimits:
     header_bytes: int  # of one request's head, and of one answer's
     buffered_bytes: int  # of all requests' bodies together
     prompt_characters: int  # of the text that is classified; an English token has about 4
+    prompt_tokens: int  # of the same; 0: not counted
+    tokenizer: str  # file tokenizer.json of the model, which counts them
     connections: int  # of all clients together
     connections_per_client: int  # from one address
 
     def __post_init__(self) -> None:
-        require_positive(self, "gateway.limits", *(entry.name for entry in fields(self)))
+        others = ("prompt_tokens", "tokenizer")
+        names = [entry.name for entry in fields(self) if entry.name not in others]
+        require_positive(self, "gateway.limits", *names)
+        require(
+            self.prompt_tokens >= 0,
+            f"gateway.limits.prompt_tokens is {self.prompt_tokens}: give 0 (not counted) or more",
+        )
+        require(
+            bool(self.prompt_tokens) is bool(self.tokenizer),
+            "gateway.limits.prompt_tokens and gateway.limits.tokenizer (a tokenizer.json) belong "
+            "together: give both, or none",
+        )
 
 
 @dataclass

@@ -62,7 +62,7 @@ def of_file(path: Path) -> Encoding:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise ErError(
-            f"workload.tokenizer={path} needs the package tokenizers: "
+            f"{path} needs the package tokenizers: "
             "run .venv/bin/python -m pip install -e '.[huggingface]'"
         ) from error
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from er import config
 from er.errors import ConfigError, ErError
-from er.gateway import descriptors, keys, tls
+from er.gateway import descriptors, keys, tls, tokens
 from er.gateway.paths import GENERATE_PATH, READY_PATH
 from er.gateway.plan import Plan
 from er.process import readiness
@@ -73,6 +73,7 @@ def check(gateway: config.Gateway) -> None:
         descriptors.require(gateway)
         keys.read(gateway.api_keys_file)
         tls.context(gateway)
+        tokens.limit(gateway.limits)
 
 
 def require_free(port: int, host: str = "127.0.0.1") -> None:

@@ -31,6 +31,13 @@ def prompt(server: "Server", body: bytes, route: "Route") -> "tuple[Prompt, str]
     return read, text
 
 
+async def require_few_tokens(server: "Server", text: str) -> None:
+    """Raise Refusal for a text of more tokens than it may have."""
+    limit = server.token_limit
+    if limit and not await limit.holds(text):
+        raise Refusal(413, "too_large", f"a prompt has {limit.at_most} tokens at most")
+
+
 def require_short(server: "Server", text: str) -> None:
     """Raise Refusal for a text that is longer than it may be."""
     most = server.limits.prompt_characters

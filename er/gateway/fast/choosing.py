@@ -21,7 +21,9 @@ def choose(exchange: "Exchange") -> None:
         exchange.opening = server.spawn(_read_in_steps(exchange))
         return
     exchange.prompt, text = admission.prompt(server, request.body, exchange.route)
-    if request.head.explain or len(text) > server.slice_characters:
+    limit = server.token_limit
+    counted = limit is not None and not limit.surely_holds(text)
+    if counted or request.head.explain or len(text) > server.slice_characters:
         exchange.opening = server.spawn(_in_slices(exchange, text))
     else:
         exchange.chosen(server.choose(text))
@@ -51,6 +53,12 @@ async def _read_in_steps(exchange: "Exchange") -> None:
 
 
 async def _in_slices(exchange: "Exchange", text: str) -> None:
+    try:
+        await admission.require_few_tokens(exchange.server, text)
+    except Refusal as refusal:
+        exchange.opening = None
+        endings.refuse(exchange, refusal)
+        return
     choice, exchange.reason = await exchange.server.choose_in_slices(
         text, explain=exchange.request.head.explain
     )

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from er.config import FastGateway
-from er.gateway import choosers, descriptors, keys, tls
+from er.gateway import choosers, descriptors, keys, tls, tokens
 from er.gateway.announcement import announce
 from er.gateway.counts import Counts
 from er.gateway.fast import admin, listening
@@ -34,11 +34,12 @@ def prepare(planned: Plan) -> Callable[[], None]:
     tls.context(settings)
     chooser = choosers.chooser(*planned.shape)
     counts = Counts(settings.processes)
-    known = keys.read(settings.api_keys_file)
+    known, token_limit = keys.read(settings.api_keys_file), tokens.limit(settings.limits)
 
     def build() -> Server:
         built = Server(settings, chooser, planned.policy.value, planned.experts, counts)
         built.router_file, built.keys = planned.router, known
+        built.token_limit = token_limit
         return built
 
     gc.set_threshold(GARBAGE_AFTER, 50, 100)

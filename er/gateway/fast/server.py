@@ -23,6 +23,7 @@ from er.gateway.fast.request import Request
 from er.gateway.fast.request_head import RequestHead
 from er.gateway.fast.routes import ROUTES
 from er.gateway.keys import Keys
+from er.gateway.tokens import TokenLimit
 from er.routing.choice import Choice
 
 LOG_END_S = 1.0  # for the last lines
@@ -59,6 +60,7 @@ class Server:
         self.shadow: Chooser | None = None  # its decisions are counted, not used
         self.router_file = ""
         self.keys = Keys([])
+        self.token_limit: TokenLimit | None = None
         self.known_heads: dict[bytes, RequestHead] = {}  # see `reading`
         self._identity = os.urandom(6).hex().encode()
         self._requests = 0
