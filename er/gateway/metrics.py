@@ -1,5 +1,6 @@
 """What is counted, in Prometheus' text format."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -31,11 +32,24 @@ class CountedReplica(Protocol):
     cluster: int
 
 
-def exposition(counts: Counts, policy: str, replicas: Sequence[CountedReplica]) -> bytes:
-    """All metrics, summed over all processes."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(counts, policy, replicas))
-    return generate_latest(registry)
+async def exposition(counts: Counts, policy: str, replicas: Sequence[CountedReplica]) -> bytes:
+    """All metrics, summed over all processes, with a turn of the event loop after each."""
+    texts = []
+    for metric in _Collector(counts, policy, replicas).collect():
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_One(metric))
+        texts.append(generate_latest(registry))
+        await asyncio.sleep(0)
+    return b"".join(texts)
+
+
+class _One(Collector):
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterator[Metric]:
+        """It."""
+        yield self._metric
 
 
 class _Collector(Collector):

@@ -48,10 +48,7 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
     elif request.head.path == MODELS:
         answer(server, client, request, 200, models(server))
     elif request.head.path == METRICS:
-        server.experts.count_usable()
-        text = metrics.exposition(server.counts, server.policy, server.experts.replicas)
-        headers = extra_headers(request)
-        reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, headers))
+        server.spawn(measure(server, client, request))
     else:
         server.spawn(ready(server, client, request))
 
@@ -76,6 +73,14 @@ async def administer(server: "Server", client: "Client", request: Request) -> No
         client.refuse(refusal)
         return
     answer(server, client, request, 200, admin.describe(server))
+
+
+async def measure(server: "Server", client: "Client", request: Request) -> None:
+    """All metrics."""
+    server.experts.count_usable()
+    text = await metrics.exposition(server.counts, server.policy, list(server.experts.replicas))
+    headers = extra_headers(request)
+    reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, headers))
 
 
 def models(server: "Server") -> dict[str, object]:
