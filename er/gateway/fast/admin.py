@@ -113,7 +113,9 @@ async def _carry_out(server: "Server", command: Command) -> None:
         require_address(url, "url")
         if cluster is None or not 0 <= cluster < len(server.experts.clusters):
             raise ErError(f"expert is {cluster}: give its number")
-        server.experts.add_replica(cluster, str(url))
+        replicas = server.experts.clusters[cluster]
+        if not any(known.url == url and not known.removed for known in replicas):
+            server.experts.add_replica(cluster, str(url))
     else:
         for replica in _named(server, cluster, url):
             if name == "remove":

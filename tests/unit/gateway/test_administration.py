@@ -1,0 +1,111 @@
+"""The administrator's port: who may use it, many commands at once, a router that is not read."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.gateway_peers import free_port
+from er.config import Policy
+from er.errors import ErError
+from er.gateway.fast import routers
+from er.routing.router import Router, save
+from tests.unit.gateway.conftest import Start, event
+from tests.unit.gateway.raw import END, HEAD, answering, chunk, post, say, status
+
+ONE = HEAD + chunk(event("one")) + END
+LIST = b"GET /admin/experts HTTP/1.1\r\nhost: h\r\n"
+
+
+def command(name: str, *headers: str, **fields: object) -> bytes:
+    return post(json.dumps(fields).encode(), *headers, path=f"/admin/{name}")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
+async def test_pages_of_a_browser_administer_nothing(start: Start, origin: str) -> None:
+    admin = free_port()
+    gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], admin_port=admin)
+    header = f"origin: {origin}"
+    refused = await say(admin, command("drain", header, expert=0))
+    assert status(refused) == 403
+    assert b"access-control" not in refused.lower()
+    assert status(await say(admin, LIST + header.encode() + b"\r\n\r\n")) == 403
+    preflight = b"OPTIONS /admin/drain HTTP/1.1\r\nhost: h\r\n" + header.encode() + b"\r\n\r\n"
+    answer = await say(admin, preflight)
+    assert status(answer) in (403, 405)
+    assert b"access-control" not in answer.lower()
+    assert gateway.server
+    assert not any(replica.drained for replica in gateway.server.experts.replicas)
+    assert status(await say(admin, command("drain", expert=0))) == 200
+    assert [replica.drained for replica in gateway.server.experts.replicas] == [True, False]
+
+
+async def test_twenty_administrators_at_once_leave_experts_that_answer(
+    start: Start, router: Router, tmp_path: Path
+) -> None:
+    file, admin = tmp_path / "router.npz", free_port()
+    save(router, file)
+    one, other = answering(ONE), answering(ONE)
+    async with one.serving() as url, other.serving() as other_url:
+        gateway = await start(urls=[url, url], admin_port=admin)
+        assert gateway.server
+        gateway.server.router_file = str(file)
+
+        async def administer(number: int) -> list[int]:
+            steps = [
+                command("add", expert=number % 2, url=other_url),
+                command("drain", url=other_url),
+                command("restore", url=other_url),
+                command("remove", expert=number % 2, url=other_url),
+                command("reload") if number == 0 else command("shadow"),
+            ]
+            return [status(await say(admin, step)) for step in steps]
+
+        async def ask() -> list[int]:
+            return [status(await say(gateway.port, post())) for _ in range(20)]
+
+        found = await asyncio.gather(*(administer(number) for number in range(20)), *(ask(), ask()))
+        assert {code for codes in found[20:] for code in codes} == {200}
+        assert {code for codes in found[:20] for code in codes} <= {200, 400}
+        assert all(codes[0] == 200 for codes in found[:20])
+        reported = json.loads((await say(admin, LIST + b"\r\n")).partition(b"\r\n\r\n")[2])
+        assert {expert["url"] for expert in reported["experts"]} == {url}
+        assert all(expert["usable"] and not expert["in_flight"] for expert in reported["experts"])
+        assert len(gateway.server.experts.replicas) == 4  # two came and went
+        assert status(await say(gateway.port, post())) == 200
+
+
+async def test_a_router_that_is_not_read_in_time_is_given_up(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    monkeypatch.setattr(routers, "LOAD_S", 0.3)
+    gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], policy=Policy.random)
+    assert gateway.server
+    files = psutil.Process().num_fds()
+    with pytest.raises(ErError, match=r"router\.npz is not read within 0\.3 s"):
+        await routers.load(gateway.server, "router.npz")
+    assert not [child for child in psutil.Process().children() if "sleep" in child.name()]
+    assert psutil.Process().num_fds() == files
+
+
+@pytest.mark.parametrize(("ends", "says"), [("exit 1", "(1)"), ("kill -9 $$", "(-9)")])
+async def test_a_process_that_dies_while_it_reads_a_router_is_named(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, says: str
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text(f'#!/bin/sh\nprintf "\\377\\377 half" > "$4"\n{ends}\n')
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    gateway = await start(urls=["http://h:1/v1"], policy=Policy.random)
+    assert gateway.server
+    with pytest.raises(ErError) as refused:
+        await routers.load(gateway.server, "router.npz")
+    assert str(refused.value).endswith(says)
+    assert "half" not in str(refused.value)
