@@ -15,23 +15,26 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
 EVERY_S = 0.25
+STEP_AT_MOST_S = 1.0  # more time has not passed for time limits: the process was stopped meanwhile
 AT_ONCE = 1000  # clients or requests that are looked at before others have their turn
 DISCOVER_EVERY_S = 5.0
 
 
 async def look_after(server: "Server") -> None:
     """For ever."""
+    looked_s = time.monotonic()
     while True:
         await asyncio.sleep(EVERY_S)
+        before_s, looked_s = looked_s, time.monotonic()
         try:
-            await look(server)
+            await look(server, server.now_s + min(looked_s - before_s, STEP_AT_MOST_S))
         except Exception:  # a fault ends one look, not all that come
             say(f"er.gateway: {traceback.format_exc()}", sys.stderr)
 
 
-async def look(server: "Server") -> None:
-    """Once."""
-    now_s = server.now_s = server.experts.now_s = time.monotonic()
+async def look(server: "Server", now_s: float) -> None:
+    """Once, when it is `now_s` for the time limits."""
+    server.now_s = server.experts.now_s = now_s
     for at, connected in enumerate(list(server.clients), 1):
         connected.sweep(now_s)
         if at % AT_ONCE == 0:

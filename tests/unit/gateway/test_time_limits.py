@@ -1,10 +1,15 @@
 """Time limits: half a request, silent experts, clients that do not read."""
 
 import asyncio
+import socket
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 from er.config import Policy
+from er.gateway.fast import upkeep
 from tests.unit.gateway.conftest import HOST, Start, event
 from tests.unit.gateway.raw import END, HEAD, RawExpert, answering, chunk, post, say, status
 from tests.unit.gateway.test_gateway_policies import DEAD, ONE, metric
@@ -22,6 +27,39 @@ async def test_half_a_request_is_not_waited_for(
     assert {status(answer) for answer in many} == {408}
     assert await metric(gateway, 'er_gateway_errors_total{cause="slow_request"}') == 100
     assert (await gateway.get("/health"))[0] == 200
+
+
+async def test_nobody_is_late_because_the_gateway_was_stopped(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "STEP_AT_MOST_S", 0.3)
+    async with answering(ONE).serving() as url:
+        gateway = await start(urls=[url, url], timeouts={"header_s": 0.9})
+        with socket.create_connection((HOST, gateway.port)) as client:
+            await asyncio.sleep(0.1)
+            client.sendall(post()[:30])  # comes while the gateway is stopped
+            time.sleep(1.5)  # noqa: ASYNC251 (all stands still, as between SIGSTOP and SIGCONT)
+            await asyncio.sleep(0.3)
+            client.sendall(post()[30:])
+            assert b" 200 " in await asyncio.to_thread(client.recv, 100)
+
+
+async def test_a_tls_handshake_is_not_waited_for(start: Start, tmp_path: Path) -> None:
+    files = {"tls_certificate": str(tmp_path / "cert.pem"), "tls_key": str(tmp_path / "key.pem")}
+    made = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+        "-nodes", "-subj", "/CN=localhost", "-keyout", files["tls_key"], "-out",
+        files["tls_certificate"],
+    ]  # fmt: skip
+    await asyncio.to_thread(subprocess.run, made, check=True, capture_output=True)
+    gateway = await start(urls=["http://h:1/v1"] * 2, timeouts={"header_s": 0.5}, **files)
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"  # the begin of one
+    for begun in (b"", hello):
+        started_s = time.monotonic()
+        assert await say(gateway.port, begun, timeout_s=5) == b""
+        assert time.monotonic() - started_s < 3
+    assert gateway.server
+    assert not gateway.server.clients
 
 
 async def test_an_idle_connection_is_closed(start: Start) -> None:
