@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         pytest.skip(why)
     warm_up(tmp_path_factory.mktemp("warm"))
     with (
-        small_disk(tmp_path_factory.mktemp("small")) as disk,  # nodes see no later mounts
+        small_disk() as disk,  # nodes see no later mounts
         running(tmp_path_factory.mktemp("slurm")) as site,
     ):
         site.small_disk = disk
@@ -37,16 +38,22 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """A small file system of its own in a folder; None where none can be mounted."""
+def small_disk() -> Iterator[Path | None]:
+    """A small file system of its own; None where none can be mounted.
+
+    Not among pytest's own folders: where tests are killed, all later ones failed to remove it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="er-small-disk-"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(mount, check=False).returncode:
         yield None
+        folder.rmdir()
         return
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
 
 
 def warm_up(folder: Path) -> None:

@@ -51,6 +51,19 @@ class Networks:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def cut(self, node: str) -> None:
+        """Take its cable out: what is sent to it gets no answer, not even that it is gone."""
+        ip(f"link set {self.bridge}{node} down")
+
+    def join(self, node: str) -> None:
+        """Put its cable in again."""
+        ip(f"link set {self.bridge}{node} up")
+
+    @property
+    def bridge(self) -> str:
+        """That all hang on."""
+        return f"er{self.tag}"
+
     def ahead_s(self, node: str) -> int:
         """How far its monotonic clock is ahead of that of this host."""
         return 1000 * (1 + self.nodes.index(node))
@@ -73,19 +86,19 @@ def joined(nodes: Sequence[str], folder: Path) -> Iterator[Networks | None]:
         yield None
         return
     networks = Networks(uuid.uuid4().hex[:6], free_subnet(), nodes, folder / "hosts")
-    bridge = f"er{networks.tag}"
     with ExitStack() as stack:
-        stack.callback(remove, networks, bridge)
+        stack.callback(remove, networks)
         try:
-            make(networks, bridge)
+            make(networks)
         except subprocess.CalledProcessError:  # a container that may not
             yield None
             return
         yield networks
 
 
-def make(networks: Networks, bridge: str) -> None:
+def make(networks: Networks) -> None:
     """Make all of them."""
+    bridge = networks.bridge
     names = [LOGIN, *networks.nodes]
     lines = [f"{networks.address(name)} {name}" for name in names]
     networks.hosts.write_text("\n".join(["127.0.0.1 localhost", *lines]) + "\n")
@@ -102,7 +115,7 @@ def make(networks: Networks, bridge: str) -> None:
         ip(f"-netns {space} link set lo up")
 
 
-def remove(networks: Networks, bridge: str) -> None:
+def remove(networks: Networks) -> None:
     """Remove what is there of them, and end what still runs in them: a slurmstepd hides whose it
     is."""
     for node in networks.nodes:
@@ -110,7 +123,7 @@ def remove(networks: Networks, bridge: str) -> None:
             networks.end(node)
     for command in (
         *(f"netns del {networks.namespace(node)}" for node in networks.nodes),
-        f"link del {bridge}",
+        f"link del {networks.bridge}",
     ):
         with suppress(subprocess.CalledProcessError):
             ip(command)

@@ -153,6 +153,8 @@ class Site:
 
     def start_node(self, node: str) -> None:
         """Start a node's daemon, and return when the node takes jobs."""
+        if self.networks:
+            self.networks.join(node)
         self.start_slurmd(node)
         self.call("scontrol", "update", f"nodename={node}", "state=resume")
         self.until_ready()
@@ -169,8 +171,10 @@ class Site:
         end_all(folder)
 
     def kill_whole_node(self, node: str) -> None:
-        """End a node that has a network of its own, and all that runs on it, without a word."""
+        """End a node that has a network of its own, and all that runs on it, without a word: those
+        that it talked with are not told either."""
         assert self.networks
+        self.networks.cut(node)
         self.networks.end(node)
         self.processes.pop(node).wait()
 

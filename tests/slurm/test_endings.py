@@ -4,7 +4,7 @@ The real Triton with simulated engines, from the frozen code.
 """
 
 import re
-import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,10 +20,9 @@ from slurm_user import (
     until,
 )
 
+from er.cluster import folder
 from er.cluster.base import State, Status
 from er.results.run_dir import RunDir
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.embedded
 
@@ -41,18 +40,7 @@ SHORT_POINTS = [
 # after the start of the job. A point may begin for as long.
 ONE_MINUTE = ["time_limit_min=1", "stop_before_s=12", "finish_requests_s=10"]
 
-# What er does in a job that has failed, before and after a node died.
-ASK_NODES = """
-import pathlib, time
-from er import compose
-from er.cluster import allocation
-allocation.NODE_TIMEOUT_S = 5
-[config] = compose.plan(["deployment=e", "cluster=slurm", "cluster.nodes=2"])
-print(allocation.lost_nodes(config), flush=True)
-while not pathlib.Path("died").exists():
-    time.sleep(0.1)
-print(allocation.lost_nodes(config), flush=True)
-"""
+TWO_EXPERTS = ["deployment=e", "deployment.experts=2", "routing.policy=random"]
 
 # The second where er sees its servers go before it gets TERM.
 ENDED_EARLY = ("interrupted", "failed")
@@ -94,13 +82,11 @@ def test_plain_scancel_keeps_what_was_measured(user: User) -> None:
 
 @pytest.mark.usefixtures("limited")
 def test_the_second_node_of_a_job_dies(user: User) -> None:
-    networks = networks_of(user)
-    two_nodes = ["deployment=e", "cluster.nodes=2", "cluster.requeue=false"]
-    user.run(*two_nodes, *SHORT_POINTS)
+    networks_of(user)
+    user.run(*TWO_EXPERTS, "cluster.nodes=2", "cluster.requeue=false", *SHORT_POINTS)
     one, run = in_its_second_point(user)
     assert one.node == "n[1-2]"
-    there = map(psutil.Process, networks.pids("n2"))
-    memory_there = memory_named_by(map(command_line, there))
+    memory_there = memory_named_by(map(command_line, processes_on(user, "n2")))
     memory_here = memory_named_by(processes_here()) - memory_there
 
     user.site.kill_whole_node("n2")
@@ -123,22 +109,36 @@ def test_the_second_node_of_a_job_dies(user: User) -> None:
 
 
 @pytest.mark.usefixtures("limited")
-def test_a_job_names_its_node_that_died_before_slurm_notices(user: User, tmp_path: Path) -> None:
+def test_a_job_gives_up_on_a_node_that_died_before_slurm_notices(user: User) -> None:
+    """Within the 16 s that a node may be silent, and some for what ends then."""
     networks_of(user)
-    (tmp_path / "ask.py").write_text(ASK_NODES)
-    (tmp_path / "ask.sh").write_text(f"#!/bin/sh\nPYTHONPATH={ROOT} {sys.executable} ask.py\n")
-    out = tmp_path / "out"
-    options = ["--nodes=2", "--nodelist=n1,n2", "--no-requeue", f"--output={out}"]
-    user.site.call("sbatch", "--parsable", *options, "ask.sh")
-    until(lambda: (out.exists() and "[]\n" in out.read_text()) or None, "answer of all nodes")
+    user.run(*TWO_EXPERTS, "cluster.nodes=2", "cluster.requeue=false", *SHORT_POINTS)
+    one, run = in_its_second_point(user)
+    [attempt] = folder.newest_of_study(Path("runs/single"))
+    memory_there = memory_named_by(map(command_line, processes_on(user, "n2")))
 
     user.site.kill_whole_node("n2")
+    died_s = time.monotonic()
     try:
-        (tmp_path / "died").touch()
-        until(lambda: "['n2']" in out.read_text() or None, "answer without a node")
+        until(lambda: attempt.exit_code, "exit code of er", 60)
+        gave_up_s = time.monotonic() - died_s
     finally:
         user.site.call("scontrol", "update", "nodename=n2", "state=down", "reason=died")
+        for path in memory_left(memory_there):
+            path.unlink()  # that of a node goes with it
         user.site.start_node("n2")
+
+    user.site.wait(one.job_id, "FAILED", "NODE_FAIL")
+    [ended] = user.statuses()
+    assert gave_up_s < 35, log_of(ended)
+    assert attempt.exit_code == 1
+    assert ended.state is State.lost
+    assert "node n2 does not answer any more" in log_of(ended)
+    assert attempt.lost_nodes == ["n2"]
+    assert valid_points(run)
+    last = run.points()[-1]
+    assert any("node n2 does not answer any more" in reason for reason in last.invalid)
+    until(lambda: not processes_here() or None, "end of what ran on the first node", 10)
 
 
 def test_after_a_real_time_limit_the_next_job_goes_on(
@@ -204,6 +204,11 @@ def valid_points(run: RunDir) -> list[dict[str, object]]:
 def log_of(one: Status) -> str:
     """What a job printed."""
     return one.log.read_text() if one.log and one.log.exists() else ""
+
+
+def processes_on(user: User, node: str) -> list[psutil.Process]:
+    """What runs on a node."""
+    return list(map(psutil.Process, networks_of(user).pids(node)))
 
 
 def processes_here() -> list[str]:

@@ -81,6 +81,21 @@ def test_slurm_takes_it(name: str, site: Site, tmp_path: Path) -> None:
     site.call("sbatch", "--test-only", str(script))
 
 
+def test_a_folder_may_have_any_name(site: Site, tmp_path: Path) -> None:
+    """Slurm's own options are read neither as a shell reads them nor as they are."""
+    folder = tmp_path / 'it\'s 100%j "mine" #1'
+    folder.mkdir()
+    here = Places(folder, PLACES.python, PLACES.code, folder)
+    text = script_of("deployment=a", "cluster=slurm", "cluster.memory=1G", places=here)
+    options = [line for line in text.splitlines() if line.startswith("#SBATCH ")]
+    (folder / "script.sh").write_text("\n".join(["#!/bin/sh", *options, "pwd"]) + "\n")
+
+    job_id = site.call("sbatch", "--parsable", str(folder / "script.sh")).strip()
+    site.wait(job_id, "COMPLETED")
+
+    assert (folder / "slurm.log").read_text() == f"{folder}\n"
+
+
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("name", cases())
 def test_a_site_has_what_it_asks_for(name: str) -> None:

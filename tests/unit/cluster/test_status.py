@@ -1,60 +1,27 @@
 """How jobs are shown, from what is on disk of them; Slurm is not there."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from submitted_job import NAME, end, main
 
 from er import cancel, collect, status
 from er.cluster import slurm
 from er.cluster.base import State, Status, id_of
-from er.cluster.calls import NoAnswerError
 from er.cluster.folder import Attempt
 from er.cluster.queue import Entry
 from er.config import Config
-from er.errors import ErError
 from er.results.run_dir import RunDir
 
-NAME = "er-ladder-a-0123456789ab"
 LONG = "srun_is_a_path/" * 12
 OOM = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.batch."
 TIME_LIMIT = "slurmstepd: error: *** JOB 8 ON n1 CANCELLED AT 2026-01-01 DUE TO TIME LIMIT ***"
 LONG_STATE = "ReqNodeNotAvail, UnavailableNodes:n[1-200], Priority, and some more of the kind"
 
 
-@pytest.fixture
-def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
-    """A job that was submitted, of a machine that has no Slurm."""
-    monkeypatch.setenv("PATH", str(tmp_path / "none"))
-    made = Attempt(tmp_path / "runs" / "ladder" / "jobs" / "a-0123456789ab" / "001")
-    made.path.mkdir(parents=True)
-    intent = {
-        "name": NAME,
-        "deployment": "a",
-        "title": "Llama 3 70B INT8, TP=4",
-        "ladder": [1, 2],
-        "study": "ladder",
-        "figures": [],
-        "publish": False,
-        "tracking_uri": "",
-        "answer_timeout_s": 5,
-        "when": "2026-01-01T00:00:00+00:00",
-    }
-    made.write("intent.json", intent)
-    made.note_receipt("12345678")
-    return made
-
-
 def read(attempt: Attempt) -> slurm.Jobs:
     return slurm.read(attempt.path.parents[2])
-
-
-def end(attempt: Attempt, code: int, *lines: str) -> None:
-    """As the job's script leaves it."""
-    attempt.log.write_text("\n".join(["12345678 on n1, started", *lines]) + "\n")
-    (attempt.path / "exit_code").write_text(f"{code:<3}\n")
 
 
 @pytest.mark.parametrize("width", [46, 80, 160])
@@ -174,26 +141,6 @@ def test_without_slurm_the_disk_is_shown_and_marked(
     assert [one.state for one in read(attempt).found] == [State.failed]
 
 
-def test_a_controller_that_is_away_is_asked_again(
-    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended = Entry("12345678", "COMPLETED", "None", "n1", "0:00", NAME)
-    answers: list[ErError | list[Entry]] = [NoAnswerError("away"), [ended]]
-
-    def squeue(_: float) -> list[Entry]:
-        answer = answers.pop(0)
-        if isinstance(answer, ErError):
-            raise answer
-        end(attempt, 0)
-        return answer
-
-    monkeypatch.setattr("er.cluster.queue.read", squeue)
-    monkeypatch.setattr(collect, "EVERY_S", 0)
-
-    assert main(collect.main, attempt, monkeypatch, "--follow") == 0
-    assert not answers
-
-
 def test_an_end_is_noted_once_slurm_has_forgotten_it(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,32 +215,6 @@ def test_a_log_of_slurm_alone_is_shown(attempt: Attempt) -> None:
     attempt.log.write_text("slurmstepd: error: something new\n\n")
 
     assert slurm.status_on_disk(attempt).last_line() == "slurmstepd: error: something new"
-
-
-def test_collect_names_invalid_points(
-    attempt: Attempt,
-    config: Config,
-    finished_run: Callable[[Config], RunDir],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run = finished_run(config)
-    (attempt.path / "run_dir.txt").write_text(str(run.path))
-    end(attempt, 0)
-
-    assert main(collect.main, attempt, monkeypatch) == 0
-
-    reason = json.loads((run.path / "points.json").read_text())[1]["invalid"][0]
-    assert f"1 invalid point: 2 users: {reason}" in capsys.readouterr().out
-
-
-def main(
-    command: Callable[[], int], attempt: Attempt, patch: pytest.MonkeyPatch, *options: str
-) -> int:
-    """A command on its study."""
-    runs_dir = str(attempt.path.parents[3])
-    patch.setattr("sys.argv", ["er", "ladder", "--runs-dir", runs_dir, *options])
-    return command()
 
 
 def test_a_study_of_no_jobs_has_no_state() -> None:
