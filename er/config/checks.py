@@ -1,10 +1,11 @@
-"""Rules that every part of the schema shares."""
+"""Rules that several parts of the schema share. Each raises ConfigError when it is broken."""
 
 import re
 from pathlib import Path
 
 from er.errors import ConfigError
 
+PORT_AT_MOST = 65535
 STORES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://|https?://|file:|databricks")
 
 
@@ -15,19 +16,19 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_positive(owner: object, place: str, *names: str) -> None:
-    """Each named field of `owner`, found at `place` in the configuration, must be above zero."""
+    """Raise ConfigError unless each named field of `owner`, the section `place`, is above zero."""
     for name in names:
         value = getattr(owner, name)
         require(value > 0, f"{place}.{name} is {value}: give a value above 0")
 
 
 def require_port(port: int, place: str) -> None:
-    """A TCP port, or 0 for any free one."""
-    require(0 <= port <= 65535, f"{place} is {port}: give a TCP port, or 0 for any free one")
+    """Raise ConfigError unless `port` is a TCP port, or 0 for any free one."""
+    require(0 <= port <= PORT_AT_MOST, f"{place} is {port}: give a TCP port, or 0 for any free one")
 
 
 def require_folder(folder: str, place: str) -> None:
-    """A folder, which may be new."""
+    """Raise ConfigError unless `folder` is a folder, or a path where one can be made."""
     try:
         usable = bool(folder) and (Path(folder).is_dir() or not Path(folder).exists())
         reason = ""
@@ -37,7 +38,7 @@ def require_folder(folder: str, place: str) -> None:
 
 
 def require_store(uri: str, place: str) -> None:
-    """An address that MLflow takes."""
+    """Raise ConfigError unless `uri` has the form of an address that MLflow accepts."""
     require(
         STORES.match(uri) is not None,
         f"{place} is '{uri}': give sqlite:///FILE, postgresql://... or the address of an MLflow "

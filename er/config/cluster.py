@@ -1,4 +1,4 @@
-"""The schema of `cluster`: where jobs run. It decides no point."""
+"""The schema of `cluster`: where jobs run. Only networks between nodes can change a point."""
 
 import re
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from enum import Enum
 
 from er.config.checks import require, require_positive
 
-# Options that er itself gives: a second one would win over it, and er would lose the job.
-OWN_OPTIONS = (
+# Options that er gives itself. A second one would take precedence, and er would lose track of the
+# job.
+RESERVED_OPTIONS = (
     "job-name", "comment", "output", "error", "open-mode", "chdir", "signal", "time", "parsable",
     "array", "dependency", "nodes", "ntasks", "wrap", "requeue", "no-requeue",
     "kill-on-invalid-dep",
@@ -15,16 +16,16 @@ OWN_OPTIONS = (
 
 
 class GpusBy(Enum):
-    """How a site wants GPUs to be asked for."""
+    """Which option of sbatch requests GPUs at a site."""
 
     gpus_per_node = "gpus_per_node"
     gres = "gres"
-    none = "none"  # whole nodes come with theirs
+    none = "none"  # no option: whole nodes come with their GPUs
 
 
 @dataclass
 class Cluster:
-    """What every kind of cluster has."""
+    """Settings of every kind of cluster."""
 
     kind: str
 
@@ -39,32 +40,38 @@ class LaptopCluster(Cluster):
 
 @dataclass
 class SlurmCluster(Cluster):
-    """A site with Slurm; what is empty is not asked for."""
+    """A site with Slurm. Empty settings are not passed to sbatch."""
 
     partition: str
     account: str
     qos: str
     time_limit_min: int
-    stop_before_s: int  # TERM comes so long before the time limit
-    finish_requests_s: float  # so long after TERM may the requests in flight end
+    stop_before_s: int  # TERM is sent this long before the time limit
+    finish_requests_s: float  # requests in flight may go on for this long after TERM
     gpus_by: GpusBy
     gpu_type: str
     exclusive: bool
     cpus: int  # 0: all of an exclusive node
     memory: str  # as sbatch --mem takes it
-    nodes: int  # that serve: the experts are spread over them evenly
-    load_node: bool  # the load generator on a node of its own, in a job of two parts
-    load_nodes: int  # with load_node: on so many, whose clocks are compared
-    load_partition: str  # of these nodes; empty: that of the others
+    nodes: int  # number of nodes that serve: the experts are spread over them evenly
+    load_node: bool  # run the load generator on nodes of its own, in a job of two parts
+    load_nodes: int  # with load_node: the number of its nodes, whose clocks are compared
+    load_partition: str  # partition of its nodes; empty: the same as of the others
     requeue: bool
-    setup: list[str]  # lines of shell before er starts
-    sbatch: list[str]  # further options
-    answer_timeout_s: float  # of every call of Slurm
+    setup: list[str]  # lines of shell that run before er starts
+    sbatch: list[str]  # further options of sbatch
+    answer_timeout_s: float  # for every command of Slurm
 
     def __post_init__(self) -> None:
         require(self.kind == "slurm", f"cluster.kind is {self.kind}: choose with cluster=...")
         require_positive(self, "cluster", "time_limit_min", "stop_before_s", "answer_timeout_s")
         require_positive(self, "cluster", "nodes", "load_nodes")
+        self._check_resources()
+        self._check_names()
+        self._check_lines()
+
+    def _check_resources(self) -> None:
+        """Time, nodes and CPUs."""
         require(
             self.load_node or self.load_nodes == 1,
             f"cluster.load_nodes is {self.load_nodes} and cluster.load_node is false: set it true",
@@ -83,12 +90,17 @@ class SlurmCluster(Cluster):
             f"cluster.finish_requests_s is {self.finish_requests_s:g}: give less than "
             f"cluster.stop_before_s, {self.stop_before_s}; 0 ends requests in flight at once",
         )
+
+    def _check_names(self) -> None:
         for name in ("partition", "load_partition", "account", "qos", "gpu_type", "memory"):
             value = getattr(self, name)
             require(
                 re.fullmatch(r"[\w.,:@+-]*", value) is not None,
                 f"cluster.{name} is '{value}': Slurm has no such name",
             )
+
+    def _check_lines(self) -> None:
+        """Options of sbatch and lines of shell, which go into the batch script as they are."""
         for option in self.sbatch:
             name = option.removeprefix("--").partition("=")[0]
             require(
@@ -96,7 +108,7 @@ class SlurmCluster(Cluster):
                 f"cluster.sbatch has '{option}': give options as --name=value",
             )
             require(
-                name not in OWN_OPTIONS,
+                name not in RESERVED_OPTIONS,
                 f"cluster.sbatch has {option}: er gives --{name} itself, see the keys of cluster",
             )
         for line in self.setup:

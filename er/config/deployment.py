@@ -15,6 +15,9 @@ class Precision(Enum):
     fp8 = "fp8"
 
 
+TP_SIZES = (1, 2, 4, 8)  # that divide an 8-GPU node
+
+
 @dataclass
 class Model:
     """Shape of a decoder-only transformer with grouped-query attention."""
@@ -26,28 +29,29 @@ class Model:
     heads: int
     kv_heads: int
     head_dim: int
-    title: str = ""  # as people write it; the name where it is empty
+    title: str = ""  # for figures and tables; empty: the name
 
     def __post_init__(self) -> None:
         require_positive(self, "deployment.model", "parameters", "layers", "heads", "kv_heads")
 
 
+# Of a fact of Table I: the paper, a conclusion from it, this project, or nowhere.
 ORIGINS = ("paper", "inferred", "project", "unknown")
 
 
 @dataclass
 class Deployment:
-    """A row of Table I: which engines stand on which GPUs, and whether a router is before them."""
+    """A row of Table I: its engines, the GPUs of each, and whether a router is in front of them."""
 
     id: str
     model: Model
     precision: Precision
     tp: int
     experts: int
-    labels: dict[str, str]  # where each fact comes from: paper, inferred or unknown
-    # Equal engines that take turns (round robin): each is an expert that is chosen blindly.
+    labels: dict[str, str]  # where each fact comes from: one of ORIGINS
+    # Identical engines that take turns (round robin); each counts as an expert.
     replicas: int = 1
-    behind_gateway: bool = False  # even before a single engine: what a gateway alone costs
+    behind_gateway: bool = False  # put a gateway before a single engine, to measure its cost
 
     def __post_init__(self) -> None:
         require(
@@ -55,7 +59,7 @@ class Deployment:
             f"deployment.id is {self.id!r}: give letters, digits, dots and dashes",
         )
         require(
-            self.tp in (1, 2, 4, 8),
+            self.tp in TP_SIZES,
             f"deployment.tp is {self.tp}: tensor parallelism is 1, 2, 4 or 8 on an 8-GPU node",
         )
         require_positive(self, "deployment", "experts", "replicas")
@@ -68,7 +72,7 @@ class Deployment:
         for fact, origin in self.labels.items():
             require(
                 origin in ORIGINS,
-                f"deployment.labels.{fact} is {origin}: say where the fact comes from, "
+                f"deployment.labels.{fact} is {origin}: name the origin of the fact, "
                 f"{', '.join(ORIGINS)}",
             )
 
@@ -89,7 +93,7 @@ class Hardware:
 
     name: str
     gpus: int
-    memory_bytes: int  # of one GPU, as a process finds it
+    memory_bytes: int  # of one GPU, as a process sees it
     memory_bandwidth_bytes_per_s: float  # of one GPU
 
     def __post_init__(self) -> None:

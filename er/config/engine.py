@@ -1,4 +1,4 @@
-"""The schema of `engine`: what all kinds have in common, and those that need no GPU."""
+"""The schema of `engine`: settings of all kinds, and the kinds that need no GPU."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,12 +6,12 @@ from enum import Enum
 from er.config.checks import require, require_positive
 from er.config.deployment import Precision
 
-LIMIT_AT_MOST = 1 << 22  # step times are tables as long as these limits
+LIMIT_AT_MOST = 1 << 22  # a table of step times has as many rows as these limits
 
 
 @dataclass
 class Engine:
-    """What every kind of engine has in common."""
+    """Settings of every kind of engine."""
 
     kind: str
     max_batch_size: int
@@ -21,15 +21,15 @@ class Engine:
 
 
 def require_kind(engine: Engine, kind: str) -> None:
-    """An engine's kind follows from its class; to change it, choose another engine."""
+    """Raise ConfigError unless the engine has the kind of its class."""
     require(engine.kind == kind, f"engine.kind is {engine.kind}: choose an engine with engine=...")
 
 
 class SchedulerPolicy(Enum):
-    """Which requests have KV-cache blocks (TensorRT-LLM's capacity scheduler).
+    """Which requests get KV-cache blocks (TensorRT-LLM's capacity scheduler).
 
-    guaranteed_no_evict: those for whose whole answer there is room. max_utilization: as many as fit
-    now; the last to start are paused, and prefilled again later, when there is none.
+    guaranteed_no_evict: those whose whole answer has room. max_utilization: as many as fit now;
+    when room runs out, the last to start are paused, and prefilled again later.
     """
 
     guaranteed_no_evict = "guaranteed_no_evict"
@@ -38,15 +38,15 @@ class SchedulerPolicy(Enum):
 
 @dataclass
 class Correction:
-    """From kernel times to those of a server (er/simulation/cost.py)."""
+    """Factors and times that turn kernel times into a server's (er/simulation/cost.py)."""
 
-    memory_scale: float  # of kernels bound by memory
-    compute_scale: float  # of those bound by computing
-    communication_scale: float  # of all-reduces of few tokens
+    memory_scale: float  # for kernels bound by memory bandwidth
+    compute_scale: float  # for kernels bound by arithmetic
+    communication_scale: float  # for all-reduces of few tokens
     host_step_s: float  # in each iteration
     host_sequence_s: float  # in each iteration, for each request that decodes
     host_prompt_s: float  # in the iteration that prefills a prompt, or begins to
-    host_request_s: float  # before a request can join a batch; the engine works on meanwhile
+    host_request_s: float  # before a request can join a batch, while the engine continues
 
     def __post_init__(self) -> None:
         scales = ("memory_scale", "compute_scale", "communication_scale")
@@ -62,7 +62,7 @@ class Correction:
 
 @dataclass
 class SimulatedEngine(Engine):
-    """A TensorRT-LLM engine played in real time from a table of step times."""
+    """A TensorRT-LLM engine simulated in real time from a table of step times."""
 
     max_num_tokens: int
     max_seq_len: int
@@ -72,7 +72,7 @@ class SimulatedEngine(Engine):
     correction: Correction
     chunked_context: bool = False  # prefill long prompts over several iterations
     scheduler_policy: SchedulerPolicy = SchedulerPolicy.guaranteed_no_evict
-    kv_cache_reuse: bool = False  # of whole blocks that prompts have in common
+    kv_cache_reuse: bool = False  # for whole blocks that prompts have in common
     kv_cache_precision: Precision = Precision.fp16
 
     def __post_init__(self) -> None:

@@ -9,23 +9,24 @@ from er.errors import ConfigError
 
 FAST = "fast"
 PROCESSES_AT_MOST = 256
+COALESCE_AT_MOST_S = 0.1
+LABEL_AT_MOST = 63  # characters between two dots of a host name (RFC 1035, 2.3.4)
 KINDS = (FAST, "aiohttp", "sklearn")
 
 
 @dataclass
 class Gateway:
-    """What every kind of gateway has in common."""
+    """Settings of every kind of gateway."""
 
     kind: str
     host: str
     port: int  # 0: any free port
     ready_timeout_s: float
     in_flight_at_most: int  # requests, at one expert (fast) or at all together (the other kinds)
-    service_s: (
-        float  # of one request, for predictions; all that a virtual clock models of a gateway
-    )
-    # Of `python -m er.gateway` alone; a study knows its own. For each cluster an address, or the
-    # list of addresses of its replicas.
+    # Service time of one request: all that predictions (clock=virtual) model of a gateway.
+    service_s: float
+    # For `python -m er.gateway` only; a study starts its own experts. One entry for each cluster:
+    # an address, or the list of addresses of its replicas.
     experts: list[Any]
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class Gateway:
 
 @dataclass
 class GatewayTimeouts:
-    """How long a gateway waits, and for what."""
+    """How long a gateway waits for each event."""
 
     header_s: float  # from the first byte of a request's head to its last
     body_s: float  # from a request's head to the last byte of its body
@@ -63,7 +64,7 @@ class GatewayTimeouts:
 
 @dataclass
 class GatewayLimits:
-    """How much a gateway takes."""
+    """How much a gateway accepts."""
 
     body_bytes: int  # of one request
     header_bytes: int  # of one request's head, and of one answer's
@@ -96,7 +97,7 @@ class FastGateway(Gateway):
     processes: int  # that share the port
     queue_at_most: int  # requests waiting for a place at one expert; more are refused with 429
     retries: int  # on another expert or replica, before the first byte of an answer
-    spill_margin: float  # below this margin a full expert's prompts go to the second best; 0: never
+    spill_margin: float  # below it, prompts of a full expert go to the second best; 0: never
     breaker_failures: int  # in a row, after which an expert gets no more requests
     breaker_open_s: float  # until such an expert is probed by an inference, and again
     coalesce_s: float  # how long tokens may wait to be sent together; 0: not at all
@@ -123,8 +124,9 @@ class FastGateway(Gateway):
             value = getattr(self, name)
             require(0 <= value < float("inf"), f"gateway.{name} is {value}: give 0 or more")
         require(
-            self.coalesce_s <= 0.1,
-            f"gateway.coalesce_s is {self.coalesce_s}: tokens may wait 0.1 s at most",
+            self.coalesce_s <= COALESCE_AT_MOST_S,
+            f"gateway.coalesce_s is {self.coalesce_s}: tokens may wait {COALESCE_AT_MOST_S:g} s "
+            "at most",
         )
         require_port(self.admin_port, "gateway.admin_port")
         require(
@@ -147,5 +149,5 @@ def require_address(address: object, place: str) -> None:
     usable = parts.scheme == "http" and parts.hostname and port != 0 and not parts.username
     printable = str(address).isascii() and str(address).isprintable() and " " not in str(address)
     labels = (parts.hostname or "").removesuffix(".").split(".")
-    named = all(0 < len(label) < 64 for label in labels)  # others cannot be looked up
+    named = all(0 < len(label) <= LABEL_AT_MOST for label in labels)
     require(bool(usable) and printable and named, problem)

@@ -1,4 +1,4 @@
-"""A configuration as JSON has it."""
+"""A configuration as values that JSON can hold."""
 
 import math
 from enum import Enum

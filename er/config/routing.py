@@ -17,7 +17,7 @@ class Corpus:
     version: str = ""
     sha256: str = ""
     topics: dict[str, list[str]] = field(default_factory=dict)  # topic: files inside the package
-    path: str = ""  # of a file with a line {"text": ..., "label": ...?} for each prompt
+    path: str = ""  # a file with a line {"text": ..., "label": ...} for each prompt; label optional
     dataset: str = ""
     subset: str = ""
     revision: str = "main"
@@ -38,10 +38,11 @@ class Corpus:
 
 
 class Policy(Enum):
-    """Who chooses the expert of a prompt."""
+    """What chooses the expert of a prompt."""
 
     kmeans = "kmeans"  # the trained router
-    random = "random"  # baselines for experiments, which do not look at the prompt:
+    # Baselines for experiments, which do not look at the prompt:
+    random = "random"
     round_robin = "round_robin"
     least_loaded = "least_loaded"  # the expert with the fewest requests in flight
 
@@ -52,12 +53,12 @@ class Routing:
 
     name: str
     clusters: int  # one for each expert
-    components: int  # of the truncated SVD
-    sublinear_tf: bool  # 1 + ln(count) in place of a term's count
-    min_df: int  # a term occurs in at least this many prompts
-    max_df: float  # and in at most this share of them
-    starts: int  # fits, of which the tightest is kept
-    keep_prices: bool  # balance the load at routing time too, not only while fitting
+    components: int  # dimensions that the truncated SVD keeps
+    sublinear_tf: bool  # use 1 + ln(count) in place of a term's count
+    min_df: int  # use terms that occur in at least this many prompts
+    max_df: float  # and in at most this share of the prompts
+    starts: int  # number of fits, of which the tightest is kept
+    keep_prices: bool  # balance the load also at routing time, not only while fitting
     policy: Policy = Policy.kmeans  # the other policies ignore the settings above
     shares: list[float] = field(default_factory=list)  # policy=random: weights; empty: equal
 

@@ -17,12 +17,12 @@ from er.config.serving import Server
 from er.config.title import title
 from er.config.workload import MultiTurnWorkload, Workload
 
-KEPT_APART = ("figures", "routers", "served", "sweeps")  # folders of runs_dir that are no study
+RESERVED_FOLDERS = ("figures", "routers", "served", "sweeps")  # of runs_dir, not studies
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
 
 
 class ClockKind(Enum):
-    """Whether time passes."""
+    """Real time, or a virtual clock on which everything is predicted."""
 
     real = "real"
     virtual = "virtual"
@@ -50,7 +50,7 @@ class Clock:
     kind: ClockKind
     gateway_s: float  # the gateway's service time for one request; it handles one at a time
     request_s: float  # from the user to the engine
-    reply_s: float  # from the engine to the user, of every token
+    reply_s: float  # from the engine to the user, for every token
     failures: list[Failure] = field(default_factory=list)  # on the virtual clock only
 
     def __post_init__(self) -> None:
@@ -92,10 +92,10 @@ class Tracking:
 
 @dataclass
 class Config:
-    """One run: one deployment, walked up one concurrency ladder."""
+    """One run: one deployment, measured or predicted at each concurrency of a ladder."""
 
     study: str  # runs of one study are compared: an experiment in MLflow, a folder of runs
-    figures: list[str]  # modules of paper_figures that draw the study
+    figures: list[str]  # modules of paper_figures to draw
     seed: int
     runs_dir: str
     cache_dir: str
@@ -112,34 +112,46 @@ class Config:
     tracking: Tracking
     cluster: Cluster
     capacity: Capacity | None = None
-    repeats: int = 1  # jobs in place of this one: each with the next seed
+    repeats: int = 1  # number of jobs made of this one, each with the next seed
 
     @property
     def title(self) -> str:
-        """The deployment as it is set; see er.config.title."""
+        """What the run is called in tables and figures; see er.config.title."""
         return title(plain(self))
 
     def __post_init__(self) -> None:
+        self._check_run()
+        if self.deployment.replicas > 1:
+            self.routing.policy = Policy.round_robin
+            self.routing.clusters = self.deployment.experts
+        self._check_gpus()
+        self._check_routing()
+        self._check_engine()
+        self._check_clock()
+        self._check_load()
+        self._check_conversations()
+
+    def _check_run(self) -> None:
         require(0 <= self.seed < 2**32, f"seed is {self.seed}: give 0 to 4294967295")
         require(self.repeats >= 1, f"repeats is {self.repeats}: give 1 or more")
         require(
             bool(re.fullmatch(r"(?!\s)[^/\x00-\x1f]{1,100}(?<!\s)", self.study))
-            and self.study not in (".", "..", *KEPT_APART),
+            and self.study not in (".", "..", *RESERVED_FOLDERS),
             f"study is {self.study!r}: give a name that can be a folder's, and is none of "
-            f"{', '.join(KEPT_APART)}",
+            f"{', '.join(RESERVED_FOLDERS)}",
         )
         for name in ("runs_dir", "cache_dir"):
             require_folder(getattr(self, name), name)
-        if self.deployment.replicas > 1:
-            self.routing.policy = Policy.round_robin
-            self.routing.clusters = self.deployment.experts
-        self._require_gpus()
+
+    def _check_routing(self) -> None:
         shares = len(self.routing.shares)
         require(
             not self.deployment.routed or shares in (0, self.deployment.experts),
             f"routing.shares has {shares} weights, deployment.{self.deployment.id} "
             f"{self.deployment.experts} experts: give one for each",
         )
+
+    def _check_engine(self) -> None:
         require(
             self.clock.kind is ClockKind.real or self.engine.kind == "simulated",
             f"clock=virtual needs engine=simulated: nothing predicts engine={self.engine.kind}",
@@ -149,6 +161,14 @@ class Config:
             self.server.kind == served,
             f"engine={self.engine.kind} needs server={served}, server.kind is {self.server.kind}",
         )
+        real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
+        require(
+            real == small,
+            f"engine={self.engine.kind} cannot run deployment.model {self.deployment.model.name}: "
+            "engine=smollm2 and deployment=smollm2 go together",
+        )
+
+    def _check_clock(self) -> None:
         require(
             self.clock.kind is ClockKind.virtual or not self.capacity,
             "capacity needs clock=virtual: a search is not measured, see load.find_knee",
@@ -159,26 +179,21 @@ class Config:
                 f"clock.failures names expert {failure.expert}, deployment.{self.deployment.id} "
                 f"has {self.deployment.experts}, numbered from 0",
             )
+
+    def _check_load(self) -> None:
         require(
             self.load.client is not LoadClient.grpc or not self.deployment.routed,
             f"load.client=grpc cannot reach deployment.{self.deployment.id}: its gateway speaks "
             "HTTP: choose load.client=sockets",
-        )
-        real, small = self.engine.kind == "smollm2", self.deployment.model.name == "smollm2_135m"
-        require(
-            real == small,
-            f"engine={self.engine.kind} cannot run deployment.model {self.deployment.model.name}: "
-            "engine=smollm2 and deployment=smollm2 go together",
         )
         require(
             not getattr(self.cluster, "load_node", False) or self.load.client is LoadClient.sockets,
             f"cluster.load_node needs load.client=sockets, not {self.load.client.value}: only "
             "its workers start on another node",
         )
-        self._require_conversations()
 
-    def _require_gpus(self) -> None:
-        """On each of the nodes that serve, and as many experts on each."""
+    def _check_gpus(self) -> None:
+        """The experts must divide evenly over the nodes that serve, and fit the GPUs of each."""
         deployment, nodes = self.deployment, getattr(self.cluster, "nodes", 1)
         require(
             deployment.experts % nodes == 0,
@@ -193,8 +208,8 @@ class Config:
             f"hardware.{self.hardware.name} has {have}",
         )
 
-    def _require_conversations(self) -> None:
-        """In a closed loop every user holds one conversation at least."""
+    def _check_conversations(self) -> None:
+        """In a closed loop, every user needs prompts for at least one whole conversation."""
         load, workload = self.load, self.workload
         if not isinstance(workload, MultiTurnWorkload) or load.duration_s:
             return

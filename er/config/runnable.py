@@ -1,4 +1,4 @@
-"""Rules for when er starts or predicts the deployment itself, not only sends load."""
+"""Rules for commands that start or predict a deployment; er.load, which only sends, has fewer."""
 
 from er.config.checks import require
 from er.config.routing import Policy
@@ -35,7 +35,7 @@ def require_runnable(config: Config) -> None:
 
 
 def longest_prompt(workload: Workload) -> int:
-    """Tokens of the longest prompt that a workload can make; 0 where only its file knows."""
+    """Tokens of the longest prompt that a workload can make; 0 when only its file shows it."""
     match workload:
         case FixedWorkload():
             return workload.input_tokens
@@ -49,7 +49,7 @@ def longest_prompt(workload: Workload) -> int:
 
 
 def longest(lengths: Table | Range | Lognormal) -> int:
-    """The most tokens that are drawn."""
+    """The most tokens that can be drawn."""
     if isinstance(lengths, Table):
         return min(lengths.at_most, round(lengths.tokens[-1] * lengths.scale))
     return lengths.at_most

@@ -1,4 +1,4 @@
-"""What a run is called, from its configuration as JSON has it."""
+"""The title of a run, from its configuration as JSON has it."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ STOPS_AT_EOS = "answers end where the model ends them"
 
 
 def title(config: dict[str, Any]) -> str:
-    """The deployment as it is set, such as "Expert Router, 8 x Llama 3 70B INT8, TP=1", with what
-    of its run is out of the ordinary: the baseline that routes its prompts, experts that fail, and
-    answers that the model may end."""
+    """The deployment, such as "Expert Router, 8 x Llama 3 70B INT8, TP=1", and unusual settings.
+
+    Unusual are another policy than the trained router, experts that fail, and answers that the
+    model may end.
+    """
     deployment = config["deployment"]
     model = deployment["model"].get("title") or deployment["model"]["name"]
     engines = f"{model} {deployment['precision'].upper()}, TP={deployment['tp']}"
@@ -29,5 +31,5 @@ def title(config: dict[str, Any]) -> str:
 
 
 def stops_at_eos(config: dict[str, Any]) -> bool:
-    """Whether the lengths of a run's answers were the model's choice."""
+    """Whether the model may end the answers of a run before their requested length."""
     return bool(config.get("workload", {}).get("stop_at_eos"))

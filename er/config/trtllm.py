@@ -19,7 +19,7 @@ class Runtime(Enum):
 
 
 class Quantization(Enum):
-    """How weights and activations are quantised when a checkpoint is converted."""
+    """How weights and activations are quantised when a checkpoint is converted, or by what rule."""
 
     fp16 = "fp16"
     bf16 = "bf16"
@@ -44,9 +44,9 @@ class Container:
     runtime: Runtime
     image: str  # Docker: registry name; Apptainer: also a .sif file; Pyxis: also a .sqsh file
     digest: str  # sha256:... of the image; part of every engine's key
-    cpus_per_gpu: int  # of the node, that a step of Slurm takes; elsewhere all are shared
-    mpi: str  # what srun --mpi= takes, for programs that use MPI; Pyxis only
-    mounts: list[str]  # folders that the container sees besides those it needs
+    cpus_per_gpu: int  # CPUs of a step of Slurm for each GPU; elsewhere all are shared
+    mpi: str  # value of srun --mpi= for programs that use MPI; Pyxis only
+    mounts: list[str]  # folders that the container sees in addition to those it needs
 
     def __post_init__(self) -> None:
         require_positive(self, "engine.container", "cpus_per_gpu")
@@ -63,7 +63,7 @@ class Container:
 
 @dataclass
 class ContainerEngine(Engine):
-    """What TensorRT-LLM's two flows have in common; both serve a local Hugging Face checkpoint."""
+    """Settings of both flows of TensorRT-LLM, which serve a local Hugging Face checkpoint."""
 
     version: str
     container: Container
@@ -133,13 +133,14 @@ class TrtllmEngine(ContainerEngine):
 class LlmapiEngine(ContainerEngine):
     """The LLM-API flow, of TensorRT-LLM 1.0 and later: the checkpoint itself is served."""
 
-    checkpoint_fp8: str  # the same in FP8, which takes the place of `checkpoint` for fp8 weights
+    checkpoint_fp8: str  # used in place of `checkpoint` for fp8 weights
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_kind(self, "llmapi")
 
 
+# Of the weights of a deployment, by its precision.
 OF_DEPLOYMENT = {
     Precision.fp16: Quantization.fp16,
     Precision.int8: Quantization.int8_weight_only,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from er.config.checks import require, require_positive
 
-TOKENS_AT_MOST = 10_000_000  # of a prompt or an answer: as much as any model's context
+TOKENS_AT_MOST = 10_000_000  # of a prompt or an answer: more than any model's context
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass
 class Range:
-    """Whole numbers between two, both included, all equally likely."""
+    """Whole numbers from `at_least` to `at_most`, both included, all equally likely."""
 
     at_least: int
     at_most: int
@@ -75,13 +75,13 @@ Lengths = Table | Range | Lognormal
 
 @dataclass
 class Workload:
-    """What every kind of workload has in common."""
+    """Settings of every kind of workload."""
 
     kind: str
     name: str
     description: str
     tokenizer: str
-    # Whether an answer may end before it has the tokens asked for, where the model says so.
+    # Whether the model may end an answer before it has the requested tokens.
     stop_at_eos: bool = field(default=False, kw_only=True)
 
 
@@ -98,7 +98,7 @@ class TableWorkload(Workload):
 
 @dataclass
 class FixedWorkload(Workload):
-    """Every prompt and every answer of one length."""
+    """Prompts and answers of one length each."""
 
     input_tokens: int
     output_tokens: int
@@ -112,7 +112,7 @@ class FixedWorkload(Workload):
 
 @dataclass
 class UniformWorkload(Workload):
-    """Token counts that are equally likely between two."""
+    """Prompts and answers whose token counts are equally likely within a range."""
 
     input: Range
     output: Range
@@ -123,7 +123,7 @@ class UniformWorkload(Workload):
 
 @dataclass
 class LognormalWorkload(Workload):
-    """Token counts with a long tail."""
+    """Prompts and answers whose token counts are log-normal: with a long tail."""
 
     input: Lognormal
     output: Lognormal
@@ -134,10 +134,13 @@ class LognormalWorkload(Workload):
 
 @dataclass
 class JsonlWorkload(Workload):
-    """Prompts as they stand in a file: {"text": ..., "max_tokens": ...?, "label": ...?} a line."""
+    """Prompts of a file, with a line {"text": ..., "max_tokens": ..., "label": ...} for each.
+
+    `max_tokens` and `label` are optional; er.load.prompt_files lists other formats.
+    """
 
     path: str
-    output_tokens: int  # where a line has no max_tokens
+    output_tokens: int  # of lines without max_tokens
 
     def __post_init__(self) -> None:
         _require_kind(self, "jsonl")
@@ -150,11 +153,11 @@ class JsonlWorkload(Workload):
 
 @dataclass
 class SharedPrefixWorkload(Workload):
-    """Prompts that begin like others of their group, as with one system prompt, and end apart."""
+    """Prompts with the same beginning as others of their group, such as a system prompt."""
 
     groups: int
     prefix_tokens: int
-    suffix: Range  # tokens of each prompt's own
+    suffix: Range  # tokens after the shared beginning
     output: Range
 
     def __post_init__(self) -> None:
@@ -167,8 +170,8 @@ class SharedPrefixWorkload(Workload):
 class MultiTurnWorkload(Workload):
     """Conversations: each prompt holds the messages and answers before it.
 
-    The answers in a prompt are composed beforehand, of the length that was asked for: what the
-    model really says does not change what is sent, so that a run can be repeated.
+    The answers in a prompt are composed in advance, with the requested length: the model's real
+    answers do not change what is sent, so that a run can be repeated.
     """
 
     turns: Range
@@ -187,7 +190,7 @@ class MultiTurnWorkload(Workload):
 
 
 def _require_kind(workload: Workload, kind: str) -> None:
-    """A workload's kind follows from its class; to change it, choose another workload."""
+    """Raise ConfigError unless the workload has the kind of its class."""
     require(
         workload.kind == kind,
         f"workload.kind is {workload.kind}: choose a workload with workload=...",
@@ -195,6 +198,7 @@ def _require_kind(workload: Workload, kind: str) -> None:
 
 
 def _require_range(at_least: int, at_most: int) -> None:
+    """Raise ConfigError unless these are bounds of a number of tokens."""
     require(
         1 <= at_least <= at_most,
         f"workload lengths: at_least is {at_least}, at_most is {at_most}: "

@@ -89,7 +89,7 @@ def test_multirun_over_chosen_deployments() -> None:
         (["runs_dir="], "^runs_dir is '': give a folder"),
         (["study=a/b"], "^study is 'a/b': give a name"),
         (["clock.failures=3"], r"give a list such as \[\{expert:0,at_s:10\}\]$"),
-        (["deployment.labels.tp=me"], r"^deployment\.labels\.tp is me: say where"),
+        (["deployment.labels.tp=me"], r"^deployment\.labels\.tp is me: name the origin"),
         (["load.concurrency=[1000000000]"], r"has 1000000000: give 1 to 1048576 users$"),
         (["hydra.sweep.dir=out"], r"^hydra\.sweep\.dir has no effect"),
         (["engine=none"], r"'engine': llmapi llmapi_bf16 llmapi_fp8 simulated"),
