@@ -1,1 +1,1 @@
-"""The engines that can stand behind Triton: which models a deployment needs, as plain values."""
+"""The kinds of engines that Triton can serve, and the models that a deployment needs."""

@@ -1,8 +1,8 @@
 """Built engines, each in a folder named by the digest of everything it was built from.
 
 engines/NAME-KEY/             rank0.engine ... config.json, request.json
-engines/.building/NAME-KEY/   a build under way, or what a killed one left
-engines/.locks/NAME-KEY       held by its builder; the kernel frees it when the builder dies
+engines/.building/NAME-KEY/   a build in progress, or the rest of a killed one
+engines/.locks/NAME-KEY       locked by its builder; the kernel unlocks it when the builder dies
 """
 
 import fcntl
@@ -22,7 +22,7 @@ REQUEST = "request.json"
 
 @dataclass(frozen=True)
 class Wanted:
-    """An engine by what it is built from; `expected` is what its config.json must then contain."""
+    """An engine that is needed: what it is built from, and what its config.json must contain."""
 
     name: str  # for people, such as llama3_70b-int8_weight_only-tp4
     request: dict[str, Any]
@@ -41,11 +41,11 @@ class Wanted:
 
 
 def obtain(root: Path, wanted: Wanted, build: Callable[[Path], None]) -> tuple[Path, bool]:
-    """Path of the engine, and whether it was there already.
+    """The path of the engine, and whether it existed already.
 
-    `build` gets an empty folder, in which it leaves the engine in `engine/`. It is called by one
-    builder at a time; others wait and reuse. Raises ErError when an engine, built or found, is not
-    what was wanted; then, and when `build` raises, the cache is as before.
+    `build` gets an empty folder, and leaves the engine in its folder `engine/`. Only one builder of
+    an engine works at a time; others wait and reuse its result. Raises ErError when the engine,
+    built or found, is not the wanted one; then, and when `build` raises, the cache is not changed.
     """
     path = root / wanted.folder
     with locked(root, wanted.folder):
@@ -62,7 +62,7 @@ def obtain(root: Path, wanted: Wanted, build: Callable[[Path], None]) -> tuple[P
 
 @contextmanager
 def locked(root: Path, folder: str) -> Iterator[None]:
-    """Hold the lock of one engine, after its present holder."""
+    """Hold the lock of one engine, once its present holder has released it."""
     (root / ".locks").mkdir(parents=True, exist_ok=True)
     with (root / ".locks" / folder).open("w") as file:
         lock(file, root)
@@ -70,20 +70,20 @@ def locked(root: Path, folder: str) -> Iterator[None]:
 
 
 def lock(file: IO[str], root: Path) -> None:
-    """Wait for the lock. Raises ErError where the file system has none."""
+    """Wait for the lock. Raises ErError when the file system does not support locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError as error:
         raise ErError(
             f"{root} is on a file system without flock ({error.strerror}), which keeps two "
             "builders apart: Lustre needs the mount option flock (or localflock for one node); "
-            "else set cache_dir to another file system"
+            "otherwise set cache_dir to another file system"
         ) from error
 
 
 @contextmanager
 def building(root: Path, folder: str) -> Iterator[Path]:
-    """An empty folder for a build, removed afterwards; a killed builder's is cleared first."""
+    """An empty folder for a build, which is removed afterwards, as is one of a killed builder."""
     work = root / ".building" / folder
     remove(work)
     work.mkdir(parents=True)
@@ -94,9 +94,9 @@ def building(root: Path, folder: str) -> Iterator[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of a build, if it is there.
+    """Remove the folder of a build, if it exists.
 
-    Raises ErError where it cannot be: hundreds of gigabytes must not stay unnoticed.
+    Raises ErError when that fails: hundreds of gigabytes must not stay unnoticed.
     """
     try:
         if folder.exists():
@@ -115,19 +115,21 @@ def require(path: Path, wanted: Wanted) -> None:
     if not fault and (
         not request_file.is_file() or json.loads(request_file.read_text()) != wanted.request
     ):
-        fault = f"{REQUEST} is not of this request"
+        fault = f"{REQUEST} is of another request"
     if fault:
         raise ErError(f"engine {path} is damaged: {fault}; delete the folder and build again")
 
 
 def require_built(path: Path, wanted: Wanted) -> None:
-    """Raise ErError unless the tools left what was asked for."""
+    """Raise ErError unless the tools built the wanted engine."""
     if fault := find_fault(path, wanted.expected, wanted.ranks):
-        raise ErError(f"the tools built another engine than asked for: {fault} (in {wanted.name})")
+        raise ErError(
+            f"the tools built another engine than the requested one: {fault} (in {wanted.name})"
+        )
 
 
 def find_fault(path: Path, expected: dict[str, Any], ranks: int) -> str:
-    """What is wrong with an engine folder; empty when nothing is."""
+    """The first fault of an engine folder; empty when there is none."""
     for rank in range(ranks):
         file = path / f"rank{rank}.engine"
         if not file.is_file() or file.stat().st_size == 0:
@@ -153,12 +155,12 @@ def engines(root: Path) -> list[Path]:
 
 
 def size_bytes(path: Path) -> int:
-    """Bytes on disk."""
+    """The size of a folder on disk, in bytes."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def prune(root: Path) -> list[Path]:
-    """Remove what killed builders left and engines without their request; the paths removed."""
+    """Remove folders of killed builders and engines without a request; returns their paths."""
     builds = root / ".building"
     unusable = [path for path in engines(root) if not (path / REQUEST).is_file()]
     unusable += (

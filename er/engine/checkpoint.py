@@ -1,4 +1,4 @@
-"""A Hugging Face checkpoint on this machine: complete, of the right model, known by its digest."""
+"""Check that a Hugging Face checkpoint is complete and of the right model; compute its digest."""
 
 import hashlib
 import json
@@ -12,25 +12,25 @@ from er.results.files import digest_of
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-KEPT = "checkpoint_digests.json"
+DIGESTS = "checkpoint_digests.json"  # cached digests of files, by path, size and time
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where it is, and SHA-256 over the names and contents of its files."""
+    """The path of a checkpoint, and the SHA-256 of the names and contents of its files."""
 
     path: Path
     digest: str
 
 
 def checked(path: Path, model: Model, cache_dir: Path) -> Checkpoint:
-    """The checkpoint in a directory. Reading all of it takes minutes, so digests are kept.
+    """The checkpoint in a directory. Reading all files takes minutes, so digests are cached.
 
     Raises ErError naming what is missing or different.
     """
     files = complete(path, model)
-    return Checkpoint(path, digest(path, sorted(files), cache_dir / KEPT))
+    return Checkpoint(path, digest(path, sorted(files), cache_dir / DIGESTS))
 
 
 def complete(path: Path, model: Model) -> list[Path]:
@@ -55,14 +55,14 @@ def complete(path: Path, model: Model) -> list[Path]:
 
 
 def folder_digest(path: Path, cache_dir: Path) -> str:
-    """SHA-256 over the names and contents of all files below a folder, kept like a checkpoint's.
+    """SHA-256 of the names and contents of all files below a folder; digests of files are cached.
 
-    Raises ErError when there are none.
+    Raises ErError when the folder has no files.
     """
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise ErError(f"{path} holds no files: set engine.calibration to the folder of a data set")
-    return digest(path, files, cache_dir / KEPT)
+    return digest(path, files, cache_dir / DIGESTS)
 
 
 def weight_files(path: Path) -> list[str]:
@@ -90,10 +90,14 @@ def require_model(path: Path, model: Model) -> None:
             )
 
 
-def digest(root: Path, files: list[Path], kept_at: Path) -> str:
-    """SHA-256 over names below `root` and contents, which are read again only when size or time
-    changed."""
-    known_digests: dict[str, str] = json.loads(kept_at.read_text()) if kept_at.is_file() else {}
+def digest(root: Path, files: list[Path], cache_file: Path) -> str:
+    """SHA-256 of the paths below `root` and the contents of files.
+
+    A file is read again only when its size or time of change differs from those in `cache_file`.
+    """
+    known_digests: dict[str, str] = (
+        json.loads(cache_file.read_text()) if cache_file.is_file() else {}
+    )
     total = hashlib.sha256()
     for file in files:
         stat = file.stat()
@@ -101,8 +105,8 @@ def digest(root: Path, files: list[Path], kept_at: Path) -> str:
         if file_state not in known_digests:
             known_digests[file_state] = digest_of(file)
         total.update(f"{file.relative_to(root)} {known_digests[file_state]}\n".encode())
-    kept_at.parent.mkdir(parents=True, exist_ok=True)
-    part = kept_at.with_suffix(".part")
+    cache_file.parent.mkdir(parents=True, exist_ok=True)
+    part = cache_file.with_suffix(".part")
     part.write_text(json.dumps(known_digests, indent=1))
-    part.rename(kept_at)
+    part.rename(cache_file)
     return total.hexdigest()

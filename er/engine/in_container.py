@@ -1,4 +1,4 @@
-"""What a node's container has and can do, asked by commands that run in it."""
+"""Check what a node's container has and can do, by commands that run in it."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from er.process import container
 from er.process.launch import Launch, Mpi, unique
 
 CONTAINER_TIMEOUT_S = 900.0  # the first start of an image may unpack it
-# Written at once: what two ranks print may stand in each other's lines.
+# Written in one call: lines that two ranks print may be mixed.
 MPI_WORLD = (
     "import os; from mpi4py import MPI; os.write(1, b'world of %d\\n' % MPI.COMM_WORLD.size)"
 )
 VERSION = "from importlib.metadata import version; print('version', version('tensorrt_llm'))"
-# Whether the driver starts the image's CUDA: what cuInit says, the CUDA of the driver (12090 for
-# 12.9), and that of the image, which NVIDIA's images have in their environment.
+# Prints the status of cuInit, the CUDA version of the driver (12090 for 12.9), and that of the
+# image, which NVIDIA's images have in their environment.
 CUDA = (
     "import ctypes, os; cuda = ctypes.CDLL('libcuda.so.1'); status = cuda.cuInit(0); "
     "of_driver = ctypes.c_int(); cuda.cuDriverGetVersion(ctypes.byref(of_driver)); "
@@ -39,7 +39,7 @@ Request = EngineRequest | LlmapiRequest
 
 
 def files(request: Request) -> str:
-    """What a container writes must be ours to remove."""
+    """Check that files which a container writes belong to this user, who can remove them."""
     folder = cache_dir(request)
     path = folder / f".preflight_{uuid.uuid4().hex}"
     try:
@@ -55,7 +55,7 @@ def files(request: Request) -> str:
 
 
 def paths(request: Request) -> str:
-    """The programs and models that the configuration names, inside the container."""
+    """Check that the container has the programs and models that the configuration names."""
     engine = request.engine
     known = [engine.tritonserver]
     known += [f"{engine.model_code}/{name}/1/model.py" for name in MODELS[type(engine)]]
@@ -65,7 +65,7 @@ def paths(request: Request) -> str:
 
 
 def require(request: Request, paths: Sequence[str]) -> None:
-    """Raise ErError, saying where this image has its converter, unless it has these paths."""
+    """Raise ErError, naming the converter that it has, unless the container has these paths."""
     script = 'for path in "$@"; do [ ! -e "$path" ] || echo "there $path"; done'
     lines = inside(request, ["sh", "-c", script, "sh", *paths, *CONVERTERS])
     there = {line.removeprefix("there ") for line in lines if line.startswith("there ")}
@@ -80,7 +80,7 @@ def require(request: Request, paths: Sequence[str]) -> None:
 
 
 def version(request: Request) -> str:
-    """That of the tables against which commands and arguments were checked."""
+    """Check that the container has the version of TensorRT-LLM that is configured."""
     wanted = request.engine.version
     lines = inside(request, ["python3", "-c", VERSION])
     found = next(
@@ -92,19 +92,19 @@ def version(request: Request) -> str:
 
 
 def mpi(request: Request) -> str:
-    """Two ranks must find each other: without PMI each would be a world of its own."""
+    """Check that two ranks form one MPI world; without PMI each would be a world of its own."""
     lines = inside(request, ["python3", "-c", MPI_WORLD], tasks=2, mpi=Mpi.ranks)
     worlds = re.findall(r"world of \d+", " ".join(lines))
     if worlds != ["world of 2"] * 2:
         raise ErError(
-            f"two ranks say {worlds or lines[-1:]}, not twice a world of 2: under Slurm srun needs "
-            "PMIx (srun --mpi=list) and Enroot its hook 50-slurm-pmi.sh"
+            f"two ranks print {worlds or lines[-1:]}, not twice a world of 2: under Slurm srun "
+            "needs PMIx (srun --mpi=list) and Enroot its hook 50-slurm-pmi.sh"
         )
     return "two ranks are one world"
 
 
 def cuda(request: Request) -> str:
-    """Whether the node's driver is new enough for the image's CUDA."""
+    """Check that the node's driver is new enough for the image's CUDA."""
     lines = inside(request, ["python3", "-c", CUDA], gpus=(0,))
     found = next((line.split() for line in lines if line.startswith("cuda ")), None)
     if not found:
@@ -116,7 +116,7 @@ def cuda(request: Request) -> str:
             f"the driver has CUDA {driver}, the image {of_image} (cuInit gives {status}): update "
             "the driver, or take an image of an older CUDA"
         )
-    return f"the driver has {driver}, the image {of_image if of_image != '0' else 'does not tell'}"
+    return f"the driver has {driver}, the image {of_image if of_image != '0' else 'reports none'}"
 
 
 def inside(
@@ -128,7 +128,7 @@ def inside(
     mpi: Mpi = Mpi.alone,
     gpus: tuple[int, ...] = (),
 ) -> list[str]:
-    """The lines that a command says in the container. Raises ErError when it cannot be run."""
+    """The lines that a command prints in the container. Raises ErError when it fails."""
     engine = request.engine
     launch = Launch(
         name=unique("preflight"),
@@ -167,7 +167,7 @@ def inside(
 
 
 def cache_dir(request: Request) -> Path:
-    """Where engines are kept, made when it is not there."""
+    """The cache folder, which is made if it does not exist."""
     folder = Path(request.config.cache_dir).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""From a configuration to the models Triton has to serve, for every kind of engine."""
+"""The models that Triton has to serve for a configuration, for every kind of engine."""
 
 from collections.abc import Callable
 
@@ -16,11 +16,11 @@ KINDS: dict[str, Callable[[Config], list[ServedModel]]] = {
 
 
 def models(config: Config) -> list[ServedModel]:
-    """The models of the deployment, `expert_0`... when routed, else `ensemble`.
+    """The models of the deployment: `expert_0`... if it is routed, otherwise `ensemble`.
 
     Raises ConfigError when the engine's kind is unknown or the deployment cannot run.
     """
     kind = config.engine.kind
     if kind not in KINDS:
-        raise ConfigError(f"engine.kind is {kind}: choose of {sorted(KINDS)}")
+        raise ConfigError(f"engine.kind is {kind}: choose from {sorted(KINDS)}")
     return KINDS[kind](config)

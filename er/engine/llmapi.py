@@ -32,16 +32,16 @@ class LlmapiRequest:
 
     @property
     def checkpoint(self) -> Path:
-        """What is served; absolute, since containers see it under the same name."""
+        """The path of the checkpoint; absolute, since containers see it under the same path."""
         engine = self.engine
         fp8 = self.quantization is Quantization.fp8
         return Path(engine.checkpoint_fp8 if fp8 else engine.checkpoint).absolute()
 
 
 def request_of(config: Config) -> LlmapiRequest:
-    """The engine that a configuration asks for.
+    """The engine that a configuration describes.
 
-    Raises ConfigError, with the reason, when there can be no such engine.
+    Raises ConfigError, with the reason, when such an engine is impossible.
     """
     engine, precision = config.engine, config.deployment.precision
     if not isinstance(engine, LlmapiEngine):
@@ -72,7 +72,8 @@ def arguments(request: LlmapiRequest) -> dict[str, Any]:
         "max_input_len": engine.max_input_len,
         "max_seq_len": engine.max_seq_len,
         "enable_chunked_prefill": False,
-        # By default graphs end at a smaller batch, above which every step is launched by hand.
+        # By default, CUDA graphs only cover smaller batches; larger ones are launched kernel by
+        # kernel.
         "cuda_graph_config": {"max_batch_size": engine.max_batch_size, "enable_padding": True},
         "scheduler_config": {"capacity_scheduler_policy": "GUARANTEED_NO_EVICT"},
         "kv_cache_config": {
@@ -107,7 +108,7 @@ def models(config: Config) -> list[ServedModel]:
 
 
 def checked(request: LlmapiRequest) -> checkpoint.Checkpoint:
-    """The checkpoint, by its digest. Raises as `complete`."""
+    """The checkpoint with its digest. Raises as `complete`."""
     config = request.config
     complete(request)
     return checkpoint.checked(request.checkpoint, config.deployment.model, Path(config.cache_dir))
@@ -148,9 +149,9 @@ def complete(request: LlmapiRequest) -> list[Path]:
 
 
 def algorithms(file: Path) -> tuple[str, str]:
-    """How weights and KV cache are quantised; empty where they are not.
+    """The quantisation of weights and of the KV cache; empty for what is not quantised.
 
-    Raises ErError for a broken file.
+    Raises ErError when the file cannot be read.
     """
     if not file.is_file():
         return "", ""

@@ -1,7 +1,7 @@
-"""The arguments that each version of TensorRT-LLM's `LLM` takes, to check ours without it.
+"""Check arguments of TensorRT-LLM's `LLM` without an installation, for each known version.
 
-`data/llmapi_VERSION.json` holds facts read from the public source: name, type, choices. `LLM`
-refuses a name that it does not know, so a wrong one costs a start on the node.
+`data/llmapi_VERSION.json` holds facts from the public source: name, type, choices. `LLM` refuses
+unknown names, so a wrong one would only show after a start on the node.
 """
 
 import json
@@ -27,11 +27,12 @@ def table(version: str) -> Mapping[str, Any]:
 
 
 def check(version: str, arguments: Mapping[str, Any]) -> None:
-    """Raise ConfigError, naming the argument, unless that version's LLM takes them all."""
+    """Raise ConfigError, naming the argument, unless that version's `LLM` accepts them all."""
     _check(f"LLM {version}", table(version)["arguments"], arguments)
 
 
 def _check(place: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of one class, and of the classes nested in it."""
     for name, value in arguments.items():
         if name not in known:
             raise ConfigError(f"{place} has no argument {name}")
@@ -45,7 +46,7 @@ def _check(place: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -
 
 
 def classes(version: str) -> dict[str, list[str]]:
-    """Class of `tensorrt_llm.llmapi.llm_args`: the fields of it that the table names."""
+    """By class of `tensorrt_llm.llmapi.llm_args`: the fields that the table names."""
     facts = table(version)
     nested = [each for each in facts["arguments"].values() if "fields" in each]
     return {

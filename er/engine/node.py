@@ -1,4 +1,4 @@
-"""What a GPU node needs before TensorRT-LLM can run on it."""
+"""Check what a GPU node needs to run TensorRT-LLM."""
 
 import shutil
 import subprocess
@@ -12,9 +12,9 @@ from er.process import container
 
 
 def require_tools(engine: ContainerEngine, program: str) -> None:
-    """Raise ErError, saying how to get it, when there is no way to run TensorRT-LLM here.
+    """Raise ErError, with advice, when TensorRT-LLM cannot be run here.
 
-    `program` is what must be there inside the container.
+    `program` must be on PATH when er itself runs inside the container.
     """
     runtime = engine.container.runtime
     needed = container.program(runtime) or program
@@ -49,46 +49,44 @@ def gpus() -> list[Gpu]:
 
 
 def gpu_name(engine: ContainerEngine) -> str:
-    """Name of the GPUs of this machine. Raises ErError when it has none."""
+    """The name of this machine's first GPU. Raises ErError, with advice, when it has none."""
+    line = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        completed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise ErError(f"nvidia-smi finds no GPU here: {how_to_get(engine)}") from error
-    return completed.stdout.splitlines()[0].strip()
+    return output.splitlines()[0].strip()
 
 
 def container_digest(engine: ContainerEngine, cache_dir: Path) -> str:
-    """What identifies the container's contents: as configured, else Docker's id of the image or
-    SHA-256 of an image file; empty where neither can be known (a registry's name without Docker,
-    or inside the container).
+    """The digest that identifies the container's contents.
 
-    Raises ErError when Docker does not have the image: nothing is fetched silently.
+    As configured, otherwise Docker's id of the image, or the SHA-256 of an image file; empty when
+    it is unknown (the name of an image without Docker, or inside the container). Raises ErError
+    when Docker does not have the image, since nothing is downloaded silently.
     """
     chosen = engine.container
     if chosen.digest or chosen.runtime is Runtime.bare:
         return chosen.digest
     if Path(chosen.image).is_file():
         file = Path(chosen.image).absolute()
-        return checkpoint.digest(file.parent, [file], cache_dir / checkpoint.KEPT)
+        return checkpoint.digest(file.parent, [file], cache_dir / checkpoint.DIGESTS)
     if chosen.runtime is not Runtime.docker:
         return ""
     command = ["docker", "image", "inspect", "--format={{.Id}}", chosen.image]
     completed = subprocess.run(command, capture_output=True, text=True)
     if completed.returncode:
-        reason = (completed.stderr.strip().splitlines() or ["it does not say why"])[-1]
+        reason = (completed.stderr.strip().splitlines() or ["no reason given"])[-1]
         if "daemon" in reason and "No such image" not in reason:
-            raise ErError(f"docker cannot be used ({reason}): start it, or ask for the right to it")
+            raise ErError(
+                f"docker cannot be used ({reason}): start it, or get permission to use it"
+            )
         raise ErError(f"docker does not have the image ({reason}): run docker pull {chosen.image}")
     return completed.stdout.strip()
 
 
 def how_to_get(engine: ContainerEngine) -> str:
-    """How to get TensorRT-LLM."""
+    """Advice on how to run TensorRT-LLM."""
     return (
         f"TensorRT-LLM {engine.version} runs on a GPU node in the container "
         f"{engine.container.image}, with engine.container.runtime=docker, apptainer or pyxis, or "

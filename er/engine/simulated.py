@@ -13,8 +13,11 @@ UNBATCHED = 0  # Triton must not batch: the engine batches in flight
 
 
 def models(config: Config) -> list[ServedModel]:
-    """One model for each expert. Raises ConfigError when the deployment does not fit its GPUs or
-    nothing was measured for it."""
+    """One model for each expert.
+
+    Raises ConfigError when the deployment does not fit its GPUs, or when there are no measured step
+    times for it.
+    """
     spec = spec_of(config)
     limits = limits_of(spec)
     step_cost(spec)

@@ -1,9 +1,9 @@
 """A simulated TensorRT-LLM engine inside Triton's Python backend (decoupled).
 
-A thread of its own keeps the engine's clock: it starts an iteration, sleeps until the iteration's
-scheduled end, sends each sequence its token, and starts the next at that scheduled end, so that the
-clock never drifts. How late each token left is sent with the last response of its request. The text
-means nothing; that the engine is simulated is recorded with the run.
+A separate thread keeps the engine's clock: it starts an iteration, sleeps until the scheduled end
+of the iteration, sends each sequence its token, and starts the next iteration at the scheduled end,
+so that the clock does not drift. The last response of a request holds how late each token was sent.
+The text is filler; the run records that the engine is simulated.
 """
 
 import itertools
@@ -25,19 +25,19 @@ from er.simulation.prefixes import Prefixes
 from er.simulation.sequence import ALONE, Sequence
 from er.simulation.spec import from_json
 
-CANCELLATION_CHECK_NS = 100_000_000  # asking Triton costs as much as a token
+CANCELLATION_CHECK_NS = 100_000_000  # interval: a check costs as much as a token
 WORDS = ("this", "answer", "is", "as", "long", "as", "its", "user", "asked", "for")
 
 
 @dataclass
 class Stream:
-    """A request and where its answer goes."""
+    """A request, and the sender of its answer."""
 
     arrival_ns: int
     input_tokens: int
     max_tokens: int
-    group: int  # of prompts that begin alike, and how many tokens of that an earlier one had
-    shared_tokens: int
+    group: int  # of prompts with the same beginning
+    shared_tokens: int  # leading tokens that an earlier prompt of the group already had
     streamed: bool
     sender: Any
     lateness: list[float] = field(default_factory=list)
@@ -59,7 +59,7 @@ class TritonPythonModel:
         self.engine.thread.start()
 
     def execute(self, requests: list[Any]) -> None:
-        """Hand requests to the engine; answers are sent later, from its thread."""
+        """Pass requests to the engine, whose thread sends the answers later."""
         for request in requests:
             sender = request.get_response_sender()
             try:
@@ -68,7 +68,7 @@ class TritonPythonModel:
                 send_error(sender, str(error))
 
     def stream(self, request: Any, sender: Any) -> Stream:
-        """A request as the engine knows it. Raises ValueError or RequestError for a bad one."""
+        """A request in the form of the engine. Raises ValueError or RequestError for a bad one."""
         text = value(request, "text_input")
         max_tokens = value(request, "max_tokens")
         if text is None or max_tokens is None:
@@ -87,7 +87,7 @@ class TritonPythonModel:
 
 
 class Engine:
-    """One in-flight batch, kept in real time."""
+    """One in-flight batch in real time."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
@@ -101,20 +101,20 @@ class Engine:
         self.thread = threading.Thread(target=self.run, name="engine", daemon=True)
 
     def submit(self, stream: Stream) -> None:
-        """Take a request in; it joins at the first iteration that starts after its arrival."""
+        """Add a request, which joins the first iteration that starts after its arrival."""
         with self.wake:
             self.arrived.append(stream)
             self.wake.notify()
 
     def stop(self) -> None:
-        """Stop after the iteration in progress; answers under way end with an error."""
+        """Stop after the current iteration; unfinished answers end with an error."""
         with self.wake:
             self.stopping = True
             self.wake.notify()
         self.thread.join()
 
     def run(self) -> None:
-        """Iteration after iteration, until stopped."""
+        """Run iterations until the engine is stopped."""
         while not self.stopping:
             self.admit_arrivals()
             iteration = self.batch.start()
@@ -132,7 +132,7 @@ class Engine:
             send_error(stream.sender, "the server is stopping")
 
     def admit_arrivals(self) -> None:
-        """Queue what has arrived by the engine's clock."""
+        """Queue the requests that have arrived by the engine's clock."""
         with self.wake:
             due = [stream for stream in self.arrived if stream.arrival_ns <= self.clock_ns]
             del self.arrived[: len(due)]
@@ -144,15 +144,17 @@ class Engine:
             )
 
     def wait_for_arrival(self) -> None:
-        """Nothing to do: sleep until a request comes, and set the clock to its arrival."""
+        """Sleep until a request arrives, and set the clock to its arrival."""
         with self.wake:
             self.wake.wait_for(lambda: self.arrived or self.stopping)
             if self.arrived:
                 self.clock_ns = self.arrived[0].arrival_ns
 
     def prepare(self, sequence: Sequence) -> Any:
-        """The answer that carries a sequence's newest token, built before it is due; None when it
-        goes with a later one."""
+        """The response with a sequence's newest token, built before it is due.
+
+        None when the token is sent with a later response.
+        """
         stream = self.streams[sequence.key]
         stream.text += word(sequence)
         if sequence.finished or not stream.streamed:
@@ -161,7 +163,7 @@ class Engine:
         return response(text)
 
     def send(self, sequence: Sequence, answer: Any, step_ns: int) -> None:
-        """Send a token that is due now, and with the last one how late each of them left."""
+        """Send a token that is due now; the last one with the lateness of all."""
         stream = self.streams[sequence.key]
         if answer is not None:
             stream.sender.send(answer)
@@ -172,7 +174,7 @@ class Engine:
             del self.streams[sequence.key]
 
     def forget_cancelled(self) -> None:
-        """Take requests whose client has gone out of the batch."""
+        """Remove requests whose client has gone from the batch."""
         if self.clock_ns - self.checked_ns < CANCELLATION_CHECK_NS:
             return
         self.checked_ns = self.clock_ns

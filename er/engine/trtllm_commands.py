@@ -1,10 +1,11 @@
-"""The two commands that make an engine of a checkpoint."""
+"""The two commands that build an engine from a checkpoint."""
 
 from pathlib import Path
 
 from er.config.trtllm import Quantization
 from er.engine.trtllm import EngineRequest
 
+# Options of the conversion for each quantisation.
 QUANTIZE = {
     Quantization.fp16: [],
     Quantization.bf16: [],
@@ -15,7 +16,7 @@ QUANTIZE = {
 
 
 def convert(request: EngineRequest, checkpoint: Path, output: Path) -> list[str]:
-    """From a Hugging Face directory to a TensorRT-LLM checkpoint, split for the ranks."""
+    """The command that converts a Hugging Face checkpoint to TensorRT-LLM's, for all ranks."""
     command = ["python3", request.engine.convert_script]
     command += ["--model_dir", str(checkpoint), "--output_dir", str(output)]
     command += ["--dtype", request.dtype]
@@ -27,7 +28,7 @@ def convert(request: EngineRequest, checkpoint: Path, output: Path) -> list[str]
 
 
 def build(request: EngineRequest, converted: Path, output: Path) -> list[str]:
-    """From a TensorRT-LLM checkpoint to engines, one for each rank."""
+    """The command that builds engines, one for each rank, from a TensorRT-LLM checkpoint."""
     engine = request.engine
     command = ["trtllm-build", "--checkpoint_dir", str(converted), "--output_dir", str(output)]
     command += ["--gpt_attention_plugin", "auto", "--gemm_plugin", "auto"]

@@ -1,4 +1,4 @@
-"""What one GPU holds of TensorRT-LLM, in either flow: weights, activations, paged KV cache."""
+"""The memory of one GPU under TensorRT-LLM, in either flow: weights, activations, KV cache."""
 
 from dataclasses import dataclass
 
@@ -23,34 +23,34 @@ class Memory:
     weight_bytes: int
     activation_bytes: int  # an allowance, not computed
     kv_bytes_per_token: int
-    kv_tokens: int  # whole blocks in the engine's share of what is left
-    engine_disk_bytes: int  # of all ranks: the weights, mostly
+    kv_tokens: int  # of whole blocks in the engine's share of the remaining memory
+    engine_disk_bytes: int  # of all ranks; mostly weights
     ranks: int
 
     @property
     def build_disk_bytes(self) -> int:
-        """At the height of a build: the converted checkpoint and the engine, side by side."""
+        """Peak disk space of a build: the converted checkpoint and the engine."""
         return int(BUILD_DISK_SHARE * self.engine_disk_bytes)
 
     @property
     def build_host_bytes(self) -> int:
-        """Of the host's memory at the height of a build, an estimate: all ranks are built at once.
+        """Estimated peak of host memory in a build, which builds all ranks at once.
 
-        Conversion stays below: each of its workers holds its rank once.
+        The conversion needs less: each of its workers holds its rank once.
         """
         return BUILD_HOST_COPIES * self.engine_disk_bytes + self.ranks * BUILDER_HOST_BYTES
 
     @property
     def largest_batch(self) -> int:
-        """Sequences of 512 tokens that the KV cache holds at once."""
+        """Number of sequences of 512 tokens that fit the KV cache."""
         return self.kv_tokens // BATCH_TOKENS
 
 
 def of(config: Config, engine: ContainerEngine) -> Memory:
-    """Memory of one engine of the deployment, in 16-bit activations and KV cache.
+    """Memory of one engine of the deployment, with activations and KV cache in 16 bits.
 
-    The share is TensorRT-LLM's kv_cache_free_gpu_mem_fraction of what weights and activations
-    leave. Raises ConfigError, with the arithmetic, when not one sequence fits.
+    The KV cache gets TensorRT-LLM's kv_cache_free_gpu_mem_fraction of the memory that weights and
+    activations leave. Raises ConfigError, with the arithmetic, when not even one sequence fits.
     """
     deployment, hardware = config.deployment, config.hardware
     weights = weight_bytes(deployment.model, deployment.precision)

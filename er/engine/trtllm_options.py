@@ -1,7 +1,7 @@
-"""The options that each version of TensorRT-LLM's tools takes, to check commands without it.
+"""Check commands of TensorRT-LLM's tools without an installation, for each known version.
 
-`data/trtllm_VERSION.json` holds facts read from the public source: name, type, choices. Inside
-the container the table itself can be compared with the installed tools' `--help`.
+`data/trtllm_VERSION.json` holds facts from the public source: name, type, choices. Inside the
+container, the table itself can be compared with the `--help` of the installed tools.
 """
 
 import json
@@ -17,7 +17,7 @@ TYPES = {"int": int, "float": float, "str": str}
 
 
 def tools(version: str) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-    """Tool: option: facts. Raises ConfigError for a version without a table."""
+    """The facts about each option of each tool. Raises ConfigError for an unknown version."""
     path = DATA / f"trtllm_{version}.json"
     if not path.is_file():
         known = sorted(file.stem.removeprefix("trtllm_") for file in DATA.glob("trtllm_*.json"))
@@ -27,7 +27,7 @@ def tools(version: str) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 
 
 def check(version: str, command: Sequence[str]) -> None:
-    """Raise ConfigError, naming the option, unless the tool of that version takes the command."""
+    """Raise ConfigError, naming the option, unless the tool of that version accepts the command."""
     options = tools(version)
     tool, arguments = split(command, options)
     remaining = list(arguments)
@@ -66,6 +66,6 @@ def check_value(place: str, option: Mapping[str, Any], text: str) -> None:
 
 
 def missing_from_help(version: str, tool: str, help_text: str) -> list[str]:
-    """Options of the table that an installed tool's `--help` does not name."""
+    """The options of the table that the `--help` of an installed tool does not name."""
     named = set(re.findall(r"(?<![\w-])--\w+", help_text))
     return [name for name in tools(version)[tool] if name not in named]

@@ -1,1 +1,1 @@
-"""Processes: started, watched and stopped, with all that they started."""
+"""Start, watch and stop processes, with everything that they started."""

@@ -1,4 +1,4 @@
-"""The limit of address space, for this process and what it starts."""
+"""Check the limit of address space (ulimit -v), which child processes inherit."""
 
 import resource
 
@@ -7,7 +7,7 @@ from er.results.words import as_different
 
 
 def require(gigabytes: int, need: str) -> None:
-    """Raise ConfigError, beginning with `need`, when the system allows fewer gigabytes (10^9)."""
+    """Raise ConfigError, with `need` as its start, when the limit is below `gigabytes` (10^9)."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY and allowed < gigabytes * 10**9:
         has, _ = as_different(allowed / 10**9, gigabytes, 2)

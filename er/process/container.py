@@ -1,4 +1,4 @@
-"""Start programs in the TensorRT-LLM container, by the launcher that a node has."""
+"""Start programs in the TensorRT-LLM container, with the launcher that a node has."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,18 +21,18 @@ LAUNCHERS: dict[Runtime, ModuleType] = {
 
 
 def program(runtime: Runtime) -> str:
-    """What must be on the path of this machine; empty for none."""
+    """The program that must be on this machine's PATH; empty if none is needed."""
     return str(LAUNCHERS[runtime].PROGRAM)
 
 
 def render(runtime: Runtime, launch: Launch) -> list[str]:
-    """The command line."""
+    """The command line that starts a launch."""
     line: list[str] = LAUNCHERS[runtime].render(launch)
     return line
 
 
 def end(runtime: Runtime, launch: Launch) -> list[str]:
-    """The command that ends it though its client is gone; empty where none is needed."""
+    """The command that ends a launch whose client is gone; empty if none is needed."""
     line: list[str] = LAUNCHERS[runtime].end(launch)
     return line
 
@@ -41,9 +41,9 @@ def end(runtime: Runtime, launch: Launch) -> list[str]:
 def running(
     runtime: Runtime, launch: Launch, *, title: str, stop_timeout_s: float, shm_prefix: str = ""
 ) -> Iterator[Child]:
-    """Run it while the block lasts; nothing of it is left on the node afterwards.
+    """Run a launch while the block lasts; nothing of it is left on the node afterwards.
 
-    `title` is what messages call it. Raises ErError when it cannot be started.
+    Messages call it `title`. Raises ErError when it cannot be started.
     """
     with group.running(
         render(runtime, launch),
@@ -57,13 +57,13 @@ def running(
 
 
 def at_site(launch: Launch, settings: Container) -> Launch:
-    """The launch with what a site's containers need besides."""
+    """The launch with the mounts and the kind of PMI that a site's settings add."""
     mounts = (*launch.mounts, *map(Path, settings.mounts))
     return replace(launch, mounts=mounts, pmi=settings.mpi)
 
 
 def with_links(folder: Path) -> list[Path]:
-    """A folder and the folders its links lead to, as those of a Hugging Face hub cache do."""
+    """A folder, and the folders that its links lead to, as in a cache of the Hugging Face hub."""
     if not folder.is_dir():
         return [folder]
     targets = {path.resolve().parent for path in folder.iterdir() if path.is_symlink()}

@@ -1,5 +1,7 @@
-"""The cores of an allocation, split so that servers, gateway and load generator do not disturb
-each other. On a laptop nothing is split."""
+"""Split the cores of an allocation, so that servers, gateway and load generator run undisturbed.
+
+Only the cores of a Slurm job are split.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,8 @@ from pathlib import Path
 from er.config import Cluster
 from er.process import nodes
 
-SPLIT_FROM = 8  # physical cores; of fewer, none can be spared
+SPLIT_FROM = 8  # physical cores; with fewer, the servers need all of them
+LOAD_SHARE, LOAD_AT_LEAST, LOAD_AT_MOST = 8, 2, 16  # one core in 8 for the load generator
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 Cpus = tuple[int, ...]
 
@@ -19,20 +22,20 @@ _chosen: Cpus = ()
 
 @dataclass(frozen=True)
 class Split:
-    """Logical CPUs of each part; all empty where nothing is split."""
+    """Logical CPUs of each part; all empty when nothing is split."""
 
     server: Cpus = ()
     gateway: Cpus = ()
     load: Cpus = ()
 
     def described(self) -> dict[str, str]:
-        """CPU lists as `taskset --cpu-list` takes them; empty where nothing is split."""
+        """CPU lists in the format of `taskset --cpu-list`; empty when nothing is split."""
         parts = {"server": self.server, "gateway": self.gateway, "load": self.load}
         return {name: cpu_list(cpus) for name, cpus in parts.items() if cpus}
 
 
 def split_for(cluster: Cluster, routed: bool) -> Split:
-    """The split of the CPUs that this process may use, in a job of a cluster."""
+    """Split the CPUs that this process may use, if it runs in a job of Slurm."""
     if cluster.kind == "laptop" or "SLURM_JOB_ID" not in os.environ:
         return Split()
     cores = physical(sorted(os.sched_getaffinity(0)))
@@ -40,12 +43,14 @@ def split_for(cluster: Cluster, routed: bool) -> Split:
 
 
 def split(cores: Sequence[Cpus], routed: bool, load_here: bool = True) -> Split:
-    """An eighth of the physical cores to the load generator, 2 to 16, unless it is on another node;
-    half of that to a gateway; the others, from the first, to the servers. Threads of one core stay
-    together."""
+    """Assign each physical core, a tuple of its logical CPUs, to one part.
+
+    The load generator gets an eighth of the cores, 2 to 16, unless it is on another node; a gateway
+    gets half of that; the servers get the others, from the first on.
+    """
     if len(cores) < SPLIT_FROM:
         return Split()
-    load = min(16, max(2, len(cores) // 8))
+    load = min(LOAD_AT_MOST, max(LOAD_AT_LEAST, len(cores) // LOAD_SHARE))
     gateway = load // 2 if routed else 0
     load = load if load_here else 0
     server = len(cores) - load - gateway
@@ -57,7 +62,7 @@ def split(cores: Sequence[Cpus], routed: bool, load_here: bool = True) -> Split:
 
 
 def physical(cpus: Sequence[int]) -> list[Cpus]:
-    """Logical CPUs by physical core; each is its own where the kernel does not say."""
+    """Logical CPUs grouped by physical core; CPUs that the kernel does not describe stand alone."""
     groups: dict[str, list[int]] = {}
     for cpu in cpus:
         path = Path(SIBLINGS.format(cpu))
@@ -68,8 +73,10 @@ def physical(cpus: Sequence[int]) -> list[Cpus]:
 
 @contextmanager
 def running_on(cpus: Cpus) -> Iterator[None]:
-    """What this thread does and starts while the block lasts runs on these CPUs, if any are given;
-    what it has started stays there."""
+    """Run this thread, and what it starts, on these CPUs while the block lasts, if any are given.
+
+    Processes and threads that were started in the block stay there after it.
+    """
     global _chosen
     if not cpus:
         yield
@@ -85,12 +92,12 @@ def running_on(cpus: Cpus) -> Iterator[None]:
 
 
 def chosen() -> Cpus:
-    """The CPUs of `running_on`, for what a daemon starts and does not inherit them; empty: any."""
+    """The CPUs of the current `running_on` (empty: any), which containers do not inherit."""
     return _chosen
 
 
 def cpu_list(cpus: Cpus) -> str:
-    """Such as 0-51,104: ranges where numbers follow each other."""
+    """A list of CPUs as text, with ranges, such as 0-51,104."""
     ranges: list[list[int]] = []
     for cpu in sorted(cpus):
         if ranges and cpu == ranges[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""Start, watch and stop a process group that never outlives this process."""
+"""Start, watch and stop a process group, which ends with this process at the latest."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from pathlib import Path
 from er.errors import ErError
 from er.process import guard, shared_memory
 
-KILL_ALLOWANCE_S = 10.0 + guard.END_TIMEOUT_S
-SHOWN_LINES = 5
+KILL_ALLOWANCE_S = 10.0 + guard.END_TIMEOUT_S  # for the guard, after the group's own grace
+READ_LINES, SHOWN_LINES = 200, 5  # last lines of a log that are searched, and shown
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Child:
     guard: "subprocess.Popen[bytes]"
 
     def poll(self) -> int | None:
-        """Exit status (128 + N after signal N) once nothing of its group is left, else None."""
+        """Exit status (128 + N after signal N), or None while any process of the group runs."""
         return self.guard.poll()
 
     def last_log_lines(self) -> str:
-        """The last lines of the log, joined: those that mention errors, if any do."""
+        """The last lines of the log in one line: those that mention errors, if any do."""
         return last_log_lines(self.log_path)
 
     def require_alive(self) -> None:
@@ -89,14 +89,16 @@ def running(
     finally:
         guard_process.stdin.close()
         stop(guard_process, stop_timeout_s)
-        if guard_process.returncode < 0 and pid:  # the guard itself was killed: do its work
+        if (
+            guard_process.returncode < 0 and pid
+        ):  # the guard itself was killed, so its work is done here
             guard.run_end(list(end))
             guard.signal_group(int(pid), signal.SIGKILL)
             guard.remove_shared_memory(shm_prefix)
 
 
 def stop(guard_process: "subprocess.Popen[bytes]", stop_timeout_s: float) -> None:
-    """Wait until the guard has stopped its group."""
+    """Wait until the guard has stopped its group; kill the guard if it takes too long."""
     try:
         guard_process.wait(stop_timeout_s + KILL_ALLOWANCE_S)
     except subprocess.TimeoutExpired:
@@ -105,8 +107,8 @@ def stop(guard_process: "subprocess.Popen[bytes]", stop_timeout_s: float) -> Non
 
 
 def last_log_lines(path: Path) -> str:
-    """The last lines of a log on one line: those that mention errors, else the last ones."""
+    """The last lines of a log in one line: those that mention errors, otherwise the last ones."""
     with path.open(errors="replace") as file:
-        lines = deque((line.strip() for line in file if line.strip()), maxlen=200)
+        lines = deque((line.strip() for line in file if line.strip()), maxlen=READ_LINES)
     errors = [line for line in lines if re.search("error|fail|cannot", line, re.IGNORECASE)]
-    return " | ".join((errors or list(lines))[-SHOWN_LINES:]) or "it said nothing"
+    return " | ".join((errors or list(lines))[-SHOWN_LINES:]) or "the log is empty"

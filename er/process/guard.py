@@ -1,11 +1,11 @@
-"""Starts one command and leaves nothing of it behind, however its owner ends.
+"""Run one command, and leave nothing of it behind, however its owner ends.
 
-Run as `python -I -S guard.py GRACE_S SHM_PREFIX END COMMAND...` by `er.process`, so that it imports
-the standard library alone. END, a JSON list, is a command that is run when the grace is over, for
-what a container's daemon or Slurm started for the command; empty for none. Standard input is
-a pipe whose other end the owner holds: when the owner closes it, or dies, even by SIGKILL, the
-command's process group is stopped. The first line of standard output is the command's process id.
-The exit status is the command's.
+`er.process.group` runs this file as `python -I -S guard.py GRACE_S SHM_PREFIX END COMMAND...`, so
+it imports only the standard library. Standard input is a pipe whose other end the owner holds: when
+the owner closes it or dies, even by SIGKILL, the command's process group is stopped. END, a JSON
+list that may be empty, is a command that runs after the grace, to end what a container's daemon or
+Slurm started for the command. The first line of standard output is the command's process id; the
+exit status is that of the command.
 """
 
 import ctypes
@@ -24,7 +24,8 @@ PR_SET_CHILD_SUBREAPER = 36
 CANNOT_START = 127
 POLL_INTERVAL_S = 0.02
 END_TIMEOUT_S = 20.0
-ORPHANS_GRACE_S = 1.0  # for what is left of the group once the command itself has ended
+ORPHANS_GRACE_S = 1.0  # for the rest of the group once the command itself has ended
+READ_BYTES = 4096  # signals that are read at once
 
 
 def main(grace_s: float, shm_prefix: str, end: list[str], command: list[str]) -> int:
@@ -52,7 +53,7 @@ def main(grace_s: float, shm_prefix: str, end: list[str], command: list[str]) ->
 
 
 def wake_on_signals() -> int:
-    """A file descriptor that turns readable on a signal; a terminal's Ctrl-C is the owner's."""
+    """A file descriptor that becomes readable on a signal; Ctrl-C is left to the owner."""
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     signal.set_wakeup_fd(write_end)
@@ -64,18 +65,18 @@ def wake_on_signals() -> int:
 
 
 def watch(child: "subprocess.Popen[bytes]", wake: int) -> None:
-    """Return when the command has ended, the owner has gone, or SIGTERM has come."""
+    """Return when the command has ended, the owner has gone, or SIGTERM has arrived."""
     owner = sys.stdin.fileno()
     while child.poll() is None:
         readable, _, _ = select.select([owner, wake], [], [])
-        if owner in readable or signal.SIGTERM in os.read(wake, 4096):
+        if owner in readable or signal.SIGTERM in os.read(wake, READ_BYTES):
             return
 
 
 def end_group(child: "subprocess.Popen[bytes]", grace_s: float, end: list[str]) -> None:
-    """TERM to the group, KILL after the grace; returns when no process of it is left.
+    """Send the group TERM, and KILL after the grace; returns when no process of it is left.
 
-    Between them runs `end`, whose work may let the command end well.
+    Before KILL, run `end`, after which the command may end by itself.
     """
     signal_group(child.pid, signal.SIGTERM)
     wait(lambda: child.poll() is not None, grace_s)
@@ -88,7 +89,7 @@ def end_group(child: "subprocess.Popen[bytes]", grace_s: float, end: list[str]) 
 
 
 def run_end(end: list[str]) -> None:
-    """Run the command that ends what is not in the group; finding nothing is no error."""
+    """Run the command that ends processes outside the group; that it finds none is not an error."""
     if not end:
         return
     try:
@@ -123,7 +124,7 @@ def running(child: "subprocess.Popen[bytes]") -> bool:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Whether the group exists and has been sent the signal."""
+    """Send a signal to a group; whether the group exists."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
 """The nodes of a Slurm job: which serve, which send the load, and how a command starts there.
 
-The first node serves, runs the gateway and er itself. Elsewhere than in a job all is this machine.
+The first node runs er, the gateway and servers. Outside a job, everything is on this machine.
 """
 
 import os
@@ -22,9 +22,9 @@ _silent: set[str] = set()  # nodes of this job that gave no answer
 
 
 def of_load(cluster: Cluster) -> list[str]:
-    """The nodes of the load generator; empty where that is this one.
+    """The nodes of the load generator; empty when it runs on this one.
 
-    Raises ErError in a job that was to have some and has not.
+    Raises ErError when the job does not have as many as configured.
     """
     if not _in_job(cluster) or not cluster.load_node:
         return []
@@ -32,9 +32,9 @@ def of_load(cluster: Cluster) -> list[str]:
 
 
 def further(cluster: Cluster) -> list[str]:
-    """The nodes that serve besides this one.
+    """The nodes that serve, without this one.
 
-    Raises ErError in a job that was to have some and has not.
+    Raises ErError when the job does not have as many as configured.
     """
     if not _in_job(cluster) or cluster.nodes == 1:
         return []
@@ -43,19 +43,20 @@ def further(cluster: Cluster) -> list[str]:
 
 
 def own() -> str:
-    """This node, as Slurm calls it."""
+    """The name of this node in Slurm."""
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def host(cluster: Cluster) -> str:
-    """Where what serves here is reached from the load generator."""
+    """The host under which the load generator reaches servers on this node."""
     return socket.gethostname() if of_load(cluster) else LOOPBACK
 
 
 def step(node: str, name: str = "er") -> list[str]:
-    """What starts a command on a node of this job, as a step with all that the job has there.
+    """The words before a command that start it on a node of this job, as a step.
 
-    Its standard input and output are those of srun, bytes as they are. `name` is for `end_step`.
+    The step may use all resources of the job on the node. Its standard input and output are those
+    of srun. `name` is for `end_step`.
     """
     return [
         "srun", f"--job-name={name}", *_part_of(node), f"--nodelist={node}", "--nodes=1",
@@ -65,19 +66,19 @@ def step(node: str, name: str = "er") -> list[str]:
 
 
 def end_step(name: str) -> list[str]:
-    """The command that kills the steps of this job with a name, by their ids."""
+    """The command that kills the steps of this job with this name."""
     steps = 'squeue --noheader --steps --jobs="$SLURM_JOB_ID" --format="%i %j"'
     mine = f'[ "$name" = {shlex.quote(name)} ] && scancel --signal=KILL "$step"'
     return ["sh", "-c", f"{steps} | while read -r step name; do {mine}; done"]
 
 
 def load_steps(cluster: Cluster) -> list[list[str]]:
-    """What starts a command on each node of the load generator; empty where that is this one."""
+    """A `step` for each node of the load generator; empty when it runs on this node."""
     return [step(node) for node in of_load(cluster)]
 
 
 def run_there(step: Sequence[str], command: Sequence[str], timeout_s: float) -> None:
-    """Run a command by a step. Raises ErError, with its last line, when it fails."""
+    """Run a command through a step. Raises ErError, with its last line, when it fails."""
     try:
         done = subprocess.run(
             [*step, *command],
@@ -117,7 +118,7 @@ def is_step_of_silent(step: Sequence[str]) -> bool:
 
 
 def reach_directly(host: str) -> None:
-    """Have this process, and what it starts, reach a node of its job without a proxy."""
+    """Let this process, and what it starts, reach a node of the job without a proxy."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     names = [name for name in known.split(",") if name]
     if host not in names:
@@ -133,6 +134,7 @@ def _in_parts() -> bool:
 
 
 def _part_of(node: str) -> list[str]:
+    """The option that names the node's part of a job in two parts; empty for any other job."""
     if not _in_parts():
         return []
     part = 1 if node in _expanded(os.environ[NODES_OF_PART.format(1)]) else 0
@@ -140,7 +142,7 @@ def _part_of(node: str) -> list[str]:
 
 
 def _named(variable: str, count: int, key: str) -> list[str]:
-    """The nodes of a list of this job."""
+    """The nodes that an environment variable lists. Raises ErError unless they are `count`."""
     found = _expanded(os.environ.get(variable, ""))
     if len(found) != count:
         raise ErError(
@@ -151,7 +153,7 @@ def _named(variable: str, count: int, key: str) -> list[str]:
 
 
 def _expanded(names: str) -> list[str]:
-    """From Slurm's short form of a list of nodes, such as n[1-2]."""
+    """The names in Slurm's short form of a list of nodes, such as n[1-2]."""
     if "[" not in names:
         return [name for name in names.split(",") if name]
     command = ["scontrol", "show", "hostnames", names]
@@ -165,5 +167,5 @@ def _expanded(names: str) -> list[str]:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise ErError(f"scontrol does not tell the nodes of {names}: {error}") from error
+        raise ErError(f"scontrol does not list the nodes of {names}: {error}") from error
     return done.stdout.split()

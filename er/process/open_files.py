@@ -1,4 +1,4 @@
-"""The limit of open files, for this process and what it starts."""
+"""Raise the limit of open files (ulimit -n), which child processes inherit."""
 
 import resource
 
@@ -6,9 +6,10 @@ from er.errors import ErError
 
 
 def require(count: int, purpose: str, advice: str) -> None:
-    """Raise the soft limit to the hard one, which has to allow `count` files.
+    """Raise the soft limit to the hard limit.
 
-    Raises ErError, with what needs the files and advice, when the system allows fewer.
+    Raises ErError when the hard limit is below `count`: `purpose` needs the files, and `advice` is
+    what can be lowered.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:

@@ -1,4 +1,4 @@
-"""Wait for an endpoint while watching the process behind it."""
+"""Wait until an endpoint is ready, while watching the process behind it."""
 
 import time
 import urllib.error
@@ -18,36 +18,36 @@ class Watched(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
 
     @property
     def log_path(self) -> Path:
-        """Where its output goes."""
+        """The file of its output."""
 
     def last_log_lines(self) -> str:
-        """The last lines of its log, on one line."""
+        """The last lines of its log, in one line."""
 
     def require_alive(self) -> None:
         """Raise ErError when it has ended."""
 
 
 def wait_until(ready: Callable[[], bool], child: Watched, timeout_s: float, what: str) -> None:
-    """Return once `ready()` holds.
+    """Return once `ready()` is true.
 
-    Raises ErError with the log's last lines as soon as the process has ended, and after
-    `timeout_s` one that names `what` was waited for.
+    Raises ErError, with the last lines of the log, as soon as the process has ended, and when it
+    was not ready within `timeout_s`; `what` says what was waited for.
     """
     deadline = time.monotonic() + timeout_s
     while not ready():
         child.require_alive()
         if time.monotonic() > deadline:
             raise ErError(
-                f"{child.name}: waited {timeout_s:g} s for {what} in vain: "
+                f"{child.name}: waited {timeout_s:g} s for {what} without success: "
                 f"{child.last_log_lines()} (log: {child.log_path}; "
                 "raise ready_timeout_s if the machine is slow)"
             )
         time.sleep(POLL_INTERVAL_S)
-    # Another process may have answered on the port of one that has just died.
+    # The process may have died, and another one may have answered on its port.
     child.require_alive()
 
 

@@ -1,6 +1,6 @@
-"""TERM in a batch job: the requests in flight may end, within a limit.
+"""Handle TERM in a batch job: requests in flight may end, within a time limit.
 
-Elsewhere TERM, and Ctrl-C everywhere, ends a command at once.
+Outside a batch job TERM ends a command at once, and Ctrl-C does so everywhere.
 """
 
 import os
@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-SAME_TERM_S = 1.0  # Slurm sends TERM to every process of a job, and its script passes it on
+# Slurm signals every process of a job, and the batch script passes the signal on: a TERM within
+# this time after the first is the same one.
+SAME_TERM_S = 1.0
 
 
 @dataclass
@@ -23,11 +25,11 @@ class _Stop:
     limit_s: float
     hooks: list[Callable[[], None]] = field(default_factory=list)
     since_s: float | None = None  # when the first TERM came
-    over: bool = False  # the next TERM ends it
+    over: bool = False  # whether the next TERM ends the command
     timer: threading.Timer | None = None
 
     def may_go_on(self) -> bool:
-        """Note a TERM; whether what is in flight may still end."""
+        """Record a TERM; whether requests in flight may still end."""
         now_s = time.monotonic()
         if self.since_s is not None:
             return not self.over and now_s - self.since_s < SAME_TERM_S
@@ -42,7 +44,7 @@ class _Stop:
         return True
 
     def end(self) -> None:
-        """The limit has passed: have the main thread do what TERM does without `graceful`."""
+        """The limit has passed: end the command as TERM does without `graceful`."""
         self.over = True
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -52,10 +54,10 @@ _current: _Stop | None = None
 
 @contextmanager
 def graceful(limit_s: float) -> Iterator[None]:
-    """While the block lasts, the first TERM stops what `stoppable` names, and ends nothing yet.
+    """While the block lasts, the first TERM only stops what is `stoppable`.
 
-    A second TERM, one that finds nothing to stop, and the end of `limit_s` go to the handler that
-    was there before. Without a limit nothing changes.
+    A second TERM, one without anything to stop, and the end of `limit_s` seconds go to the previous
+    handler. With a limit of 0, nothing changes.
     """
     global _current
     if not limit_s:
@@ -93,12 +95,12 @@ def stoppable(begin_no_more: Callable[[], None]) -> Iterator[None]:
 
 
 def may_go_on() -> bool:
-    """For event loops, which catch TERM themselves: whether what is in flight may still end."""
+    """For event loops, which catch TERM themselves: whether requests in flight may still end."""
     return bool(_current and _current.may_go_on())
 
 
 def end_if_stopped() -> None:
-    """Once TERM has come, do what it does without `graceful`; for when nothing is in flight."""
+    """End the command if TERM has arrived; call it when nothing is in flight."""
     if _current and _current.since_s is not None:
         _current.over = True
         signal.raise_signal(signal.SIGTERM)

@@ -6,8 +6,10 @@ from er.errors import ErError
 
 
 def visible_gpus(count: int) -> list[int]:
-    """The first GPUs that CUDA_VISIBLE_DEVICES names, as Slurm sets it; where it is not set, the
-    first of the node."""
+    """The first `count` numbers of CUDA_VISIBLE_DEVICES, or of all GPUs if it is not set.
+
+    Raises ErError when the variable names fewer, or names GPUs otherwise than by number.
+    """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     numbers = [name.strip() for name in listed.split(",") if name.strip()]
     if not numbers:

@@ -1,1 +1,1 @@
-"""Starting, proving ready and stopping Triton."""
+"""Start Triton, prove it ready by an inference, and stop it."""

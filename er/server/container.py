@@ -1,11 +1,11 @@
-"""TensorRT-LLM behind the container's Triton, in either flow: one server for each engine."""
+"""Serve TensorRT-LLM engines, of either flow, with the container's Triton: a server for each."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from er.config import Deployment, Server
+from er.config import Config, Server
 from er.config.trtllm import ContainerEngine, LlmapiEngine, TrtllmEngine
 from er.process import readiness
 from er.process.container import running, with_links
@@ -20,28 +20,23 @@ MODEL = "ensemble"
 
 @contextmanager
 def serve(
-    models: Sequence[ServedModel],
-    deployment: Deployment,
-    engine: ContainerEngine,
-    server: Server,
-    run_dir: Path,
-    host: str = HOST,
-    node: str = "",
+    models: Sequence[ServedModel], config: Config, run_dir: Path, host: str = HOST, node: str = ""
 ) -> Iterator[list[Endpoint]]:
-    """Serve every engine of the deployment, each proved ready by a real inference.
+    """Serve `models`, the engines of a deployment on this node, each proved ready by an inference.
 
-    All start at once, since loading takes minutes. `node` is this one's name where a job has
-    several. Writes `model_repository/` and `logs/` into
-    `run_dir`. When the block ends no process or port is left. Raises ErError when a
-    server cannot be started.
+    All start at once, since loading takes minutes. `node` is the name of this node if the job has
+    several. Writes `model_repository/` and `logs/` into `run_dir`. When the block ends, no process
+    and no port is left. Raises ErError when a server cannot be started.
     """
+    engine, server = config.engine, config.server
+    assert isinstance(engine, ContainerEngine)
     repository = (run_dir / "model_repository").absolute()
     logs = run_dir / "logs"
     mounts = prepare(engine, models[0].parameters, repository)
     with ExitStack() as stack:
         ports = [stack.enter_context(reserved(server, at, host)) for at in range(len(models))]
         names = [model.name for model in models]
-        places = trtllm_launch.places(names, deployment.tp, ports, node)
+        places = trtllm_launch.places(names, config.deployment.tp, ports, node)
         children = [
             stack.enter_context(
                 running(
@@ -58,12 +53,12 @@ def serve(
 
 
 def log_name(place: trtllm_launch.Place) -> str:
-    """File of an engine's output."""
+    """Name of the file with the output of an engine's server."""
     return f"triton_{place.name}.log"
 
 
 def prepare(engine: ContainerEngine, parameters: Mapping[str, str], repository: Path) -> list[Path]:
-    """Write the model repository of the engine's flow; the folders that the container must see."""
+    """Write the model repository of the engine's flow; returns the folders to be mounted."""
     if isinstance(engine, LlmapiEngine):
         arguments = json.loads(parameters["llm_arguments"])
         llmapi_repository.write(engine, arguments, repository)
@@ -80,7 +75,7 @@ def wait_for(
     children: Sequence[Child],
     server: Server,
 ) -> list[Endpoint]:
-    """The endpoint of every engine, once it infers."""
+    """The endpoint of every engine, once an inference has succeeded."""
     endpoints = []
     for model, place, child in zip(models, places, children, strict=True):
 

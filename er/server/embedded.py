@@ -33,10 +33,11 @@ PROOF_TIMEOUT_S = 30.0
 def serve(
     models: list[ServedModel], server: Server, run_dir: Path, host: str = HOST
 ) -> Iterator[list[Endpoint]]:
-    """Serve `models` from one Triton, each proved ready by a real inference.
+    """Serve `models` from one Triton, each proved ready by an inference.
 
     Writes `model_repository/`, `backends/` and `logs/triton.log` into `run_dir`. When the block
-    ends no process, port or /dev/shm file is left. Raises ErError when Triton cannot be started.
+    ends, no process, port or file in /dev/shm is left. Raises ErError when Triton cannot be
+    started.
     """
     check()
     model_repository.write(models, run_dir / "model_repository")
@@ -100,7 +101,7 @@ def triton_folder() -> Path:
 
 
 def tritonserver() -> Path:
-    """The server's binary."""
+    """The binary of the server."""
     return triton_folder() / "bin" / "tritonserver"
 
 
@@ -110,13 +111,13 @@ def stub() -> Path:
 
 
 def libpython_folders() -> list[str]:
-    """Folders of this interpreter that hold the shared library which the stub loads."""
+    """This interpreter's folders with the shared library that the stub loads."""
     candidates = [str(sysconfig.get_config_var("LIBDIR")), f"{sys.base_prefix}/lib"]
     return [folder for folder in candidates if (Path(folder) / LIBPYTHON).is_file()]
 
 
 def link_backend(folder: Path) -> None:
-    """A backend directory with the stub in the place where Triton looks for it."""
+    """Make a backend directory with the stub where Triton searches for it."""
     python = folder / "python"
     python.mkdir(parents=True)
     for file in [*(triton_folder() / "backends" / "python").iterdir(), stub()]:
@@ -125,7 +126,7 @@ def link_backend(folder: Path) -> None:
 
 
 def command(models: list[ServedModel], run_dir: Path, ports: Ports, shm_prefix: str) -> list[str]:
-    """The command line of tritonserver: models loaded by name."""
+    """The command line of tritonserver, which loads the models by name."""
     return [
         str(tritonserver()),
         f"--model-repository={run_dir / 'model_repository'}",
@@ -139,7 +140,7 @@ def command(models: list[ServedModel], run_dir: Path, ports: Ports, shm_prefix: 
 
 
 def environment() -> dict[str, str]:
-    """Environment in which the stub runs this interpreter with its packages."""
+    """The environment in which the stub finds this interpreter and its packages."""
     libraries = triton_folder().parent.parent / "nvidia_pytriton.libs"
     return {
         **os.environ,
@@ -151,14 +152,14 @@ def environment() -> dict[str, str]:
 
 
 def joined(*folders: str | None) -> str:
-    """A search path of the folders that are given."""
+    """A search path of the folders that are not empty."""
     return os.pathsep.join(folder for folder in folders if folder)
 
 
 def prove(endpoint: Endpoint, max_tokens: int) -> None:
-    """Have the model infer, since one whose process has died still reads READY.
+    """Prove that a model works by an inference: Triton calls it READY even if its process has died.
 
-    Raises ErError unless text comes back.
+    Raises ErError unless the answer has text.
     """
     body = json.dumps({"text_input": PROOF_TEXT, "max_tokens": max_tokens, "stream": True})
     request = urllib.request.Request(

@@ -1,4 +1,4 @@
-"""Which Triton serves a deployment: the wheel's on any machine, the container's on a GPU node."""
+"""Serve a deployment with the Triton of its kind: the wheel's anywhere, the container's on GPUs."""
 
 import json
 import shutil
@@ -29,12 +29,13 @@ def check(config: Config) -> None:
 
 @contextmanager
 def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[list[Endpoint]]:
-    """Serve `models` while the block lasts: one endpoint for each, proved by a real inference.
+    """Serve `models` while the block lasts: one endpoint for each, proved by an inference.
 
-    Writes `engine.json` (what the engines are; all are alike) and `endpoints.json` into `run_dir`.
+    Writes `engine.json` (parameters of the engines, which are all alike) and `endpoints.json` into
+    `run_dir`.
     Raises ErError when a server cannot be started.
     """
-    for folder in ("model_repository", "backends"):  # by an earlier command on the same run
+    for folder in ("model_repository", "backends"):  # of an earlier command on the same run
         shutil.rmtree(run_dir / folder, ignore_errors=True)
     recorded = {name: without_checkout(value) for name, value in models[0].parameters.items()}
     (run_dir / names.ENGINE).write_text(json.dumps(recorded, indent=1))
@@ -46,8 +47,8 @@ def serve(models: list[ServedModel], config: Config, run_dir: Path) -> Iterator[
 def serving(
     models: list[ServedModel], config: Config, run_dir: Path
 ) -> AbstractContextManager[list[Endpoint]]:
-    """The servers of all models, on the node or nodes that serve."""
-    # A gateway, on this node too, is what a load generator elsewhere reaches.
+    """Serve all models, on one node or spread over several."""
+    # A load generator on another node reaches the gateway, which is on this node.
     host = ports.HOST if config.deployment.routed else nodes.host(config.cluster)
     further = nodes.further(config.cluster)
     if further:
@@ -58,10 +59,8 @@ def serving(
 def started(
     models: list[ServedModel], config: Config, run_dir: Path, host: str
 ) -> AbstractContextManager[list[Endpoint]]:
-    """The server, on this node, that belongs to the engine's kind; reached under `host`."""
+    """Serve models on this node, reached under `host`, with the server of the engine's kind."""
     if isinstance(config.engine, ContainerEngine):
         node = nodes.own() if nodes.further(config.cluster) else ""
-        return container.serve(
-            models, config.deployment, config.engine, config.server, run_dir, host, node
-        )
+        return container.serve(models, config, run_dir, host, node)
     return embedded.serve(models, config.server, run_dir, host)

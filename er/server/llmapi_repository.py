@@ -1,7 +1,7 @@
-"""The Triton model repository of one checkpoint under TensorRT-LLM's LLM API.
+"""Write the Triton model repository of one checkpoint for TensorRT-LLM's LLM API.
 
-`tensorrt_llm` is the container's LLM-API model; `ensemble` gives its inputs the names of the
-contract, inside Triton, without a hop through Python.
+`tensorrt_llm` is the container's LLM-API model; `ensemble` maps the names of the contract to its
+inputs inside Triton, without a Python process in between.
 """
 
 import json
@@ -17,7 +17,7 @@ from er.config.trtllm import LlmapiEngine
 OURS = Path(__file__).parent / "data" / "llmapi_model.py"
 UNBATCHED = 0  # Triton must not batch: the LLM API batches in flight
 
-# Contract's name, the model's name, type, shape, optional.
+# Name in the contract, name in the model, type, shape, optional.
 INPUTS = (
     ("text_input", "text_input", "TYPE_STRING", [1], False),
     ("max_tokens", "sampling_param_max_tokens", "TYPE_INT32", [1], False),
@@ -26,7 +26,7 @@ INPUTS = (
     ("temperature", "sampling_param_temperature", "TYPE_FP32", [1], True),
     ("top_p", "sampling_param_top_p", "TYPE_FP32", [1], True),
     ("random_seed", "sampling_param_seed", "TYPE_UINT64", [1], True),
-    ("end_id", "end_id", "TYPE_INT32", [1], True),  # read by our model alone
+    ("end_id", "end_id", "TYPE_INT32", [1], True),  # read only by er's own model
 )
 OUTPUT = {"name": "text_output", "data_type": "TYPE_STRING", "dims": [-1]}
 
@@ -49,7 +49,7 @@ def write(engine: LlmapiEngine, arguments: dict[str, Any], folder: Path) -> None
 
 
 def model() -> Any:
-    """The ModelConfig of the container's model: what is used of it, streaming."""
+    """The ModelConfig of the container's model, with the inputs that are used, streaming."""
     return model_config_pb2.ModelConfig(
         name="tensorrt_llm",
         backend="python",
@@ -65,7 +65,7 @@ def model() -> Any:
 
 
 def ensemble() -> Any:
-    """The ModelConfig of the contract."""
+    """The ModelConfig with the names of the contract."""
     message = model_config_pb2.ModelConfig(
         name="ensemble",
         platform="ensemble",

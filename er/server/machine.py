@@ -1,4 +1,4 @@
-"""What a Triton on this machine needs of it, asked before anything is started."""
+"""Check, before anything starts, that this machine's limits suffice for Triton."""
 
 import re
 import shutil
@@ -7,9 +7,9 @@ from pathlib import Path
 from er.errors import ConfigError, ErError
 from er.process import address_space, open_files
 
-OPEN_FILES = 256  # of Triton itself, beside one for each request in flight
+OPEN_FILES = 256  # of Triton itself, in addition to one for each request in flight
 ADDRESS_SPACE_GB = 6  # Triton maps 3.6 GB with eight models
-SHARED_MEMORY_MB = 2  # of each model: one at the start, one when a message grows
+SHARED_MEMORY_MB = 2  # for each model: 1 MB at the start, 1 MB when a message grows
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -31,8 +31,10 @@ def check(runs_dir: Path, models: int, concurrency: int) -> None:
 
 
 def require_plain(folder: Path) -> None:
-    """Triton hands paths of the run to a shell without quotes, and the Python in it, which takes no
-    notice of a locale, reads them as ASCII: refuse what that would break."""
+    """Raise ConfigError for a path that Triton cannot handle.
+
+    Triton passes paths of the run to a shell without quotes, and its Python reads them as ASCII.
+    """
     found = re.search(r"[^\w./+:=@%,~-]", str(folder), re.ASCII)
     if found:
         raise ConfigError(

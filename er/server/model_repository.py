@@ -1,6 +1,6 @@
-"""Triton model repositories for models of the Python backend.
+"""Write Triton model repositories for models of the Python backend.
 
-Every model keeps the request and reply of the TensorRT-LLM backend: text in, tokens streamed out.
+Every model has the inputs and outputs of the TensorRT-LLM backend: text in, streamed tokens out.
 """
 
 import sys
@@ -31,7 +31,7 @@ OUTPUTS = (
 
 
 def write(models: list[ServedModel], folder: Path) -> None:
-    """Write one repository folder per model: `config.pbtxt` and version 1, an import."""
+    """Write a folder for each model: `config.pbtxt`, and version 1, which imports the model."""
     for model in models:
         version = folder / model.name / "1"
         version.mkdir(parents=True)
@@ -40,9 +40,9 @@ def write(models: list[ServedModel], folder: Path) -> None:
 
 
 def module(model: ServedModel) -> str:
-    """Version 1 of a model: its implementation, found where this process would find it.
+    """The source of version 1 of a model, which imports its implementation.
 
-    The Python backend ignores PYTHONPATH, so the search path is written down.
+    The Python backend ignores PYTHONPATH, so this process's search path is part of the source.
     """
     return (
         "import sys\n\n"
@@ -52,7 +52,7 @@ def module(model: ServedModel) -> str:
 
 
 def config(model: ServedModel) -> str:
-    """The `config.pbtxt` of one model: decoupled, one instance."""
+    """The `config.pbtxt` of one model: decoupled, with one instance."""
     message = model_config_pb2.ModelConfig(
         name=model.name,
         backend="python",

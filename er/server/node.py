@@ -1,4 +1,4 @@
-"""`python -m er.server.node SHARE`: a share of the models, served until the input ends."""
+"""`python -m er.server.node SHARE`: serve a share of the models until standard input ends."""
 
 import json
 import pickle
@@ -15,17 +15,17 @@ from er.server.spread import READY, Share
 
 
 def main() -> int:
-    """1 for an error, which is printed in one line."""
+    """Serve; return 1 after an error, which is printed in one line."""
     return cli.run("er.server.node", lambda: serve(Path(sys.argv[1])))
 
 
 def serve(plan: Path) -> None:
-    """Serve what `er.server.spread` wrote to a file; the endpoints are printed in one line.
+    """Serve the share that `er.server.spread` wrote to a file; print the endpoints in one line.
 
     Raises ErError when a server cannot be started.
     """
     share: Share = pickle.loads(plan.read_bytes())
-    for folder in ("model_repository", "backends"):  # by an earlier command on the same run
+    for folder in ("model_repository", "backends"):  # of an earlier command on the same run
         shutil.rmtree(share.folder / folder, ignore_errors=True)
     host = socket.gethostname()
     nodes.reach_directly(host)

@@ -1,4 +1,4 @@
-"""The ports of one Triton: HTTP, gRPC and metrics, held until it opens them."""
+"""Reserve the ports of one Triton, HTTP, gRPC and metrics, until it opens them."""
 
 import socket
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ class Ports:
 
     @property
     def base_url(self) -> str:
-        """Where its HTTP protocol begins."""
+        """The start of the addresses of its HTTP protocol."""
         return f"http://{self.host}:{self.http}/v2"
 
     def endpoint(self, model: str, name: str) -> Endpoint:
-        """Where `model`, called `name` among the deployment's engines, answers."""
+        """The endpoint of `model`, which the deployment calls `name`."""
         return Endpoint(
             f"{self.base_url}/models/{model}/generate_stream",
             name,
@@ -36,7 +36,7 @@ class Ports:
         )
 
     def flags(self) -> list[str]:
-        """The arguments that have tritonserver open them: on loopback, or where others reach it."""
+        """Arguments of tritonserver for these ports: on loopback, or on every address."""
         address = HOST if self.host == HOST else "0.0.0.0"
         return [
             f"--http-address={address}",
@@ -53,9 +53,9 @@ class Ports:
 
 @contextmanager
 def reserved(server: Server, index: int = 0, host: str = HOST) -> Iterator[Ports]:
-    """The ports of a deployment's server `index`, which no other process gets meanwhile.
+    """Reserve the ports of a deployment's server `index` while the block lasts.
 
-    It listens on loopback, or, with another `host`, at every address of this machine.
+    With the loopback host they are ports of loopback, otherwise of every address of this machine.
 
     Raises ErError, naming the setting, when one is busy.
     """
@@ -85,11 +85,11 @@ def reserved(server: Server, index: int = 0, host: str = HOST) -> Iterator[Ports
 def reserved_port(
     wanted: int, place: str, *, exclusive: bool = False, address: str = HOST
 ) -> Iterator[int]:
-    """A TCP port, `wanted` or any free one for 0, that only Triton can open meanwhile.
+    """Reserve a TCP port, `wanted` or any free one for 0, which Triton can open meanwhile.
 
-    The port is held by a socket that never listens, so that no other process has it between the
-    choice and Triton's own opening. `exclusive`: Triton will not share it, so another process
-    that names the same port may take it first.
+    A socket that never listens holds the port, so that no other process gets it before Triton opens
+    it. With `exclusive`, Triton does not share the port, and another process that asks for this
+    very port may still take it first.
 
     Raises ErError when `wanted`, set at `place`, is busy.
     """

@@ -1,4 +1,4 @@
-"""`python -m er.server.prove URL MODEL MAX_TOKENS`: whether a model answers where this runs."""
+"""`python -m er.server.prove URL MODEL MAX_TOKENS`: check that a model answers this node."""
 
 import sys
 
@@ -8,7 +8,7 @@ from er.server.embedded import prove
 
 
 def main() -> int:
-    """1, with the reason as the last line, when it does not."""
+    """Send an inference; return 1, with the reason as the last line, when it fails."""
     url, model, max_tokens = sys.argv[1:]
     try:
         prove(Endpoint(url, model), int(max_tokens))

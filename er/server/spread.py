@@ -1,4 +1,4 @@
-"""The models of a deployment over several nodes: a share of them on each, served alike.
+"""Serve the models of a deployment on several nodes, an equal share of them on each.
 
 The first node, which runs er, starts `er.server.node` on each of the others as a step of the job.
 """
@@ -30,40 +30,40 @@ Start = Callable[[list[ServedModel], Config, Path, str], AbstractContextManager[
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several nodes serves."""
+    """The models that one of several nodes serves."""
 
     node: str
     models: list[ServedModel]
     config: Config
-    folder: Path  # of its own, seen by all nodes
-    logs: Path  # of its servers, and of the step itself
-    token: str  # tells its answer from one of an earlier command
+    folder: Path  # of this share alone, on a file system that all nodes see
+    logs: Path  # folder of the logs of its servers and of the step itself
+    token: str  # distinguishes its answer from that of an earlier command
 
     @property
     def log(self) -> Path:
-        """What the step printed."""
+        """The output of the step."""
         return self.logs / "node.log"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A share that is being served: a step of the job, which ends when its input does."""
+    """The step of the job that serves a share; it ends when its standard input does."""
 
     share: Share
     process: "subprocess.Popen[bytes]"
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return f"servers of node {self.share.node}"
 
     @property
     def log_path(self) -> Path:
-        """Where its output goes."""
+        """The file of its output."""
         return self.share.log
 
     def last_log_lines(self) -> str:
-        """The last lines of its log, on one line."""
+        """The last lines of its log, in one line."""
         return group.last_log_lines(self.share.log)
 
     def require_alive(self) -> None:
@@ -76,12 +76,12 @@ class Step:
             )
 
     def end(self) -> None:
-        """Have it stop its servers; returns at once. It does so too when this process is killed."""
+        """Let it stop its servers, as it also does when this process is killed; returns at once."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def wait(self) -> None:
-        """Return when nothing of it is left, or soon when its node does not answer any more."""
+        """Wait until nothing of it is left, or only briefly when its node no longer answers."""
         timeout_s = self.share.config.server.stop_timeout_s + group.KILL_ALLOWANCE_S
         if not nodes.is_silent(self.share.node) and self._ended_within(SOON_S):
             return
@@ -108,10 +108,10 @@ def serve(
     run_dir: Path,
     further: Sequence[str],
 ) -> Iterator[list[Endpoint]]:
-    """Serve `models`, as many on each node, the first ones here by `start`; all start at once.
+    """Serve `models`, the same number on each node, the first ones here with `start`.
 
-    Each is proved by an inference on its node, and from here. When the block ends nothing is left
-    on any node. Raises ErError when a server cannot be started.
+    All servers start at once. Each model is proved by an inference on its node, and from here. When
+    the block ends, nothing is left on any node. Raises ErError when a server cannot be started.
     """
     each = len(models) // (1 + len(further))
     with ExitStack() as stack:
@@ -132,7 +132,7 @@ def serve(
 
 @contextmanager
 def started_there(share: Share) -> Iterator[Step]:
-    """The step that serves a share on its node; gone, with all it started, when the block ends."""
+    """Start the step that serves a share on its node; it has ended when the block ends."""
     for folder in (share.folder, share.logs):
         folder.mkdir(parents=True, exist_ok=True)
     link = share.folder / names.LOGS
@@ -158,7 +158,7 @@ def started_there(share: Share) -> Iterator[Step]:
 
 
 def wait_for(step: Step) -> list[Endpoint]:
-    """The endpoints of a node, once each infers there and answers from here."""
+    """The endpoints of a node, once each model has answered an inference there and from here."""
     share = step.share
     timeout_s = share.config.server.ready_timeout_s
     readiness.wait_until(lambda: bool(answer(share)), step, timeout_s, "its models to load")
@@ -170,7 +170,7 @@ def wait_for(step: Step) -> list[Endpoint]:
 
 
 def answer(share: Share) -> str:
-    """What the node's step says of its endpoints, in JSON; empty until it does."""
+    """The endpoints that the node's step has printed, in JSON; empty until it has."""
     begin = f"{READY} {share.token} "
     lines = share.log.read_text(errors="replace").splitlines(keepends=True)
     found = [line for line in lines if line.startswith(begin) and line.endswith("\n")]

@@ -1,8 +1,9 @@
-"""Which GPUs each engine of a deployment gets, and what is started to serve it there.
+"""Assign GPUs to the engines of a deployment, and describe the programs that serve them.
 
-Engine flow: an engine of one rank is one tritonserver; one of several is served in leader mode,
-one tritonserver for each rank of one MPI world, of which the first answers. LLM API: one
-tritonserver, whose model starts the ranks itself, or, under Slurm, takes the other tasks for them.
+In the engine flow, an engine with one rank is served by one tritonserver. One with several ranks is
+served in leader mode: a tritonserver for each rank of one MPI world, the first of which answers.
+With the LLM API there is one tritonserver, whose model starts the ranks itself; under Slurm, it
+uses the other tasks as ranks.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from er.process.visible import visible_gpus
 from er.server.ports import Ports
 
 NO_PORTS = ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
-# A task learns its own number only when it runs: from Open MPI's mpirun, else from Slurm.
+# A task reads its number when it runs: from Open MPI's mpirun, otherwise from Slurm.
 RANK = "${OMPI_COMM_WORLD_RANK:-$SLURM_PROCID}"
 
 
@@ -31,9 +32,10 @@ class Place:
 
 
 def places(names: Sequence[str], tp: int, ports: Sequence[Ports], node: str = "") -> list[Place]:
-    """Engines side by side on one node, this one, each on `tp` GPUs of its own.
+    """Place engines side by side on this node, each on `tp` GPUs of its own.
 
-    `node` is its name where a job has others too. Raises ErError when fewer GPUs are visible here.
+    `node` is the name of this node if the job has several. Raises ErError when too few GPUs are
+    visible here.
     """
     gpus = visible_gpus(tp * len(names))
     return [
@@ -45,7 +47,7 @@ def places(names: Sequence[str], tp: int, ports: Sequence[Ports], node: str = ""
 def launch(
     engine: ContainerEngine, place: Place, repository: Path, mounts: Sequence[Path], log: Path
 ) -> Launch:
-    """What serves one engine from its model repository."""
+    """The launch that serves one engine from its model repository."""
     command, tasks, mpi = served(engine, place, repository)
     started = Launch(
         name=unique(place.name),
@@ -64,7 +66,7 @@ def launch(
 
 
 def served(engine: ContainerEngine, place: Place, repository: Path) -> tuple[list[str], int, Mpi]:
-    """Command, tasks and kind of MPI of one engine."""
+    """Command, number of tasks and kind of MPI for one engine."""
     ranks = len(place.gpus)
     if isinstance(engine, LlmapiEngine):
         server = tritonserver(engine, place, repository, "0", leader=True)
@@ -87,7 +89,7 @@ def tritonserver(
     line += ["--disable-auto-complete-config"]
     line += [f"--backend-config=python,shm-region-prefix-name={shm_prefix(place)}{rank}_"]
     if len(place.gpus) > 1:
-        # Each rank's Triton would open a context and a pool on the GPUs of all the others.
+        # Otherwise the Triton of each rank opens a context and a pool on the GPUs of all others.
         line += [f"--cuda-memory-pool-byte-size={gpu}:0" for gpu in range(len(place.gpus))]
         line += ["--enable-peer-access=false"]
     if leader:
@@ -98,5 +100,5 @@ def tritonserver(
 
 
 def shm_prefix(place: Place) -> str:
-    """What the names of an engine's files in /dev/shm begin with."""
+    """The prefix of the names of an engine's files in /dev/shm."""
     return shared_memory.prefix(str(place.ports.http))

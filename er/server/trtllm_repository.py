@@ -1,9 +1,9 @@
-"""The Triton model repository of one TensorRT-LLM engine: four models, decoupled streaming.
+"""Write the Triton model repository of one TensorRT-LLM engine: four models, streaming.
 
-NVIDIA's fifth, `tensorrt_llm_bls`, does what `ensemble` does, in a process for each instance.
-
-The interfaces come from `data/trtllm_models_VERSION.json`, which holds them as facts; the values
-are decided here. The Python models themselves are the container's: version 1 is a link to them.
+NVIDIA's fifth model, `tensorrt_llm_bls`, is left out: it does what `ensemble` does, but in a
+process for each instance. The inputs and outputs come from `data/trtllm_models_VERSION.json`; the
+values of parameters are decided here. The Python models are the container's: version 1 is a link to
+them.
 """
 
 import json
@@ -19,7 +19,7 @@ from er.errors import ConfigError
 
 DATA = Path(__file__).parent / "data"
 OURS = ("tensorrt_llm", "ensemble")  # models without Python code of their own
-# A second postprocessing instance lets tokens of one stream overtake each other.
+# With a second instance of postprocessing, tokens of one stream can overtake each other.
 INSTANCES = {"preprocessing": 2, "postprocessing": 1}
 WORKER = "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWorker"
 
@@ -49,9 +49,9 @@ def configs(engine: TrtllmEngine, engine_dir: Path) -> dict[str, Any]:
 
 
 def parameters(engine: TrtllmEngine, engine_dir: Path) -> dict[str, dict[str, str]]:
-    """The parameters that are set; the backend has defaults for all others.
+    """The parameters of each model; the backend has defaults for most others.
 
-    It reads some without one, though they mean nothing here: these are set to nothing.
+    It also reads some that have no default and no meaning here: these are empty.
     """
     tokenizer = {"tokenizer_dir": str(Path(engine.checkpoint).absolute())}
     return {

@@ -1,6 +1,6 @@
-"""Ways to start a program in the TensorRT-LLM container: one module each, of one shape.
+"""Ways to start a program in the TensorRT-LLM container: modules with the same interface.
 
-PROGRAM             what must be on the path of this machine; empty for none
-render(launch)      the command line
-end(launch)         a command that ends what was started though its client is gone; empty for none
+PROGRAM             the program that must be on this machine's PATH; empty if none is needed
+render(launch)      the command line that starts a launch
+end(launch)         the command that ends a launch whose client is gone; empty if none is needed
 """

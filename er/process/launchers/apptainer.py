@@ -1,6 +1,6 @@
-"""A container of Apptainer, without the user's home: its Python packages would shadow the image's.
+"""Start programs in Apptainer, without the user's home: its packages would hide the image's.
 
-A `.sif` file is used as it is; a registry's name is converted again at every start.
+A `.sif` file is used as it is; an image of a registry is converted at every start.
 """
 
 from er.process.launch import Launch, assignments, folders, mpirun, visible
@@ -10,7 +10,7 @@ NO_USER_PACKAGES = {"PYTHONNOUSERSITE": "1"}
 
 
 def render(launch: Launch) -> list[str]:
-    """`apptainer exec`."""
+    """The command line of `apptainer exec`."""
     line = ["apptainer", "exec", "--nv", "--cleanenv", "--no-home", "--pwd=/tmp"]
     line += [f"--bind={','.join(folders(launch))}"] if launch.mounts else []
     line += [f"--env={pair}" for pair in assignments(NO_USER_PACKAGES | visible(launch))]
@@ -18,10 +18,10 @@ def render(launch: Launch) -> list[str]:
 
 
 def end(_: Launch) -> list[str]:
-    """A container whose processes belong to this machine, in the process group of its client."""
+    """Empty: the container's processes are in the process group of its client."""
     return []
 
 
 def image(name: str) -> str:
-    """A file stays a file; a registry's name gets its scheme."""
+    """The image's name for Apptainer: that of a registry gets a scheme."""
     return name if name.endswith(".sif") or "://" in name else f"docker://{name}"

@@ -1,4 +1,4 @@
-"""er itself runs inside the container."""
+"""Start programs directly: er itself runs inside the container."""
 
 from er.process.launch import Launch, assignments, mpirun, visible
 
@@ -6,10 +6,10 @@ PROGRAM = ""
 
 
 def render(launch: Launch) -> list[str]:
-    """The program itself."""
+    """The command line of the program itself."""
     return ["env", *assignments(visible(launch)), *mpirun(launch)]
 
 
 def end(_: Launch) -> list[str]:
-    """No container: ending the process group ends everything."""
+    """Empty: ending the process group ends everything."""
     return []

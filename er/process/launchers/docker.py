@@ -1,11 +1,11 @@
-"""A container of Docker, as the user who runs er: files and shared ports must be theirs."""
+"""Start programs in Docker, as the user of er, who then owns files and shares ports."""
 
 import os
 
 from er.process.launch import Launch, assignments, folders, mpirun
 
 PROGRAM = "docker"
-# The image has no entry for that user, from which programs would have these.
+# The image does not know that user, so programs would not have these.
 HOME = {"HOME": "/tmp", "USER": "er"}
 
 
@@ -15,7 +15,7 @@ def user() -> str:
 
 
 def render(launch: Launch) -> list[str]:
-    """`docker run`. The device list decides which GPUs are visible, and numbers them from 0."""
+    """The command line of `docker run`. The device list selects GPUs, and numbers them from 0."""
     line = ["docker", "run", f"--name={launch.name}", "--rm", "--init", f"--user={user()}"]
     line += ["--network=host", "--ipc=host", "--ulimit=memlock=-1", "--ulimit=stack=67108864"]
     line += [f"--cpuset-cpus={launch.cpu_list}"] if launch.cpu_list else []
@@ -27,5 +27,5 @@ def render(launch: Launch) -> list[str]:
 
 
 def end(launch: Launch) -> list[str]:
-    """Killing only Docker's client would leave the container, which holds the GPU's memory."""
+    """Kill the container: if only its client ended, it would keep the GPU's memory."""
     return ["docker", "kill", launch.name]

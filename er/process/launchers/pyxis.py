@@ -1,6 +1,7 @@
-"""A step of the Slurm job that er runs in, in a container of Enroot by its plugin pyxis.
+"""Start programs as steps of the Slurm job, in containers of Enroot through the plugin pyxis.
 
-Every option is `--name=value`: newer versions of srun take the word after a bare `--cpu-bind`.
+Every option is written as `--name=value`: newer versions of srun would take the word after a bare
+`--cpu-bind` as its value.
 """
 
 from er.process import nodes
@@ -10,10 +11,10 @@ PROGRAM = "srun"
 
 
 def render(launch: Launch) -> list[str]:
-    """`srun`. GPUs are given by their numbers, among all that the job has.
+    """The command line of `srun`. GPUs are given by their numbers among those of the job.
 
-    Since Slurm 22.05 a step has one CPU a task by default, and a number makes the step exact;
-    without `--mem` the first step would take all memory of the job.
+    Since Slurm 22.05 a step has one CPU for each task by default. Without `--mem`, the first step
+    would take all memory of the job.
     """
     line = ["srun", f"--job-name={launch.name}", "--overlap", "--nodes=1"]
     line += [f"--nodelist={launch.node}"] if launch.node else []
@@ -24,29 +25,29 @@ def render(launch: Launch) -> list[str]:
     line += [f"--container-image={image(launch.image)}"]
     mounts = ",".join(f"{folder}:{folder}" for folder in folders(launch))
     line += [f"--container-mounts={mounts}"] if mounts else []
-    # A program that spawns ranks has an mpirun of its own inside the step.
+    # A program that spawns ranks needs an mpirun of its own inside the step.
     inner = mpirun(launch) if launch.mpi is Mpi.spawns else list(launch.command)
     line += ["taskset", "--cpu-list", launch.cpu_list] if launch.cpu_list else []
     return [*line, "env", *assignments({"PYTHONNOUSERSITE": "1"} | visible(launch)), *inner]
 
 
 def end(launch: Launch) -> list[str]:
-    """Killing only srun would leave the step, which holds the GPU's memory."""
+    """Kill the step: if only srun ended, it would keep the GPU's memory."""
     return nodes.end_step(launch.name)
 
 
 def ranks(launch: Launch) -> int:
-    """Tasks that Slurm starts."""
+    """Number of tasks that Slurm starts."""
     return 1 if launch.mpi is Mpi.spawns else launch.tasks
 
 
 def mpi(launch: Launch) -> str:
-    """Without PMIx, or its like, a process that initialises MPI under srun aborts."""
+    """The kind of MPI for srun; without PMIx or the like, programs that initialise MPI abort."""
     return "none" if launch.mpi is Mpi.spawns else launch.pmi
 
 
 def image(name: str) -> str:
-    """Up to version 3.5 Enroot wants `#` between registry and path; a file stays a file."""
+    """The image's name for Enroot, which up to version 3.5 needs `#` between registry and path."""
     registry, slash, path = name.partition("/")
     if name.endswith(".sqsh") or "#" in name or not slash or not {".", ":"} & set(registry):
         return name

@@ -40,5 +40,5 @@ def test_a_deployment_that_does_not_fit_its_gpus_is_refused():
 
 
 def test_an_unknown_kind_is_refused_by_name():
-    with pytest.raises(ConfigError, match=r"engine\.kind is abacus: choose of"):
+    with pytest.raises(ConfigError, match=r"engine\.kind is abacus: choose from"):
         models(replace(config(), engine=Engine("abacus", 1)))

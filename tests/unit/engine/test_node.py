@@ -34,22 +34,22 @@ def test_the_digest_of_an_image_comes_from_docker(
 
 
 @pytest.mark.parametrize(
-    ("told", "says"),
+    ("message", "expected"),
     [
         ("", r"run docker pull nvcr\.io/nvidia/tritonserver:25\.05-trtllm"),
         ("Error response from daemon: No such image: nvcr.io/x", "run docker pull nvcr"),
         (
             "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?",
-            r"docker cannot be used \(Cannot connect .*\): start it, or ask",
+            r"docker cannot be used \(Cannot connect .*\): start it, or get",
         ),
         ("permission denied while trying to connect to the Docker daemon socket", "cannot be used"),
     ],
 )
 def test_an_image_that_is_not_here_is_not_fetched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, expected: str
 ) -> None:
-    docker(tmp_path, monkeypatch, f"echo '{told}' >&2; exit 1")
-    with pytest.raises(ErError, match=says):
+    docker(tmp_path, monkeypatch, f"echo '{message}' >&2; exit 1")
+    with pytest.raises(ErError, match=expected):
         container_digest(engine(), tmp_path)
 
 

@@ -203,8 +203,11 @@ def test_prune_removes_what_a_killed_builder_left(
     [
         ("fail", r"^trtllm-build stopped .* status 1: .*Unsupported architecture.*\(log: "),
         ("disk_full", "No space left on device"),
-        ("wrong_batch", r"built another engine than asked for: .*tokens_per_block is None, not 64"),
-        ("no_rank", r"built another engine than asked for: rank0\.engine is missing"),
+        (
+            "wrong_batch",
+            r"built another engine than the requested one: .*tokens_per_block is None, not 64",
+        ),
+        ("no_rank", r"built another engine than the requested one: rank0\.engine is missing"),
     ],
 )
 def test_a_failed_build_leaves_the_cache_as_it_was(
@@ -235,7 +238,7 @@ def test_too_little_disk_space_is_reported_before_a_tool_starts(
         (lambda path: (path / "rank0.engine").write_text(""), "rank0.engine is missing or empty"),
         (lambda path: (path / "config.json").write_text("{"), "config.json cannot be read"),
         (lambda path: (path / "config.json").write_text("[]"), "version is None, not 0.19.0"),
-        (lambda path: (path / "request.json").write_text("{}"), "request.json is not of this"),
+        (lambda path: (path / "request.json").write_text("{}"), "request.json is of another"),
     ],
 )
 def test_a_damaged_or_foreign_engine_is_not_used(

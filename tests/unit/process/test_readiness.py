@@ -50,7 +50,9 @@ def test_a_timeout_names_what_was_waited_for(tmp_path: Path) -> None:
         running(
             ["sh", "-c", "echo loading; sleep 60"], tmp_path / "log", name="it", stop_timeout_s=1
         ) as child,
-        pytest.raises(ErError, match=r"^it: waited 0\.2 s for a model in vain: loading \(log: "),
+        pytest.raises(
+            ErError, match=r"^it: waited 0\.2 s for a model without success: loading \(log: "
+        ),
     ):
         wait_until(lambda: False, child, timeout_s=0.2, what="a model")
 

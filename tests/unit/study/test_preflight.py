@@ -245,7 +245,7 @@ def half(node: Node) -> None:
             "the driver has CUDA 12.2, the image 12.9.0.043 (cuInit gives 803)",
         ),
         (of_the_next_cuda, "CUDA", "the driver has CUDA 12.9, the image 13.0.1"),
-        (apart, "MPI", "two ranks say ['world of 1', 'world of 1'], not twice a world of 2"),
+        (apart, "MPI", "two ranks print ['world of 1', 'world of 1'], not twice a world of 2"),
         (elsewhere, "paths", "convert_checkpoint.py: set engine.convert_script"),
         (another_image, "paths", "(a converter is at /tmp/er_preflight_"),
         (half, "checkpoint", "model.safetensors is missing"),
