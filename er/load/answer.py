@@ -1,4 +1,4 @@
-"""What is sent, and how an answer that is no stream of tokens is named, so that it counts."""
+"""The body of a request in each dialect, and the cause of an answer that is not a token stream."""
 
 import json
 from collections.abc import Mapping
@@ -11,32 +11,32 @@ EXPERT_HEADER = "x-er-expert"
 EXPERT_DIGITS = 6
 EVENT_STREAM = "text/event-stream"
 OPENAI_END = b"[DONE]"
-NO_END = -1  # an end_id that no model has: its answer ends at max_tokens
-MESSAGE_AT_MOST = 200  # characters of a server's own message
+NO_END = -1  # an end_id that no model has: an answer then has max_tokens tokens
+MESSAGE_AT_MOST = 200  # characters that are kept of a server's message
 ANSWER_AT_MOST = 64 << 20  # bytes
+ERROR_DEPTH = 3  # levels of nesting of an error's message
 TOO_LONG = f"an answer of more than {ANSWER_AT_MOST >> 20} MiB"
 
 
 class BadAnswerError(Exception):
-    """The server answered, and not with a stream of tokens; the text is the cause."""
+    """The server answered with something else than a stream of tokens; the text is the cause."""
 
 
 class CutError(BadAnswerError):
-    """What came is right, and not all of an answer."""
+    """The answer is valid as far as it goes, but it is not complete."""
 
 
 def encode_body(endpoint: Endpoint, prompt: Prompt) -> bytes:
-    """What a prompt asks for: as Triton's generate_stream takes it, or OpenAI's completions.
+    """The body of a request in JSON, for Triton's generate_stream or OpenAI's completions.
 
-    The dialect follows from the endpoint's path. Unless the prompt lets the model end by itself,
-    the answer's length is forced: in Triton's contract by an end token that no model has, as
-    TensorRT-LLM does for `ignore_eos`; OpenAI's has no word for it, but vLLM, SGLang and
-    trtllm-serve take `ignore_eos`.
+    The path of the endpoint decides the dialect. Unless the model may end the answer, its length is
+    forced: for Triton by an end token that no model has, as TensorRT-LLM does for `ignore_eos`; for
+    OpenAI's API, which has no such field, by `ignore_eos` of vLLM, SGLang and trtllm-serve.
     """
     path = urlsplit(endpoint.url).path
     fields: dict[str, object] = {"max_tokens": prompt.output_tokens, "stream": True}
     if path.endswith("completions"):
-        fields["stream_options"] = {"include_usage": True}  # to hold our count against the server's
+        fields["stream_options"] = {"include_usage": True}  # to compare our count
     if path.endswith("/chat/completions"):
         fields |= {"model": endpoint.model, "messages": [{"role": "user", "content": prompt.text}]}
     elif path.endswith("/completions"):
@@ -50,10 +50,10 @@ def encode_body(endpoint: Endpoint, prompt: Prompt) -> bytes:
 
 
 def require_event_stream(status: int, headers: Mapping[str, str], start: bytes) -> None:
-    """Raise BadAnswerError for an answer that is no event stream; `start` begins its body."""
+    """Raise BadAnswerError for an answer that is not an event stream; `start` begins its body."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise BadAnswerError(f"content encoding {shorten(encoding)}: identity was asked for")
+        raise BadAnswerError(f"content encoding {shorten(encoding)}: identity was requested")
     detail = describe_error_body(start)
     if status != 200:
         place = headers.get("location", "")
@@ -65,16 +65,16 @@ def require_event_stream(status: int, headers: Mapping[str, str], start: bytes) 
     kind = parse_content_type(headers)
     if kind != EVENT_STREAM:
         kind = shorten(kind) or "missing"
-        raise BadAnswerError(f"content type {kind} is no event stream: {detail}")
+        raise BadAnswerError(f"content type {kind} is not an event stream: {detail}")
 
 
 def parse_content_type(headers: Mapping[str, str]) -> str:
-    """The type of a body, without parameters; empty where none is given."""
+    """The content type of a body without parameters, in lower case; empty if there is none."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def parse_expert(header: str) -> int:
-    """Index of the expert that the gateway names; -1 without one."""
+    """Index of the expert in the gateway's header; -1 when there is none."""
     return int(header) if header.isdecimal() and len(header) <= EXPERT_DIGITS else -1
 
 
@@ -88,13 +88,13 @@ def shorten(message: object) -> str:
 
 
 def replace_surrogates(text: str) -> str:
-    """Text without halves of surrogate pairs, which JSON can hold and no file."""
+    """Text without unpaired surrogates, which JSON can hold but UTF-8 cannot."""
     return text.encode(errors="replace").decode()
 
 
 def describe_error_fields(fields: Any) -> str:
-    """The message of an error of any shape."""
-    for _ in range(3):
+    """The message in the fields of an error, which servers nest in different ways."""
+    for _ in range(ERROR_DEPTH):
         if not isinstance(fields, dict):
             break
         names = [name for name in ("error", "message", "detail") if fields.get(name)]
@@ -105,7 +105,7 @@ def describe_error_fields(fields: Any) -> str:
 
 
 def describe_error_body(start: bytes) -> str:
-    """The server's own message in an error body, which may be an event."""
+    """The message in the body of an error, which may be JSON, an event or text."""
     try:
         fields = json.loads(start.strip().removeprefix(b"data:"))
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""When requests that wait for no answer are sent: one list of times for both clocks.
+"""When requests are sent that do not wait for an answer, in real time and in predictions.
 
-Nothing else draws a time of sending: a closed loop's later requests follow from its answers.
+No other module draws times of sending. In a closed loop, later requests follow from answers.
 """
 
 import math
@@ -11,15 +11,15 @@ from itertools import accumulate, count, islice, repeat, takewhile
 from er.config import Arrivals, Load
 from er.load import trace
 
-# Prompts of one user to take turns with where a duration, not a count, ends a closed loop.
+# Different prompts of one user when a duration, not a count, ends a closed loop.
 PROMPTS_PER_USER = 10
 
 
 def count_requests(concurrency: int, load: Load) -> int:
-    """Measured requests at `concurrency` users; warm-up requests come on top.
+    """Number of measured requests at `concurrency` users, without warm-up requests.
 
-    For a closed loop that a duration ends: the prompts to take turns with, since the number of
-    requests is not known beforehand.
+    For a closed loop that a duration ends, whose number of requests is not known in advance: the
+    number of different prompts.
     """
     if load.arrivals is Arrivals.trace:
         return len(_within(load, concurrency))
@@ -31,12 +31,12 @@ def count_requests(concurrency: int, load: Load) -> int:
 
 
 def count_warmups(concurrency: int, load: Load) -> int:
-    """Warm-up requests of all users together."""
+    """Number of warm-up requests of all users together."""
     return concurrency * load.warmup_requests_per_user
 
 
 def read_lengths(load: Load) -> list[tuple[int, int]] | None:
-    """Input and output tokens of each request of a trace; None where it has none.
+    """Input and output tokens of each request of a trace; None for a trace without them.
 
     Raises ErError when the trace cannot be read.
     """
@@ -48,8 +48,10 @@ def read_lengths(load: Load) -> list[tuple[int, int]] | None:
 
 
 def read_blocks(load: Load) -> tuple[int, list[tuple[int, ...]]] | None:
-    """The tokens of a block, and the blocks of each request of a trace that records what its
-    prompts share; None where it does not. Raises ErError when the trace cannot be read."""
+    """Tokens per block, and the blocks of each request of a trace; None for a trace without blocks.
+
+    Blocks record what prompts share. Raises ErError when the trace cannot be read.
+    """
     if load.arrivals is not Arrivals.trace:
         return None
     recorded = trace.read(trace.source_of(load))
@@ -58,21 +60,21 @@ def read_blocks(load: Load) -> tuple[int, list[tuple[int, ...]]] | None:
 
 
 def send_times_s(load: Load, concurrency: int, requests: int) -> list[float]:
-    """When each of `requests` requests that wait for no answer is due, warm-up first.
+    """When each of `requests` requests that do not wait for an answer is due, warm-up first.
 
     Seconds since the start of the point, rising. In a closed loop only the first request of each
-    user waits for nothing: ask for `concurrency` of them. The same arguments give the same times.
+    user has such a time: pass `concurrency`. The same arguments give the same times.
 
     open_loop is a renewal process; its gaps are gamma of mean 1 / (concurrency * user_rate_per_s),
     shape `burstiness` (coefficient of variation 1 / sqrt(shape)): 1 makes it Poisson, infinity
     constant. Source: Cox, Renewal Theory (1962); vLLM's benchmark names its parameters alike.
-    trace has the times of its file, divided by `concurrency`. Raises ErError if it is not readable.
+    trace has the times of its file, divided by `concurrency`. Raises ErError if it is unreadable.
     """
     return list(islice(_times(load, concurrency), requests))
 
 
 def _within(load: Load, concurrency: int) -> list[float]:
-    """All that are due before `load.duration_s`, where there is one."""
+    """The times before `load.duration_s`; all of them without a duration."""
     ends_s = load.duration_s or math.inf
     return list(takewhile(lambda time_s: time_s < ends_s, _times(load, concurrency)))
 

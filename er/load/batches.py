@@ -1,4 +1,4 @@
-"""What the users of a point send."""
+"""The prompts that the users of a point send, built once for all deployments of a study."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from er.load import arrivals, prompts
 from er.results.request import Prompt
 from er.results.words import count_of
 
-_built: dict[str, list[Prompt]] = {}  # by all that they follow from: a study builds them once
-_texts: dict[str, list[tuple[str, str]]] = {}
+_built: dict[str, list[Prompt]] = {}  # by everything that decides them
+_texts: dict[str, list[tuple[str, str]]] = {}  # by corpus: topic and text
 
 
 def build_batch(config: Config, concurrency: int) -> list[Prompt]:
-    """Prompts of one point, the same for every deployment.
+    """The prompts of one point, the same for every deployment.
 
     Raises ErError when the corpus cannot be loaded or the workload cannot be made of it.
     """
@@ -42,18 +42,18 @@ def build_prompts(config: Config, count: int, seed: int) -> list[Prompt]:
 
 
 def describe_repeats(config: Config, batch: Sequence[Prompt]) -> list[str]:
-    """A line where a file has fewer prompts than are sent."""
+    """A note when a file has fewer prompts than are sent; empty otherwise."""
     prompts = len({prompt.text for prompt in batch})
     if config.workload.kind != "jsonl" or prompts == len(batch):
         return []
     return [
         f"{len(batch)} requests send the {count_of(prompts, 'prompt')} of workload.path again and "
-        "again: a server that keeps what it has read answers them sooner than new ones"
+        "again: a server that caches prompts answers them sooner than new ones"
     ]
 
 
 def read_texts(config: Config) -> list[tuple[str, str]]:
-    """Topic and text of the corpus's test part; none where the workload brings its own texts."""
+    """Topic and text of the corpus's test part; empty when the workload has texts of its own."""
     if config.workload.kind == "jsonl":
         return []
     key = repr(config.corpus)

@@ -1,4 +1,4 @@
-"""Prompts that share their beginnings as those of a trace did, block by block."""
+"""Make prompts that share their beginnings, block by block, as those of a trace did."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,8 +6,9 @@ from er.corpus.tokenizer import Encoding
 from er.load.cutting import FILLER, JOIN, Pieces, cut, in_common, take
 from er.results.request import Prompt
 
-# The tokens of a block, and the numbers of each prompt's blocks. Traces number a block by all that
-# precedes it, so prompts that share one share all before it.
+# Tokens per block, and the numbers of each prompt's blocks. Traces number a block by everything
+# before it, so prompts that share a block share everything before it.
+JOIN_ABOVE_TOKENS = 4  # blocks with more tokens have room for a blank line at their start
 Blocks = tuple[int, Sequence[Sequence[int]]]
 
 
@@ -17,10 +18,11 @@ def share_blocks(
     openings: Iterator[tuple[str, Pieces]],
     encoding: Encoding,
 ) -> Iterator[Prompt]:
-    """A prompt for each of `lengths` (input and output tokens), with exactly so many tokens.
+    """A prompt with exactly the input tokens of each of `lengths` (input and output tokens).
 
-    All blocks but a prompt's last are the same text wherever their number comes again; the last is
-    cut to the prompt's length. A joint may take a token more or less, which the last makes up for.
+    A block has the same text wherever its number occurs, except as the last block of a prompt,
+    which is cut to the prompt's length. A joint may change the number of tokens by one; the last
+    block makes up for it.
     """
     block_tokens, numbers_of = blocks
     made: dict[int, tuple[str, list[int], str]] = {}  # of a block: topic, tokens, text
@@ -30,8 +32,8 @@ def share_blocks(
         if number not in made:
             topic, pieces = next(openings)
             tokens = take(pieces, block_tokens, encoding)
-            # A word at its end, so that what follows is cut into the same tokens.
-            start = JOIN if block_tokens > 4 else ""
+            # It ends with a word of its own, so that the text after it is tokenised as before.
+            start = JOIN if block_tokens > JOIN_ABOVE_TOKENS else ""
             text = cut(tokens, block_tokens - 1, encoding, start) + FILLER
             made[number] = topic, encoding.encode_ordinary(text), text
         return made[number]

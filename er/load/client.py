@@ -1,4 +1,4 @@
-"""One streamed request over aiohttp: what was sent, when every token came, what went wrong."""
+"""The client that sends streamed requests with aiohttp."""
 
 import asyncio
 import errno
@@ -15,10 +15,11 @@ from er.load import answer, credentials, retries, tokens
 from er.load.addresses import CONNECT_TIMEOUT_S
 from er.load.answer import BadAnswerError
 from er.load.events import EventReader
-from er.load.http import BROKEN_CHUNKS
+from er.load.http import BROKEN_CHUNKS, REFUSAL_AT_MOST
 from er.results.request import Endpoint, Prompt, Request
 
 HEALTH_PATH = "/v2/health/live"
+KEEPALIVE_S = 3600  # longer than any point
 HEADERS = {
     "content-type": "application/json",
     "accept": answer.EVENT_STREAM,
@@ -28,13 +29,13 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Client:
-    """Sends prompts to endpoints over connections that stay open."""
+    """Sends prompts to endpoints over persistent connections."""
 
     session: aiohttp.ClientSession
     timeout_s: float  # of a whole request
 
     async def connect(self, endpoint: Endpoint, connections: int) -> None:
-        """Open connections before the clock starts. A server that refuses is found out later."""
+        """Open connections before the clock starts; errors show when requests are sent."""
         url = urljoin(endpoint.url, HEALTH_PATH)
         await asyncio.gather(*(self._touch(url) for _ in range(connections)))
 
@@ -71,10 +72,11 @@ class Client:
         events: list[bytes],
         times_s: list[float],
     ) -> None:
-        """Send the request, and record what comes.
+        """Send the request, and record the events that arrive.
 
-        A server may end a connection that it kept at any time, a request on its way or not: where
-        nothing of an answer has come, the request goes again, on another; its clock runs on.
+        A server may close a kept connection at any time, even while a request is on its way. If no
+        byte of an answer has arrived, the request is sent again on another connection, while its
+        clock runs on. It is also sent again when a busy server (429) says so.
         """
         while True:
             kept: list[bool] = []
@@ -97,8 +99,7 @@ class Client:
         times_s: list[float],
         kept: list[bool],
     ) -> float | None:
-        """Send once; returns how long to wait before the server wants it again, None if it does
-        not."""
+        """Send the request once; seconds to wait before it is to be sent again, or None."""
         async with self.session.post(
             endpoint.url,
             data=body,
@@ -115,7 +116,7 @@ class Client:
                 return wait_s
             if response.status != 200 or kind != answer.EVENT_STREAM or not plain:
                 with _closed_seen(response):
-                    start = await response.content.read(4096)
+                    start = await response.content.read(REFUSAL_AT_MOST)
                 answer.require_event_stream(response.status, response.headers, start)
             reader, size = EventReader(), 0
             with _closed_seen(response):
@@ -139,9 +140,9 @@ class Client:
 async def opened(
     timeout_s: float, proxy: str = "", *, tls_verify: bool = True
 ) -> AsyncIterator[Client]:
-    """A client with as many connections as requests in flight, through a proxy if one is given."""
+    """Open a client, through `proxy` if given, with a connection for each request in flight."""
     connector = aiohttp.TCPConnector(
-        limit=0, ttl_dns_cache=None, keepalive_timeout=3600, ssl=tls_verify
+        limit=0, ttl_dns_cache=None, keepalive_timeout=KEEPALIVE_S, ssl=tls_verify
     )
     no_timeouts = aiohttp.ClientTimeout(total=None, sock_connect=None)
     kept = aiohttp.TraceConfig()
@@ -158,9 +159,9 @@ async def opened(
 
 @contextmanager
 def _closed_seen(response: aiohttp.ClientResponse) -> Iterator[None]:
-    """Fail what reads the answer when its connection has been closed before its end.
+    """Fail the reader of an answer when the connection is closed before the answer's end.
 
-    aiohttp 3.14.5 closes it at broken chunks, and its reader waits for ever.
+    aiohttp 3.14.5 closes the connection at broken chunks, and its reader waits for ever.
     """
     content, connection = response.content, response.connection
 
@@ -182,12 +183,13 @@ def _closed_seen(response: aiohttp.ClientResponse) -> Iterator[None]:
 
 
 async def _note_kept(_session: object, context: SimpleNamespace, _parameters: object) -> None:
+    """Note for `_stream` that the request uses a kept connection."""
     if context.trace_request_ctx is not None:
         context.trace_request_ctx.append(True)
 
 
 def describe_error(error: Exception) -> str:
-    """A fault as the text by which its requests are counted."""
+    """The cause by which requests are counted that this error ended."""
     if isinstance(error, BadAnswerError):
         return str(error)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -200,7 +202,7 @@ def describe_error(error: Exception) -> str:
         return "connection reset"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "connection closed before an answer"
-    if isinstance(error, aiohttp.ClientResponseError):  # aiohttp cannot read what it got
+    if isinstance(error, aiohttp.ClientResponseError):  # aiohttp cannot parse the answer
         if "chunk" in error.message.lower():
             return BROKEN_CHUNKS
         return f"not HTTP: {answer.shorten(error.message.partition(':')[0])}"

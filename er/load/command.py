@@ -1,4 +1,4 @@
-"""What `python -m er.load` does with its arguments."""
+"""The command line of `python -m er.load`."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from er.options import Arguments, Command, Word, parse_arguments
 from er.results import names, run_dir, terminal
 from er.results.request import Endpoint
 
-# In processes of their own: MLflow's seconds of start-up and its memory come last.
+# Run in separate processes, so that MLflow's start-up and memory do not burden the measurement.
 PUBLISH = [sys.executable, "-m", "er.publish"]
 DRAW = [sys.executable, "-m", "paper_figures.load"]
 DRAW_TRACE = [sys.executable, "-m", "paper_figures.trace"]
@@ -41,7 +41,7 @@ COMMAND = Command(
         Word(
             "inspect",
             "",
-            "a trace or prompts: say what they are, rows, span, rate and lengths, and draw them",
+            "a trace or a file of prompts: print its kind, rows, span, rate and lengths; draw them",
         ),
         Word("model", "model", "the model's name, for OpenAI's addresses"),
     ),
@@ -50,7 +50,7 @@ COMMAND = Command(
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run the command line; return the exit code. Raises ErError when it cannot be done."""
+    """Run the command line; return the exit code. Raises ErError when it cannot be run."""
     parsed = parse_arguments(COMMAND, arguments)
     if parsed.for_hydra:
         compose.show(parsed)
@@ -78,7 +78,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def inspect(parsed: Arguments) -> int:
-    """Print what a trace or a file of prompts is, and draw it. Raises ErError for others."""
+    """Describe and draw a trace or a file of prompts. Raises ErError for any other file."""
     file = parsed.words["inspect"]
     if parsed.words["target"]:
         raise ConfigError("inspect=FILE sends nothing: leave out target=")
@@ -92,11 +92,8 @@ def inspect(parsed: Arguments) -> int:
         workload = job.config.workload
         assert isinstance(workload, JsonlWorkload)
         found = prompts.of_file(workload, prompts.encoding_of(workload, Path(job.config.cache_dir)))
-        lines, shape, kind = (
-            describe_prompts(source.path, found),
-            shape_of_prompts(found),
-            "prompts",
-        )
+        lines, shape = describe_prompts(source.path, found), shape_of_prompts(found)
+        kind = "prompts"
     else:
         lines, shape, kind = describe(source), shape_of(trace.read(source)), "trace"
     for line in lines:
@@ -107,7 +104,7 @@ def inspect(parsed: Arguments) -> int:
 
 
 def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
-    """The server and the load. Raises ConfigError when the request cannot be run."""
+    """The server and the configuration of the load. Raises ConfigError when they cannot be used."""
     if not parsed.words["model"]:
         raise ConfigError("model is empty: give the name of the server's model")
     endpoint = _endpoint(parsed.words["target"], parsed.words["model"])
@@ -120,7 +117,7 @@ def request_of(parsed: Arguments) -> tuple[Endpoint, Config]:
 
 
 def only_job(parsed: Arguments) -> Job:
-    """The load. Raises ConfigError when there are several."""
+    """The only job of a command line. Raises ConfigError when there are several."""
     jobs = compose.jobs_for(parsed)
     if len(jobs) > 1:
         raise ConfigError("one target or file takes one load: leave out -m and +experiment")
@@ -128,20 +125,20 @@ def only_job(parsed: Arguments) -> Job:
 
 
 def _endpoint(target: str, model: str) -> Endpoint:
-    """The server that `target` names. Raises ConfigError when it is not clear."""
+    """The endpoint of `target`. Raises ConfigError when it is not a complete address."""
     try:
         url = urlsplit(target)
         if url.port == 0:
-            raise ValueError("port 0 is none")
+            raise ValueError("0 is not a port")
         if re.search(r"\s", target):
-            raise ValueError("it has a blank")
+            raise ValueError("it has white space")
     except ValueError as error:
         raise ConfigError(f"target={target}: {error}: give http://host:port/...") from error
     path = url.path.rstrip("/")
     if url.scheme in ("http", "https") and (path == "" or path.endswith("/v1")):
         base = f"{url.scheme}://{url.netloc}{path or '/v1'}"
         raise ConfigError(
-            f"target={target} is a base address: say {base}/chat/completions or {base}/completions"
+            f"target={target} is a base address: give {base}/chat/completions or {base}/completions"
         )
     if url.hostname and url.scheme in ("http", "https") and url.path != path:
         return _endpoint(target.replace(url.path, path), model)
@@ -150,7 +147,7 @@ def _endpoint(target: str, model: str) -> Endpoint:
     if url.hostname and url.scheme in ("grpc", "grpcs") and url.path.strip("/"):
         return Endpoint(target, url.path.strip("/"), grpc_address=url.netloc)
     raise ConfigError(
-        "no target: say target=http://host:port/v2/models/NAME/generate_stream, "
+        "no target: give target=http://host:port/v2/models/NAME/generate_stream, "
         "grpc://host:port/NAME, or an address that ends with /v1/chat/completions"
     )
 

@@ -111,8 +111,8 @@ def _wrong_lengths(requests: Sequence[Request], workload: Workload) -> list[str]
         return []
     share = f"{(shorter + longer) / len(answers):.1%}"
     return [
-        f"{shorter + longer} of {count_of(len(answers), 'answer')} ({share}) without the tokens "
-        f"asked for ({shorter} shorter, {longer} longer): have the server heed end_id -1 (or "
+        f"{shorter + longer} of {count_of(len(answers), 'answer')} ({share}) without the requested "
+        f"tokens ({shorter} shorter, {longer} longer): have the server obey end_id -1 (or "
         "ignore_eos), or measure answers as they end with workload.stop_at_eos=true"
     ]
 

@@ -1,4 +1,4 @@
-"""What identifies the caller to a server: from the environment, in no file, log or process list."""
+"""Credentials for a server: from the environment, and never in a file, log or process list."""
 
 import base64
 import os
@@ -10,16 +10,17 @@ from er.errors import ConfigError
 from er.results.request import Endpoint
 
 OPENAI_PATHS = ("/completions", "/chat/completions")
-AUTHORIZATION = "ER_AUTHORIZATION"  # of this process and its workers: the header's whole value
+AUTHORIZATION = "ER_AUTHORIZATION"  # variable of this process and its workers: the header's value
 TARGET = re.compile(r"(target=\w+://)([^/?#]*)@(.*)", re.DOTALL)
 KEYS = ("ER_API_KEY", "OPENAI_API_KEY")
 PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
 def hide_password(arguments: list[str]) -> None:
-    """Take a name and a password out of `target=` of a command line, and send them as a header.
+    """Move a name and a password from `target=` of a command line to a header of requests.
 
-    They stay in this process and its workers: what is kept with a run is the command without them.
+    Changes `arguments`: a run stores its command line. The header's value goes to the environment
+    of this process and its workers.
     """
     for place, argument in enumerate(arguments):
         found = TARGET.fullmatch(argument)
@@ -31,8 +32,11 @@ def hide_password(arguments: list[str]) -> None:
 
 
 def headers(endpoint: Endpoint) -> dict[str, str]:
-    """What the environment has for `endpoint`: a name and a password, `ER_API_KEY`, or to OpenAI's
-    dialect `OPENAI_API_KEY`; and the values of `load.headers`."""
+    """The headers for `endpoint`: authorization, and those of `load.headers`.
+
+    Authorization is the password of `target=`, or `ER_API_KEY`, or for OpenAI's dialect
+    `OPENAI_API_KEY`.
+    """
     found = {name.lower(): os.environ[variable].strip() for name, variable in endpoint.headers}
     key = os.environ.get("ER_API_KEY", "").strip()
     if not key and urlsplit(endpoint.url).path.endswith(OPENAI_PATHS):
@@ -42,8 +46,10 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def check(load: Load) -> None:
-    """Raise ConfigError, which names no value, for a key that no header can hold, and unless every
-    header of `load` has a value."""
+    """Raise ConfigError for a key that a header cannot hold, or a header without a value.
+
+    The message does not show values.
+    """
     for variable in KEYS:
         key = os.environ.get(variable, "").strip()
         if key and not PRINTABLE.fullmatch(key):

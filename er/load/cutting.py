@@ -1,4 +1,4 @@
-"""Real text, cut or joined within one topic to an exact number of tokens."""
+"""Cut or join texts of one topic to an exact number of tokens."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -11,21 +11,22 @@ from er.errors import ErError
 
 JOIN = "\n\n"
 SPARE_TOKENS = 16  # beyond the wanted count, so that a cut can be moved to the right
+CUT_TRIES = 4  # moves of a cut before shorter ones are filled up
 FILLER = " and"  # one token of its own after any text that does not end in a space
 
-Pieces = Iterator[list[int]]  # tokenised texts of one topic, for ever
+Pieces = Iterator[list[int]]  # endless: tokenised texts of one topic
 
 
 def cut(tokens: Sequence[int], count: int, encoding: Encoding, start: str = "") -> str:
-    """`start` and the text of as many of `tokens` as make it exactly `count` tokens together.
+    """`start` and as much of the text of `tokens` as makes exactly `count` tokens together.
 
     A cut can fall inside a character, and a joint can be tokenised differently, so the result is
-    counted and the cut moved; where no cut fits, a shorter one is filled up. Raises ErError with a
-    tokenizer that joins what it is filled up with.
+    counted and the cut moved; when no cut fits, a shorter text is filled up. Raises ErError for a
+    tokenizer that merges the filler with other text.
     """
     wanted = count - len(encoding.encode_ordinary(start))
     end = wanted
-    for _ in range(4):
+    for _ in range(CUT_TRIES):
         text = start + _decode(tokens[:end], encoding)
         excess = len(encoding.encode_ordinary(text)) - count
         if excess == 0:
@@ -46,9 +47,10 @@ def cut(tokens: Sequence[int], count: int, encoding: Encoding, start: str = "") 
 def beginnings(
     texts: Sequence[tuple[str, str]], encoding: Encoding, generator: np.random.Generator
 ) -> Iterator[tuple[str, Pieces]]:
-    """For ever: a topic, and its tokenised texts from the next beginning onwards.
+    """An endless iterator of a topic and its tokenised texts, each time from another text onwards.
 
-    Raises ErError when no text has anything in it.
+    Every text comes first once before any comes first again. Raises ErError when all texts are
+    empty.
     """
     stripped = [(topic, text.strip()) for topic, text in texts]
     kept = [(topic, text) for topic, text in stripped if text]
@@ -71,12 +73,12 @@ def beginnings(
 
 @cache
 def tokenised(texts: tuple[str, ...], encoding: Encoding) -> list[list[int]]:
-    """The tokens of each text, counted once: every point of a ladder begins with the same texts."""
+    """The tokens of each text; cached, since every point of a ladder uses the same texts."""
     return encoding.encode_ordinary_batch(list(texts))
 
 
 def take(pieces: Pieces, count: int, encoding: Encoding) -> list[int]:
-    """At least `count` tokens of `pieces` and some to spare, joined by blank lines."""
+    """At least `count` + SPARE_TOKENS tokens of `pieces`, joined by blank lines."""
     joint = encoding.encode_ordinary(JOIN)
     taken = list(next(pieces))
     while len(taken) < count + SPARE_TOKENS:

@@ -1,4 +1,4 @@
-"""Open files: each user of a load generator has a connection, and each is one."""
+"""The limit of open files: each connection of the load generator is an open file."""
 
 import math
 import resource
@@ -6,18 +6,18 @@ import resource
 from er.config import Load, LoadClient
 from er.errors import ConfigError
 
-OTHERS = 64  # files of a process that are no connections
+OTHER_FILES = 64  # open files of a process that are not connections
 
 
 def check(load: Load, concurrency: int) -> None:
-    """Raise ConfigError, with both numbers, where the system allows fewer connections than users.
+    """Raise ConfigError when the system allows a process fewer open files than its users need.
 
-    As many workers as `load.workers` share them; `auto` may mean one.
+    `load.workers` processes share the users; `auto` may mean one process.
     """
     if load.client is LoadClient.grpc:  # all requests share one connection
         return
     processes = 1 if load.workers == "auto" else min(int(load.workers), concurrency)
-    needed = math.ceil(concurrency / processes) + OTHERS
+    needed = math.ceil(concurrency / processes) + OTHER_FILES
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and needed > most:
         raise ConfigError(
@@ -28,6 +28,6 @@ def check(load: Load, concurrency: int) -> None:
 
 
 def allow_most() -> None:
-    """Raise this process's limit to the most that the system allows it."""
+    """Raise this process's limit of open files to the most that the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""What the load generator saw at one point, and what that cost it."""
+"""What the load generator recorded at one point, and the resources that it used."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ def times() -> "array[float]":
 
 @dataclass
 class Effort:
-    """What one process of the load generator spent on its share of a point."""
+    """Delays and resources of one process of the load generator at one point."""
 
-    loop_lags_s: "array[float]" = field(default_factory=times)  # how late its loop ran things
+    loop_lags_s: "array[float]" = field(default_factory=times)  # delays of its event loop
     # From the kernel's receive stamp to the read of each piece of data; empty without stamps.
     read_delays_s: "array[float]" = field(default_factory=times)
     cpu_s: float = 0.0
@@ -26,15 +26,15 @@ class Effort:
 
 @dataclass
 class PointLoad(Effort):
-    """Requests of one concurrency, and what all processes together spent on them."""
+    """Requests of one concurrency, with delays and resources of all processes together."""
 
     requests: list[Request] = field(default_factory=list)  # in order of completion
     processes: int = 0
-    clocks: list[Offset] = field(default_factory=list)  # of its nodes, where these are several
+    clocks: list[Offset] = field(default_factory=list)  # of its nodes, if there are several
     busy: bool = True  # whether every user always has a request in flight
 
     def add(self, effort: Effort) -> None:
-        """Count one process in. Peak memory is of the largest."""
+        """Add one process. Peak memory is that of the largest process."""
         self.processes += 1
         self.loop_lags_s.extend(effort.loop_lags_s)
         self.read_delays_s.extend(effort.read_delays_s)

@@ -1,7 +1,7 @@
-"""Server-sent events, cut out of a stream of bytes that may break anywhere.
+"""Parse server-sent events from a stream of bytes that may be split anywhere.
 
-As the standard has them (html.spec.whatwg.org, 9.2.6): lines end with CR, LF or both, a byte order
-mark may come first, comments and unknown fields are passed over, an event without data is none.
+As in the standard (html.spec.whatwg.org, 9.2.6), lines end with CR, LF or both, a byte order mark
+may come first, comments and unknown fields are ignored, and an event without data does not count.
 """
 
 from er.load.answer import BadAnswerError
@@ -12,16 +12,16 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class EventReader:
-    """Collects the data of events from chunks; an event ends with an empty line."""
+    """Collects the data of events from chunks of bytes; an event ends with an empty line."""
 
     def __init__(self) -> None:
-        self.error: bytes | None = None  # data of the first event that is named `error`
-        self._line = bytearray()  # begun, not ended
+        self.error: bytes | None = None  # data of the first event with the name `error`
+        self._line = bytearray()  # a line whose end has not arrived
         self._data: list[bytes] = []
         self._size = 0  # of the data
         self._name = b""
-        self._after_cr = False  # a line feed that comes next belongs to it
-        self._first = True  # no line has ended yet
+        self._after_cr = False  # a line feed that comes next belongs to the same line end
+        self._first = True  # whether no line has ended yet
         self._lines = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -52,7 +52,7 @@ class EventReader:
         return events
 
     def close(self) -> list[bytes]:
-        """The data of an event that the stream ends with: its empty line may be missing."""
+        """The data of an event at the end of the stream, whose empty line may be missing."""
         events: list[bytes] = []
         if self._line:
             self._end_line(events)
@@ -87,7 +87,7 @@ class EventReader:
 
 
 def _one_event(chunk: bytes) -> bool:
-    """Whether `chunk` is one event of one line from end to end, as servers send tokens."""
+    """Whether `chunk` is exactly one event of one line, as servers send tokens."""
     end = len(chunk) - 2
     return (
         chunk.startswith(b"data: {")

@@ -15,7 +15,7 @@ INFORMATIONAL_AT_MOST = 100  # 1xx answers before the final one
 LINE_AT_MOST = 4096  # bytes of the line before a chunk, or of a trailer
 BROKEN_CHUNKS = "broken chunks in the stream"
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;|$)")
-REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is no event stream
+REFUSAL_AT_MOST = 4096  # bytes kept of an answer that is not an event stream
 
 
 def encode_request(endpoint: Endpoint, prompt: Prompt) -> bytes:

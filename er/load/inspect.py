@@ -1,4 +1,4 @@
-"""What a trace or a file of prompts is, in a few lines and in numbers for a picture."""
+"""Describe a trace or a file of prompts, in lines of text and in numbers for a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ BINS = 100  # of the span of a trace
 
 
 def describe(source: Source) -> list[str]:
-    """What a trace is, and what of it is not used, in a few lines. Raises ErError as `read`."""
+    """Lines that describe a trace, with its unused columns. Raises ErError as `read`."""
     trace = read(source)
     arrivals = trace.arrivals
     span_s = arrivals[-1].time_s
@@ -39,7 +39,7 @@ def describe(source: Source) -> list[str]:
 
 
 def describe_prompts(path: Path, prompts: Sequence[Prompt]) -> list[str]:
-    """What the prompts of a file are, and what of it is not used. Raises ErError as `rows`."""
+    """Lines that describe the prompts of a file, and its unused columns. Raises as `rows`."""
     later = sum(prompt.turn > 0 for prompt in prompts)
     turns = f", {count_of(later, 'later turn')} of conversations" if later else ""
     return [
@@ -51,7 +51,7 @@ def describe_prompts(path: Path, prompts: Sequence[Prompt]) -> list[str]:
 
 
 def shape_of(trace: Trace) -> dict[str, Any]:
-    """What a picture shows: requests/s in equal parts of the span, and 101 quantiles of lengths."""
+    """Numbers for a picture: requests/s in BINS parts of the span, 101 quantiles of lengths."""
     times_s = np.array([arrival.time_s for arrival in trace.arrivals])
     counts, edges_s = np.histogram(times_s, BINS, (0.0, float(times_s[-1]) or 1.0))
     shape: dict[str, Any] = {
@@ -63,7 +63,7 @@ def shape_of(trace: Trace) -> dict[str, Any]:
 
 
 def shape_of_prompts(prompts: Sequence[Prompt]) -> dict[str, Any]:
-    """What a picture shows of prompts: 101 quantiles of lengths."""
+    """Numbers for a picture of prompts: 101 quantiles of their lengths."""
     return {"title": count_of(len(prompts), "prompt")} | _quantiles(prompts)
 
 
@@ -77,7 +77,7 @@ def _quantiles(requests: Sequence[Arrival] | Sequence[Prompt]) -> dict[str, list
 
 
 def unused_columns(names: Sequence[str]) -> list[str]:
-    """A line that says which columns of a file are not used; none where all are."""
+    """A line that names the unused columns of a file; empty when all are used."""
     return [f"columns that are not used: {', '.join(names)}"] if names else []
 
 

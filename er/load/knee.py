@@ -1,4 +1,4 @@
-"""How many users a server sustains: the knee of its latency over concurrency."""
+"""Walk a ladder of concurrencies, or bisect it for the most users that a server sustains."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,18 +10,19 @@ from er.results.words import as_different, count_of
 
 @dataclass(frozen=True)
 class Knee:
-    """The most users of the ladder whose point is valid and keeps the limits; 0 when it is none."""
+    """The most users of the ladder whose point is valid and keeps the limits; 0 without any."""
 
     max_concurrency: int
-    bounded_by: str  # what was wrong at the next number of users of the ladder; "" at its top
+    bounded_by: str  # the fault at the next concurrency of the ladder; "" at its top
     ttft_at_most_s: float  # the limits on the 95th percentiles
     tpot_at_most_s: float
 
 
 def walk(load: Load, measure: Callable[[int], Point]) -> Knee | None:
-    """Measure every concurrency; with load.find_knee only those that it takes to find the knee.
+    """Measure every concurrency; with load.find_knee, bisect for the knee and return it.
 
-    Bisects, so that it measures about log2 of them: one that sustains N users sustains fewer too.
+    A bisection measures about log2 of the concurrencies: a server that sustains N users also
+    sustains fewer.
     """
     if not load.find_knee:
         for concurrency in load.concurrency:

@@ -1,4 +1,4 @@
-"""How late the event loop runs its callbacks: a client that lags measures itself."""
+"""Record how late an event loop runs its callbacks."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ TICK_S = 0.005
 
 @asynccontextmanager
 async def watch(lags_s: "array[float]") -> AsyncIterator[None]:
-    """Append to `lags_s`, every few milliseconds, by how much a timer was late (s, 0 or more)."""
+    """Append to `lags_s`, every TICK_S, by how many seconds (0 or more) a timer was late."""
     task = asyncio.create_task(_watch(lags_s))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Token counts drawn from a distribution."""
+"""Draw token counts from a distribution."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from er.config import Lengths, Lognormal, Range
 
 Floats = npt.NDArray[np.float64]
-ALMOST_NEVER = 1e-12  # a share of this is taken for 0, where a normal quantile would be endless
+SMALLEST_SHARE = 1e-12  # the normal quantile of a share of 0 would be infinite
 
 
 def draw(lengths: Lengths, count: int, generator: np.random.Generator) -> list[int]:
@@ -31,7 +31,9 @@ def quantiles(lengths: Lengths, percentiles: Sequence[float] | Floats) -> Floats
     if isinstance(lengths, Range):
         tokens = np.floor(lengths.at_least + shares * (lengths.at_most - lengths.at_least + 1))
     elif isinstance(lengths, Lognormal):
-        normal = [NormalDist().inv_cdf(p) for p in np.clip(shares, ALMOST_NEVER, 1 - ALMOST_NEVER)]
+        normal = [
+            NormalDist().inv_cdf(p) for p in np.clip(shares, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+        ]
         tokens = np.rint(lengths.median * np.exp(lengths.sigma * np.array(normal)))
     else:
         logarithms = np.interp(percentiles, lengths.percentiles, np.log(lengths.tokens))

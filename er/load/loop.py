@@ -1,4 +1,4 @@
-"""Run a coroutine on uvloop from plain code, with interrupts that stop it in good order."""
+"""Run a coroutine on uvloop from synchronous code; an interrupt lets it clean up."""
 
 import asyncio
 import signal
@@ -17,9 +17,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run `main()` to its end on a loop of its own.
 
-    SIGINT and SIGTERM, unless ignored, cancel it; when it has cleaned up, the signal is delivered
-    again to the handler that the caller had installed. Raises KeyboardInterrupt when that handler
-    raises nothing.
+    SIGINT and SIGTERM, unless ignored, cancel it. Once it has cleaned up, the signal is raised
+    again for the handler that the caller had installed. Raises KeyboardInterrupt when that handler
+    does not raise.
     """
     caught: list[signal.Signals] = []
     loop = uvloop.new_event_loop()
@@ -50,7 +50,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _handlers() -> dict[signal.Signals, Any]:
-    """The caller's handlers of the signals to catch: only the main thread may have any."""
+    """The caller's handlers of the signals to catch; empty outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     handlers = {number: signal.getsignal(number) for number in SIGNALS}

@@ -1,4 +1,4 @@
-"""The most memory that this process held since a moment, as Linux counts it."""
+"""The peak memory of this process since a given moment, as Linux counts it."""
 
 import contextlib
 import resource
@@ -8,13 +8,13 @@ RESET_PEAK = "5"  # proc(5), clear_refs
 
 
 def forget_peak() -> None:
-    """Count the peak from here on; where the system does not let us, from the process's start."""
+    """Reset the peak; on a system without that, it is counted from the start of the process."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
 
 
 def peak_bytes() -> int:
-    """Most resident memory since `forget_peak`."""
+    """Peak resident memory since `forget_peak`, in bytes."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]

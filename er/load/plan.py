@@ -1,4 +1,4 @@
-"""Who sends what when: a closed loop, arrivals on their own clock, or bursts."""
+"""Decide which user sends which prompt when, for every kind of arrivals."""
 
 import math
 from collections import deque
@@ -11,7 +11,7 @@ from er.errors import ErError
 from er.load import arrivals
 from er.results.request import Prompt, Request
 
-GIVE_UP_AFTER = 3  # failures in a row, or as many as there are users if that is more
+GIVE_UP_AFTER = 3  # failures in a row, or as many as there are users if they are more
 T = TypeVar("T")
 
 Conversation = list[Prompt]  # its turns in order; most have one
@@ -19,7 +19,7 @@ Conversation = list[Prompt]  # its turns in order; most have one
 
 @dataclass(frozen=True)
 class Work:
-    """One request to come."""
+    """One request that is to be sent."""
 
     due_s: float  # since the start of the point
     prompt: Prompt
@@ -27,20 +27,20 @@ class Work:
 
 
 class Plan:
-    """What the users of one point send, or every `of`-th of them from `at`.
+    """What the users of one point send, or the part of every `of`-th user from user `at` on.
 
-    Measured requests send `prompts` in their order, from the start again when they run out;
-    warm-up requests send them from the end backwards. The turns of one conversation are sent by
-    one user, each when the turn before it was answered and the user has thought.
+    Measured requests use `prompts` in their order, and from the start again when they run out;
+    warm-up requests use them backwards from the end. One user sends all turns of a conversation,
+    each once the turn before it has been answered and the think time is over.
 
-    In a closed loop every measured request meets all users at work: a user without a
-    measured request to send goes on, unmeasured, with the same prompts from their start: until the
-    last user has begun, and from the last measured request's sending until all of them have ended,
-    those of other parts of the plan too (`stop`).
+    In a closed loop all users are busy during every measured request. A user without a measured
+    request to send sends unmeasured ones, with the same prompts from the start: before the last
+    user has begun, and after the last measured request was sent until all measured requests have
+    ended, in other parts of the plan too (`stop`).
 
-    With `load.duration_s` no measured request begins after it, nor a warm-up one.
+    With `load.duration_s`, no warm-up request and no measured request begins after it.
 
-    Raises ErError when there are fewer conversations than users in a closed loop.
+    Raises ErError when a closed loop has fewer conversations than users.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Plan:
         begins = concurrency if self._closed else warmups + len(conversations)
 
         def mine(values: Iterable[T]) -> list[T]:
-            """Of what all users get by turns, the part of this plan's users."""
+            """The part of this plan's users in values that all users get in turn."""
             return [value for turn, value in enumerate(values) if turn % concurrency % of == at]
 
         due_s = arrivals.send_times_s(load, concurrency, begins)
@@ -76,15 +76,15 @@ class Plan:
         self._due_s = mine(due_s)
         self._measured = deque(mine(conversations))
         self._unmeasured = deque(self._measured)
-        self._open = 0  # measured conversations under way
+        self._open = 0  # measured conversations that have begun and not ended
         backwards = [prompts[-1 - turn % len(prompts)] for turn in range(warmups)]
         each = load.warmup_requests_per_user
         self._warmup = {user: deque(backwards[user * each :][:each]) for user in self.users}
-        self._turns_left: dict[int, Conversation] = {}  # by index of the request under way
+        self._turns_left: dict[int, Conversation] = {}  # by index of the request in flight
 
     @property
     def hopeless(self) -> bool:
-        """Whether so many requests in a row have failed that all users give up."""
+        """Whether so many requests have failed in a row that all users give up."""
         return self._failures >= max(len(self.users), GIVE_UP_AFTER)
 
     def measured_all(self, now_s: float) -> bool:
@@ -93,25 +93,25 @@ class Plan:
 
     @property
     def over(self) -> bool:
-        """Whether nobody begins anything any more."""
+        """Whether no user begins another request."""
         return self.hopeless or self._stopped
 
     def stop(self) -> None:
-        """All measured requests, of every part, have ended: nobody begins another."""
+        """Begin no more requests in a closed loop: all measured ones, of every part, have ended."""
         self._stopped = self._stopped or self._closed
 
     def cut(self) -> None:
-        """Nobody begins another request, though measured ones are missing."""
+        """Begin no more requests, although measured ones are missing."""
         self._stopped = True
 
     def start(self) -> list[Work]:
-        """What is known before the first answer."""
+        """The requests that are known before the first answer."""
         turns = enumerate(self._due_s)
         works = [self._begin(self.users[at % len(self.users)], due_s) for at, due_s in turns]
         return [work for work in works if work]
 
     def after(self, request: Request, now_s: float) -> Work | None:
-        """What the end of `request`, `now_s` after the start, brings; notes how it ended."""
+        """The user's next request, if any, after `request` has ended `now_s` after the start."""
         self._failures = self._failures + 1 if request.error else 0
         turns = self._turns_left.pop(request.index, None)
         due_s = now_s + self._load.think_time_s
@@ -128,11 +128,11 @@ class Plan:
         return self._begin(request.user, due_s) if self._closed else None
 
     def _measures(self, due_s: float) -> bool:
-        """Whether what begins at a time is measured, warm-up aside."""
+        """Whether a request that begins at `due_s` is measured, unless it is a warm-up request."""
         return bool(self._measured) and self._all_begun_s <= due_s < self._ends_s
 
     def _begin(self, user: int, due_s: float) -> Work | None:
-        """The user's next warm-up request or conversation; None when there is no more."""
+        """The user's next warm-up request, or first request of a conversation, if any is left."""
         if self._warmup[user] and due_s < self._ends_s:
             return self._work(user, due_s, [self._warmup[user].popleft()], warmup=True)
         if self._measures(due_s):
@@ -148,6 +148,7 @@ class Plan:
         return self._work_unmeasured(user, due_s, conversation)
 
     def _work_unmeasured(self, user: int, due_s: float, turns: Conversation) -> Work:
+        """A request that keeps its user busy before or after the measured ones."""
         begun = due_s >= self._all_begun_s
         return self._work(user, due_s, turns, warmup=not begun, cooldown=begun)
 
@@ -178,7 +179,7 @@ class Plan:
 
 
 def _conversations(prompts: Iterable[Prompt]) -> list[Conversation]:
-    """Prompts with their follow-ups, which stand behind them."""
+    """Group prompts into conversations: later turns follow their first prompt."""
     conversations: list[Conversation] = []
     for prompt in prompts:
         if prompt.turn and conversations:

@@ -1,4 +1,4 @@
-"""What the gateway costs: the same prompt through it and straight to the expert it chose."""
+"""Measure a gateway's cost: send a prompt through it and directly to the expert that it chose."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +16,11 @@ def probe_pairs(
     pairs: int,
     load: Load,
 ) -> list[tuple[Request, Request]]:
-    """`pairs` of requests for one token, (through the gateway, direct), one at a time.
+    """Send `pairs` of requests for one token, (through the gateway, direct), one after the other.
 
-    The paired difference of TTFT is the gateway's cost. The order within a pair alternates; where
-    the direct request comes first, an uncounted one through the gateway tells the expert.
-    A pair holds an error where a request failed or the gateway named no expert.
+    The paired difference of TTFT is the gateway's cost. The order within a pair alternates; when
+    the direct request comes first, an uncounted one through the gateway shows the expert. A request
+    that failed has an error, also when the gateway named no expert.
     """
     return loop.run(lambda: _probe_pairs(gateway, experts, prompts, pairs, load))
 
@@ -49,7 +49,7 @@ async def _probe_pairs(
 async def _send_to_expert(
     sender: client.Client, experts: Sequence[Endpoint], expert: int, prompt: Prompt, index: int
 ) -> Request:
-    """The direct request; one with an error where the gateway has not named one of `experts`."""
+    """Send the direct request; it has an error if the gateway did not name one of `experts`."""
     if 0 <= expert < len(experts):
         return await _send(sender, experts[expert], prompt, index)
     request = _request(prompt, index)

@@ -1,4 +1,4 @@
-"""Prompts from the files people have: the text and the answer's length, by the names of their keys.
+"""Read prompts from common kinds of files, which are recognised by the names of their keys.
 
 Known are er's own (`text`), vLLM's custom data set and GuideLLM's (`prompt`), genai-perf's
 (`text_input`), aiperf's (`texts`, `turns`, `payloads`), OpenAI's chats and batches (`messages`,
@@ -14,27 +14,31 @@ from er.load.answer import replace_surrogates
 from er.load.cutting import JOIN
 from er.load.rows import rows
 
-TEXTS = ("text", "prompt", "text_input", "texts", "messages", "conversations")  # the first counts
-HOLDERS = ("data", "payloads", "turns", "body")  # of entries; the first counts
+# Keys of the text, of entries with texts, and of the answer's length; the first that is found
+# counts.
+TEXTS = ("text", "prompt", "text_input", "texts", "messages", "conversations")
+HOLDERS = ("data", "payloads", "turns", "body")
 LENGTHS = ("max_tokens", "max_completion_tokens", "output_tokens", "output_length",
            "output_tokens_count")  # fmt: skip
 
+DELAY_BELOW_MS = 1e12  # 30 years: a larger number is not a delay
+
 
 class FilePrompt(NamedTuple):
-    """A prompt as a file has it."""
+    """A prompt of a file."""
 
     place: str  # in the file
     text: str
     label: str | None
-    length: Any  # of the answer, as it is written; None where it is not given
-    answer: str  # as recorded; empty where none is
-    conversation: int  # in order of their first turns
-    turn: int  # of the conversation, from 0; its text begins with those of the turns before it
-    delay_s: float  # that its user waits, after the answer before it
+    length: Any  # of the answer, unchecked; None without one
+    answer: str  # as recorded; empty without one
+    conversation: int  # number of the conversation, in order of first turns
+    turn: int  # number of the turn, from 0; its text begins with the texts of earlier turns
+    delay_s: float  # for which its user waits after the answer before it
 
 
 def texts(path: Path) -> Iterator[FilePrompt]:
-    """The prompts of a file, in order. Raises ConfigError, naming a line that has no text."""
+    """The prompts of a file, in order. Raises ConfigError, naming the line, without a text."""
     conversations: dict[object, tuple[int, list[str]]] = {}  # their numbers, texts of their turns
     for place, fields in rows(path):
         conversation = _conversation_of(place, fields)
@@ -62,7 +66,7 @@ def texts(path: Path) -> Iterator[FilePrompt]:
 
 
 def unused(path: Path) -> tuple[str, ...]:
-    """Keys of the first row, and of the prompts in it, that are not used."""
+    """The keys of the first row, and of its prompts, that are not used."""
     _, first = next(rows(path), ("", {}))
     entries = list(_entries(first))
     names = dict.fromkeys(name for fields in (first, *entries) for name in fields)
@@ -82,7 +86,7 @@ def unused(path: Path) -> tuple[str, ...]:
 
 
 def _conversation_of(place: str, fields: Mapping[str, Any]) -> str:
-    """The conversation that a row's prompts are turns of; empty where each stands alone."""
+    """The name of the conversation that a row belongs to; empty if each prompt is independent."""
     if isinstance(fields.get("turns"), list):
         return place
     session = fields.get("session_id")
@@ -90,9 +94,13 @@ def _conversation_of(place: str, fields: Mapping[str, Any]) -> str:
 
 
 def _delay_s(entry: Mapping[str, Any]) -> float:
-    """aiperf's `delay`, in milliseconds."""
+    """aiperf's `delay`, which is in milliseconds, in seconds; 0 without a valid one."""
     delay_ms = entry.get("delay")
-    return delay_ms / 1e3 if isinstance(delay_ms, int | float) and 0 < delay_ms < 1e12 else 0.0
+    return (
+        delay_ms / 1e3
+        if isinstance(delay_ms, int | float) and 0 < delay_ms < DELAY_BELOW_MS
+        else 0.0
+    )
 
 
 def _entries(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -111,7 +119,7 @@ def _entries(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _text_of(entry: Mapping[str, Any]) -> tuple[str | None, str]:
-    """The text of a prompt, None without one, and the answer that was recorded to it."""
+    """The text of a prompt, None without one, and its recorded answer."""
     for name in ("text", "prompt", "text_input"):
         if isinstance(entry.get(name), str):
             return entry[name], ""
@@ -132,6 +140,7 @@ def _text_of(entry: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def _content(message: Any) -> str:
+    """The text of a chat message, whose content may be a list of parts."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
         return JOIN.join(str(part["text"]) for part in content if "text" in part)

@@ -1,4 +1,4 @@
-"""The prompts of each kind of workload, with exact token counts."""
+"""Build the prompts of each kind of workload, with exact token counts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -45,14 +45,14 @@ def build(
     lengths: Sequence[tuple[int, int]] | None = None,
     blocks: Blocks | None = None,
 ) -> list[Prompt]:
-    """`count` prompts of `workload`; the same seed gives the same ones.
+    """`count` prompts of `workload`; the same seed gives the same prompts.
 
-    All but those of a file are made of `texts`: a prompt begins with one and goes on with others of
-    its topic until it is long enough; all are used once before any begins a second prompt.
-    `lengths`, of a trace, are input and output tokens to be used in place of drawn ones, and
-    `blocks` what its prompts share.
+    Except for those of a file, prompts are made of `texts` (topic, text): a prompt begins with one
+    and continues with others of its topic until it is long enough; every text begins one prompt
+    before any begins a second. `lengths` of a trace (input and output tokens) replace drawn ones;
+    `blocks` are what its prompts share.
 
-    Raises ConfigError when there is no text, no such tokenizer, no such file, or where the workload
+    Raises ConfigError without texts, for an unknown tokenizer, a missing file, or a workload that
     cannot have the lengths of a trace.
     """
     if lengths is not None and not isinstance(workload, Drawn):
@@ -65,7 +65,7 @@ def build(
     if lengths is not None and blocks is not None:
         prompts = share_blocks(lengths, blocks, beginnings(texts, encoding, generator), encoding)
     elif isinstance(workload, Drawn):
-        prompts = _apart(workload, count, lengths, texts, encoding, generator)
+        prompts = _independent(workload, count, lengths, texts, encoding, generator)
     elif isinstance(workload, SharedPrefixWorkload):
         prompts = _sharing_a_prefix(workload, count, texts, encoding, generator)
     elif isinstance(workload, MultiTurnWorkload):
@@ -80,27 +80,31 @@ def build(
 
 
 def check(workload: Workload, load: Load, cache_dir: Path) -> None:
-    """Raise ConfigError for anything that would make `build` fail later, except the corpus, and for
-    pauses of a file that users would not make."""
+    """Raise ConfigError for anything that would make `build` fail later, except the corpus.
+
+    Also for delays of a file that users would not wait.
+    """
     if isinstance(workload, JsonlWorkload) and not load.think_time_s:
         _require_no_delays(Path(workload.path))
     build([("", "Word.")], workload, 1, 0, cache_dir, read_lengths(load), read_blocks(load))
 
 
 def _require_no_delays(path: Path) -> None:
-    """Raise ConfigError where turns are to wait for times of their own: users here all wait alike,
-    which Little's law and predictions need to know."""
+    """Raise ConfigError for delays of single turns.
+
+    All users wait equally long, as Little's law and predictions assume.
+    """
     delays_s = [each.delay_s for each in prompt_files.texts(path) if each.turn]
     if any(delays_s):
         mean_s = sum(delays_s) / len(delays_s)
         raise ConfigError(
             f"{path} has a delay before each of {len(delays_s)} later turns, and users here all "
-            f"wait equally long: say load.think_time_s={mean_s:.4g}, the mean, or remove the delays"
+            f"wait equally long: set load.think_time_s={mean_s:.4g}, the mean, or remove the delays"
         )
 
 
 def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:
-    """The tokenizer that counts. Raises ConfigError when there is no such tokenizer."""
+    """The tokenizer of a workload. Raises ConfigError when it is unknown."""
     if workload.tokenizer in TOKENIZERS:
         return TOKENIZERS[workload.tokenizer](cache_dir)
     if workload.tokenizer.endswith(".json"):
@@ -112,7 +116,7 @@ def encoding_of(workload: Workload, cache_dir: Path) -> Encoding:
     )
 
 
-def _apart(
+def _independent(
     workload: Drawn,
     count: int,
     lengths: Sequence[tuple[int, int]] | None,
@@ -120,7 +124,7 @@ def _apart(
     encoding: Encoding,
     generator: np.random.Generator,
 ) -> Iterator[Prompt]:
-    """Prompts that have nothing to do with each other."""
+    """Prompts that share nothing."""
     if lengths is None:
         inputs, outputs = _distributions(workload)
         drawn = draw(inputs, count, generator), draw(outputs, count, generator)
@@ -134,6 +138,7 @@ def _apart(
 
 
 def _distributions(workload: Drawn) -> tuple[Lengths, Lengths]:
+    """The distributions of input and output tokens."""
     if isinstance(workload, FixedWorkload):
         given = workload.input_tokens, workload.output_tokens
         return Range(given[0], given[0]), Range(given[1], given[1])
@@ -147,7 +152,10 @@ def _sharing_a_prefix(
     encoding: Encoding,
     generator: np.random.Generator,
 ) -> Iterator[Prompt]:
-    """Prompts of all groups, mixed; what they share is counted in tokens of the whole prompt."""
+    """Prompts of all groups in random order, each with the prefix of its group.
+
+    Shared tokens are counted in the whole prompt: a joint can change the tokens around it.
+    """
     suffixes = draw(workload.suffix, count, generator)
     outputs = draw(workload.output, count, generator)
     groups = generator.permutation(np.arange(count) % workload.groups)
@@ -176,9 +184,9 @@ def _conversations(
     encoding: Encoding,
     generator: np.random.Generator,
 ) -> Iterator[Prompt]:
-    """Conversations of one topic each, turn after turn.
+    """The turns of conversations, one conversation after the other, each about one topic.
 
-    The answer inside a later prompt is text of the topic with as many tokens as were asked for.
+    The answers inside a later prompt are text of the topic with as many tokens as were requested.
     """
     turns = draw(workload.turns, count, generator)
     messages = draw(workload.message, count, generator)
@@ -207,9 +215,9 @@ def _conversations(
 
 
 def of_file(workload: JsonlWorkload, encoding: Encoding) -> list[Prompt]:
-    """The prompts of a file as they are. Raises ConfigError, naming the line, when one is none."""
+    """The prompts of a file, unchanged. Raises ConfigError, naming the line, for a bad one."""
     prompts: list[Prompt] = []
-    before: list[int] = []  # the tokens of the turn before
+    before: list[int] = []  # tokens of the prompt before
     recorded = sorted(prompt_files.texts(Path(workload.path)), key=lambda each: each.conversation)
     for each in recorded:
         max_tokens = each.length

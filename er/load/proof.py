@@ -1,4 +1,4 @@
-"""Evidence that the load generator itself was not what limited a point."""
+"""Evidence that the load generator itself did not limit a point."""
 
 import math
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from er.results.request import Request
 from er.results.words import as_different
 
 NO_DATA = float("nan")
-TOGETHER_AT_MOST = 0.01  # of the tokens: fewer move no 99th percentile
+TOGETHER_AT_MOST = 0.01  # share of the tokens: fewer do not change a 99th percentile
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What separates a sound load generator from one that measures itself; NaN where not known."""
+    """What distinguishes a sound load generator from one that measures itself; NaN if unknown."""
 
-    # Requests in flight on average, as a share of the users asked for, where none ever pauses.
+    # Mean number of requests in flight, as a share of the users, if users never pause.
     in_flight_share: float
-    send_delay_p50_s: float  # from when a request was to be sent to when it was
+    send_delay_p50_s: float  # from when a request was due until it was sent
     send_delay_p99_s: float
-    loop_lag_p50_s: float  # what something at a random moment waits until the loop is free
+    loop_lag_p50_s: float  # wait, from a random moment, until the event loop is free
     loop_lag_p99_s: float
     read_delay_p50_s: float  # from the kernel's receive stamp to the read
     read_delay_p99_s: float
-    together_share: float  # of the tokens, those that came in one piece with the one before
-    cpu_share: float  # CPU seconds of the load generator for each second, of one core
+    together_share: float  # share of the tokens that arrived in one piece with the one before
+    cpu_share: float  # CPU seconds of the load generator per second: 1 is one core
     cpu_us_per_token: float
     processes: int
     peak_rss_bytes: int
@@ -59,16 +59,16 @@ def prove(point: PointLoad, concurrency: int) -> Proof:
 def doubts(proof: Proof, load: Load) -> list[str]:
     """Reasons, each with a fix, not to believe a point of this load generator.
 
-    A lag is one where it can have changed a number. Where the kernel stamps what arrives, that is
-    where late reads found several tokens together, which then have the stamp of the last; without
-    stamps it is every lag. What a lag delays, the next requests, shows in the share of users in
-    flight or in late sends.
+    A lag is a reason when it can have changed a number. With the kernel's receive stamps, that is
+    when late reads found several tokens together, which then have the stamp of the last one;
+    without stamps, every lag counts. Requests that a lag delayed show in the share of users in
+    flight, or as late sends.
     """
     reasons = []
     delays = []
     if math.isnan(proof.read_delay_p99_s) or proof.together_share > TOGETHER_AT_MOST:
         delays.append(("the load generator lagged", proof.loop_lag_p99_s))
-    if not load.always_busy:  # else it shows in who is in flight
+    if not load.always_busy:  # otherwise the share in flight shows it
         delays.append(("requests left late", proof.send_delay_p99_s))
     for problem, p99_s in delays:
         if p99_s > load.max_loop_lag_s:
@@ -86,19 +86,19 @@ def doubts(proof: Proof, load: Load) -> list[str]:
 
 
 def in_flight_share(requests: Sequence[Request], concurrency: int) -> float:
-    """Mean requests in flight in the steady window, as a share of `concurrency`; NaN if none."""
+    """Mean requests in flight in the steady window, as a share of `concurrency`; NaN if empty."""
     measured = [request for request in requests if request.measured]
     steady = window.in_which_all_are_busy(measured, requests)
     return window.mean_in_flight(requests, steady) / concurrency
 
 
 def lag_s(stalls_s: Sequence[float], share: float, span_s: float) -> float:
-    """What something that comes at a random moment of `span_s` waits at most, to `share` of cases.
+    """The quantile `share` of the wait at a random moment of `span_s`, in seconds.
 
-    A stall of L seconds delays everything that comes in L seconds, the first by all of L: counted
-    once a stall, a long one would vanish among many short turns, the coordinated omission of lag
-    monitors (G. Tene, HdrHistogram). The waits above x last sum(max(0, L - x)); the result is the x
-    where that is (1 - share) * span_s. NaN without any stalls noted.
+    A stall of L seconds delays everything that arrives in these L seconds, the first by all of L.
+    If each stall counted once, a long one would vanish among many short turns: the coordinated
+    omission of lag monitors (G. Tene, HdrHistogram). Waits above x last sum(max(0, L - x)) in
+    total; the result is the x for which that is (1 - share) * span_s. NaN without stalls.
     """
     if not len(stalls_s):
         return NO_DATA

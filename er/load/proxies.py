@@ -1,4 +1,4 @@
-"""The proxy before a server, as the environment has it: http_proxy, https_proxy, no_proxy."""
+"""The proxy of an address, from the environment: http_proxy, https_proxy, no_proxy."""
 
 import ipaddress
 import os
@@ -8,13 +8,13 @@ from er.errors import ConfigError
 
 
 def proxy_for(url: str) -> str:
-    """The proxy that `url` is reached through; empty for none. This machine is reached directly.
+    """The proxy for `url`, or empty when it is reached directly, as this machine always is.
 
-    Raises ConfigError for an address that is no proxy's.
+    Raises ConfigError when the proxy's address is not valid.
     """
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return ""
-    from urllib.request import getproxies, proxy_bypass  # here: it takes megabytes
+    from urllib.request import getproxies, proxy_bypass  # imported only here: it takes megabytes
 
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -26,14 +26,14 @@ def proxy_for(url: str) -> str:
 
 
 def _check(proxy: str, variable: str) -> None:
-    """It may hold a password, so it is not repeated."""
+    """Raise ConfigError for a bad address, without showing it: it may hold a password."""
     try:
         parts = urlsplit(proxy)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"${variable} is no address of a proxy: export http://HOST:PORT")
+        raise ConfigError(f"${variable} is not the address of a proxy: export http://HOST:PORT")
 
 
 def _is_loopback(host: str) -> bool:

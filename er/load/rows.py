@@ -1,7 +1,7 @@
-"""Rows of the files people have: JSON Lines, a JSON array, CSV, compressed or not, and Parquet.
+"""Read rows of JSON Lines, a JSON array or CSV, compressed or not, and of Parquet.
 
-What a file is follows from its first bytes, not from its name. Rows are read one after the other:
-the first of a large file cost no more than they do.
+The first bytes of a file decide its format, not its name. Rows are read one after the other, so the
+first rows of a large file are read quickly.
 """
 
 import csv
@@ -18,8 +18,8 @@ from er.errors import ConfigError
 
 GZIP = b"\x1f\x8b"
 PARQUET = b"PAR1"
-ROWS_TOGETHER = 4096  # of Parquet, read at once
-READ_TOGETHER = 1 << 16  # characters of a JSON array
+ROWS_TOGETHER = 4096  # rows of Parquet that are read at once
+READ_TOGETHER = 1 << 16  # characters of a JSON array that are read at once
 ENTRY_AT_MOST = 1 << 26  # characters of one entry
 SEPARATOR = re.compile(r"\s*,?\s*")
 Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
@@ -28,10 +28,10 @@ Row = tuple[str, Mapping[str, Any]]  # place in the file, fields
 def rows(path: Path) -> Iterator[Row]:
     """The place and the fields of each row that is not blank.
 
-    Raises ConfigError, naming file and line, when it cannot be read or a row is no object.
+    Raises ConfigError, naming file and line, when it cannot be read or a row is not an object.
     """
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no file, which could be read to its end: give a file")
+        raise ConfigError(f"{path} is not a file that can be read to its end: give a file")
     try:
         if _begins_with(path, PARQUET):
             yield from _parquet(path)
@@ -57,7 +57,7 @@ def _begins_with(path: Path, mark: bytes) -> bool:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    from pyarrow import ArrowException, parquet  # here: it takes a while, and few files are such
+    from pyarrow import ArrowException, parquet  # imported only here: it is slow
 
     number = 0
     try:
@@ -78,7 +78,7 @@ def _text(path: Path) -> Iterator[IO[str]]:
 
 
 def _start_of(file: IO[str]) -> str:
-    """The first character that is not blank; the file is then at its beginning again."""
+    """The first character that is not white space; rewinds the file to its start."""
     character = " "
     while character and character.isspace():
         character = file.read(1)
@@ -87,6 +87,7 @@ def _start_of(file: IO[str]) -> str:
 
 
 def _lines(file: IO[str], path: Path) -> Iterator[Row]:
+    """The objects of JSON Lines, or a single object that spreads over several lines."""
     for number, line in enumerate(iter(lambda: file.readline(ENTRY_AT_MOST), ""), 1):
         if number == 1 and _json(line) is None:  # one object, spread over lines
             file.seek(0)
@@ -98,13 +99,13 @@ def _lines(file: IO[str], path: Path) -> Iterator[Row]:
 
 
 def _array(file: IO[str], path: Path) -> Iterator[Row]:
-    """The entries of a JSON array, one after the other: it need not fit in memory."""
+    """The entries of a JSON array one after the other, so that it need not fit in memory."""
     decoder, number, size = json.JSONDecoder(), 1, READ_TOGETHER
     text, at = file.read(size).lstrip(), 1
     while True:
         place = f"{path}, entry {number},"
         separator = SEPARATOR.match(text, at)
-        assert separator  # it matches nothing too
+        assert separator  # it also matches an empty text
         begin = separator.end()
         if text.startswith("]", begin):
             if text[begin + 1 :].strip() or file.read(READ_TOGETHER).strip():
@@ -113,7 +114,7 @@ def _array(file: IO[str], path: Path) -> Iterator[Row]:
         try:
             value, end = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError):
-            # Twice as much each time: an entry is not read over and over.
+            # Read twice as much each time, so that a long entry is not parsed too often.
             more = file.read(size) if len(text) - at < ENTRY_AT_MOST else ""
             if not more:
                 reason = "is not JSON, or the file ends in it"
@@ -127,7 +128,7 @@ def _array(file: IO[str], path: Path) -> Iterator[Row]:
 
 
 def _csv(file: IO[str], path: Path) -> Iterator[Row]:
-    """Rows by the names in the first line, which tells the delimiter too."""
+    """Rows of CSV by the names in the first line, which also shows the delimiter."""
     heading = file.readline(ENTRY_AT_MOST)
     delimiter = max(",;\t", key=heading.count)
     names = [name.strip() for name in next(csv.reader([heading], delimiter=delimiter))]
@@ -144,6 +145,7 @@ def _csv(file: IO[str], path: Path) -> Iterator[Row]:
 
 
 def _json(text: str) -> Any:
+    """The value of a JSON text; None for anything else."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -151,6 +153,7 @@ def _json(text: str) -> Any:
 
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:
+    """Raise ConfigError unless a value is a JSON object; return it."""
     if not isinstance(value, dict):
         raise ConfigError(f"{place} is not a JSON object: correct the line")
     return value

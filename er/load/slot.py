@@ -1,4 +1,4 @@
-"""One connection of the sockets client."""
+"""One connection of load.client=sockets."""
 
 import socket
 
@@ -25,11 +25,11 @@ class Slot:
     def __init__(self) -> None:
         self.socket: socket.socket | None = None
         self.connected = False
-        self.data = b""  # the request, whole
-        self.out = b""  # still to be sent
-        self.kept = False  # whether the connection was there before the request
-        self.blocked = False  # the kernel takes no more for now
+        self.data = b""  # the whole request
+        self.out = b""  # the part of it that has not been sent
+        self.kept = False  # whether the connection is older than the request
+        self.blocked = False  # whether the kernel accepts no more data for now
         self.request: Request | None = None
         self.answer = http.Answer()
         self.last_s = 0.0  # arrival of the last bytes
-        self.serial = 0  # of the request, to know it again when its time is over
+        self.serial = 0  # of the request: shows whether a deadline is still its own

@@ -1,6 +1,6 @@
-"""Many streamed requests on plain sockets and one epoll: the lean client.
+"""Many streamed requests on plain sockets and one epoll: the client with the least cost.
 
-Its cost per token is one `recvmsg` and one cut; JSON is read when the stream has ended.
+A token costs one `recvmsg` and one split of bytes; JSON is parsed when the stream has ended.
 """
 
 import os
@@ -19,16 +19,18 @@ from er.load.slot import Slot
 from er.results.request import Endpoint, Request
 
 RECEIVE_BYTES = 65536
-# With so many connections, what comes is read so much later, many pieces at a time: the kernel's
-# stamps tell when each came, and a turn for each would cost a sixth more of the processor.
+CONNECT_TURN_S = 0.1  # longest wait for news while connections open
+# From this many connections on, reads wait this long, so that many are done in one turn: a turn for
+# each would cost a sixth more CPU time. The kernel's stamps still show when each piece arrived.
 GATHER_FROM, GATHER_S = 200, 0.0005
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 
 
 class Streams:
-    """Requests in flight to one endpoint; `on_done` gets slot and answer of each as it ends.
+    """Requests in flight to one endpoint.
 
-    The request is then still to be completed with its answer: the slot's next one goes first.
+    `on_done` gets slot, request and answer of each request as it ends. The answer has not been
+    decoded into the request yet: first the slot's next request is sent.
     """
 
     def __init__(
@@ -40,19 +42,19 @@ class Streams:
         url = urlsplit(endpoint.url)
         self.timeout_s = timeout_s
         self.on_done = on_done
-        self.turns_s = times()  # how long each turn, or a late wake, kept others waiting
-        self.read_delays_s = times()  # from the kernel's stamp to the read, of every read
+        self.turns_s = times()  # for how long each turn, or a late wake-up, made others wait
+        self.read_delays_s = times()  # from the kernel's stamp to the read, for every read
         self._address = addresses.resolve(url.hostname or "", url.port or 80)
         self._poll = select.epoll()
         self._slots: dict[int, Slot] = {}  # by file descriptor
         self._deadlines: deque[tuple[float, int, Slot]] = deque()
-        self._failed: list[tuple[Slot, int, str]] = []  # slot, serial, cause: to be ended
-        self._again: list[tuple[float, int, Slot]] = []  # a heap: when the server wants it again
+        self._failed: list[tuple[Slot, int, str]] = []  # slot, serial, cause: not ended yet
+        self._again: list[tuple[float, int, Slot]] = []  # a heap: requests to send again, by time
         self._serial = 0
-        self._stamped = False  # whether the kernel tells when bytes came
+        self._stamped = False  # whether the kernel stamps what arrives
 
     def connect(self, slots: list[Slot]) -> None:
-        """Open connections before the clock starts. A server that refuses is found out later."""
+        """Open connections before the clock starts; errors show when requests are sent."""
         for slot in slots:
             if not self._open(slot):
                 break
@@ -60,11 +62,11 @@ class Streams:
         while any(slot.socket and not slot.connected for slot in slots):
             if time.monotonic() > until_s:
                 break
-            self.turn(0.1)
+            self.turn(CONNECT_TURN_S)
         self.turns_s = times()
 
     def send(self, slot: Slot, data: bytes, request: Request) -> None:
-        """Send `data`, a whole HTTP request, and note in `request` when."""
+        """Send `data`, a whole HTTP request, and set `request.send_s`."""
         slot.data = slot.out = data
         slot.kept = slot.socket is not None
         slot.answer = http.Answer()
@@ -79,10 +81,10 @@ class Streams:
             self._write(slot)
 
     def turn(self, wait_s: float) -> bool:
-        """Wait for news at most `wait_s`, and handle all of it; False when there was none."""
+        """Wait at most `wait_s` seconds for events, and handle them; False if there were none."""
         due_s = time.monotonic() + wait_s
         if wait_s and not self._failed:
-            select.select([self._poll], [], [], wait_s)  # epoll waits whole milliseconds
+            select.select([self._poll], [], [], wait_s)  # epoll would wait whole milliseconds
             if self._stamped and len(self._slots) >= GATHER_FROM:
                 due_s = min(due_s, time.monotonic())  # so that the wait counts as lag
                 time.sleep(GATHER_S)
@@ -130,18 +132,18 @@ class Streams:
         return True
 
     def _establish(self, slot: Slot) -> None:
-        """The attempt to connect has ended, well or not."""
+        """An attempt to connect has succeeded or failed."""
         assert slot.socket is not None
         code = slot.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._fail(slot, os.strerror(code).lower())
             return
         slot.connected = True
-        slot.blocked = True  # as far as the epoll knows
+        slot.blocked = True  # as the epoll was registered
         self._write(slot)
 
     def _write(self, slot: Slot) -> None:
-        """Send what the kernel takes, and wait for it only while there is more."""
+        """Send what the kernel accepts; watch for writability only while data is left."""
         assert slot.socket is not None
         if slot.out:
             try:
@@ -156,13 +158,15 @@ class Streams:
             self._poll.modify(slot.socket.fileno(), READ | WRITE if slot.blocked else READ)
 
     def _fail(self, slot: Slot, error: str) -> None:
+        """End the slot's request at the end of this turn."""
         self._failed.append((slot, slot.serial, error))
 
     def _lose(self, slot: Slot, error: str) -> None:
         """The connection has ended.
 
-        A server may end one that it kept at any time, a request on its way or not: where nothing of
-        an answer has come, the request goes once more, on a new connection; its clock runs on.
+        A server may close a kept connection at any time, even while a request is on its way. If no
+        byte of an answer has arrived, the request is sent once more on a new connection, while its
+        clock runs on.
         """
         if slot.request and slot.kept and not slot.answer.begun:
             self._drop(slot)
@@ -172,6 +176,7 @@ class Streams:
             self._fail(slot, error)
 
     def _read(self, slot: Slot, offset_s: float) -> None:
+        """Read once; `offset_s` is how far the monotonic clock is behind real time."""
         assert slot.socket is not None
         try:
             data, ancillary, _, _ = slot.socket.recvmsg(RECEIVE_BYTES, stamps.CONTROL_BYTES)
@@ -199,7 +204,7 @@ class Streams:
             self._finish(slot, "")
 
     def _settle(self) -> None:
-        """End what failed and what has run out of time."""
+        """End requests that failed or timed out."""
         now_s = time.monotonic()
         while self._deadlines and self._deadlines[0][0] <= now_s:
             _, serial, slot = self._deadlines.popleft()
@@ -208,11 +213,11 @@ class Streams:
                 self._fail(slot, f"timeout after {self.timeout_s:g} s")
         failed, self._failed = self._failed, []
         for slot, serial, error in failed:
-            if slot.serial == serial:  # and has not begun another request since
+            if slot.serial == serial:  # the slot has not begun another request since
                 self._finish(slot, error)
 
     def _send_again(self) -> None:
-        """Send what a server was too busy for (429) and whose wait is over."""
+        """Send requests again that a busy server (429) refused and whose wait is over."""
         while self._again and self._again[0][0] <= time.monotonic():
             _, serial, slot = heappop(self._again)
             if slot.request is None or slot.serial != serial:
@@ -220,8 +225,8 @@ class Streams:
             slot.out, slot.kept, slot.answer = slot.data, False, http.Answer()
             self._open(slot)
 
-    def _waits(self, slot: Slot) -> bool:
-        """Whether the answer is that the server wants the request again later."""
+    def _retries(self, slot: Slot) -> bool:
+        """Whether the server (429) wants the request again later; if so, schedule it."""
         wait_s = retries.wait_s(slot.answer.status, slot.answer.headers)
         if wait_s is None or slot.request is None:
             return False
@@ -231,18 +236,20 @@ class Streams:
         return True
 
     def _finish(self, slot: Slot, error: str) -> None:
-        if not error and self._waits(slot):
+        """The request of a slot has ended: report it, unless it is sent again."""
+        if not error and self._retries(slot):
             return
         request, slot.request = slot.request, None
         if error or not slot.answer.keep_alive or request is None:
             self._drop(slot)
         if request is None:
-            return  # a connection that nobody used has ended
+            return  # an idle connection has ended
         request.error = error
         request.end_s = slot.last_s
         self.on_done(slot, request, slot.answer)
 
     def _drop(self, slot: Slot) -> None:
+        """Close the slot's connection."""
         if slot.socket is not None:
             del self._slots[slot.socket.fileno()]
             slot.socket.close()

@@ -1,18 +1,18 @@
-"""The table that a ladder fills row by row, in as many columns as fit."""
+"""The table of a ladder, printed row by row, with as many columns as fit."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from er.results.point import Point
 
-PLAIN_WIDTH = 100  # where there is no terminal to ask
+PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 INDENT = "       "  # of what belongs to the row above
 
 
 class Column(NamedTuple):
     """One quantity of a point."""
 
-    width: int  # characters, enough for the largest value there is
+    width: int  # characters, enough for the largest value
     cell: Callable[[Point], str]
 
 
@@ -31,7 +31,7 @@ COLUMNS: dict[tuple[str, str], Column] = {
     ("", "CPU"): Column(5, lambda point: f"{point.client['cpu_share']:.0%}"),
     ("", "valid"): Column(5, lambda point: "NO" if point.invalid else "yes"),
 }
-# Left out, in this order, where a terminal is too narrow: digits are never cut.
+# Columns that are left out, in this order, in a narrow terminal: digits are never cut.
 DISPENSABLE = (
     ("", "CPU"),
     ("", "requests"),

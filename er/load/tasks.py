@@ -1,4 +1,4 @@
-"""All users as tasks of one event loop, over aiohttp or gRPC."""
+"""Drive all users as tasks of one event loop, over aiohttp or gRPC."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from er.results.request import Endpoint, Prompt, Request
 
 
 class Sender(Protocol):
-    """What `er.load.client` and `er.load.triton_grpc` have in common."""
+    """The interface of the clients of `er.load.client` and `er.load.triton_grpc`."""
 
     async def connect(self, endpoint: Endpoint, connections: int) -> None:
         """Connect before the clock starts."""
@@ -29,23 +29,24 @@ Opening = AbstractAsyncContextManager[Sender]
 def drive(
     endpoint: Endpoint, plan: Plan, opening: Opening, on_request: Callable[[Request], None]
 ) -> Effort:
-    """Send all of the plan with what `opening` gives; `on_request` gets each request as it ends."""
+    """Send a plan's requests with the client of `opening`; `on_request` gets each as it ends."""
     return loop.run(lambda: _drive(endpoint, plan, opening, on_request))
 
 
 async def _drive(
     endpoint: Endpoint, plan: Plan, opening: Opening, on_request: Callable[[Request], None]
 ) -> Effort:
-    waiting: set[asyncio.Task[None] | None] = set()  # for the time of their next request
+    waiting: set[asyncio.Task[None] | None] = set()  # tasks whose next request is not due yet
 
-    async def carry(work: Work | None) -> None:
+    async def send_chain(work: Work | None) -> None:
+        """Send a request, then those that follow from its answer."""
         me = asyncio.current_task()
         while work and not plan.over:
             request = work.request
             request.intended_s = started_s + work.due_s
             waiting.add(me)
             while (left_s := request.intended_s - time.monotonic()) > 0:
-                await asyncio.sleep(left_s)  # once may not do: uvloop rounds to milliseconds
+                await asyncio.sleep(left_s)  # repeated, since uvloop rounds to milliseconds
                 if plan.over:
                     return
             waiting.discard(me)
@@ -67,18 +68,18 @@ async def _drive(
         started_s, cpu_s = time.monotonic(), time.process_time()
         async with lag.watch(effort.loop_lags_s):
             with stopping.stoppable(begin_no_more):
-                await _together([carry(work) for work in works])
+                await _together([send_chain(work) for work in works])
         effort.cpu_s = time.process_time() - cpu_s
         effort.wall_s = time.monotonic() - started_s
     effort.peak_rss_bytes = memory.peak_bytes()
     return effort
 
 
-async def _together(lives: Sequence[Coroutine[None, None, None]]) -> None:
-    """Await all; the first fault of our own ends the others and is raised as it is."""
+async def _together(coroutines: Sequence[Coroutine[None, None, None]]) -> None:
+    """Await all; the first exception cancels the others and is raised, not as part of a group."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            for life in lives:
-                tasks.create_task(life)
+            for coroutine in coroutines:
+                tasks.create_task(coroutine)
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None

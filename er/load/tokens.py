@@ -1,4 +1,4 @@
-"""The tokens of an answer: what each event of a stream means, entered into its request."""
+"""Read the tokens of an answer from the events of its stream, into its request."""
 
 import json
 import math
@@ -20,9 +20,10 @@ from er.results.request import Request
 
 CUT = "the answer was cut off: fewer tokens than asked for, and no end"
 HALF = "the stream ended inside an event"
-# Generated tokens of chat completions that are no answer, as vLLM, SGLang and DeepSeek name them.
+# Fields of generated tokens that are not the answer, as vLLM, SGLang and DeepSeek name them.
 THOUGHTS = ("reasoning", "reasoning_content", "tool_calls", "refusal")
-DECODED_TOGETHER = 1 << 18  # bytes: the objects of hostile JSON take 20 times its size
+COUNT_AT_MOST = (1 << 31) - 1  # of the server's count of tokens; a larger one is not believed
+DECODED_TOGETHER = 1 << 18  # bytes: objects of hostile JSON take 20 times its size
 
 
 def enter_stream(
@@ -32,7 +33,7 @@ def enter_stream(
     request: Request,
     framed: bool,
 ) -> None:
-    """Enter an event stream that has ended. Raises as `enter_events`, and for an `error` event."""
+    """Enter a stream that has ended. Raises as `enter_events`, and for an event named `error`."""
     rest = reader.close()
     if any(event.strip() != OPENAI_END and not _is_json(event) for event in rest):
         with suppress(CutError):
@@ -51,19 +52,19 @@ def enter_stream(
 def enter_events(
     events: Sequence[bytes], times_s: Sequence[float], request: Request, framed: bool = True
 ) -> None:
-    """Enter events and when they arrived: every event with a text is one token.
+    """Enter events and their times of arrival: every event with a text is one token.
 
-    Triton's text may be empty, where a token is part of a character. An empty last one is a token
-    only where it is the last that was asked for: before, it means that the model has ended, and
-    after, that the answer has. OpenAI's empty pieces only open or close a message. What comes
-    after [DONE] is passed over.
+    A text of Triton is empty when the token is part of a character. An empty last text is a token
+    only if it is the last of the requested tokens: earlier it means that the model has ended, later
+    that the answer has. Empty pieces of OpenAI only open or close a message. Events after [DONE]
+    are ignored.
 
-    An answer with fewer tokens than asked for is whole only if its end was sent: by OpenAI's
-    [DONE] or finish_reason, in Triton's contract by the end of a body that is `framed`, by chunks
-    or a length. Otherwise a server that dies looks like one that is quick.
+    An answer with fewer tokens than requested is complete only if its end was sent: by OpenAI's
+    [DONE] or finish_reason, or by the end of Triton's body that is `framed`, by chunks or a length.
+    Otherwise a server that dies would look like a fast one.
 
-    Raises BadAnswerError, after what came before it was entered, at an event that is the server's
-    error or not of the contract, when there is no token, and when the answer was cut off.
+    Raises BadAnswerError for an event that is an error of the server or breaks the contract, for an
+    answer without tokens, and for one that was cut off; events before the fault are entered.
     """
     end = next((at for at, event in enumerate(events) if event.strip() == OPENAI_END), None)
     if end is not None:
@@ -75,9 +76,9 @@ def enter_events(
 
 
 def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> bool | None:
-    """Enter events whose fields are known. Raises as `enter_events`.
+    """Enter decoded events. Raises as `enter_events`.
 
-    Returns whether OpenAI's finish_reason was sent; None in Triton's contract, which has none.
+    Returns whether OpenAI's finish_reason was sent; None for Triton, which has none.
     """
     texts: list[str] = []
     finished: bool | None = None
@@ -112,8 +113,11 @@ def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Reque
 
 
 def _openai_piece(choices: Any) -> tuple[Any, bool, bool]:
-    """Of an event of OpenAI's completions: the piece of answer, None without one; whether it is a
-    generated token of another kind (reasoning, a tool call, a refusal); whether it is the last."""
+    """Text, kind and end of an event of OpenAI's completions.
+
+    The text is a piece of the answer, or None. The second value is whether the event is a generated
+    token of another kind (reasoning, a tool call, a refusal), the third whether it is the last.
+    """
     try:
         choice = choices[0]
         piece = choice["delta"] if "delta" in choice else {"content": choice.get("text")}
@@ -126,20 +130,22 @@ def _openai_piece(choices: Any) -> tuple[Any, bool, bool]:
 
 
 def _enter_counts(fields: dict[str, Any], request: Request) -> None:
-    """What an event says beside its text."""
+    """Enter what an event reports besides its text: usage and lateness."""
     if isinstance(fields.get("usage"), dict):
         count = fields["usage"].get("completion_tokens")
-        request.usage_tokens = count if isinstance(count, int) and 0 <= count < 1 << 31 else -1
+        request.usage_tokens = (
+            count if isinstance(count, int) and 0 <= count <= COUNT_AT_MOST else -1
+        )
     if "token_lateness" in fields:
         late = fields["token_lateness"]
-        # Triton writes a list of one as a plain number.
+        # Triton writes a list with one value as a plain number.
         values = late if isinstance(late, list) else [late]
         try:
             request.token_lateness = [float(value) for value in values if _is_finite(value)]
-        except OverflowError:  # of a whole number
+        except OverflowError:  # of a large integer
             request.token_lateness = []
         if len(request.token_lateness) != len(values):
-            raise BadAnswerError(f"token_lateness is no number: {shorten(late)}")
+            raise BadAnswerError(f"token_lateness is not a number: {shorten(late)}")
 
 
 def _is_finite(value: Any) -> bool:
@@ -147,7 +153,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _decode_all(events: Sequence[bytes]) -> Iterator[Any]:
-    """The JSON of all events, many at a time: that is several times faster than one by one."""
+    """The decoded events; many are decoded at once, which is several times faster."""
     together: list[bytes] = []
     size = 0
     for event in events:
@@ -160,6 +166,7 @@ def _decode_all(events: Sequence[bytes]) -> Iterator[Any]:
 
 
 def _decode_together(events: Sequence[bytes]) -> Iterable[Any]:
+    """The decoded events; one by one if they cannot be decoded as one list."""
     try:
         decoded: list[Any] = json.loads(b"[" + b",".join(events) + b"]")
         if len(decoded) == len(events):

@@ -175,7 +175,7 @@ def kind_of(first: Row, source: Source) -> Kind:
         )
     known = ", ".join(dict.fromkeys(kind.time for kind in KINDS))
     raise ConfigError(
-        f"{place} has no time: call it one of {known}, or say which column is which: "
+        f"{place} has no time: call it one of {known}, or name the columns: "
         "'load.trace_columns={time: ..., input_tokens: ..., output_tokens: ...}'"
     )
 
@@ -203,7 +203,7 @@ def unit_of(kind: Kind, first: Row, source: Source) -> float:
     if unit not in UNITS:
         raise ConfigError(
             f"{first[0]}: the unit of {kind.time} is not known (Mooncake writes milliseconds, "
-            f"Bailian and GuideLLM seconds): say load.trace_unit={'|'.join(UNITS)}"
+            f"Bailian and GuideLLM seconds): set load.trace_unit={'|'.join(UNITS)}"
         )
     return UNITS[unit]
 

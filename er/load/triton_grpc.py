@@ -1,7 +1,8 @@
-"""One streamed request over Triton's gRPC, with NVIDIA's client: like `er.load.client` over HTTP.
+"""The client that sends streamed requests with NVIDIA's client for Triton's gRPC.
 
-All requests share one HTTP/2 connection, a stream each; the stream's end is the answer's end. The
-kernel's receive stamps do not reach this far up: a token's time is when the event loop got it.
+All requests share one HTTP/2 connection, with a stream for each, whose end is the end of the
+answer. The kernel's receive stamps are not available: a token's time is when the event loop
+received it.
 """
 
 import asyncio
@@ -22,8 +23,8 @@ from er.load.addresses import CONNECT_TIMEOUT_S
 from er.load.answer import BadAnswerError
 from er.results.request import Endpoint, Prompt, Request
 
-OK = 200  # what a stream that was answered counts as, as over HTTP
-WORDS = {  # what gRPC says of a connection, and the text by which its requests are counted
+OK = 200  # status of a request whose stream was answered, as over HTTP
+CAUSES = {  # part of gRPC's message about a connection: the cause by which requests are counted
     "connection refused": "connection refused",
     "dns resolution failed": "host name not found",
     "domain name not found": "host name not found",
@@ -45,7 +46,7 @@ class Client:
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each model takes
 
     async def connect(self, endpoint: Endpoint, _connections: int) -> None:
-        """Connect, and ask what the model takes. A server that refuses is found out later."""
+        """Connect, and read the model's inputs; errors show when requests are sent."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._learn(endpoint.model)
@@ -90,7 +91,7 @@ class Client:
         }
 
     async def _learn(self, model: str) -> dict[str, Any]:
-        """The inputs of the model: their types and shapes differ from server to server."""
+        """Read the inputs of the model, whose types and shapes differ between servers."""
         metadata = await self.server.get_model_metadata(model, headers=self.headers)
         inputs = {tensor.name: tensor for tensor in metadata.inputs}
         if "text_input" not in inputs:
@@ -116,7 +117,7 @@ class Client:
                 times_s.append(now_s)
             request.end_s = time.monotonic()
         finally:
-            stream.cancel()  # or Triton would go on with what nobody awaits
+            stream.cancel()  # otherwise Triton would continue the answer
 
 
 @asynccontextmanager
@@ -131,17 +132,17 @@ async def opened(timeout_s: float, endpoint: Endpoint) -> AsyncIterator[Client]:
 
 
 def describe_error(error: Exception, begun: bool) -> str:
-    """A fault as the text by which its requests are counted; `begun`: after the first token."""
+    """The cause by which a failed request is counted; `begun`: after the first token."""
     if isinstance(error, BadAnswerError):
         return str(error)
-    if isinstance(error, InferenceServerException):  # of a call that is no stream
+    if isinstance(error, InferenceServerException):  # of a call without a stream
         status, message = str(error.status()), str(error.message())
     else:
         assert isinstance(error, grpc.aio.AioRpcError)
         status, message = str(error.code()), str(error.details())
-    for sign, words in WORDS.items():
+    for sign, cause in CAUSES.items():
         if sign in message.lower():
-            return "connection broke inside the stream" if begun else words
+            return "connection broke inside the stream" if begun else cause
     return answer.shorten(f"gRPC {status.removeprefix('StatusCode.')}: {message}")
 
 
@@ -150,7 +151,7 @@ async def _once(arguments: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
 
 
 def _input(tensor: Any, value: object) -> Any:
-    """One value in the shape that the model gives its input, the batch included."""
+    """One value in the shape of the model's input, with the batch dimension if it has one."""
     tensor_input = InferInput(tensor.name, [1] * len(tensor.shape), tensor.datatype)
     array = np.array([value], dtype=triton_to_np_dtype(tensor.datatype))
     tensor_input.set_data_from_numpy(array.reshape([1] * len(tensor.shape)))
@@ -158,7 +159,7 @@ def _input(tensor: Any, value: object) -> Any:
 
 
 def _fields(result: Any) -> dict[str, object]:
-    """A response in the form of an event of generate_stream."""
+    """A response as the fields of an event of generate_stream."""
     fields: dict[str, object] = {}
     text = result.as_numpy("text_output")
     if text is not None and text.size:

@@ -1,4 +1,4 @@
-"""N users at once, who send their prompts as the load says."""
+"""Drive the users of one point with the client that the load names."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,18 +29,16 @@ def run_point(
 ) -> PointLoad:
     """Drive `endpoint` with `concurrency` users; returns when every request has ended.
 
-    When they send is `load.arrivals`: each request notes when it should have been sent and when it
-    was, so that waiting inside the client is seen.
+    `load.arrivals` decides when they send (`er.load.plan.Plan`). Each request records when it was
+    due and when it was sent, so that waiting inside the client shows. `steps` are command lines
+    that each start a command on another node; with them, the users are there (load.client=sockets).
 
-    With `steps`, which each start a command on another node, the users are there
-    (load.client=sockets).
+    `on_request` gets each request as it ends, so that an interrupted point keeps what has ended. A
+    fault of the server is an error of its request and is not raised; after as many faults in a row
+    as there are users, all users give up.
 
-    Measured requests send `prompts` in their order, from the start again when they run out;
-    warm-up requests send them from the end backwards. `on_request` gets each request as it ends,
-    so an interrupted point keeps what was completed. A fault of the server is an error of its
-    request, never raised; after a fault each in a row the users give up and the point is short.
-    Raises ErError without prompts, or conversations for all users; KeyboardInterrupt or what the
-    caller's own signal handler raises when interrupted.
+    Raises ErError without prompts, or with fewer conversations than users in a closed loop;
+    when interrupted, KeyboardInterrupt or what the caller's signal handler raises.
     """
     if not prompts:
         raise ErError("no prompts to send: build at least one")
@@ -61,7 +59,7 @@ def run_point(
         for effort in efforts:
             point.add(effort)
     else:
-        from er.load import tasks  # here, so that plain sockets do without its memory
+        from er.load import tasks  # imported only here: it takes memory that sockets do not need
 
         descriptors.allow_most()
         opening = _opening(endpoint, load)
@@ -71,10 +69,10 @@ def run_point(
 
 def check(endpoint: Endpoint, load: Load, concurrency: int) -> None:
     """Raise ConfigError for what would make every request to `endpoint` fail."""
-    _require_speaks(endpoint, load.client)
+    _require_protocol(endpoint, load.client)
     credentials.check(load)
     descriptors.check(load, concurrency)
-    if load.client is LoadClient.grpc:  # its library reads the environment itself
+    if load.client is LoadClient.grpc:  # its library reads the proxy variables itself
         return
     if proxies.proxy_for(endpoint.url) and load.client is LoadClient.sockets:
         host = urlsplit(endpoint.url).hostname
@@ -84,7 +82,8 @@ def check(endpoint: Endpoint, load: Load, concurrency: int) -> None:
         )
 
 
-def _require_speaks(endpoint: Endpoint, client: LoadClient) -> None:
+def _require_protocol(endpoint: Endpoint, client: LoadClient) -> None:
+    """Raise ConfigError unless the client can speak the protocol of `endpoint`."""
     schemes = {LoadClient.aiohttp: ("http", "https"), LoadClient.sockets: ("http",)}
     spoken = {name for name, known in schemes.items() if urlsplit(endpoint.url).scheme in known}
     if endpoint.grpc_address:
@@ -97,6 +96,7 @@ def _require_speaks(endpoint: Endpoint, client: LoadClient) -> None:
 
 
 def _opening(endpoint: Endpoint, load: Load) -> "tasks.Opening":
+    """What opens the client that the load names, and closes it afterwards."""
     if load.client is LoadClient.grpc:
         from er.load import triton_grpc
 

@@ -1,1 +1,1 @@
-"""Plain values that rooms meet in, and the files they are kept in."""
+"""Plain values that other packages exchange, and the files in which they are stored."""

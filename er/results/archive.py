@@ -1,8 +1,8 @@
-"""Runs in one file that another machine can read: a zip with a list of digests.
+"""Bundles: runs of a study in one file, a zip with a list of digests, for another machine.
 
 manifest.json   format, study, and the SHA-256 of every other file
 NAME/...        the files of each run
-views/...       what the study showed where it was exported: figures and verdicts
+views/...       figures and verdicts of the study, as they were where it was exported
 """
 
 import hashlib
@@ -24,16 +24,16 @@ from er.results.run_dir import RunDir
 FORMAT = "er bundle 1"
 MANIFEST = "manifest.json"
 VIEWS = "views"
-MADE = {"claims.json", "points.csv"}  # from the other files of a run, and made again from them
-TIME = (1980, 1, 1, 0, 0, 0)  # of every entry: the same runs make the same bytes
-AT_MOST = 100  # times the size of the bundle: what its files may take; er's take six
+DERIVED = {"claims.json", "points.csv"}  # made again from the other files of a run
+TIME = (1980, 1, 1, 0, 0, 0)  # of every entry, so that the same runs give the same bytes
+EXPANSION_AT_MOST = 100  # size of the files over that of the bundle; er's own expand sixfold
 PIECE = 1 << 20  # bytes that are read at once
 UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a file brought."""
+    """The content of a bundle that was read."""
 
     study: str
     runs: list[Path]  # their directories
@@ -49,10 +49,10 @@ def write(
     requests: bool,
     number_hosts: bool = False,
 ) -> int:
-    """Write the folders of runs, by name, and files that show them into a file; its size in bytes.
+    """Write a bundle of run directories, by name, and of views; returns its size in bytes.
 
-    Without `requests` the record of each request stays behind. With `number_hosts` the hosts that
-    the runs name are called host-1, host-2 and so on.
+    Without `requests`, the records of requests are left out. With `number_hosts`, names of hosts in
+    the runs are replaced by host-1, host-2 and so on.
     """
     known = hosts.numbered(folder for _, folder in sorted(runs.items())) if number_hosts else {}
     part = file.with_suffix(".part")
@@ -73,11 +73,11 @@ def write(
 
 
 def read(file: Path, folder: Path) -> Bundle:
-    """Put the runs of a file into `folder`/STUDY, all of them or none.
+    """Copy all runs of a bundle into `folder`/STUDY, or none of them.
 
-    A run that is there with the same files is left alone. Raises ConfigError, by name, for a file
-    that is no bundle or is damaged, and ErError for a run that is there with other files or has a
-    point that is not what its requests say.
+    A run that exists with the same files is not changed. Raises ConfigError for a file that is not
+    a bundle or is damaged, and ErError for a run that exists with other files or has a point that
+    contradicts its requests.
     """
     with _opened(file) as bundle:
         manifest = _manifest(file, bundle)
@@ -87,7 +87,7 @@ def read(file: Path, folder: Path) -> Bundle:
         target = folder / str(manifest["study"])
         with (
             places.explain_write_errors(target),
-            _kept_if_filled(target),
+            _remove_if_empty(target),
             tempfile.TemporaryDirectory(dir=target) as part,
         ):
             bundle.extractall(part, manifest["files"])
@@ -97,8 +97,8 @@ def read(file: Path, folder: Path) -> Bundle:
 
 
 @contextmanager
-def _kept_if_filled(folder: Path) -> Iterator[None]:
-    """Make a folder, and its parents; those that were not there go again while they are empty."""
+def _remove_if_empty(folder: Path) -> Iterator[None]:
+    """Make a folder and its parents; afterwards remove those that are new and empty."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,35 +110,37 @@ def _kept_if_filled(folder: Path) -> Iterator[None]:
 
 
 def _files_of(folder: Path, requests: bool) -> Iterator[Path]:
-    """What is carried of a run."""
+    """The files of a run that a bundle holds."""
     for path in sorted(folder.rglob("*")):
         first = path.relative_to(folder).parts[0]
-        if path.is_file() and path.name not in MADE and (requests or first != names.REQUESTS):
+        if path.is_file() and path.name not in DERIVED and (requests or first != names.REQUESTS):
             yield path
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
-    """The zip file. Raises ConfigError where it cannot be read."""
+    """Open the zip file. Raises ConfigError when it cannot be read."""
     try:
         with zipfile.ZipFile(file) as bundle:
             yield bundle
     except UNREADABLE as error:
-        raise ConfigError(f"{file} is no bundle of er, or damaged: {error}") from error
+        raise ConfigError(f"{file} is not a bundle of er, or is damaged: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror or error}") from error
 
 
 def _manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
-    """The list of a bundle of this format, whose names and sizes have been checked."""
+    """The study and the files of a bundle, with their names and sizes checked."""
     try:
         values = json.loads(bundle.read(MANIFEST)) if MANIFEST in bundle.namelist() else {}
         known = values.get("format", "nothing")
     except (ValueError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{file} is no bundle of er: {MANIFEST} is no list of files") from error
+        raise ConfigError(
+            f"{file} is not a bundle of er: {MANIFEST} is not a list of files"
+        ) from error
     if known != FORMAT:
         raise ConfigError(
-            f"{file} is a zip file, but no bundle of er: {MANIFEST} says {known}, not {FORMAT}"
+            f"{file} is a zip file, but not a bundle of er: {MANIFEST} says {known}, not {FORMAT}"
         )
     study, listed = values.get("study"), values.get("files")
     if (
@@ -146,14 +148,14 @@ def _manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
         or not isinstance(listed, dict)
         or len(PurePosixPath(study).parts) != 1
     ):
-        raise ConfigError(f"{file} is no bundle of er: {MANIFEST} names no study and files")
+        raise ConfigError(f"{file} is not a bundle of er: {MANIFEST} names no study and files")
     _check_names(file, bundle, study, listed)
     if all(PurePosixPath(name).parts[0] == VIEWS for name in listed):
-        raise ConfigError(f"{file} is no bundle of er: it has no run")
+        raise ConfigError(f"{file} is not a bundle of er: it has no run")
     size, total = file.stat().st_size, sum(entry.file_size for entry in bundle.infolist())
-    if total > AT_MOST * size:
+    if total > EXPANSION_AT_MOST * size:
         raise ConfigError(
-            f"{file} is no bundle of er: {size / 1e6:.1f} MB would become {total / 1e6:,.1f} MB"
+            f"{file} is not a bundle of er: {size / 1e6:.1f} MB would become {total / 1e6:,.1f} MB"
         )
     return {"study": study, "files": listed}
 
@@ -161,7 +163,7 @@ def _manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
 def _check_names(
     file: Path, bundle: zipfile.ZipFile, study: str, listed: Mapping[str, object]
 ) -> None:
-    """Raise ConfigError unless what is listed is there, once, and lies where it should."""
+    """Raise ConfigError unless the bundle has exactly the listed files, once each, inside a run."""
     there = bundle.namelist()
     for name in sorted({*listed, MANIFEST} ^ {*there}):
         what = "is missing" if name in listed else "is not in its list"
@@ -170,16 +172,16 @@ def _check_names(
         path = PurePosixPath(name)
         inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name
         if not inside or str(path) != name or not name.isprintable():
-            raise ConfigError(f"{file} is no bundle of er: {name!r} would lie outside of it")
+            raise ConfigError(f"{file} is not a bundle of er: {name!r} would lie outside of it")
         if there.count(name) > 1:
             raise ConfigError(f"{file} is damaged: {name} is in it twice")
     for name in listed:
         if len(PurePosixPath(name).parts) < 2:
-            raise ConfigError(f"{file} is no bundle of er: {name} belongs to no run")
+            raise ConfigError(f"{file} is not a bundle of er: {name} belongs to no run")
 
 
 def _place(file: Path, part: Path, target: Path) -> list[Path]:
-    """Move the runs in `part` to `target`, where they are not there yet."""
+    """Check the runs in `part`, then move those that `target` does not have yet."""
     runs = sorted(path for path in part.iterdir() if path.name != VIEWS)
     for run in runs:
         _check(file, run, target)
@@ -198,8 +200,10 @@ def _place(file: Path, part: Path, target: Path) -> list[Path]:
 
 
 def _same(path: Path, other: Path) -> bool:
-    """Whether two files of a run hold the same; of the record apart from its tags, which a later
-    command that measures nothing sets anew."""
+    """Whether two files of a run are equal.
+
+    In records the tags do not count: a later command that measures nothing changes them.
+    """
     if not other.is_file():
         return False
     if path.read_bytes() == other.read_bytes():
@@ -212,8 +216,10 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _check(file: Path, folder: Path, target: Path) -> None:
-    """Raise ConfigError unless a folder is a run of the study, as er writes one, and ErError where
-    a point is not what its requests say."""
+    """Raise ConfigError unless a folder is a run of the study.
+
+    Raises ErError when one of its points contradicts its requests.
+    """
     run = RunDir(folder)
     try:
         run.check()
@@ -222,9 +228,9 @@ def _check(file: Path, folder: Path, target: Path) -> None:
             str(record["tags"][name])
     except ErError as error:
         what = str(error).replace(f"{folder}/", "").partition(": put")[0]
-        raise ConfigError(f"{file} is no bundle of er: run {folder.name}: {what}") from error
+        raise ConfigError(f"{file} is not a bundle of er: run {folder.name}: {what}") from error
     if study != target.name:
-        raise ConfigError(f"{file} is no bundle of er: run {folder.name} is of study {study}")
+        raise ConfigError(f"{file} is not a bundle of er: run {folder.name} is of study {study}")
     try:
         consistency.require_consistent(run)
     except ErError as error:

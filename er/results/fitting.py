@@ -1,4 +1,4 @@
-"""Tables in as many columns as a terminal takes: digits are never cut."""
+"""Choose as many columns of a table as fit a terminal; digits are never cut."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+UNLIMITED_WIDTH = 10_000  # cells; wider than any table
+
 
 def fitting(
     make: Callable[[Sequence[str]], Table],
@@ -14,12 +16,12 @@ def fitting(
     dispensable: Sequence[str],
     out: Console,
 ) -> Table:
-    """What `make` makes of the first `columns` that fit, without those of `dispensable` that have
-    to be left out, in their order; of the fewest where nothing fits.
+    """The table that `make` makes of the most columns that fit the console `out`.
 
-    A column that may fold takes part with its least width, any other with all of it.
+    Columns are left out in the order of `dispensable`; if nothing fits, all of these are left out.
+    A column that may wrap counts with its least width, any other with its full width.
     """
-    unlimited = out.options.update(width=10_000)
+    unlimited = out.options.update(width=UNLIMITED_WIDTH)
     for count in range(len(dispensable) + 1):
         result = make([name for name in columns if name not in dispensable[:count]])
         for column in result.columns:
@@ -31,7 +33,7 @@ def fitting(
 
 
 def widest_line(column: Column) -> int:
-    """Cells of a terminal that a column takes when nothing in it is folded or cut."""
+    """Width of a column, in cells of a terminal, when nothing in it is wrapped or cut."""
     texts = [Text.from_markup(str(text)).plain for text in (column.header, *column.cells)]
     widest = max(cell_len(line) for text in texts for line in text.split("\n"))
     return min(widest, column.max_width or widest)

@@ -10,12 +10,12 @@ from er.results.quantiles import MISSING
 
 
 def text_of(value: Any) -> str:
-    """`value` as a JSON file holds it."""
+    """`value` as the text of a JSON file, with null for NaN and infinite numbers."""
     return json.dumps(_nan_to_null(value), indent=2, allow_nan=False) + "\n"
 
 
 def null_to_nan(value: Any) -> Any:
-    """Measured numbers as they were before they were written as JSON."""
+    """A value of a JSON file, with NaN for null."""
     if isinstance(value, dict):
         return {name: _number(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -38,7 +38,7 @@ def _number(value: Any) -> Any:
 
 
 def _nan_to_null(value: Any) -> Any:
-    """`value` without the numbers that JSON cannot hold."""
+    """`value` with None for numbers that JSON cannot hold."""
     if isinstance(value, dict):
         return {name: _nan_to_null(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

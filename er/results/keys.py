@@ -1,7 +1,7 @@
-"""When two points are the same: what decides them is the same.
+"""Keys that decide whether a point has to be measured again, and which runs can be compared.
 
-A point is known by the key of its run and its concurrency. A run's key is made of everything that
-decides a point of it; a study's key, of what runs share that are held against each other.
+A point is identified by the key of its run and its concurrency. The key of a run is a digest of
+everything that decides its points; the key of a study is a digest of what comparable runs share.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from er.errors import ConfigError
 from er.results import code
 from er.results.files import digest_of
 
-# Sections, and values of sections, that decide no point. Everything else does.
+# Sections, and values of sections, that do not influence a point. Everything else does.
 NAMES = {"study", "figures", "repeats", "runs_dir", "cache_dir", "tracking", "cluster"}
 VALUES = {
-    "deployment": {"id", "labels", "replicas"},  # as many experts, with a policy of their own
+    "deployment": {"id", "labels", "replicas"},  # replicas: experts and routing.policy say the same
     "load": {"name", "concurrency", "request_timeout_s", "headers", "tls_verify"},
     "workload": {"name", "description"},
     "corpus": {"name"},
@@ -35,29 +35,30 @@ VALUES = {
         "api_keys_file",
     },
 }
-# Used on the real clock only: no part of a prediction.
+# Values that only matter on the real clock, not for predictions.
 REAL_ONLY = {
     "load": {"client", "workers", "gateway_probes", "max_loop_lag_s", "min_concurrency"},
 }
-# Set from the deployment.
+# Values that conf/ derives from the deployment.
 FOLLOWING = (("routing", "clusters"), ("engine", "checkpoint"), ("engine", "checkpoint_fp8"))
+# Values that are paths of files: their contents count.
 FILES = (("workload", "path"), ("corpus", "path"), ("load", "trace"))
 
 
 def run_key(config: Config, engine: str = "", corpus: str = "") -> str:
     """SHA-256, in hexadecimal digits, of everything that decides the points of a run.
 
-    `engine` and `corpus` are digests of a built engine and of the corpus's texts.
+    `engine` and `corpus` are the digests of a built engine and of the texts of the corpus.
     """
     virtual = config.clock.kind is ClockKind.virtual
-    does = code.digest_of_simulating() if virtual else code.digest_of_measuring()
-    return _sha256([decisive(config), engine, corpus, does])
+    code_digest = code.digest_of_simulating() if virtual else code.digest_of_measuring()
+    return _sha256([decisive(config), engine, corpus, code_digest])
 
 
 def study_key(config: Config) -> str:
-    """SHA-256 of what runs must share to be held against each other: all but the deployment.
+    """SHA-256, in hexadecimal digits, of what comparable runs share: everything but the deployment.
 
-    What conf/ derives from the deployment is left out with it.
+    Values that conf/ derives from the deployment are left out too.
     """
     shared = decisive(config)
     shared.pop("deployment")
@@ -69,7 +70,7 @@ def study_key(config: Config) -> str:
 
 
 def decisive(config: Config) -> dict[str, Any]:
-    """What decides a point, by section; files by what is in them, wherever they are."""
+    """The values that decide a point, by section; files are replaced by their digests."""
     values = plain(config)
     chosen = {
         group: _without_names(values, group) if isinstance(value, dict) else value
@@ -86,7 +87,7 @@ def decisive(config: Config) -> dict[str, Any]:
         for group, names in REAL_ONLY.items():
             chosen[group] = {n: v for n, v in chosen[group].items() if n not in names}
     else:
-        chosen["clock"] = {"kind": config.clock.kind.value}  # its delays are for predictions
+        chosen["clock"] = {"kind": config.clock.kind.value}  # the other values are for predictions
         networks = networks_of(config.cluster)
         if networks:
             chosen["cluster"] = networks
@@ -94,8 +95,10 @@ def decisive(config: Config) -> dict[str, Any]:
 
 
 def file_digest(key: str, path: Path) -> str:
-    """SHA-256 of a file that the key `key` of a configuration names. Raises ConfigError when it
-    cannot be read."""
+    """SHA-256 of the file that the key `key` of a configuration names.
+
+    Raises ConfigError when the file cannot be read.
+    """
     try:
         return digest_of(path)
     except OSError as error:
@@ -103,7 +106,7 @@ def file_digest(key: str, path: Path) -> str:
 
 
 def networks_of(cluster: Cluster) -> dict[str, Any]:
-    """Where a network is between users, gateway and servers; empty where all are on one node."""
+    """Settings that put a network between users, gateway and servers; empty on a single node."""
     if not isinstance(cluster, SlurmCluster):
         return {}
     found: dict[str, Any] = {"load_node": True} if cluster.load_node else {}
@@ -112,6 +115,7 @@ def networks_of(cluster: Cluster) -> dict[str, Any]:
 
 
 def _without_names(values: dict[str, Any], group: str) -> dict[str, Any]:
+    """One section without the values that do not influence a point."""
     left_out = VALUES.get(group, set())
     return {name: value for name, value in values[group].items() if name not in left_out}
 

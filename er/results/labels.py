@@ -1,16 +1,16 @@
-"""What tells runs apart, from their configurations as JSON has them."""
+"""Names of runs and differences between them, from their configurations as JSON has them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-# Shown in the name of a run, or without influence on what is measured.
-UNSAID = (
+# Settings that a run's name shows anyway, or that do not influence what is measured.
+OMITTED = (
     *("deployment", "deployment.precision", "deployment.tp"),
     *("clock", "experiment", "figures", "hardware", "routing.policy", "seed"),
     *("engine.max_batch_size", "deployment.behind_gateway"),
     *("cache_dir", "load.concurrency", "resume", "runs_dir", "study"),
 )
-# What the name of a run does not say.
+# Default values, which the name of a run does not mention.
 USUAL = {
     "engine.kind": "simulated",
     "engine.max_batch_size": 256,
@@ -18,13 +18,15 @@ USUAL = {
     "hardware.name": "h100_sxm",
     "routing.policy": "kmeans",
 }
-VIEWS = ("study", "figures", "repeats")  # what is made of runs, which does not tell them apart
-UNSAID_GROUPS = ("gateway", "hydra", "server", "tracking")
+VIEWS = ("study", "figures", "repeats")  # what is made of runs: not a difference between them
+OMITTED_GROUPS = ("gateway", "hydra", "server", "tracking")
 
 
 def engines(config: dict[str, Any]) -> str:
-    """The engines of a deployment as they are set, such as "8 x llama3_70b int8 TP=1", and who
-    chooses among them, unless it is the trained router."""
+    """The engines of a deployment, such as "8 x llama3_70b int8 TP=1", and their routing policy.
+
+    The policy is left out for the trained router.
+    """
     deployment = config["deployment"]
     one = f"{deployment['model']['name']} {deployment['precision']} TP={deployment['tp']}"
     if deployment["experts"] == 1:
@@ -38,14 +40,16 @@ def engines(config: dict[str, Any]) -> str:
 
 
 def count_users(concurrency: int) -> str:
-    """Such as "1 user" or "1,000 users"."""
+    """A number of users as text, such as "1 user" or "1,000 users"."""
     return f"{concurrency:,} user{'' if concurrency == 1 else 's'}"
 
 
 def run_name(config: dict[str, Any], command: Sequence[str] = ()) -> str:
-    """What tells a run from others of its study, in few letters, for MLflow's table shows the first
-    twenty: deployment, what is unusual about it, and the settings that `command`, an argument list,
-    names."""
+    """A short name that distinguishes a run from others of its study.
+
+    It has the deployment, unusual values, and the settings that `command`, a list of arguments,
+    names. It is short since MLflow's table shows about twenty characters.
+    """
     if "deployment" not in config:
         return f"{config['target']['model']}: {config['target']['url']}"
     deployment, flat = config["deployment"], dict(flatten(config))
@@ -53,7 +57,7 @@ def run_name(config: dict[str, Any], command: Sequence[str] = ()) -> str:
     if deployment["experts"] > 1 or deployment.get("behind_gateway"):
         policy, gateway = flat["routing.policy"], flat["gateway.kind"]
         parts += [policy] if policy != USUAL["routing.policy"] else []
-        one = deployment["experts"] == 1  # what a gateway before it costs is asked
+        one = deployment["experts"] == 1  # the run measures what a gateway costs
         parts += [f"{gateway} gateway"] if one or gateway != USUAL["gateway.kind"] else []
     batch = flat.get("engine.max_batch_size")
     parts += [f"batch {batch}"] if batch not in (None, USUAL["engine.max_batch_size"]) else []
@@ -64,15 +68,17 @@ def run_name(config: dict[str, Any], command: Sequence[str] = ()) -> str:
 
 
 def named_settings(config: dict[str, Any], command: Sequence[str]) -> list[str]:
-    """The settings that overrides in `command` name, each with this run's own value, but those
-    that the title says or that decide nothing that is measured."""
+    """The settings that overrides in `command` name, each with the run's own value.
+
+    Settings that the title shows, or that do not influence what is measured, are left out.
+    """
     flat = dict(flatten(config))
     found = []
     for argument in command:
         key, equals, _ = argument.lstrip("+").partition("=")
-        if not equals or key in UNSAID:
+        if not equals or key in OMITTED:
             continue
-        if key.partition(".")[0] in UNSAID_GROUPS:
+        if key.partition(".")[0] in OMITTED_GROUPS:
             continue
         value = flat.get(key, flat.get(f"{key}.name", flat.get(f"{key}.kind")))
         if value is not None:
@@ -81,8 +87,10 @@ def named_settings(config: dict[str, Any], command: Sequence[str]) -> list[str]:
 
 
 def apart(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """For each run the settings, by name, in which it differs from others of the same engines on
-    the same node type; empty for one that is alone."""
+    """For each run, the settings that differ from others with the same engines and hardware.
+
+    Empty for a run without such others.
+    """
     flat = [dict(flatten(config)) for config in configs]
     kinds = [
         (config["deployment"]["id"], engines(config), config["hardware"]["name"])
@@ -96,7 +104,7 @@ def apart(configs: Sequence[dict[str, Any]]) -> list[str]:
             for name, value in mine.items()
             if name not in VIEWS and any(other.get(name) != value for other in others)
         }
-        if "gateway.kind" in differing:  # from which the rest of it follows
+        if "gateway.kind" in differing:  # the other settings of the gateway follow from it
             differing = {
                 name: value
                 for name, value in differing.items()
@@ -107,7 +115,7 @@ def apart(configs: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested keys joined by dots."""
+    """The values of nested sections, by their keys joined with dots."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""A part of a document that a command writes, between two comments."""
+"""Replace the part of a document between two marker lines."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from er.errors import ConfigError, ErError
 
 
 def replace_between(file: Path, begin: str, end: str, text: str, *, add: bool = False) -> None:
-    """Put `text` between the lines `begin` and `end` of a file.
+    """Replace the text between the lines `begin` and `end` of a file.
 
-    Where it has none they are added at its end with `add`; otherwise ConfigError is raised, and
-    ErError where it cannot be written.
+    With `add`, missing lines are added at the end of the file; otherwise ConfigError is raised.
+    Raises ErError when the file cannot be written.
     """
     before, after = around(file, begin, end, add=add)
     try:
@@ -19,9 +19,10 @@ def replace_between(file: Path, begin: str, end: str, text: str, *, add: bool = 
 
 
 def around(file: Path, begin: str, end: str, *, add: bool = False) -> tuple[str, str]:
-    """What stands before and after the place for a text; with `add` there is always one.
+    """The parts of a file before the line `begin` and after the line `end`.
 
-    Raises ConfigError, so that a command can look before it works, when there is none.
+    Without these lines, `add` puts them at the end. Raises ConfigError when the file cannot be read
+    or has no such lines, so that a command can check before it works.
     """
     try:
         content = file.read_text()

@@ -1,4 +1,4 @@
-"""What a run was made with: code, packages, host and command."""
+"""Record what a run was made with: code, packages, host and command."""
 
 import importlib.metadata
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[2]
-FROZEN = "frozen.json"  # beside the code of a job that was handed to a cluster
+FROZEN = "frozen.json"  # beside the copy of the code of a job of Slurm
 PACKAGES = (
     "er",
     "aiohttp",
@@ -31,7 +31,7 @@ PACKAGES = (
 
 
 def collect() -> dict[str, Any]:
-    """Facts of this process and host, as plain values; empty where a host does not tell."""
+    """Facts about this process and host, as plain values; empty where they are unknown."""
     return {
         "command": [without_checkout(sys.argv[0]), *sys.argv[1:]],
         **version_of_code(),
@@ -49,13 +49,15 @@ def collect() -> dict[str, Any]:
 
 
 def without_checkout(path: str) -> str:
-    """A path in this checkout, relative to it, so that a run that travels names no folder of the
-    machine it was made on; any other text as it is."""
+    """A path relative to this checkout, so that a run does not name folders of a machine.
+
+    Any other text is not changed.
+    """
     return path.removeprefix(f"{ROOT}/")
 
 
 def version_of_code() -> dict[str, Any]:
-    """The commit that runs; of a copy that was made for a job, as it was noted then."""
+    """The commit of the running code; for a copy of the code, as recorded when it was made."""
     if (ROOT / FROZEN).exists():
         return dict(json.loads((ROOT / FROZEN).read_text()))
     return {
@@ -74,7 +76,7 @@ def _cpu() -> str:
 
 
 def _output_of(program: str, *arguments: str) -> str:
-    """What a command prints; empty when it is missing or fails."""
+    """The output of a command; empty when the command is missing or fails."""
     if not shutil.which(program):
         return ""
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Order statistics with their uncertainty, and where a series has become steady."""
+"""Order statistics with confidence intervals, and the start of a series' steady state."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,10 @@ from scipy.special import bdtr
 
 MISSING = float("nan")
 CONFIDENCE = 0.95
+SPREAD = 8  # standard deviations of a binomial count that are searched
 BATCH = 5  # values of one batch of MSER-5
-BATCHES_AT_LEAST = 20  # of a series that can be told to be steady
+BATCHES_AT_LEAST = 20  # of a series whose steady state can be found
+ROUNDING = 1e-12  # relative: errors that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def summarise(
 ) -> Summary:
     """Order statistics by linear interpolation, as numpy's default.
 
-    Only `independent` values have confidence intervals: the gaps of one stream are not.
+    Only `independent` values have confidence intervals; the gaps of one stream are not independent.
     """
     if not len(values):
         return Summary()
@@ -57,17 +59,18 @@ def summarise(
 
 
 def transient(values: Sequence[float]) -> int | None:
-    """How many of the first `values`, in order of time, came before a steady state.
+    """How many of the first `values`, in order of time, precede the steady state.
 
-    None when none is seen: below 100 values, or where the best cut lies in the second half.
+    None without a steady state: with fewer than 100 values, or when the best cut is in the second
+    half.
     MSER-5: of batches of 5, drop the first d that minimise the standard error of the mean of the
-    rest. Source: White, Cobb and Spratt, A Comparison of Five Steady-State Truncation Heuristics
+    others. Source: White, Cobb and Spratt, A Comparison of Five Steady-State Truncation Heuristics
     for Simulation (Winter Simulation Conference 2000). The last 5 batches are no candidates: the
     error is small there by chance (Hoad, Robinson and Davies, 2010).
 
-    It is applied to the values' ranks (Conover and Iman, 1981), since latencies have outliers: of
-    400 steady values with 2% of spikes it saw no steady state in 72 of 100 cases, of their ranks
-    in 1, and it found a warm-up of the first fifth in both.
+    It is applied to the ranks of the values (Conover and Iman, 1981), since latencies have
+    outliers: in 100 series of 400 steady values with 2% of spikes it missed the steady state 72
+    times, with ranks once; with both it found a warm-up of the first fifth.
     """
     ranks = np.unique(values, return_inverse=True)[1].astype(float)
     batches = ranks[: len(ranks) // BATCH * BATCH].reshape(-1, BATCH).mean(axis=1)
@@ -78,7 +81,7 @@ def transient(values: Sequence[float]) -> int | None:
     centred = batches - batches.mean()  # so that the difference of squares keeps its digits
     sums, squares = (np.cumsum(series[::-1])[::-1] for series in (centred, centred**2))
     errors = (squares - sums**2 / left) / left**2
-    rounding = errors[0] * 1e-12  # below it, errors are alike
+    rounding = errors[0] * ROUNDING
     cut = int(np.argmin(np.maximum(errors[:-BATCH], rounding)))
     return cut * BATCH if cut <= count // 2 else None
 
@@ -98,11 +101,11 @@ def _bounds(values: Sequence[float] | npt.NDArray[np.float64]) -> list[float]:
 
 @lru_cache
 def _ranks(count: int, share: float) -> tuple[int, int]:
-    """Ranks, counted from 1, of the values that bound the quantile; 0, 0 where there are none.
+    """Ranks, counted from 1, of the values that bound the quantile `share`; 0, 0 without bounds.
 
-    Looked for within 8 standard deviations to both sides of the mean.
+    They are searched within SPREAD standard deviations on both sides of the mean.
     """
-    mean, spread = count * share, 8 * math.sqrt(count * share * (1 - share)) + 8
+    mean, spread = count * share, SPREAD * (math.sqrt(count * share * (1 - share)) + 1)
     first, last = max(0, math.floor(mean - spread)), min(count, math.ceil(mean + spread))
     until = bdtr(np.arange(first, last + 1), count, share)
     tail = (1 - CONFIDENCE) / 2

@@ -1,4 +1,4 @@
-"""Runs that differ in the seed alone are repeats of one measurement."""
+"""Recognise repeats: runs that differ only in the seed."""
 
 import json
 from collections.abc import Mapping
@@ -8,8 +8,11 @@ from er.results.keys import NAMES, VALUES
 
 
 def key_of(config: Mapping[str, Any]) -> str:
-    """Alike for repeats: what decides the points of a run but the seed, from its configuration as
-    JSON has it. Without the ladder: a repeat may have fewer points."""
+    """A text that is equal for repeats, from a run's configuration as JSON has it.
+
+    It has everything that decides points, except the seed and the ladder: a repeat may have fewer
+    points.
+    """
     apart = {*NAMES, "seed"}
     values = {name: value for name, value in config.items() if name not in apart}
     load = {name: value for name, value in config["load"].items() if name not in VALUES["load"]}

@@ -1,4 +1,4 @@
-"""The plain values in which rooms of one floor meet: endpoints, models, prompts and requests.
+"""Endpoints, models, prompts and requests: the values that engines, servers and load exchange.
 
 Times are seconds on the client's monotonic clock. Definitions: TTFT is first token minus send;
 TPOT is (E2E - TTFT) / (tokens - 1); ITL is the gap between two tokens, pooled over all gaps of a
@@ -11,32 +11,32 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where one model answers Triton's generate_stream."""
+    """The address of one model."""
 
     url: str  # http://host:port/v2/models/NAME/generate_stream
     model: str
-    grpc_address: str = ""  # host:port where the same server speaks gRPC; empty: nowhere
-    metrics_url: str = ""  # of the same server, in Prometheus' text format; empty: nowhere
+    grpc_address: str = ""  # host:port of the same server's gRPC; empty: none
+    metrics_url: str = ""  # of the same server, in Prometheus' text format; empty: none
     # Headers of each request: a name, and the environment variable that holds the value.
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def host(self) -> str:
-        """Its name or address."""
+        """Host name or IP address."""
         return urlsplit(self.url).hostname or ""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text to send, cut or joined to its token count."""
+    """A text to send, with its number of tokens, and the length of the answer."""
 
     text: str
     topic: str
     input_tokens: int
-    output_tokens: int  # asked for with max_tokens
-    group: int = -1  # prompts of one group begin with the same text; -1: alone
+    output_tokens: int  # requested with max_tokens
+    group: int = -1  # prompts of one group begin with the same text; -1: no group
     shared_tokens: int = 0  # leading tokens that an earlier prompt of the group already had
-    turn: int = 0  # above 0: of the user who sent the prompt before it, after that one's answer
+    turn: int = 0  # above 0: sent by the user of the prompt before it, after its answer
     stop_at_eos: bool = False  # whether the answer may end before it has `output_tokens`
 
 
@@ -52,48 +52,48 @@ class Request:
     input_tokens: int
     max_tokens: int
     send_s: float
-    token_times_s: list[float] = field(default_factory=list)  # arrival of each, first included
+    token_times_s: list[float] = field(default_factory=list)  # arrival of each token
     end_s: float = 0.0
-    status: int = 0  # HTTP status; 0 when no answer came
-    error: str = ""  # cause, empty on success
-    expert: int = -1  # chosen by the gateway; -1 without one
+    status: int = 0  # HTTP status; 0 without an answer
+    error: str = ""  # cause of a failure; empty on success
+    expert: int = -1  # chosen by the gateway; -1 without a gateway
     text: str = ""
-    # How late the engine sent each token against its own clock, as a share of that step's length;
-    # empty when the engine does not tell.
+    # How late the engine sent each token by its own clock, as a share of the step's length; empty
+    # if the engine does not report it.
     token_lateness: list[float] = field(default_factory=list)
-    intended_s: float = 0.0  # when it should have been sent: later sends hide waiting
-    reasoning_tokens: int = 0  # of the tokens received, those that are no answer
-    first_answer_s: float = 0.0  # arrival of the first that is; 0 without
-    usage_tokens: int = -1  # as the server counts them; -1 where it does not tell
-    retries: int = 0  # times that it was sent again as the server, too busy (429), wished
-    cooldown: bool = False  # unmeasured: keeps its user in flight until the last measured one ends
+    intended_s: float = 0.0  # when it was due
+    reasoning_tokens: int = 0  # received tokens that are not part of the answer
+    first_answer_s: float = 0.0  # arrival of the first token of the answer itself; 0 without one
+    usage_tokens: int = -1  # number of tokens by the server's count; -1 if it does not report it
+    retries: int = 0  # how often it was sent again because the server was too busy (429)
+    cooldown: bool = False  # unmeasured: keeps its user busy until the last measured request ends
 
     @property
     def output_tokens(self) -> int:
-        """Tokens received."""
+        """Number of tokens received."""
         return len(self.token_times_s)
 
     @property
     def measured(self) -> bool:
-        """Neither warm-up nor cool-down."""
+        """Whether the request is neither warm-up nor cool-down."""
         return not (self.warmup or self.cooldown)
 
     @property
     def ok(self) -> bool:
-        """Answered without an error and with at least one token."""
+        """Whether it was answered without an error and with at least one token."""
         return not self.error and bool(self.token_times_s)
 
     @property
     def ttft_s(self) -> float:
-        """Time to first token, from the send."""
+        """Time to first token, from sending."""
         return self.token_times_s[0] - self.send_s
 
     @property
     def ttft_intended_s(self) -> float:
-        """Time to first token, from when the request should have been sent.
+        """Time to first token, from when the request was due.
 
-        Without it, a client that sends late hides what its users would have waited: coordinated
-        omission (G. Tene, How NOT to Measure Latency, 2013).
+        TTFT alone would hide the wait for a client that sends late: coordinated omission (G. Tene,
+        How NOT to Measure Latency, 2013).
         """
         return self.token_times_s[0] - (self.intended_s or self.send_s)
 
@@ -112,10 +112,10 @@ class Request:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One model for Triton's Python backend."""
+    """One model that Triton serves."""
 
     name: str
-    implementation: str  # module with a TritonPythonModel class
+    implementation: str  # module with a TritonPythonModel class; empty in a container
     max_batch_size: int
-    parameters: dict[str, str]  # handed to the model as Triton parameters
-    ready_max_tokens: int = 1  # tokens asked for by the inference that proves readiness
+    parameters: dict[str, str]  # passed to the model as Triton parameters
+    ready_max_tokens: int = 1  # max_tokens of the inference that proves readiness

@@ -1,4 +1,4 @@
-"""Requests as rows: the one list of their columns, and their file."""
+"""Requests as rows of a table: its columns, and its file."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,42 +15,41 @@ from er.results.request import Request
 
 LATENCIES = ("ttft_s", "tpot_s", "e2e_s")  # NaN where a request failed
 COLUMNS = (*(field.name for field in fields(Request)), "output_tokens", "ok", *LATENCIES)
-REPEATED = ["topic", "error", "text"]  # columns whose values recur: written once
+REPEATED = ["topic", "error", "text"]  # columns whose values recur: stored once, in a dictionary
 
 
 @dataclass
 class RequestLog:
-    """Requests as they complete."""
+    """The log of requests as they complete."""
 
     file: IO[str]
     requests: list[Request]
-    run: Path  # the directory that they are kept in
+    run: Path  # run directory, for messages
 
     def add(self, request: Request) -> None:
-        """Keep one completed request. Raises ErError when the directory cannot be written."""
+        """Log one completed request. Raises ErError when the directory cannot be written."""
         self.requests.append(request)
         with places.explain_run_write_errors(self.run):
             self.file.write(json.dumps(vars(request)) + "\n")
 
 
 def frame(requests: Iterable[Request]) -> pd.DataFrame:
-    """One row for each request."""
+    """A table with a row for each request."""
     return pd.DataFrame([row(request) for request in requests], columns=list(COLUMNS))
 
 
 def row(request: Request) -> dict[str, Any]:
-    """A request with its latencies in seconds."""
+    """The columns of a request, with its latencies in seconds (NaN unless it is ok)."""
     known = {name: getattr(request, name) for name in COLUMNS if name not in LATENCIES}
     latencies = {name: getattr(request, name) if request.ok else float("nan") for name in LATENCIES}
     return known | latencies
 
 
 def read(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """The requests of a file, all columns of them or these.
+    """The requests of a file: all columns, or `columns` and `measured`.
 
-    Those that are asked for have one more, `measured`: neither warm-up nor cool-down; older runs
-    have no cool-down. Raises OSError or an error of Arrow for a file that is damaged, and KeyError
-    for one without a column.
+    `measured` is neither warm-up nor cool-down, which older runs do not have. Raises OSError or an
+    error of Arrow for a damaged file, and KeyError for a file without one of the columns.
     """
     if not columns:
         return pd.read_parquet(path)
@@ -66,7 +65,7 @@ def read(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def write(requests: pa.Table, path: Path) -> None:
-    """Write a table of these columns, whole or not at all."""
+    """Write a table with the columns COLUMNS, in one step."""
     part = path.with_suffix(".part")
     table = requests.select(list(COLUMNS))
     with part.open("wb") as file:

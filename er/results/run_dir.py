@@ -57,7 +57,7 @@ class RunDir:
         except FileNotFoundError as error:
             raise self.unusable(name, "missing") from error
         except (OSError, UnicodeDecodeError) as error:
-            raise self.damaged(name, getattr(error, "strerror", "it is no text")) from error
+            raise self.damaged(name, getattr(error, "strerror", "it is not text")) from error
         return shapes.parse(name, text, partial(self.damaged, name))
 
     def damaged(self, name: str, what: str) -> ErError:

@@ -1,4 +1,4 @@
-"""What the files of a run directory may hold: checked where they are read."""
+"""Check the JSON files of a run directory when they are read."""
 
 import json
 import math
@@ -12,8 +12,10 @@ from typing import Any, NoReturn, get_origin
 from er.errors import ErError
 from er.results import names
 from er.results.point import Point, Summary
+from er.results.words import count_of
 
 Holds = Callable[[Any], bool]
+SHOWN = 40  # characters of a bad value in a message
 
 
 class DamagedError(ValueError):
@@ -21,7 +23,7 @@ class DamagedError(ValueError):
 
 
 class Section(dict[str, Any]):
-    """A JSON object of a file: to look up a value that is not in it raises what `error` makes."""
+    """A JSON object of a file. Looking up a missing key raises the error that `error` makes."""
 
     error: Callable[[str], ErError]
 
@@ -30,8 +32,10 @@ class Section(dict[str, Any]):
 
 
 def parse(name: str, text: str, error: Callable[[str], ErError]) -> Any:
-    """The content of the file `name` of a run. Raises what `error` makes of a few words where no
-    run of er holds it."""
+    """The content of the file `name` of a run, from its text.
+
+    Raises the error that `error` makes of a few words when no run of er has such a file.
+    """
 
     def section(values: dict[str, Any]) -> Section:
         found = Section(values)
@@ -44,20 +48,20 @@ def parse(name: str, text: str, error: Callable[[str], ErError]) -> Any:
     except DamagedError as damaged:
         raise error(str(damaged)) from damaged
     except (ValueError, RecursionError) as damaged:
-        raise error("it is no JSON") from damaged
+        raise error("it is not JSON") from damaged
     return value
 
 
 def check(name: str, value: object) -> None:
-    """Raise DamagedError unless a file of this name may hold the value."""
+    """Raise DamagedError unless the value is valid for a file of this name."""
     if name in LISTS:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-            raise DamagedError("it is no list of objects")
+            raise DamagedError("it is not a list of objects")
         if name in POINTS:
             check_points(value)
         return
     if name in VALUES and not isinstance(value, dict):
-        raise DamagedError("it is no object")
+        raise DamagedError("it is not an object")
     for path, (holds, words) in VALUES.get(name, {}).items():
         for found in _at(value, path.split(".")):
             if not holds(found):
@@ -65,13 +69,13 @@ def check(name: str, value: object) -> None:
 
 
 def check_points(entries: list[dict[str, Any]]) -> None:
-    """Raise DamagedError unless each entry is a point, each of another concurrency."""
+    """Raise DamagedError unless each entry is a point, and their concurrencies differ."""
     known: set[int] = set()
     for entry in entries:
         users = entry.get("concurrency")
         if not isinstance(users, int) or not is_count(users):
             raise DamagedError(f"concurrency is {_short(users)}, not a number of users")
-        where = f"of {users} user{'s' * (users != 1)}"
+        where = f"of {count_of(users, 'user')}"
         if users in known:
             raise DamagedError(f"two points are {where}")
         known.add(users)
@@ -96,7 +100,7 @@ def _check_fields(entry: dict[str, Any], kind: type[Point | Summary], where: str
 
 
 def _fits(kind: object, value: Any, *, signed: bool) -> bool:
-    """Whether a JSON value is of a point's field of this type; no number is null."""
+    """Whether a JSON value is valid for a point's field of this type; null is a missing number."""
     if kind is int:
         return is_integer(value) and value >= 0
     if kind is float:
@@ -107,8 +111,10 @@ def _fits(kind: object, value: Any, *, signed: bool) -> bool:
 
 
 def _at(value: Any, path: list[str]) -> Iterator[Any]:
-    """What lies at a path of keys, where it is there. Raises DamagedError for a section on the way
-    that is none."""
+    """The value at a path of keys, if there is one.
+
+    Raises DamagedError when a value on the way is not a section.
+    """
     for place, key in enumerate(path):
         if not isinstance(value, dict):
             raise DamagedError(f"{'.'.join(path[:place])} is {_short(value)}, no section")
@@ -119,32 +125,33 @@ def _at(value: Any, path: list[str]) -> Iterator[Any]:
 
 
 def _short(value: object) -> str:
+    """A value as JSON, cut to SHOWN characters."""
     text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def is_number(value: object) -> bool:
-    """A finite number."""
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_integer(value: object) -> bool:
-    """A whole number."""
+    """Whether a value is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_count(value: object) -> bool:
-    """A whole number of 1 or more."""
+    """Whether a value is a whole number of 1 or more."""
     return is_integer(value) and isinstance(value, int) and value >= 1
 
 
 def is_text(value: object) -> bool:
-    """A text that is not empty."""
+    """Whether a value is a text that is not empty."""
     return isinstance(value, str) and bool(value)
 
 
 def is_moment(value: object) -> bool:
-    """A date and time as ISO 8601 writes it."""
+    """Whether a value is a date and time in ISO 8601."""
     try:
         datetime.fromisoformat(str(value))
     except ValueError:
@@ -153,12 +160,12 @@ def is_moment(value: object) -> bool:
 
 
 def are(holds: Holds) -> Holds:
-    """A list of such values."""
+    """A check for a list whose items all pass the check `holds`."""
     return lambda value: isinstance(value, list) and all(map(holds, value))
 
 
 def is_object(value: object) -> bool:
-    """A JSON object."""
+    """Whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
@@ -174,7 +181,7 @@ COUNT = (is_count, "a number of 1 or more")
 NUMBER = (lambda value: value is None or is_number(value), "a number")
 OBJECT = (is_object, "a section")
 MOMENT = (is_moment, "a date and time")
-# Of each file the values that commands read; whatever is not there is not checked.
+# The values that commands read, by file and path; a value that is missing is not checked here.
 VALUES: dict[str, dict[str, tuple[Holds, str]]] = {
     names.RECORD: {
         "key": TEXT, "status": TEXT, "study": TEXT, "taken_from": TEXT,

@@ -1,5 +1,7 @@
-"""Whether an SQLite file can be written, asked before anything is measured; nothing is created."""
+"""Check, before anything is measured, that an SQLite file can be written; creates nothing."""
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -13,8 +15,11 @@ ADVICE = "repair or move it, set tracking.uri=..., or run with tracking.enabled=
 
 
 def check(uri: str) -> None:
-    """Raise ConfigError, naming the store, when the SQLite file at `uri` is none, and ErError when
-    it cannot be written; of other addresses nothing is known here."""
+    """Check the SQLite file at `uri`; other addresses are not checked.
+
+    Raises ConfigError when the file is not an SQLite database, and ErError when it cannot be
+    written.
+    """
     if not uri.startswith(SQLITE) or uri == MEMORY:
         return
     path = Path(uri.removeprefix(SQLITE))
@@ -44,12 +49,14 @@ def absolute(uri: str) -> str:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of the file; none where it is new. Raises OSError unless it can be written,
-    or made."""
+    """The first bytes of a file; empty when it does not exist.
+
+    Raises OSError when the file cannot be written or created.
+    """
     if not path.exists():
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir():
-            raise NotADirectoryError(20, "Not a directory", str(folder))
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         with tempfile.TemporaryFile(dir=folder):
             return b""
     with path.open("ab"):

@@ -1,4 +1,4 @@
-"""The time of a point that throughput is taken over, and who was in flight."""
+"""The window of time over which throughput is counted, and the number of requests in flight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ IN_FLIGHT_BINS = 100
 
 @dataclass(frozen=True)
 class Window:
-    """A time on the clock of the requests; what happens at its very beginning is not in it."""
+    """A time span on the clock of the requests; it contains its end, but not its start."""
 
     from_s: float
     until_s: float
 
     @property
     def length_s(self) -> float:
-        """How long it lasts."""
+        """Its length in seconds."""
         return self.until_s - self.from_s
 
     def tokens(self, requests: Sequence[Request]) -> int:
-        """Tokens that arrive in it."""
+        """Number of tokens that arrive in it."""
         return self._within([time_s for request in requests for time_s in request.token_times_s])
 
     def ends(self, requests: Sequence[Request]) -> int:
-        """Requests that end well in it."""
+        """Number of requests that end without an error in it."""
         return self._within([request.end_s for request in requests if request.ok])
 
     def _within(self, times_s: Sequence[float]) -> int:
@@ -39,17 +39,17 @@ class Window:
 
 
 def of(requests: Sequence[Request]) -> Window:
-    """From the first of these requests' sending to the last one's end; empty without any."""
+    """The window from the first send to the last end of `requests`; empty without requests."""
     if not requests:
         return Window(0.0, 0.0)
     return Window(min(r.send_s for r in requests), max(r.end_s for r in requests))
 
 
 def in_which_all_are_busy(measured: Sequence[Request], requests: Sequence[Request]) -> Window:
-    """Of a closed loop: as `of` these measured ones, once every user of all `requests` has begun.
+    """The window of a closed loop's measured requests, from when every user has begun.
 
-    Without warm-up the users begin with what is measured, one after the other: a thousand take
-    tens of milliseconds.
+    `requests` are all requests, unmeasured ones too. Without warm-up, users begin with measured
+    requests one after the other: a thousand users take tens of milliseconds.
     """
     whole = of(measured)
     begun_s: dict[int, float] = {}
@@ -60,7 +60,7 @@ def in_which_all_are_busy(measured: Sequence[Request], requests: Sequence[Reques
 
 
 def mean_in_flight(requests: Sequence[Request], steady: Window) -> float:
-    """How many of these requests are in flight on average in a window; NaN in an empty one."""
+    """Mean number of these requests in flight in a window; NaN for an empty window."""
     if not steady.length_s:
         return MISSING
     spans = np.clip([(r.send_s, r.end_s) for r in requests], steady.from_s, steady.until_s)
@@ -68,9 +68,9 @@ def mean_in_flight(requests: Sequence[Request], steady: Window) -> float:
 
 
 def in_flight(spans_s: Seconds) -> tuple[list[float], float]:
-    """The mean number of requests in flight in each bin, and a bin's length in seconds.
+    """The mean number of requests in flight in each bin, and the length of a bin in seconds.
 
-    `spans_s` is (requests, 2): when each was sent and ended.
+    `spans_s` has the shape (requests, 2): when each was sent and when it ended.
     """
     if not len(spans_s) or spans_s.min() == spans_s.max():
         return [], MISSING
@@ -81,7 +81,7 @@ def in_flight(spans_s: Seconds) -> tuple[list[float], float]:
 
 
 def _since(times_s: Seconds, edges_s: Seconds) -> Seconds:
-    """At each edge: the time that has passed since every one of `times_s` before it, summed."""
+    """At each edge, the sum of the times that have passed since each of `times_s` before it."""
     ordered = np.sort(times_s)
     before = np.searchsorted(ordered, edges_s)
     passed_s: Seconds = edges_s * before - np.concatenate([[0.0], np.cumsum(ordered)])[before]

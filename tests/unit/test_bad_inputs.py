@@ -20,14 +20,14 @@ GATEWAY = (
 CASES = [
     # Files that are missing, none, or of another kind.
     ("er.load inspect={w}/absent", "cannot read {w}/absent (No such file or directory)"),
-    ("er.load inspect={w}/dir", "{w}/dir is no file"),
+    ("er.load inspect={w}/dir", "{w}/dir is not a file"),
     ("er.load inspect={w}/empty", "{w}/empty holds no arrivals"),
     ("er.load inspect={w}/latin", "{w}/latin is not UTF-8"),
     ("er.load inspect=/proc/self/mem", "cannot read /proc/self/mem (Input/output error)"),
     ("er.load inspect={w}/list.json", "{w}/list.json, entry 1, is not a JSON object"),
     (f"er.load {TARGET} load=trace load.trace={{w}}/absent", "cannot read {w}/absent"),
     (f"er.load {TARGET} workload=jsonl workload.path={{w}}/empty", "{w}/empty holds no prompts"),
-    (f"er.load {TARGET} workload.tokenizer={{w}}/list.json", "list.json is no tokenizer.json"),
+    (f"er.load {TARGET} workload.tokenizer={{w}}/list.json", "list.json is not a tokenizer.json"),
     (f"er.load {TARGET} corpus=jsonl corpus.path={{w}}/absent", "cannot read {w}/absent"),
     (f"er.load {TARGET} corpus=jsonl corpus.path={{w}}/latin", "{w}/latin is not UTF-8"),
     (f"er.load {TARGET} tracking.uri=sqlite:///{{w}}/latin", "is not an SQLite database"),
@@ -36,9 +36,12 @@ CASES = [
     ("er.run job={w}/latin", "job={w}/latin is not a job that er wrote"),
     ("er.build job={w}/dir", "job={w}/dir cannot be read: Is a directory"),
     ("er.bundle import {w}/absent", "cannot read {w}/absent: No such file or directory"),
-    ("er.bundle import {w}/latin", "{w}/latin is no bundle of er, or damaged"),
-    ("er.bundle import {w}/broken.zip", "{w}/broken.zip is no bundle of er: manifest.json is no"),
-    ("er.bundle import {w}/bare.zip", "{w}/bare.zip is no bundle of er: manifest.json names no"),
+    ("er.bundle import {w}/latin", "{w}/latin is not a bundle of er, or is damaged"),
+    (
+        "er.bundle import {w}/broken.zip",
+        "{w}/broken.zip is not a bundle of er: manifest.json is not",
+    ),
+    ("er.bundle import {w}/bare.zip", "{w}/bare.zip is not a bundle of er: manifest.json names no"),
     ("er.bundle import {w}/bare.zip runs_dir={w}/empty", "runs_dir is '{w}/empty': give a folder"),
     ("er.bundle export ladder {w}/dir", "{w}/dir cannot be written: give a file"),
     ("er.bundle pin ladder {w}/empty/x.yaml", "{w}/empty/x.yaml cannot be written"),
@@ -102,8 +105,8 @@ CASES = [
     ("er.run tracking.uri=mlflow.db", "tracking.uri is 'mlflow.db': give sqlite:///FILE"),
     ("er.run --cfg job -p nope", "package 'nope' not found in config"),
     # Addresses.
-    ("er.load target=http://h:0/v1/completions", "port 0 is none: give http://host:port"),
-    ("er.load target=http://h:1/v1/completions\nX:y", "h:1/v1/completions\\nX:y: it has a blank"),
+    ("er.load target=http://h:0/v1/completions", "0 is not a port: give http://host:port"),
+    ("er.load target=http://h:1/v1/completions\nX:y", "/completions\\nX:y: it has white space"),
     (f"er.load {TARGET} model=", "model is empty"),
     (GATEWAY + " gateway.host=no.invalid", "gateway.host is 'no.invalid' ("),
     (GATEWAY + " gateway.host=192.0.2.1", "gateway.host is '192.0.2.1' (another machine)"),
@@ -174,4 +177,4 @@ def test_a_proxy_that_is_none_is_refused_and_not_repeated(
     monkeypatch.setenv("http_proxy", proxy)
     assert exit_code("er.load", "target=http://h.invalid/v1/completions") == 2
     line = capsys.readouterr().err
-    assert line == "er.load: $http_proxy is no address of a proxy: export http://HOST:PORT\n"
+    assert line == "er.load: $http_proxy is not the address of a proxy: export http://HOST:PORT\n"

@@ -131,7 +131,10 @@ def test_a_foreign_file_is_refused_by_name(exported: Path, tmp_path: Path) -> No
     text = tmp_path / "text.zip"
     text.write_text("no zip")
     foreign = changed(exported, archive.MANIFEST, b"{}")
-    for file, message in ((text, "no bundle of er, or damaged"), (foreign, "no bundle of er")):
+    for file, message in (
+        (text, "not a bundle of er, or is damaged"),
+        (foreign, "not a bundle of er"),
+    ):
         with pytest.raises(ErError, match=message):
             archive.read(file, tmp_path / "there")
 
@@ -159,9 +162,9 @@ def test_a_file_that_is_cut_or_has_bits_turned_is_refused_wherever(
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [
-        (b"no json", "no list of files"),
-        (b"[]", "no list of files"),
-        (b"[" * 100_000, "no list of files"),
+        (b"no json", "is not a list of files"),
+        (b"[]", "is not a list of files"),
+        (b"[" * 100_000, "is not a list of files"),
         (b'{"format": "er bundle 2"}', "says er bundle 2, not er bundle 1"),
         (b'{"format": "er bundle 1"}', "names no study and files"),
         (b'{"format": "er bundle 1", "study": "", "files": {}}', "names no study and files"),
@@ -184,8 +187,8 @@ def test_a_list_that_is_none_is_refused_in_one_line(
     ("name", "content", "message"),
     [
         ("config.json", b"{}", "config.json is damaged .it has no study"),
-        ("config.json", b"no json", "config.json is damaged .it is no JSON"),
-        ("config.json", b"[]", "config.json is damaged .it is no object"),
+        ("config.json", b"no json", "config.json is damaged .it is not JSON"),
+        ("config.json", b"[]", "config.json is damaged .it is not an object"),
         ("config.json", b'{"study": "other"}', "is of study other"),
         ("run.json", b"{}", "run.json is damaged .it has no key"),
         ("points.json", b'[{"concurrency": 1}]', "damaged"),

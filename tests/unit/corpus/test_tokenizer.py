@@ -53,5 +53,5 @@ def test_a_models_own_tokenizer_cuts_to_its_own_counts(own: Path) -> None:
 def test_a_file_that_is_not_a_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     for path in (tmp_path / "tokenizer.json", tmp_path / "absent.json"):
-        with pytest.raises(ErError, match=rf"{path.name} is no tokenizer\.json"):
+        with pytest.raises(ErError, match=rf"{path.name} is not a tokenizer\.json"):
             tokenizer.of_file(path)

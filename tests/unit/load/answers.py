@@ -129,7 +129,10 @@ BAD: dict[str, tuple[Make, str]] = {
         lambda _: chunked(sse(b'{"object": "error", "message": "too long", "code": 400}')),
         "server error: too long",
     ),
-    "JSON at status 200": (lambda _: json_answer("200 OK", {"error": "no"}), "no event stream: no"),
+    "JSON at status 200": (
+        lambda _: json_answer("200 OK", {"error": "no"}),
+        "not an event stream: no",
+    ),
     "401": (lambda _: json_answer("401 No", {"detail": "key?"}), "HTTP 401: key?"),
     "redirect": (
         lambda _: json_answer("307 There", {}, "location: http://h/v1\r\n"),
@@ -159,7 +162,7 @@ BAD: dict[str, tuple[Make, str]] = {
     ),
     "no content type": (
         lambda _: b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
-        "content type missing is no event stream",
+        "content type missing is not an event stream",
     ),
     "an event without end": (
         lambda _: chunked(*[b"data: " + b"x" * 65_000] * 20),

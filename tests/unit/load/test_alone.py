@@ -245,7 +245,7 @@ def test_a_run_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None
     ("overrides", "says"),
     [
         (["load=trace", "load.trace=absent.csv"], r"cannot read absent\.csv"),
-        (["workload.tokenizer=absent.json"], r"absent\.json is no tokenizer\.json"),
+        (["workload.tokenizer=absent.json"], r"absent\.json is not a tokenizer\.json"),
     ],
 )
 def test_a_workload_that_cannot_be_sent_is_reported_before_the_run(
@@ -280,15 +280,18 @@ def test_a_slash_at_the_end_of_an_address_is_ignored(address: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "no target: say target="),
-        (["target=localhost"], "no target: say target="),
+        ([], "no target: give target="),
+        (["target=localhost"], "no target: give target="),
         ([f"target={TRITON}", "load.concurrency=[0]"], "give 1 to 1048576 users"),
         ([f"target={TRITON}", "+experiment=fig4"], "one target or file takes one load"),
-        (["target=http://h:1"], r"say http://h:1/v1/chat/completions or http://h:1/v1/completions"),
-        (["target=http://h:1/v1/"], r"say http://h:1/v1/chat/completions or"),
+        (
+            ["target=http://h:1"],
+            r"give http://h:1/v1/chat/completions or http://h:1/v1/completions",
+        ),
+        (["target=http://h:1/v1/"], r"give http://h:1/v1/chat/completions or"),
         (["target=http://h:99999/v1/completions"], r"Port out of range 0-65535: give http://host"),
         (["target=http://[::1/v1/completions"], r"Invalid IPv6 URL: give http://host"),
-        (["target=http://a b/v1/completions"], r"it has a blank: give http://host"),
+        (["target=http://a b/v1/completions"], r"it has white space: give http://host"),
         (["target=http://h:1/v1/completions", "load.client=grpc"], "client=grpc does not speak"),
         (["target=https://h:1/v1/completions", "load.client=sockets"], "client=sockets does not"),
     ],

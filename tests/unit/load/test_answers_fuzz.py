@@ -35,8 +35,8 @@ CASES = int(os.environ.get("ER_FUZZ_CASES", "150"))
 LONGEST_S = 2.0  # of the processor, for one small answer; who waits instead has a timeout as cause
 CAUSES = re.compile(
     r"server error: |not JSON in an event: |not an object in an event: |no tokens$|"
-    r"token_lateness is no number: |the stream ended inside an event$|the answer was cut off: |"
-    r"HTTP \d+|content type .* is no event stream|content encoding .*: identity was asked for$|"
+    r"token_lateness is not a number: |the stream ended inside an event$|the answer was cut off: |"
+    r"HTTP \d+|content type .* is not an event stream|content encoding .*: identity was requested$|"
     r"not HTTP: |broken chunks in the stream$|connection broke inside the stream$|"
     r"connection closed before an answer$|connection reset$|an event of more than 1 MiB$|"
     r"an answer of more than "

@@ -104,10 +104,10 @@ async def stall(_: Body, writer: Writer) -> None:
         (
             error_body,
             200,
-            "content type application/json is no event stream: no KV cache",
+            "content type application/json is not an event stream: no KV cache",
             0,
         ),
-        (web_page, 200, "content type text/html is no event stream: hello", 0),
+        (web_page, 200, "content type text/html is not an event stream: hello", 0),
         (broken_page, 200, "broken chunks in the stream", 0),
         (reset, 200, "connection broke inside the stream", 1),
         (closed_early, 0, "connection closed before an answer", 0),

@@ -55,7 +55,7 @@ BAD: dict[str, tuple[list[Any], str]] = {
     ),
     "lateness that is no number": (
         [token("t ", token_lateness=[float("nan")])],
-        "token_lateness is no number: [nan]",
+        "token_lateness is not a number: [nan]",
     ),
 }
 

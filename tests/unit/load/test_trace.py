@@ -151,7 +151,7 @@ def test_a_file_that_can_be_read_in_two_ways_is_refused(
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/tmp"])
 def test_what_has_no_end_is_not_read(path: str) -> None:
-    with pytest.raises(ErError, match=rf"{path} is no file"):
+    with pytest.raises(ErError, match=rf"{path} is not a file"):
         trace.read(Source(Path(path)))
 
 

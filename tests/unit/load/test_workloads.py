@@ -202,6 +202,6 @@ def test_turns_with_delays_of_their_own_are_refused_with_their_mean(tmp_path: Pa
     path = tmp_path / "talk.jsonl"
     turns = '[{"text": "in the"}, {"text": "and", "delay": 1000}, {"text": "then", "delay": 3000}]'
     path.write_text(f'{{"session_id": "a", "turns": {turns}}}\n')
-    with pytest.raises(ErError, match=r"say load\.think_time_s=2, the mean, or remove the delays"):
+    with pytest.raises(ErError, match=r"set load\.think_time_s=2, the mean, or remove the delays"):
         prompts.check(of_file(path), fakes.load(), tmp_path)
     prompts.check(of_file(path), fakes.load(think_time_s=2.0), tmp_path)
