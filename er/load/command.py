@@ -95,7 +95,8 @@ def inspect(parsed: Arguments) -> int:
         lines, shape = describe_prompts(source.path, found), shape_of_prompts(found)
         kind = "prompts"
     else:
-        lines, shape, kind = describe(source), shape_of(trace.read(source)), "trace"
+        lines, shape = describe(source), shape_of(trace.read(source))
+        kind = "trace"
     for line in lines:
         terminal.say(line)
     figures = str(Path(job.config.runs_dir) / "figures")
