@@ -21,10 +21,12 @@ from er.claims.unknowns import Setting
 from er.config import Config, require, require_folder
 from er.errors import ErError
 from er.options import CONF
-from er.results import code, kept
+from er.results import code, kept, step_times
 from er.results.files import write_whole
 from er.results.json_file import text_of
 from er.results.marked import around, replace_between
+from er.simulation.cost import origin_of
+from er.simulation.spec import spec_of
 from paper_figures import view
 
 NAME = "sensitivity"
@@ -54,6 +56,7 @@ class Sensitivity:
     outcomes: list[list[str]]  # holds, fails or open: a row for each claim
     thresholds: list[Threshold]
     about: str = ""  # what was predicted, and when
+    step_times: str = ""  # how much of them was measured
 
     def share(self, place: int) -> str:
         """In how many settings a claim holds."""
@@ -88,7 +91,11 @@ def examine() -> Sensitivity:
     configs = {name: configured(name, unknowns.AS_CONFIGURED) for name in DEPLOYMENTS}
     found = thresholds(configs, predictions.points, ladder)
     named = [setting.name.rstrip(": ") for setting in settings]
-    return Sensitivity(names, named, rows, found, about(configs["a"], ladder))
+    measured = step_times.describe_origins(
+        (name.upper(), origin_of(spec_of(config))["about"]) for name, config in configs.items()
+    )
+    said = f"{about(configs['a'], ladder)} {measured}."
+    return Sensitivity(names, named, rows, found, said, measured)
 
 
 def about(config: Config, ladder: Sequence[int]) -> str:
@@ -108,6 +115,7 @@ def markdown(found: Sensitivity) -> str:
         turned = ", ".join(found.against(place)) or "none of them"
         lines.append(f"| {claim} | {found.share(place)} | {turned} |")
     lines += ["", *[f"- {threshold.described}" for threshold in found.thresholds]]
+    lines += ["", f"{found.step_times}."] if found.step_times else []
     return "\n".join(lines)
 
 

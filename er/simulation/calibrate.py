@@ -36,11 +36,12 @@ from er.simulation.spec import EngineSpec
 PRIOR_SHARE = 0.3
 
 
-def errors_of(points: Sequence[RecordedPoint], correction: Correction) -> Floats:
-    """Relative errors of the medians of measured points, (points, quantities)."""
+def errors_of(points: Sequence[RecordedPoint], correction: Correction | None = None) -> Floats:
+    """Relative errors of the medians of measured points, (points, quantities); without `correction`
+    with that of each run's own configuration."""
     found = []
     for point in points:
-        ours = point.simulated(with_correction(point, correction))
+        ours = point.simulated(with_correction(point, correction) if correction else point.spec)
         found.append([abs(ours[name] / point.medians[name] - 1) for name in QUANTITIES])
     return np.array(found)
 
@@ -70,7 +71,7 @@ def report(points: Sequence[RecordedPoint]) -> list[str]:
     lines = []
     fit_on, aside = kept_aside(points)
     if aside:
-        before = errors_of(aside, points[0].spec.engine.correction)
+        before = errors_of(aside)
         after = errors_of(aside, fit_recorded(fit_on))
         lines.append(f"fitted on {len(fit_on)} points; of {len(aside)} kept aside, mean error:")
         for at, name in enumerate(QUANTITIES):

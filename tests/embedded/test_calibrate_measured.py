@@ -11,6 +11,7 @@ from er.corpus.tokenizer import llama3
 from er.engine.kinds import models
 from er.load import users
 from er.results.open_run import open_run
+from er.results.point import measure
 from er.results.request import Prompt
 from er.server.embedded import serve
 from er.simulation import calibrate
@@ -40,6 +41,8 @@ def measured(tmp_path_factory):
             for concurrency in CONCURRENCIES:
                 point = users.run_point(endpoint, prompts, concurrency, config.load, [].append)
                 run.keep_requests(concurrency, point.requests)
+                summed_up = measure(point.requests, concurrency, config.load)
+                run.add_point(replace(summed_up, invalid=[]))  # too short for a valid one
     return run.path
 
 

@@ -73,6 +73,7 @@ FOUND = Sensitivity(
     ["as configured", "batch limit: 64", "gateway: 5 ms"],
     [["holds", "fails", "holds"], ["open", "open", "fails"]],
     [Threshold("D queues", [(150.0, None), (1.0, 2.0)], "users", "1 to 1,000 users")],
+    step_times="Step times: half measured (A)",
 )
 
 
@@ -83,6 +84,7 @@ def test_what_is_written_is_read_again_and_told(tmp_path: Path) -> None:
     assert "| fig4 x | holds in 2 of 3 settings | batch limit: 64 |" in text
     assert "| fig5 y | holds in 0 of 3 settings (2 undecided) | gateway: 5 ms |" in text
     assert "- D queues: from 150 users on" in text
+    assert text.endswith("\n\nStep times: half measured (A).")
 
 
 def test_one_column_has_the_settings_below_each_other_and_a_footer(tmp_path: Path) -> None:
