@@ -13,7 +13,7 @@ import numpy as np
 from er.routing.arrays import Ints
 from er.routing.router import Router
 
-SLICE_CHARACTERS = 16384
+SLICE_CHARACTERS = 8192
 CUT = re.compile(r"[\s,;!?()\[\]{}<>/\\\"+=*&%$#@|~\u3001\u3002\uff01\uff0c\uff1b\uff1f]")
 NO_LETTER = re.compile(r"\W")
 

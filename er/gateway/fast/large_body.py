@@ -16,6 +16,7 @@ from er.gateway.fast.refusal import Refusal
 
 LARGE_BYTES = 2**16  # a body that is read in steps
 STEP_BYTES = 2**16
+SCAN_BYTES = 2**14  # of a text: escapes take 30 ns each
 TEXT_WORK = 100  # bytes that take as long as a short text
 TEXT_BYTES = 128  # longer ones are taken out
 VALUES_AT_MOST = 2**13  # more would take long to read
@@ -77,12 +78,12 @@ async def take_apart(body: bytes) -> LargeBody:
         outline.append(body[at:begin])
         end = begin
         while end < len(body) and body[end] != QUOTE:
-            found = WITHIN_TEXT.match(body, end, end + STEP_BYTES)
+            found = WITHIN_TEXT.match(body, end, end + SCAN_BYTES)
             if not found or found.end() == end:
                 raise Refusal(400, "bad_request", "the body is not JSON")
             work += found.end() - end
             end = found.end()
-            if work >= STEP_BYTES:
+            if work >= SCAN_BYTES:
                 work = 0
                 await asyncio.sleep(0)
         if end - begin > TEXT_BYTES:
