@@ -10,7 +10,7 @@ from er.results.open_run import open_run
 from er.study import predicted
 from er.study.progress import Progress
 
-POINTS = "c6337dd51db225eb2b961273e20f37353e662e7496ac368938abb759425e4a6e"
+POINTS = "823ba9b3dc34751caf5f2595ab5f97e61619be4d79bdb592d1db705c7404559f"
 
 
 def test_the_points_of_a_small_virtual_run_are_the_same(tmp_path: Path, cache_dir: Path) -> None:
