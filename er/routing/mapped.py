@@ -16,7 +16,7 @@ import numpy as np
 
 from er import cli
 from er.errors import ErError
-from er.routing import router
+from er.routing import native, router
 from er.routing.arrays import TermArrays, Terms
 from er.routing.artefact import file_digest
 from er.routing.router import Router
@@ -53,6 +53,7 @@ def write(path: Path, file: BinaryIO) -> None:
         "sublinear_tf": trained.sublinear_tf,
         "metadata": trained.metadata,
         "file_digest": file_digest(path),
+        "kernel": native.kernel(),
     }
     text = json.dumps(head).encode()
     text += b" " * (-(LENGTH_BYTES + len(text)) % ALIGNMENT)
@@ -63,10 +64,18 @@ def write(path: Path, file: BinaryIO) -> None:
 
 
 def load(descriptor: int) -> tuple[Router, str]:
-    """The router that `write` has written to an open file, and its own file's digest."""
+    """The router that `write` has written to an open file, and its own file's digest.
+
+    Raises ErError where it was written for another kernel, whose tables of hashes differ.
+    """
     memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
     begin = LENGTH_BYTES + int.from_bytes(memory[:LENGTH_BYTES], "little")
     head = json.loads(memory[LENGTH_BYTES:begin])
+    if head["kernel"] != native.kernel():
+        raise ErError(
+            f"the router was read for {head['kernel']}, {native.kernel()} decides here: start the "
+            "gateway again"
+        )
     arrays: dict[str, Any] = {
         name: np.ndarray(shape, dtype, memory, begin + at)
         for name, (at, dtype, shape) in head["places"].items()

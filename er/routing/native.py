@@ -48,6 +48,12 @@ def library() -> Library | None:
     return None
 
 
+def kernel() -> str:
+    """Which kernel decides here: they hash terms in ways of their own."""
+    found = library()
+    return Path(found._name).name if found else "numba"
+
+
 def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "er"
 

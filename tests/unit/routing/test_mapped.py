@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny_corpus import WORDS
 
+from er.errors import ErError
 from er.routing import artefact, kernel, mapped, native
 from er.routing.explain import explain
 from er.routing.router import Router, save
@@ -40,6 +41,20 @@ def test_it_decides_and_explains_as_the_router_does(
     assert loaded.terms == either.terms
     assert loaded.metadata == either.metadata
     assert digest == artefact.file_digest(path)
+
+
+def test_tables_of_another_kernel_are_not_used(
+    router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if native.library() is None:
+        pytest.skip("there is no C compiler")
+    save(router, tmp_path / "router.npz")
+    with (tmp_path / "mapped").open("w+b") as file:
+        mapped.write(tmp_path / "router.npz", file)
+        file.flush()
+        monkeypatch.setattr(native, "library", lambda: None)
+        with pytest.raises(ErError, match=r"was read for kernel-.*, numba decides here"):
+            mapped.load(file.fileno())
 
 
 def test_what_is_no_router_is_reported_in_one_line(tmp_path: Path) -> None:
