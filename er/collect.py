@@ -51,7 +51,8 @@ def main() -> int:
     pairs = list(zip(jobs.attempts, jobs.found, strict=True))
     code = say_what_is_missing(jobs.found)
     with one_at_a_time(study):
-        publish([attempt for attempt, one in pairs if not one.state.active])
+        if not publish([attempt for attempt, one in pairs if not one.state.active]):
+            return code
         try:
             finish_all(studies_of(jobs.attempts, options.runs_dir), terminal.console(PLAIN_WIDTH))
         except ErError as error:
@@ -77,13 +78,16 @@ def any_held_back(found: Sequence[Status]) -> bool:
     return any(one.state.waits_for_room for one in found)
 
 
-def publish(attempts: Sequence[Attempt]) -> None:
-    """Take to MLflow what was measured; a run that is there already stays one."""
+def publish(attempts: Sequence[Attempt]) -> int:
+    """Take to MLflow what was measured, a run that is there already stays one; how many."""
+    published = 0
     for attempt in attempts:
         run, intent = attempt.run, attempt.intent
         if run and run.has(names.POINTS) and intent.publish:
             publish_to_mlflow(run, intent.tracking_uri)
             terminal.say(f"published {intent.title}: {run.path}")
+            published += 1
+    return published
 
 
 def studies_of(attempts: Sequence[Attempt], runs_dir: Path) -> Iterator[Study]:

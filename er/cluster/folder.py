@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from er.cli import OUT_OF_TIME
-from er.cluster import builds
+from er.cluster import builds, queue
 from er.cluster.base import PointId, id_of
 from er.config import Config
 from er.config.plain import plain
@@ -62,6 +62,7 @@ class Intent:
     answer_timeout_s: float
     when: str
     searches: bool = False  # for concurrencies of its own, in place of the ladder
+    user: str = ""  # who submitted it; empty in studies of earlier versions
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,13 @@ class Attempt:
 
 
 def key_of(config: Config) -> str:
-    """What tells a job from others of its study: all that was asked for, but where it runs."""
+    """What tells a job from others of its study: all that was asked for, but where it runs, and
+    from which folder relative paths of runs, cache and store are seen."""
     values = {name: value for name, value in plain(config).items() if name != "cluster"}
+    for name in ("runs_dir", "cache_dir"):
+        values[name] = str(Path(values[name]).resolve())
+    uri = sqlite_file.absolute(config.tracking.uri)
+    values["tracking"] = {"enabled": config.tracking.enabled, "uri": uri}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -258,6 +264,7 @@ def prepare(job: "Job", place: Path, title: str) -> tuple[Attempt, Intent]:
         ),  # er.collect may be called elsewhere
         answer_timeout_s=getattr(config.cluster, "answer_timeout_s", 30.0),
         when=now(),
+        user=queue.user(),
     )
     return Attempt(path), intent
 
@@ -273,6 +280,11 @@ def unique_name(config: Config) -> str:
 def note_intent(attempt: Attempt, intent: Intent) -> None:
     """From now on the job may be Slurm's."""
     attempt.write("intent.json", asdict(intent))
+
+
+def users(study: Path) -> set[str]:
+    """Who submitted jobs of a study."""
+    return {attempt.intent.user for attempt in newest_of_study(study)}
 
 
 def studies(runs_dir: Path) -> list[Path]:

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from er.errors import ErError
 from er.results import code, provenance
 
 KEPT = ("er", "paper_figures")
@@ -28,8 +29,16 @@ def freeze(folder: Path) -> Path:
         return kept
     part = kept.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    for name in KEPT:
-        shutil.copytree(source / name, part / name)
-    (part / provenance.FROZEN).write_text(json.dumps(provenance.version_of_code()) + "\n")
-    part.rename(kept)
+    try:
+        for name in KEPT:
+            shutil.copytree(source / name, part / name)
+        (part / provenance.FROZEN).write_text(json.dumps(provenance.version_of_code()) + "\n")
+        part.rename(kept)
+    except OSError as error:  # copytree's own has one for each file
+        shutil.rmtree(part, ignore_errors=True)
+        reason = error.strerror or str(error.args[0][0][2])
+        raise ErError(
+            f"cannot keep the code of the jobs in {folder}: {reason}: make room or give rights, "
+            "or set runs_dir=..."
+        ) from error
     return kept

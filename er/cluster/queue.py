@@ -1,6 +1,7 @@
 """Slurm's queue, as far as it is ours."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from er.cluster.calls import call
@@ -36,12 +37,17 @@ class Entry:
         return self.state in WAITS
 
 
-def read(timeout_s: float) -> list[Entry]:
-    """All jobs of this user that Slurm still knows.
+def user() -> str:
+    """Who submits, as Slurm takes it: the number of the user."""
+    return str(os.geteuid())
 
-    Raises ErError when Slurm does not answer.
+
+def read(timeout_s: float, others: Collection[str] = ()) -> list[Entry]:
+    """All jobs of this user, and of `others` who submitted jobs of the same study, that Slurm still
+    knows. Raises ErError when Slurm does not answer.
     """
-    command = ["squeue", "--me", "--noheader", "--states=all", f"--format={FIELDS}"]
+    users = ",".join(sorted({user(), *filter(None, others)}))
+    command = ["squeue", f"--user={users}", "--noheader", "--states=all", f"--format={FIELDS}"]
     rows = [line.split("|", 5) for line in call(command, timeout_s).splitlines()]
     # The parts of a job in two are 12+0 and 12+1; the first has the comment, and its id is 12.
     return [Entry(row[0].removesuffix("+0"), *row[1:]) for row in rows if len(row) == 6]

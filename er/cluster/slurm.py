@@ -47,7 +47,8 @@ def read(study: Path) -> Jobs:
     open_ones = [attempt for attempt in attempts if not attempt.at_rest]
     if open_ones:
         try:
-            entries = queue.read(open_ones[0].intent.answer_timeout_s)
+            users = {attempt.intent.user for attempt in open_ones}
+            entries = queue.read(open_ones[0].intent.answer_timeout_s, users)
         except ErError as error:
             silence = error
     find = status_on_disk if silence else status_of
@@ -69,7 +70,7 @@ def cancel(study: Path, say: Callable[[str], None], at_once: bool = False) -> in
     if all(attempt.at_rest for attempt in attempts):
         return len(waiting)
     timeout_s = attempts[0].intent.answer_timeout_s
-    entries = queue.read(timeout_s)
+    entries = queue.read(timeout_s, {attempt.intent.user for attempt in attempts})
     alive = [
         (attempt, entry)
         for attempt in attempts

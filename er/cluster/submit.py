@@ -38,8 +38,9 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
     for job in jobs:
         partition.require_room(job.config)
     with submitting(folder.jobs_dir(config)):
-        current = queue.read(settings(config).answer_timeout_s)
+        current = read_queue(config)
         missing = [job for job in jobs if not known(job.config, current, say, resume)]
+        say_what_else_is_there(jobs, current, say)
         if not missing:
             say(NOTHING_NEW)
             return
@@ -62,7 +63,7 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
         partition.require_room(job.config)
     config = jobs[0].config
     with submitting(folder.jobs_dir(config)):
-        current = queue.read(settings(config).answer_timeout_s)
+        current = read_queue(config)
         code = frozen.freeze(folder.jobs_dir(config))
         new: dict[Path, Submission] = {}
         for job in jobs:
@@ -81,6 +82,29 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
                 if not full:
                     say(f"its log: {one.attempt.log}")
             say_what_is_held_back(full, list(new.values()), say)
+
+
+def read_queue(config: Config) -> list[queue.Entry]:
+    """The queue, with the jobs of all who submitted some of the study."""
+    others = folder.users(folder.jobs_dir(config).parent)
+    return queue.read(settings(config).answer_timeout_s, others)
+
+
+def say_what_else_is_there(jobs: Sequence["Job"], current: list[queue.Entry], say: Say) -> None:
+    """Name jobs of the study that are queued or running and were asked for by other settings."""
+    config = jobs[0].config
+    asked = {folder.place_of(job.config) for job in jobs}
+    asked |= {folder.place_of_command(job.config, folder.BUILD) for job in jobs}
+    others = [
+        found.job_id
+        for attempt in folder.newest_of_study(folder.jobs_dir(config).parent)
+        if attempt.path.parent not in asked and (found := status_of(attempt, current)).state.active
+    ]
+    if others:
+        say(
+            f"study {config.study} has other jobs too, of other settings or deployments: "
+            f"{', '.join(others)} ({folder.describe_next(config, 'er.status')} shows them)"
+        )
 
 
 def builds_of(

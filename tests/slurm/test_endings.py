@@ -122,6 +122,7 @@ def test_a_job_gives_up_on_a_node_that_died_before_slurm_notices(user: User) -> 
     try:
         until(lambda: attempt.exit_code, "exit code of er", 60)
         gave_up_s = time.monotonic() - died_s
+        print(f"er ended {gave_up_s:.1f} s after the node")
     finally:
         user.site.call("scontrol", "update", "nodename=n2", "state=down", "reason=died")
         for path in memory_left(memory_there):

@@ -1,12 +1,14 @@
 """What submission promises: each job once, whatever Slurm answers, and none that a site refuses."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from slurm_user import FAST, User, command, controller_down, put_sbatch
 
 from er import cancel, collect, status
-from er.cluster import folder, sending
+from er.cluster import folder, queue, sending, slurm
 from er.cluster.base import State
 from er.errors import ConfigError, ErError
 
@@ -24,6 +26,56 @@ def test_the_same_command_while_a_job_is_queued(
     assert f"queued as job {first.job_id}" in capsys.readouterr().out
     assert user.statuses() == [first]
     assert (first.state, first.detail) == (State.queued, "JobHeldUser")
+
+
+def test_the_same_command_from_another_folder(
+    user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = [*FAST, "cluster.sbatch=[--hold]"]
+    user.run(*held)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    [first] = slurm.read(tmp_path / "runs" / "single").found
+    capsys.readouterr()
+
+    assert user.run(*held, f"runs_dir={tmp_path / 'runs'}") == 0
+
+    said = capsys.readouterr().out
+    assert f"queued as job {first.job_id}" in said
+    assert f"python -m er.status single --runs-dir {tmp_path / 'runs'}" in said
+    user.run(*held, f"runs_dir={tmp_path / 'runs'}", "load.requests_per_user=3")
+    assert f"other settings or deployments: {first.job_id} " in capsys.readouterr().out
+
+
+def test_jobs_of_another_user_of_the_folder_are_seen(
+    user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = [*FAST, "cluster.sbatch=['--hold','--uid=65534','--gid=65534']"]
+    with monkeypatch.context() as other:
+        other.setattr(queue, "user", lambda: "65534")
+        user.run(*held)
+    [one] = user.statuses()
+    capsys.readouterr()
+
+    user.run(*held)
+
+    assert one.state is State.queued
+    assert f"queued as job {one.job_id}" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_full_when_jobs_are_submitted(user: User) -> None:
+    if not user.site.small_disk:
+        pytest.skip("only root can mount a small file system, where it may")
+    runs = user.site.small_disk / "full"
+    runs.mkdir()
+    free = os.statvfs(runs)
+    (runs / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - 1_000_000))
+    try:
+        with pytest.raises(ErError, match=r"cannot keep the code .*No space left.*make room"):
+            user.run(*FAST, f"runs_dir={runs}", "tracking.enabled=false")
+        assert not list(runs.glob("single/jobs/*/*"))
+    finally:
+        shutil.rmtree(runs)
 
 
 def test_studies_do_not_touch_each_other(user: User, monkeypatch: pytest.MonkeyPatch) -> None:

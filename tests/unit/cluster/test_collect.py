@@ -26,7 +26,7 @@ def test_a_controller_that_is_away_is_asked_again(
     ended = Entry("12345678", "COMPLETED", "None", "n1", "0:00", NAME)
     answers: list[ErError | list[Entry]] = [NoAnswerError("away"), [ended]]
 
-    def squeue(_: float) -> list[Entry]:
+    def squeue(*_: object) -> list[Entry]:
         answer = answers.pop(0)
         if isinstance(answer, ErError):
             raise answer
@@ -66,6 +66,7 @@ def publishing(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> Attempt:
     def refuse(*_: object) -> None:
         raise ConfigError("no finished run of study ladder")
 
+    monkeypatch.setattr(collect, "publish", len)
     monkeypatch.setattr(collect, "finish_all", refuse)
     return attempt
 

@@ -146,7 +146,7 @@ def test_an_end_is_noted_once_slurm_has_forgotten_it(
 ) -> None:
     end(attempt, 1)
     with monkeypatch.context() as there:
-        there.setattr("er.cluster.queue.read", lambda _: [])
+        there.setattr("er.cluster.queue.read", lambda *_: [])
         assert [one.state for one in read(attempt).found] == [State.failed]
 
     assert read(attempt).silence is None
@@ -167,7 +167,7 @@ def test_a_failed_job_whose_node_is_down_is_lost(
         asked.extend(command)
         return "n1 idle\nn2 down*\n"
 
-    monkeypatch.setattr("er.cluster.queue.read", lambda _: [ended])
+    monkeypatch.setattr("er.cluster.queue.read", lambda *_: [ended])
     monkeypatch.setattr("er.cluster.queue.call", sinfo)
 
     for _ in range(2):
