@@ -85,10 +85,10 @@ class Step:
         timeout_s = self.share.config.server.stop_timeout_s + group.KILL_ALLOWANCE_S
         if not nodes.is_silent(self.share.node) and self._ended_within(SOON_S):
             return
-        there = nodes.answers(self.share.node, ASK_TIMEOUT_S)
-        if there and self._ended_within(timeout_s - SOON_S):
-            return
-        guard.run_end(nodes.end_step(self.share.token))
+        if nodes.answers(self.share.node, ASK_TIMEOUT_S):  # else Slurm ends the step with the job
+            if self._ended_within(timeout_s - SOON_S):
+                return
+            guard.run_end(nodes.end_step(self.share.token))
         self.process.kill()
         self.process.wait()
 
