@@ -95,11 +95,19 @@ def newest(runs: Sequence["PublishedRun"]) -> "PublishedRun":
 
 def inputs_of(name: str, runs: Sequence["PublishedRun"], width: str) -> str:
     """Of all that a picture is made from: runs, code and libraries."""
+    from er.results import kept
+
+    digests = [run.digest for run in runs]
+    return kept.inputs_of([name, width, digests, library_versions(), code_digest()])
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256, in hexadecimal digits, of the code that makes a picture of runs."""
     from er.results import code, kept
 
-    sources = [path for place in (FIGURES, code.PACKAGE / "results") for path in place.glob("*.py")]
-    digests = [run.digest for run in runs]
-    return kept.inputs_of([name, width, digests, library_versions()], sorted(sources))
+    places = (FIGURES, code.PACKAGE / "results")
+    return kept.inputs_of("", sorted(path for place in places for path in place.glob("*.py")))
 
 
 def inputs_of_picture(name: str, table: Path) -> str:

@@ -93,7 +93,11 @@ def _drawn(name: str, runs: Sequence["PublishedRun"], folder: Path) -> list[Path
 def _verdicts(study: str, runs: Sequence["PublishedRun"]) -> dict[str, Any]:
     claims = [claim for claim in statements.every() if claim.study == study]
     return {
-        "made_with": {"python": platform.python_version(), **view.library_versions()},
+        "made_with": {
+            "python": platform.python_version(),
+            **view.library_versions(),
+            "er's code for figures": view.code_digest()[:12],
+        },
         "claims": {f"{v.claim.figure} {v.claim.id}": _summary(v) for v in decide(claims, runs)},
     }
 
@@ -136,4 +140,4 @@ def _versions_apart(there: dict[str, str], here: dict[str, str]) -> str:
         for name, version in here.items()
         if there.get(name) != version
     ]
-    return ", ".join(apart) or "with the same versions of Python and libraries"
+    return ", ".join(apart) or "with the same code, Python and libraries"

@@ -9,6 +9,7 @@ from er.claims import documents, statements
 from er.errors import ConfigError
 from er.options import CONF
 from er.results import code, kept, names
+from er.results.files import write_whole
 
 if TYPE_CHECKING:
     from er.tracking.query import PublishedRun
@@ -73,7 +74,7 @@ def _write(
         sensitivity.load(known) if known.exists() and about else None,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(page.render(report))
+    write_whole(file, page.render(report).encode())
     documents.log(verdicts, uri)
     return [
         {

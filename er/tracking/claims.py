@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from er.errors import ErError
-from er.tracking.store import open_store
+from er.tracking.store import first_line, open_store
 
 FILE = "claims.json"
 
@@ -36,7 +36,7 @@ def log(uri: str, now_ms: int, verdicts: Mapping[str, Sequence[dict[str, Any]]])
                 path.write_text(json.dumps(entries, indent=1, allow_nan=False))
                 client.log_artifact(run_id, str(path))
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise ErError(f"cannot log verdicts: {str(error).splitlines()[0]}") from error
+        raise ErError(f"cannot log verdicts: {first_line(error)}") from error
 
 
 def _name(entry: dict[str, Any]) -> str:

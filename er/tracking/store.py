@@ -22,6 +22,8 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 # A server that does not answer is named after seconds; MLflow's own seven retries take minutes.
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 WAIT = "another program writes to it: run again when it has ended (runs: python -m er.publish DIR)"
+# What SQLAlchemy sets before an error itself, on a line of its own.
+ASIDE = "(raised as a result of"
 # What these print of an error stands in the one line that we raise.
 # Of files, by address and working directory: a server may have gone, and is asked again.
 _opened: dict[tuple[str, str], MlflowClient] = {}
@@ -66,7 +68,8 @@ def _is_there(uri: str) -> bool:
 
 def first_line(error: Exception) -> str:
     """What went wrong, without the pages that MLflow and SQLAlchemy add."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    lines = [line for line in str(error).splitlines() if line and not line.startswith(ASIDE)]
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def test_what_an_import_makes_otherwise_than_the_bundle_says_is_told(
     claim = values["claims"]["fig4 d-minimum-raised"]
     claim["verdict"] = "reproduced"
     values["claims"]["fig9 unheard-of"] = claim
-    values["made_with"]["matplotlib"] = "3.0"
+    values["made_with"] |= {"matplotlib": "3.0", "er's code for figures": "0123456789ab"}
     other = resealed(exported, {
         "views/verdicts.json": json.dumps(values).encode(), "views/fig4.svg": b"<svg/>",
     })  # fmt: skip
@@ -84,6 +84,9 @@ def test_what_an_import_makes_otherwise_than_the_bundle_says_is_told(
     assert "DIFFERS: fig4 d-minimum-raised was reproduced, and is not decidable here" in said
     assert "DIFFERS: fig9 unheard-of is stated only in the bundle" in said
     assert re.search(r"DIFFERS: fig4\.svg .*matplotlib 3\.0 there", said)
+    assert re.search(
+        r"DIFFERS: fig4\.svg .*er's code for figures 0123456789ab there, \w+ here", said
+    )
     assert (tmp_path / "x" / "figures" / other.stem / "bundled" / "fig4.svg").exists()
     assert said.count("as in the bundle byte for byte") == 2
 

@@ -23,7 +23,7 @@ from er.results.point import measure
 from er.results.run_dir import RunDir
 from er.tracking.experiment import describe_ui
 from er.tracking.publish import publish, store_of
-from er.tracking.store import open_store
+from er.tracking.store import first_line, open_store
 
 LETTERS_SHOWN = 20  # of a run's name, in MLflow's table
 AWKWARD = 'it\'s "here" #1 & é $HOME'
@@ -244,3 +244,13 @@ def test_a_configuration_that_is_none_is_named(tmp_path: Path, text: str) -> Non
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ErError, match=r"config.json is damaged \(.+\): put the file back, or move"):
         store_of(RunDir(tmp_path))
+
+
+def test_a_full_disk_is_named_and_not_what_sqlalchemy_says_aside() -> None:
+    aside = "(raised as a result of Query-invoked autoflush; consider using a block)"
+    error = RuntimeError(
+        f"{aside}\n(sqlite3.OperationalError) database or disk is full\n[SQL: ...]"
+    )
+    assert first_line(error) == "(sqlite3.OperationalError) database or disk is full"
+    assert first_line(RuntimeError(aside)) == "RuntimeError"
+    assert first_line(OSError()) == "OSError"
