@@ -96,7 +96,7 @@ def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
             if name == WITH_INTERVAL and not row["note"]:  # behind the whisker
                 label.xy = (row["high"], label.xy[1])
     axes.get_legend().remove()  # type: ignore[union-attr]  # the figure has one for both
-    axes.margins(x=0.45 if name == WITH_INTERVAL else 0.15)
+    axes.margins(x=0.5 if name == WITH_INTERVAL else 0.2)
     axes.set(xlabel=title, ylabel="")
 
 

@@ -44,6 +44,8 @@ def publish_study(
                     client.log_artifact(run_id, str(file), FOLDER)
             tags = {NOTE: note, DIGESTS: json.dumps({**known, **digests})}
             client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            about = f"Its figures, tables and report are in the run `figures of {study}, {how}`."
+            client.set_experiment_tag(experiment_id, NOTE, about)
             client.set_terminated(run_id)
     except STORE_ERRORS as error:
         raise ErError(f"cannot publish the figures to {uri}: {first_line(error)}") from error

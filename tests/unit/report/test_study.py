@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from er.config import Config
 from er.errors import ErError
@@ -33,6 +34,7 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     assert names == {"fig4.png", "fig4.pdf", "fig4.svg", "table1.md", "report-ladder.html"}
     assert "| fig4 baselines-below-d | not decidable |" in own.data.tags["mlflow.note.content"]
     assert own.info.status == "FINISHED"
+    assert own.info.run_name in experiment_note(client, "ladder")
     assert not own.data.metrics
     assert [run.run_id for run in query.shown(uri, "ladder")] == [measured]
 
@@ -58,6 +60,11 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
         line for line in said if not line.startswith(("figure: ", "report: "))
     ]
     assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def experiment_note(client: MlflowClient, study: str) -> str:
+    """What MLflow's list of experiments says of a study."""
+    return str(client.get_experiment_by_name(study).tags["mlflow.note.content"])
 
 
 def test_a_study_without_runs_is_refused(config: Config) -> None:
