@@ -28,16 +28,17 @@ MEDIAN, TAIL = COLOURS[:2]
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Of the newest run: three latencies, throughput, and requests in flight over time."""
     run = view.newest(runs)
-    drawn = plt.figure(figsize=style.size(height_cm=11), layout="constrained")
-    grid = drawn.add_gridspec(2, 3)
-    ttft = drawn.add_subplot(grid[0, 0])
+    narrow = style.narrow()
+    drawn = plt.figure(figsize=style.size(22 if narrow else 11), layout="constrained")
+    grid = drawn.add_gridspec(5, 1) if narrow else drawn.add_gridspec(2, 3)
+    below = [grid[row, 0] for row in range(5)] if narrow else []
+    places = below or [*(grid[0, at] for at in range(3)), grid[1, 0], grid[1, 1:]]
+    ttft, tpot, e2e, throughput, in_flight = map(drawn.add_subplot, places)
     _latency(ttft, run, lambda point: point.ttft_s, "Time to first token", 1e3, "ms")
-    tpot = drawn.add_subplot(grid[0, 1])
     _latency(tpot, run, lambda point: point.tpot_s, "Time per output token", 1e3, "ms")
-    e2e = drawn.add_subplot(grid[0, 2])
     _latency(e2e, run, lambda point: point.e2e_s, "End-to-end latency", 1, "s")
-    _throughput(drawn.add_subplot(grid[1, 0]), run)
-    _in_flight(drawn.add_subplot(grid[1, 1:]), run)
+    _throughput(throughput, run)
+    _in_flight(in_flight, run)
     return style.finish(drawn, run.title, [run])
 
 
@@ -62,7 +63,11 @@ def _latency(
         )
         axes.fill_between(
             concurrencies, values(f"{share}_low"), values(f"{share}_high"), color=colour,
-            label=f"95% interval of {share}", **style.INTERVAL,
+            **style.INTERVAL,
+        )  # fmt: skip
+        axes.vlines(
+            concurrencies, values(f"{share}_low"), values(f"{share}_high"), color=colour,
+            label=f"95% interval of {share}", **style.INTERVAL_BAR,
         )  # fmt: skip
     _hollow(axes, run, lambda point: of(point).p50 * scale)
     style.over_concurrency(axes, [point.concurrency for point in run.points])
@@ -113,7 +118,6 @@ def _in_flight(axes: Axes, run: PublishedRun) -> None:
         xlim=(0, 100),
     )
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8, ncols=2, loc="lower center")
 
 
 def _hollow(axes: Axes, run: PublishedRun, value: Callable[[Point], float]) -> None:

@@ -102,6 +102,7 @@ def about(config: Config, ladder: Sequence[int]) -> str:
     """What was predicted, for a footer."""
     steps = ", ".join(f"{concurrency:,}" for concurrency in ladder)
     return (
+        "By the predicted values alone: what a prediction may be off by opens more (er.claims). "
         f"Each setting of experiments/unknowns.yaml changes one thing. Ladder: {steps} users. Node "
         f"type: {config.hardware.name}. Workload as configured: {config.workload.description}. "
         f"Predicted {datetime.now(UTC):%Y-%m-%d} UTC."

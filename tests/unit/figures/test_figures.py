@@ -3,17 +3,34 @@
 import json
 import re
 from dataclasses import replace
+from itertools import chain, combinations, product
 from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.transforms import Bbox
 
 from er.errors import ConfigError
 from er.study import settling
-from paper_figures import command, curves, fig2, fig4, fig5, fig6, fig7, load, style, view
+from paper_figures import (
+    batch_limit,
+    command,
+    curves,
+    fig2,
+    fig4,
+    fig5,
+    fig6,
+    fig7,
+    load,
+    overhead,
+    policies,
+    style,
+    view,
+)
 
 DOCS = Path(__file__).parents[3] / "docs/figures.md"
+HAIR = 5  # pixels of 220 to the inch: half a millimetre
 LADDER = [fig4, fig5, fig6, fig7]
 
 
@@ -204,24 +221,37 @@ def test_the_footer_marks_how_much_of_the_step_times_was_measured(published):
 
 
 @pytest.mark.parametrize("width", style.Width)
-def test_nothing_covers_a_panel_or_is_cut_off(published, width, tmp_path):
-    runs = [published(f"deployment={name}") for name in "abcde"]
+@pytest.mark.parametrize("module", [batch_limit, fig2, fig4, fig6, load, overhead, policies])
+def test_nothing_covers_a_panel_or_is_cut_off(published, module, width):
+    runs = [published(f"deployment={name}") for name in ("de" if module is policies else "abcde")]
     with style.applied(width):
-        figure = fig4.figure(runs)
-        style.save(figure, tmp_path, "fig4")
+        figure = module.figure(runs)
+        style.lay_out(figure)
         [legend] = figure.legends
         page = figure.bbox
-        boxes = [legend.get_window_extent(), *[text.get_window_extent() for text in figure.texts]]
-        for panel in figure.axes:
-            inside = panel.get_tightbbox()
-            assert page.x0 <= inside.x0
-            assert inside.x1 <= page.x1
-            assert not any(inside.overlaps(box) for box in boxes)
-        for box in boxes:
-            assert page.x0 <= box.x0
-            assert box.x1 <= page.x1
-            assert page.y0 <= box.y0
+        parts = [
+            [legend.get_window_extent()],
+            *[[text.get_window_extent()] for text in figure.texts],
+        ]
+        parts += map(boxes_of, figure.axes)
+        parts = [[box.padded(-HAIR) for box in of_one if box] for of_one in parts]
+        for box in chain(*parts):
+            assert page.x0 <= box.x0 < box.x1 <= page.x1
+            assert page.y0 <= box.y0 < box.y1 <= page.y1
+        for part, another in combinations(parts, 2):
+            for one, other in product(part, another):
+                assert not one.overlaps(other), (one, other)
         assert figure.get_figwidth() == pytest.approx(width.value / 2.54)
+
+
+def boxes_of(panel: Axes) -> list[Bbox]:
+    """Where a panel, the numbers and names of its axes, and its title are."""
+    axes = panel.xaxis, panel.yaxis
+    texts = [*(axis.label for axis in axes), panel.title]
+    named = [text.get_window_extent() for text in texts if text.get_text()]
+    for axis in axes:
+        axis.label.set_visible(False)
+    return [panel.bbox, *named, *(axis.get_tightbbox() for axis in axes)]
 
 
 def test_the_same_runs_make_the_same_bytes(published, tmp_path):
