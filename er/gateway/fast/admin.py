@@ -20,6 +20,7 @@ from er.gateway.fast.request import Request
 from er.gateway.output import say
 
 if TYPE_CHECKING:
+    from er.gateway.choosers import Chooser
     from er.gateway.fast.replica import Replica
     from er.gateway.fast.server import Server
 
@@ -108,7 +109,10 @@ async def _carry_out(server: "Server", command: Command) -> None:
         await _reload(server, command.get("router") or server.router_file)
     elif name == "shadow":
         file = command.get("router")
-        server.shadow = await routers.load(server, file) if file else None
+        found = await routers.load(server, file) if file else None
+        before: list[Chooser | None] = [server.shadow]
+        server.shadow = found
+        await routers.free(before)
     elif name == "add":
         require_address(url, "url")
         if cluster is None or not 0 <= cluster < len(server.experts.clusters):
@@ -142,5 +146,8 @@ def _named(server: "Server", cluster: int | None, url: str | None) -> "list[Repl
 
 async def _reload(server: "Server", file: str) -> None:
     """Choose by the router in this file. Raises ErError when it does not fit."""
-    server.use_chooser(await routers.load(server, file))
+    found = await routers.load(server, file)
+    before: list[Chooser | None] = [server.chooser]
+    server.use_chooser(found)
     server.router_file = file
+    await routers.free(before)

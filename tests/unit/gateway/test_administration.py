@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sys
+import threading
+import weakref
 from pathlib import Path
 
 import psutil
@@ -109,3 +111,26 @@ async def test_a_process_that_dies_while_it_reads_a_router_is_named(
         await routers.load(gateway.server, "router.npz")
     assert str(refused.value).endswith(says)
     assert "half" not in str(refused.value)
+
+
+async def test_a_router_is_given_back_by_a_thread(
+    start: Start, router: Router, tmp_path: Path
+) -> None:
+    file, admin = tmp_path / "router.npz", free_port()
+    save(router, file)
+    gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], admin_port=admin)
+    assert gateway.server
+    gateway.server.router_file = str(file)
+    freed_by: list[threading.Thread] = []
+    commands: list[tuple[str, dict[str, str]]] = [
+        ("reload", {}), ("shadow", {"router": str(file)}), ("shadow", {}),
+    ]  # fmt: skip
+    for name, fields in commands:
+        before = gateway.server.chooser if name == "reload" else gateway.server.shadow
+        if before:
+            watch = weakref.ref(before, lambda _: freed_by.append(threading.current_thread()))
+        del before
+        assert status(await say(admin, command(name, **fields))) == 200
+        assert not freed_by or watch() is None
+    assert len(freed_by) == 2
+    assert threading.main_thread() not in freed_by
