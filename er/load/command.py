@@ -13,7 +13,7 @@ from er import compose
 from er.compose import Job
 from er.config import Config, JsonlWorkload
 from er.errors import ConfigError
-from er.load import alone, prompts, trace, users
+from er.load import alone, prompts, trace, trace_kinds, users
 from er.load.inspect import describe, describe_prompts, shape_of, shape_of_prompts
 from er.load.table import PLAIN_WIDTH
 from er.options import Arguments, Command, Word, parse_arguments
@@ -86,7 +86,7 @@ def inspect(parsed: Arguments) -> int:
     overrides = ("load=trace", *parsed.overrides, f"load.trace={quoted}")
     job = only_job(replace(parsed, overrides=overrides))
     source = trace.source_of(job.config.load)
-    if trace.holds_prompts(source):
+    if trace_kinds.holds_prompts(source):
         overrides = ("workload=jsonl", *parsed.overrides, f"workload.path={quoted}")
         job = only_job(replace(parsed, overrides=overrides))
         workload = job.config.workload

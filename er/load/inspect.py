@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from er.load import prompt_files
-from er.load.trace import Arrival, Source, Trace, read
+from er.load.trace import Arrival, Trace, read
+from er.load.trace_kinds import Source
 from er.results.request import Prompt
 from er.results.words import count_of
 

@@ -1,10 +1,4 @@
-"""Recorded arrivals: a file of times and, in most traces, token counts.
-
-The columns show the kind of a trace, and with it the unit of its times. Where two kinds have the
-same columns and different units, the unit must be given (`load.trace_unit`). Sources:
-github.com/Azure/AzurePublicDataset, kvcache-ai/Mooncake, alibaba-edu/qwen-bailian-usagetraces-anon,
-HPMLL/BurstGPT, vllm-project/guidellm.
-"""
+"""Recorded arrivals: a file of times and, in most traces, token counts."""
 
 import functools
 import json
@@ -20,20 +14,9 @@ from er.config import Load
 from er.errors import ConfigError
 from er.load.answer import shorten
 from er.load.rows import Row, rows
+from er.load.trace_kinds import DELAYS, HASHES, Kind, Source, kind_of, parse_number, unit_of
 
-UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-DATE = "date"
-UNKNOWN = ""
-HASHES = "hash_ids"
 TOKENS_AT_MOST = 1e9  # of a request
-PATH = "workload.path=FILE"
-# Columns that hold what is sent, or lead to it.
-PROMPTS = {"body", "conversations", "data", "messages", "prompt", "text", "text_input", "texts",
-           "turns"}  # fmt: skip
-DELAYS = (
-    "has delays within sessions, which follow answers, not a clock: give each row a time, or, "
-    f"where the rows hold texts, play them with workload=jsonl {PATH}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,41 +27,6 @@ class Arrival:
     input_tokens: int  # 0 where the trace has no counts, then for all its requests
     output_tokens: int
     blocks: tuple[int, ...] = ()  # equal numbers at the start: the same tokens; () if not recorded
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What one kind of trace calls its columns, and how it writes a time."""
-
-    name: str
-    time: str
-    input_tokens: str
-    output_tokens: str
-    unit: str  # of UNITS, or DATE; UNKNOWN where kinds with these columns differ
-    marker_column: str = ""  # a column that only this kind has
-    block_tokens: int = 0  # of each entry of `hash_ids`; 0: not known
-    time_is_wait: bool = False  # a time is the wait since the row before
-
-
-KINDS = (
-    Kind("er", "time_s", "input_tokens", "output_tokens", "s"),
-    Kind("Azure", "TIMESTAMP", "ContextTokens", "GeneratedTokens", DATE),
-    Kind("Bailian", "timestamp", "input_length", "output_length", "s", "chat_id", 16),
-    Kind("Mooncake", "timestamp", "input_length", "output_length", "ms", "hash_ids", 512),
-    Kind("GuideLLM or aiperf", "timestamp", "input_length", "output_length", UNKNOWN),
-    Kind("aiperf delays", "delay", "input_length", "output_length", "ms", time_is_wait=True),
-    Kind("BurstGPT", "Timestamp", "Request tokens", "Response tokens", "s"),
-)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file, and its settings in the configuration."""
-
-    path: Path
-    unit: str = ""
-    columns: tuple[tuple[str, str], ...] = ()  # ours, the file's
-    rows: int = 0  # of its beginning; 0 for all
 
 
 @dataclass(frozen=True)
@@ -151,72 +99,11 @@ def _read_arrivals(
     return arrivals, has_counts
 
 
-def kind_of(first: Row, source: Source) -> Kind:
-    """The kind of trace that has these columns. Raises ConfigError when they are not known."""
-    place, fields = first
-    own = dict(source.columns)
-    if own:
-        missing = [name for name in own.values() if name not in fields]
-        if missing or "time" not in own:
-            raise ConfigError(
-                f"{place} has no {', '.join(missing) or 'time'}: load.trace_columns takes "
-                f"time, input_tokens and output_tokens of {', '.join(fields)}"
-            )
-        inputs, outputs = (own.get(name, name) for name in ("input_tokens", "output_tokens"))
-        return Kind("own", own["time"], inputs, outputs, UNKNOWN)
-    if _waits_in_sessions(fields):
-        raise ConfigError(f"{place} {DELAYS}")
-    for kind in KINDS:
-        if kind.time in fields and (kind.marker_column or kind.time) in fields:
-            return kind
-    if PROMPTS.intersection(fields):
-        raise ConfigError(
-            f"{place} is a prompt, without a time: send it with workload=jsonl {PATH}"
-        )
-    known = ", ".join(dict.fromkeys(kind.time for kind in KINDS))
-    raise ConfigError(
-        f"{place} has no time: call it one of {known}, or name the columns: "
-        "'load.trace_columns={time: ..., input_tokens: ..., output_tokens: ...}'"
-    )
-
-
-def holds_prompts(source: Source) -> bool:
-    """Whether the file holds prompts without times, and not a trace.
-
-    Raises ConfigError when it cannot be read.
-    """
-    _, fields = next(rows(source.path), ("", {}))
-    timed = any(kind.time in fields for kind in KINDS) and not _waits_in_sessions(fields)
-    return not (source.columns or timed) and not PROMPTS.isdisjoint(fields)
-
-
-def unit_of(kind: Kind, first: Row, source: Source) -> float:
-    """The unit of the trace's times in seconds; NaN for dates.
-
-    Raises ConfigError when it is not known.
-    """
-    unit = source.unit or kind.unit
-    if unit == UNKNOWN and _number(first[1][kind.time]) is None:
-        unit = DATE
-    if unit == DATE:
-        return math.nan
-    if unit not in UNITS:
-        raise ConfigError(
-            f"{first[0]}: the unit of {kind.time} is not known (Mooncake writes milliseconds, "
-            f"Bailian and GuideLLM seconds): set load.trace_unit={'|'.join(UNITS)}"
-        )
-    return UNITS[unit]
-
-
-def _waits_in_sessions(fields: Mapping[str, Any]) -> bool:
-    return "delay" in fields and "timestamp" not in fields and "session_id" in fields
-
-
 def _arrival(place: str, fields: Mapping[str, Any], kind: Kind, seconds: float) -> Arrival:
     """The arrival of one row, with 0 tokens unless it has both counts."""
     value = fields.get(kind.time)
-    time_s = _date_s(value) if math.isnan(seconds) else (_number(value) or 0.0) * seconds
-    if not math.isnan(seconds) and _number(value) is None:
+    time_s = _date_s(value) if math.isnan(seconds) else (parse_number(value) or 0.0) * seconds
+    if not math.isnan(seconds) and parse_number(value) is None:
         time_s = math.nan
     if not math.isfinite(time_s) and value is None and "delay" in fields:
         raise ConfigError(f"{place} {DELAYS}")
@@ -251,14 +138,6 @@ def _date_s(value: object) -> float:
         return math.nan
 
 
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _count(place: str, name: str, value: object) -> int:
     """A count of tokens (also written as 48.0); 0 when the row has none.
 
@@ -266,7 +145,7 @@ def _count(place: str, name: str, value: object) -> int:
     """
     if value is None or str(value).strip().lower() in ("", "nan", "null", "none"):
         return 0
-    number = _number(value)
+    number = parse_number(value)
     if number is None or not 0 <= number <= TOKENS_AT_MOST or number != int(number):
         raise ConfigError(
             f"{place} has {shorten(value)!r} as {name}, no count of tokens: correct or remove the "

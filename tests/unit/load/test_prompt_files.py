@@ -1,13 +1,13 @@
-"""Prompts from the files people have."""
+"""Prompts from common kinds of files."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from er.load import command, trace
+from er.load import command
 from er.load.prompt_files import texts, unused
-from er.load.trace import Source
+from er.load.trace_kinds import Source, holds_prompts
 
 CHAT = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]}
 # What the file holds, and the text and length of each of its prompts.
@@ -109,7 +109,7 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
 def test_a_known_file_of_prompts_is_not_a_trace(tmp_path: Path, name: str) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(json.dumps(FILES[name][0]))
-    assert trace.holds_prompts(Source(path))
+    assert holds_prompts(Source(path))
 
 
 @pytest.mark.usefixtures("small_tokenizer")

@@ -1,4 +1,4 @@
-"""Traces as people have them become the same plain arrivals; what cannot be told is refused."""
+"""Common kinds of traces become plain arrivals; ambiguous ones are refused."""
 
 import gzip
 import json
@@ -16,7 +16,8 @@ from er.errors import ErError
 from er.load import trace
 from er.load.inspect import describe, shape_of
 from er.load.rows import rows
-from er.load.trace import Arrival, Source
+from er.load.trace import Arrival
+from er.load.trace_kinds import Source
 
 # Real rows, shortened: kind, unit of time in seconds, content; each holds 655/52 and then 70/1
 # tokens, 2.5 s apart.
@@ -205,7 +206,7 @@ def test_an_array_is_read_whatever_its_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ('[{"time_s": 1}, {"time_s": 2', "entry 2, is not JSON, or the file ends in it"),
         ('[{"time_s": 1},', "entry 2, is not JSON, or the file ends in it"),
@@ -216,8 +217,8 @@ def test_an_array_is_read_whatever_its_layout(tmp_path: Path) -> None:
         ('[{"time_s": ' + "[" * 100_000, "entry 1, is not JSON"),
     ],
 )
-def test_a_damaged_array_is_refused(tmp_path: Path, content: str, says: str) -> None:
-    with pytest.raises(ErError, match=says):
+def test_a_damaged_array_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(ErError, match=message):
         list(rows(written(tmp_path, "a.json", content).path))
 
 
@@ -285,7 +286,7 @@ def test_a_trace_can_be_out_of_order_and_without_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("a.csv", "", "holds no arrivals"),
         ("a.jsonl", '{"when": 3}', r"a\.jsonl:1 has no time: call it one of time_s, TIMESTAMP"),
@@ -302,8 +303,8 @@ def test_a_trace_can_be_out_of_order_and_without_counts(tmp_path: Path) -> None:
         ("a.csv", "time_s,input_tokens,output_tokens\n3,7,0\n", "no row with .* of 1 or more"),
     ],
 )
-def test_a_bad_trace_is_refused(tmp_path: Path, name: str, content: str, says: str) -> None:
-    with pytest.raises(ErError, match=says):
+def test_a_bad_trace_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(ErError, match=message):
         trace.read(written(tmp_path, name, content))
 
 
