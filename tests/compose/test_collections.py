@@ -1,4 +1,4 @@
-"""Experiments that stand for several."""
+"""Collections: experiments that stand for several others."""
 
 from pathlib import Path
 

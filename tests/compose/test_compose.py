@@ -66,7 +66,7 @@ def test_multirun_over_chosen_deployments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         (["load.concurency=[1]"], r"^load\.concurency is not .* did you mean load\.concurrency\?$"),
         (["+load.arivals=burst"], r"^load\.arivals is not .* did you mean load\.arrivals\?$"),
@@ -146,8 +146,8 @@ def test_multirun_over_chosen_deployments() -> None:
         (["routing.policy=fastest"], r"routing\.policy.*kmeans, random, round_robin, least_loaded"),
     ],
 )
-def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as refused:
+def test_a_bad_configuration_is_refused_in_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
         compose.plan(overrides)
     assert "\n" not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""A job that is written here can be run elsewhere: the file holds all of it."""
+"""A job file holds everything that another machine needs to run the job."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from er import compose
 from er.errors import ConfigError
 
-ASKED = [
+REQUESTS = [
     ["deployment=e", "clock=virtual", "+clock.failures=[{expert: 3, at_s: 10}]"],
     ["deployment=a", "engine=trtllm", "server=container"],
     ["deployment=b", "engine=llmapi_bf16", "server=container"],
@@ -17,7 +17,7 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize("overrides", ASKED, ids=lambda asked: asked[0])
+@pytest.mark.parametrize("overrides", REQUESTS, ids=lambda request: request[0])
 def test_a_job_file_is_read_as_it_was_written(overrides: list[str], tmp_path: Path) -> None:
     [job] = compose.jobs_of(overrides)
     job.write(tmp_path / "job.json")

@@ -1,4 +1,4 @@
-"""What every command line that takes overrides accepts, refuses and tells of itself."""
+"""Command lines with overrides: what they accept, what they refuse, and their help."""
 
 import re
 from pathlib import Path
@@ -22,11 +22,11 @@ def parse(*arguments: str) -> Arguments:
 
 
 def test_options_are_accepted_in_any_order_and_spelling(tmp_path: Path) -> None:
-    asked = parse("deployment=a", "-m", "--config-dir", str(tmp_path), "seed=0,1", "-cn", "mine")
-    assert asked == parse(f"--config-dir={tmp_path}", "--config-name=mine", "--multirun",
+    parsed = parse("deployment=a", "-m", "--config-dir", str(tmp_path), "seed=0,1", "-cn", "mine")
+    assert parsed == parse(f"--config-dir={tmp_path}", "--config-name=mine", "--multirun",
                           "deployment=a", "seed=0,1")  # fmt: skip
-    assert asked.overrides == ("deployment=a", "seed=0,1")
-    assert (asked.multirun, asked.config_dir, asked.config_name) == (True, tmp_path, "mine")
+    assert parsed.overrides == ("deployment=a", "seed=0,1")
+    assert (parsed.multirun, parsed.config_dir, parsed.config_name) == (True, tmp_path, "mine")
 
 
 @pytest.mark.parametrize("argument", ["--foo", "-x", "--config", "-1"])
@@ -36,7 +36,7 @@ def test_an_option_that_is_not_known_is_refused(argument: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--config-dir", "/nowhere"], "^--config-dir /nowhere is not a folder$"),
         (["--resolve"], "^--package and --resolve go with --cfg job$"),
@@ -46,16 +46,16 @@ def test_an_option_that_is_not_known_is_refused(argument: str) -> None:
         (["-m", "--cfg", "job", "seed=0,1"], "^--cfg=job is about one job: leave out -m$"),
     ],
 )
-def test_a_wrong_option_is_one_line(arguments: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as refused:
+def test_a_wrong_option_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
         parse(*arguments)
     assert "\n" not in str(refused.value)
 
 
 def test_arguments_of_the_command_are_not_overrides() -> None:
-    asked = parse_arguments(build.COMMAND, ["dry=true", "deployment=a"])
-    assert asked.words == {"job": "", "dry": "true", "action": "build"}
-    assert asked.overrides == ("deployment=a",)
+    parsed = parse_arguments(build.COMMAND, ["dry=true", "deployment=a"])
+    assert parsed.words == {"job": "", "dry": "true", "action": "build"}
+    assert parsed.overrides == ("deployment=a",)
     with pytest.raises(ConfigError, match=r"^dry is perhaps: choose from true, false$"):
         parse_arguments(build.COMMAND, ["dry=perhaps"])
 
@@ -115,13 +115,13 @@ def test_examples_in_help_are_quoted_for_a_shell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["-m", "deployment=a,e"], "^these are 2 deployments: give one value for each key$"),
         (["clock=virtual"], "^clock=virtual starts nothing: leave it out$"),
         (["cluster=slurm"], "^er.serve serves here: leave cluster out$"),
     ],
 )
-def test_only_one_deployment_is_served_and_only_here(arguments: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_only_one_deployment_is_served_and_only_here(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         serve.serve(arguments)

@@ -102,7 +102,7 @@ def test_hydra_shows_the_configuration_of_a_users_option(
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         (["deployment=e", "routing.clusters=4"], "^routing.clusters is 4, deployment.e has 8 "),
         (
@@ -113,9 +113,9 @@ def test_hydra_shows_the_configuration_of_a_users_option(
     ],
 )
 def test_a_configuration_that_cannot_run_is_refused_before_anything_is_prepared(
-    overrides: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         answer(overrides)
     assert capsys.readouterr().out == ""
 

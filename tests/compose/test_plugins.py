@@ -1,4 +1,4 @@
-"""Launchers and sweepers of Hydra run the jobs where they are asked for."""
+"""Launchers and sweepers of Hydra run the jobs if they are chosen."""
 
 import os
 import subprocess
@@ -38,8 +38,8 @@ def test_joblib_runs_every_job_and_names_the_failed_one(tmp_path: Path, cache_di
                *small, "load.requests_per_user=4", "deployment=e", full)  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.count("run directory: ") == 1
-    [said] = [line for line in done.stderr.splitlines() if line.startswith("er: ")]
-    assert "kv_cache_free_gpu_mem_fraction=0.001" in said
+    [output] = [line for line in done.stderr.splitlines() if line.startswith("er: ")]
+    assert "kv_cache_free_gpu_mem_fraction=0.001" in output
 
 
 def test_optuna_searches_the_most_users(tmp_path: Path, cache_dir: Path) -> None:

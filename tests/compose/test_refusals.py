@@ -86,9 +86,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "says"), REFUSED, ids=[words for words, _ in REFUSED])
-def test_a_bad_request_is_refused_in_one_line(words: str, says: str) -> None:
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_a_bad_request_is_refused_in_one_line(words: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         compose.jobs_for(parse_arguments(COMMAND, words.split()))
-    assert str(refused.value).startswith(says)
+    assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)

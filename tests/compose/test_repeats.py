@@ -1,4 +1,4 @@
-"""Repeats are jobs that differ in the seed alone."""
+"""Repeats are jobs that differ only in the seed."""
 
 from dataclasses import replace
 

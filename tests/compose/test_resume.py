@@ -24,23 +24,23 @@ LADDER = "[1,2,3,4,5,6,8,10,12,16,20,24,32,40,50]"
 
 
 def config_of(folder: Path, cache_dir: Path, *overrides: str) -> Config:
-    asked = [
+    settings = [
         "deployment=a",
         "clock=virtual",
         "load.concurrency=[1,2,4]",
         "load.requests_per_user=2",
     ]
     places = [f"runs_dir={folder}", f"cache_dir={cache_dir}", "tracking.enabled=false"]
-    [config] = compose.plan([*asked, *places, *overrides])
+    [config] = compose.plan([*settings, *places, *overrides])
     return config
 
 
 def run(config: Config, resume: bool = True) -> tuple[RunDir, str]:
     """The run directory, and what was said."""
-    said = io.StringIO()
-    sweep = job.Sweep(Progress([config], Console(file=said, width=500)), resume)
+    output = io.StringIO()
+    sweep = job.Sweep(Progress([config], Console(file=output, width=500)), resume)
     sweep.run(config)
-    return sweep.runs[0], said.getvalue()
+    return sweep.runs[0], output.getvalue()
 
 
 def files_of(made: RunDir) -> dict[str, bytes]:
@@ -54,12 +54,12 @@ def test_the_same_command_again_measures_nothing(tmp_path: Path, cache_dir: Path
     first, _ = run(config)
     record = first.read("run.json")
 
-    again, said = run(config)
+    again, output = run(config)
 
     assert again == first
-    assert "1, 2, 4 users taken from" in said
-    assert "nothing is measured again" in said
-    assert "predicted" not in said
+    assert "1, 2, 4 users taken from" in output
+    assert "nothing is measured again" in output
+    assert "predicted" not in output
     assert first.read("run.json") | {"tags": {}} == record | {"tags": {}}
 
 
@@ -67,10 +67,10 @@ def test_a_longer_ladder_measures_only_the_new_points(tmp_path: Path, cache_dir:
     before, _ = run(config_of(tmp_path, cache_dir))
     kept = files_of(before)
 
-    after, said = run(config_of(tmp_path, cache_dir, "load.concurrency=[2,3,4]"))
+    after, output = run(config_of(tmp_path, cache_dir, "load.concurrency=[2,3,4]"))
 
     assert after == before
-    assert "2, 4 users taken from" in said
+    assert "2, 4 users taken from" in output
     assert [point.concurrency for point in after.points()] == [1, 2, 3, 4]
     assert files_of(after)["c0002.parquet"] == kept["c0002.parquet"]
 
@@ -99,10 +99,10 @@ def test_an_invalid_point_is_measured_again_but_not_predicted_again(
 
 def test_resume_false_measures_everything_again(tmp_path: Path, cache_dir: Path) -> None:
     first, _ = run(config_of(tmp_path, cache_dir))
-    second, said = run(config_of(tmp_path, cache_dir), resume=False)
+    second, output = run(config_of(tmp_path, cache_dir), resume=False)
 
     assert second.path.name == f"{first.path.name}.2"
-    assert "taken from" not in said
+    assert "taken from" not in output
     assert files_of(second) == files_of(first)
 
 

@@ -1,4 +1,4 @@
-"""Jobs that share a composition are what Hydra alone makes of them."""
+"""Jobs that share a cached composition are the same as Hydra makes without the cache."""
 
 from dataclasses import replace
 from pathlib import Path

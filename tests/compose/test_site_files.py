@@ -60,7 +60,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_a_site_file_is_named(mistake: str, tmp_path: Path) -> None:
-    text, says = MISTAKES[mistake]
+    text, message = MISTAKES[mistake]
     file = tmp_path / "site" / "mine.yaml"
     file.parent.mkdir()
     file.write_text(text)
@@ -68,7 +68,7 @@ def test_a_mistake_in_a_site_file_is_named(mistake: str, tmp_path: Path) -> None
     with pytest.raises(ConfigError) as refused:
         jobs_of(["+site=mine"], config_dir=tmp_path)
 
-    assert str(refused.value).startswith(says.format(file=file))
+    assert str(refused.value).startswith(message.format(file=file))
     assert "\n" not in str(refused.value)
 
 

@@ -1,4 +1,4 @@
-"""Table I says where each of its values comes from, and is written nowhere by hand."""
+"""Table I shows the origin of each value, and is always written by the command."""
 
 import io
 from pathlib import Path

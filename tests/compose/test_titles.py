@@ -1,4 +1,4 @@
-"""What a deployment is called follows from its values, not from the file it began as."""
+"""The title of a deployment follows from its values, not from its file."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What tests on a real Triton share."""
+"""Fixtures of the tests on a real Triton."""
 
 import json
 import urllib.request

@@ -1,4 +1,4 @@
-"""Looking for what a test left behind."""
+"""Find processes and files that a test left behind."""
 
 import psutil
 

@@ -19,10 +19,10 @@ def test_a_baseline_spreads_prompts_and_is_named_wherever_the_run_is(
     overrides = ["deployment=e", "deployment.experts=2", "routing.policy=least_loaded"]
     overrides += ["load.concurrency=[2]", "load.requests_at_least=8", "load.gateway_probes=0"]
     assert answer(["+experiment=fig4", f"runs_dir={tmp_path}", *overrides]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     title = "Expert Router, 2 x Llama 3 8B FP16, TP=1, least_loaded routing"
-    assert f"{title}: starting Triton with 2 models" in said
-    assert re.search(rf"^E  {title} \(simulated\): ", said, re.MULTILINE)
+    assert f"{title}: starting Triton with 2 models" in output
+    assert re.search(rf"^E  {title} \(simulated\): ", output, re.MULTILINE)
     [run] = (tmp_path / "ladder").iterdir()
     assert json.loads((run / "config.json").read_text())["routing"]["policy"] == "least_loaded"
     assert json.loads((run / "run.json").read_text())["tags"]["er.routing_policy"] == "least_loaded"

@@ -1,4 +1,4 @@
-"""What the command line says when the machine is not as it must be; Triton is never started."""
+"""Messages about a machine on which a command cannot run; Triton is never started."""
 
 import errno
 import socket
@@ -44,7 +44,7 @@ def test_a_bad_request_ends_with_one_line_and_code_2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
+    ("override", "message"),
     [
         ("load.nothing=1", "load.nothing"),
         ("deployment=z", "Could not find 'deployment/z'"),
@@ -53,17 +53,17 @@ def test_a_bad_request_ends_with_one_line_and_code_2() -> None:
     ],
 )
 def test_a_bad_request_is_refused(
-    override: str, says: str, capsys: pytest.CaptureFixture[str]
+    override: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert says in refusal(capsys, override, kind=ConfigError)
+    assert message in refusal(capsys, override, kind=ConfigError)
 
 
 def test_a_runs_dir_that_cannot_be_written_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    says = refusal(capsys, f"runs_dir={tmp_path}/file", "tracking.uri=sqlite:///:memory:")
-    assert says.startswith(f"runs_dir is '{tmp_path}/file'")
+    message = refusal(capsys, f"runs_dir={tmp_path}/file", "tracking.uri=sqlite:///:memory:")
+    assert message.startswith(f"runs_dir is '{tmp_path}/file'")
 
 
 def test_an_mlflow_store_that_cannot_be_opened_is_named(
@@ -81,8 +81,8 @@ def test_a_busy_port_is_named_before_anything_starts(
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        says = refusal(capsys, f"runs_dir={tmp_path}", f"server.http_port={port}")
-    assert says.startswith(f"server.http_port {port} cannot be opened")
+        message = refusal(capsys, f"runs_dir={tmp_path}", f"server.http_port={port}")
+    assert message.startswith(f"server.http_port {port} cannot be opened")
 
 
 def test_a_corrupted_corpus_cache_is_named(tmp_path: Path, cache_dir: Path) -> None:

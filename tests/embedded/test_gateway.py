@@ -85,12 +85,12 @@ async def test_a_client_that_leaves_frees_its_place_in_the_gateway(router, serve
         body = {"text_input": COOKING, "max_tokens": 1000, "stream": True}
         async with session.post(gateway.url, json=body) as response:
             await response.content.readline()
-            async with session.get(metrics) as told:
-                assert f"{in_flight} 1" in await told.text()
+            async with session.get(metrics) as page:
+                assert f"{in_flight} 1" in await page.text()
             response.close()
         for _ in range(200):
-            async with session.get(metrics) as told:
-                if f"{in_flight} 0" in await told.text():
+            async with session.get(metrics) as page:
+                if f"{in_flight} 0" in await page.text():
                     return
             await asyncio.sleep(0.02)
     raise AssertionError("the request is still in flight")

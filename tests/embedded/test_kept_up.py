@@ -1,4 +1,4 @@
-"""One deployment kept up for clients of one's own."""
+"""er.serve keeps one deployment up for other clients."""
 
 import json
 import re

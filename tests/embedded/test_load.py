@@ -52,11 +52,11 @@ def test_every_token_of_the_real_triton_is_seen(
     assert len([request for request in point.requests if not request.cooldown]) == 4 * USERS
     assert counted
     assert after
-    told = after.since(counted)  # the inferences that proved readiness may be told late
+    difference = after.since(counted)  # the inferences that proved readiness may be told late
     sent = len(point.requests)
-    assert sent <= told["server_succeeded"] <= sent + len(endpoints)
-    assert told["server_failed"] == 0
-    assert 0 < told["server_queue_mean_s"] < 1
+    assert sent <= difference["server_succeeded"] <= sent + len(endpoints)
+    assert difference["server_failed"] == 0
+    assert 0 < difference["server_queue_mean_s"] < 1
     assert {request.error for request in point.requests} == {""}
     for request in point.requests:
         assert request.output_tokens == 10

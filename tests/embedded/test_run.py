@@ -73,9 +73,9 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Done:
     runs_dir, cache = folder / RUNS, folder / CACHE
     cache.symlink_to(ROOT / ".cache")
     ladder = ["deployment=a,e", "load.concurrency=[1,2]", f"cache_dir={quoted(cache)}"]
-    asked = arguments(runs_dir, *ladder, *SMALL)
+    settings = arguments(runs_dir, *ladder, *SMALL)
     with redirect_stdout(io.StringIO()) as output:
-        assert answer(asked) == 0, output.getvalue()
+        assert answer(settings) == 0, output.getvalue()
     assert_nothing_left(runs_dir)
     return Done(runs_dir, output.getvalue())
 
@@ -173,9 +173,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     started = []
 
     def begin(deployment: str, *overrides: str) -> "subprocess.Popen[str]":
-        asked = [f"deployment={deployment}", "load.concurrency=[1,2]", *SLOW, *overrides]
+        settings = [f"deployment={deployment}", "load.concurrency=[1,2]", *SLOW, *overrides]
         run = subprocess.Popen(
-            [sys.executable, "-m", "er.run", *arguments(tmp_path, *asked)],
+            [sys.executable, "-m", "er.run", *arguments(tmp_path, *settings)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -240,8 +240,8 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
     again = start("e", "tracking.enabled=false")
     again.kill()
     again.communicate()
-    asked = ["deployment=e", "load.concurrency=[1,2]", *SLOW, "tracking.enabled=false"]
-    command = [sys.executable, "-m", "er.run", *arguments(tmp_path, *asked)]
+    settings = ["deployment=e", "load.concurrency=[1,2]", *SLOW, "tracking.enabled=false"]
+    command = [sys.executable, "-m", "er.run", *arguments(tmp_path, *settings)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -96,7 +96,7 @@ async def test_a_cancelled_request_gives_its_place_away(url, session):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "output"),
     [
         ({"text_input": "", "max_tokens": 3}, "0 input tokens"),
         ({"text_input": "Hello", "max_tokens": 0}, "must be above 0"),
@@ -104,9 +104,9 @@ async def test_a_cancelled_request_gives_its_place_away(url, session):
         ({"text_input": "Hello", "max_tokens": 5000}, "max_seq_len 4096"),
     ],
 )
-async def test_a_bad_request_is_refused_and_the_next_one_served(url, session, body, said):
+async def test_a_bad_request_is_refused_and_the_next_one_served(url, session, body, output):
     status, events, _ = await ask(session, url, stream=True, **body)
     assert status == 400
-    assert said in events[-1]["error"]
+    assert output in events[-1]["error"]
     _, events, _ = await ask(session, url, text_input="Hello", max_tokens=1, stream=True)
     assert "error" not in events[-1]

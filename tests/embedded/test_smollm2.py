@@ -1,4 +1,4 @@
-"""A real language model behind the same contract: sane English, one event per token."""
+"""A real language model behind the same contract: readable English, one event per token."""
 
 import http.client
 import json
@@ -122,7 +122,7 @@ def test_more_requests_than_sequences_are_all_answered(endpoint: Endpoint, strea
 
 def test_a_client_that_leaves_ends_the_generation(endpoint: Endpoint, folder: Path) -> None:
     connection = http.client.HTTPConnection(urlsplit(endpoint.url).netloc, timeout=60)
-    connection.request("POST", urlsplit(endpoint.url).path, asked("Count to 200.", 200))
+    connection.request("POST", urlsplit(endpoint.url).path, body_of("Count to 200.", 200))
     connection.getresponse().read(10)
     connection.close()
     log = folder / "logs" / "triton.log"
@@ -131,14 +131,14 @@ def test_a_client_that_leaves_ends_the_generation(endpoint: Endpoint, folder: Pa
     assert 1 <= int(left[1]) < 200
 
 
-def asked(text: str, max_tokens: int) -> bytes:
+def body_of(text: str, max_tokens: int) -> bytes:
     return json.dumps({"text_input": text, "max_tokens": max_tokens, "stream": True}).encode()
 
 
 def post(endpoint: Endpoint, text: str, max_tokens: int) -> tuple[int, str]:
     url = urlsplit(endpoint.url)
     connection = http.client.HTTPConnection(url.netloc, timeout=60)
-    connection.request("POST", url.path, asked(text, max_tokens))
+    connection.request("POST", url.path, body_of(text, max_tokens))
     response = connection.getresponse()
     body = response.read().decode()
     connection.close()

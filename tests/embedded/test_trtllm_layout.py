@@ -87,8 +87,8 @@ def test_every_expert_has_a_server_of_its_own(endpoints: list[Endpoint]) -> None
 
 
 def test_the_run_records_the_engine(folder: Path) -> None:
-    told = json.loads((folder / "engine.json").read_text())
-    assert told["largest_batch_at_512_tokens"] == "9"
+    recorded = json.loads((folder / "engine.json").read_text())
+    assert recorded["largest_batch_at_512_tokens"] == "9"
 
 
 def test_streams_one_event_per_token(endpoints: list[Endpoint], stream: Any) -> None:

@@ -1,4 +1,4 @@
-"""One scheduler, two clocks: Triton in real time and the virtual clock tell the same story."""
+"""One scheduler, two clocks: Triton in real time and the virtual clock give the same results."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -68,10 +68,10 @@ def by_prompt(requests):
 
 
 def test_both_serve_the_same_requests_in_full(measured, predicted, prompts):
-    asked = {prompt.output_tokens: prompt.input_tokens for prompt in prompts}
+    expected = {prompt.output_tokens: prompt.input_tokens for prompt in prompts}
     for requests in (measured, predicted):
         assert requests.ok.all()
-        assert requests.input_tokens.to_dict() == asked
+        assert requests.input_tokens.to_dict() == expected
         assert (requests.output_tokens == requests.index).all()
 
 

@@ -49,15 +49,15 @@ def test_prompts_that_differ_in_digits_case_or_space_count_once(
 
 
 def test_a_template_is_removed_at_both_ends(package: Package, tmp_path: Path) -> None:
-    asked = ["Alpha beta\ngamma delta", "One two three", "Red green\nblue yellow"]
-    filled = [f"Is this string true? {text} Answer with one word." for text in asked]
+    questions = ["Alpha beta\ngamma delta", "One two three", "Red green\nblue yellow"]
+    filled = [f"Is this string true? {text} Answer with one word." for text in questions]
     odd = "Nothing of this kind here"
-    assert sorted(texts_of(package({"a": [*filled, odd]}), tmp_path)) == sorted([*asked, odd])
+    assert sorted(texts_of(package({"a": [*filled, odd]}), tmp_path)) == sorted([*questions, odd])
 
 
 def test_prompts_without_a_template_are_not_changed(package: Package, tmp_path: Path) -> None:
-    asked = ["What is a tort?", "What is a comet?", "How long does dough rest?"]
-    assert sorted(texts_of(package({"a": asked}), tmp_path)) == sorted(asked)
+    questions = ["What is a tort?", "What is a comet?", "How long does dough rest?"]
+    assert sorted(texts_of(package({"a": questions}), tmp_path)) == sorted(questions)
 
 
 def test_no_file_gives_more_prompts_than_per_file_at_most(

@@ -74,7 +74,7 @@ def test_rows_are_drawn_from_all_files_and_cached(
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"dataset": "cais/mmlu"}, r"cannot read cais/mmlu .*\(is the internet reachable\? "),
         ({"subset": "none"}, r"'none' not found. Available: \['all'\] \(corpus=evals"),
@@ -83,9 +83,9 @@ def test_rows_are_drawn_from_all_files_and_cached(
     ],
 )
 def test_a_data_set_that_cannot_be_read_is_named(
-    mmlu: config.Corpus, tmp_path: Path, change: dict[str, str], says: str
+    mmlu: config.Corpus, tmp_path: Path, change: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ErError, match=says) as refused:
+    with pytest.raises(ErError, match=message) as refused:
         corpora.load(replace(mmlu, **change), tmp_path)
     assert "\n" not in str(refused.value)
     assert isinstance(refused.value, ConfigError) == ("column" in "".join(change))

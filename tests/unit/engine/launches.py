@@ -1,4 +1,4 @@
-"""What is started on a node, of every deployment, engine and launcher, as values."""
+"""Everything that is started on a node, for each deployment, engine and launcher, as values."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The lock of an engine, on a file system that has none."""
+"""The lock of an engine on a file system without locks."""
 
 import errno
 import os
@@ -20,6 +20,6 @@ def test_a_file_system_without_locks_is_named_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "fcntl", SimpleNamespace(flock=no_locks, LOCK_EX=0))
-    says = rf"{tmp_path} is on a file system without flock \(Function not implemented\).*Lustre"
-    with pytest.raises(ErError, match=says), cache.locked(tmp_path, "engine"):
+    message = rf"{tmp_path} is on a file system without flock \(Function not implemented\).*Lustre"
+    with pytest.raises(ErError, match=message), cache.locked(tmp_path, "engine"):
         pytest.fail("not locked")

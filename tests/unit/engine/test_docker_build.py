@@ -86,8 +86,8 @@ def node(folder: Path) -> Iterator[Node]:
 
 def test_a_built_engine_belongs_to_the_user_and_nothing_else_is_left(node: Node) -> None:
     builder = node.build()
-    said = builder.communicate(timeout=120)[0]
-    assert builder.returncode == 0, said
+    output = builder.communicate(timeout=120)[0]
+    assert builder.returncode == 0, output
     assert node.daemon.users == [USER] * 3  # a look at the image, then both tools
     assert {path.stat().st_uid for path in node.engines.rglob("*")} == {USER}
     assert list((node.engines / ".building").iterdir()) == []
@@ -98,10 +98,10 @@ def test_an_image_without_the_converter_is_refused_before_any_tool_runs(
 ) -> None:
     (folder / "image" / "convert_checkpoint.py").unlink()
     builder = node.build()
-    said = builder.communicate(timeout=120)[0]
+    output = builder.communicate(timeout=120)[0]
     assert builder.returncode == 1
-    assert f"the container has no {folder}/image/convert_checkpoint.py: set engine." in said
-    assert "running: " not in said
+    assert f"the container has no {folder}/image/convert_checkpoint.py: set engine." in output
+    assert "running: " not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -126,6 +126,6 @@ def test_a_folder_that_cannot_be_removed_is_reported(node: Node) -> None:
     roots.mkdir(parents=True)
     (roots / "rank0.engine").touch()
     again = node.build()
-    said = again.communicate(timeout=120)[0]
+    output = again.communicate(timeout=120)[0]
     assert again.returncode == 1
-    assert f"cannot remove {node.engines}/.building" in said.splitlines()[-1]
+    assert f"cannot remove {node.engines}/.building" in output.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What can be asked of the LLM API, and why some cannot be."""
+"""Engines of the LLM API: which are possible, and why others are refused."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_the_rows_of_table_1(deployment: str, engine: str, tp: int, dtype: str) 
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         (["deployment=a"], "runs FP8 and FP4 weights in place of INT8; choose engine=llmapi_fp8"),
         (["deployment=d"], r"deployment\.d is int8 .* or build it with engine=trtllm"),
@@ -55,13 +55,15 @@ def test_the_rows_of_table_1(deployment: str, engine: str, tp: int, dtype: str) 
         (["deployment=b", "engine.version=0.19.0"], r"LLM arguments are unknown: have \['1\.2"),
     ],
 )
-def test_an_impossible_engine_is_refused_with_the_reason(overrides: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_an_impossible_engine_is_refused_with_the_reason(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
         request(*overrides)
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         ({"paged_kv_cache": True}, "LLM 1.2.1 has no argument paged_kv_cache"),
         ({"max_batch_size": "8"}, "max_batch_size takes int, not 8"),
@@ -69,8 +71,8 @@ def test_an_impossible_engine_is_refused_with_the_reason(overrides: list[str], s
         ({"kv_cache_config": {"fraction": 0.9}}, "LLM 1.2.1 kv_cache_config has no argument"),
     ],
 )
-def test_arguments_that_the_pinned_version_rejects(given: dict[str, object], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_arguments_that_the_pinned_version_rejects(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         llmapi_arguments.check(VERSION, given)
 
 
@@ -103,11 +105,11 @@ def test_a_run_serves_the_checkpoint_as_it_is(
     [config] = plan(node)
     models = kinds.models(config)
     assert [model.name for model in models] == [f"expert_{index}" for index in range(8)]
-    told = models[0].parameters
-    assert json.loads(told["llm_arguments"])["model"].endswith("/hf")
-    assert int(told["largest_batch_at_512_tokens"]) > 1000
-    assert told["predicted_kv_pool_tokens"] == str(llmapi.request_of(config).memory.kv_tokens)
-    assert told["gpu"] == "NVIDIA H100 80GB HBM3"
+    recorded = models[0].parameters
+    assert json.loads(recorded["llm_arguments"])["model"].endswith("/hf")
+    assert int(recorded["largest_batch_at_512_tokens"]) > 1000
+    assert recorded["predicted_kv_pool_tokens"] == str(llmapi.request_of(config).memory.kv_tokens)
+    assert recorded["gpu"] == "NVIDIA H100 80GB HBM3"
     assert cli.main(node) == 0
     assert "nothing to build: engine=llmapi serves" in capsys.readouterr().out
 
@@ -136,11 +138,11 @@ def test_a_checkpoint_in_another_format_is_refused(node: list[str], tmp_path: Pa
 def test_fields_are_compared_with_the_installed_package(
     node: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = llmapi_arguments.classes(VERSION)
-    monkeypatch.setenv("FAKE_OUTPUT", json.dumps(told))
+    recorded = llmapi_arguments.classes(VERSION)
+    monkeypatch.setenv("FAKE_OUTPUT", json.dumps(recorded))
     assert cli.main(["action=options", *node]) == 0
-    told["KvCacheConfig"].remove("tokens_per_block")
-    monkeypatch.setenv("FAKE_OUTPUT", json.dumps(told))
+    recorded["KvCacheConfig"].remove("tokens_per_block")
+    monkeypatch.setenv("FAKE_OUTPUT", json.dumps(recorded))
     assert cli.main(["action=options", *node]) == 1
     assert "KvCacheConfig 1.2.1: tokens_per_block" in capsys.readouterr().out
 

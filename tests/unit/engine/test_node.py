@@ -1,4 +1,4 @@
-"""What a node has: the container, by its contents."""
+"""The digest that identifies the contents of a node's container."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What stands between a configuration and a real language model."""
+"""The models of engine=smollm2: the package, its weights, and their checks."""
 
 import importlib.util
 from dataclasses import replace

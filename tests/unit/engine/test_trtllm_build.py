@@ -148,9 +148,9 @@ def test_two_builders_build_once(node: Node) -> None:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
-    said = [builder.communicate(timeout=120)[0] for builder in builders]
+    output = [builder.communicate(timeout=120)[0] for builder in builders]
     assert [builder.returncode for builder in builders] == [0, 0]
-    assert sorted("reused: " in text for text in said) == [False, True]
+    assert sorted("reused: " in text for text in output) == [False, True]
     assert node.started() == BOTH
 
 
@@ -179,9 +179,9 @@ def test_ctrl_c_stops_the_tools_and_keeps_nothing_half_built(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as builder:
         assert eventually(lambda: any(node.engines.glob(".building/*/engine/rank0.engine")))
         builder.send_signal(signal.SIGINT)
-        said = builder.communicate(timeout=60)[1]
+        output = builder.communicate(timeout=60)[1]
     assert builder.returncode == 130
-    assert said == "er.build: interrupted: the tools are stopped, nothing half-built is kept\n"
+    assert output == "er.build: interrupted: the tools are stopped, nothing half-built is kept\n"
     assert node.left() == []
 
 
@@ -199,7 +199,7 @@ def test_prune_removes_what_a_killed_builder_left(
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "says"),
+    ("behaviour", "message"),
     [
         ("fail", r"^trtllm-build stopped .* status 1: .*Unsupported architecture.*\(log: "),
         ("disk_full", "No space left on device"),
@@ -211,10 +211,10 @@ def test_prune_removes_what_a_killed_builder_left(
     ],
 )
 def test_a_failed_build_leaves_the_cache_as_it_was(
-    node: Node, monkeypatch: pytest.MonkeyPatch, behaviour: str, says: str
+    node: Node, monkeypatch: pytest.MonkeyPatch, behaviour: str, message: str
 ) -> None:
     monkeypatch.setenv("FAKE_TRTLLM", behaviour)
-    with pytest.raises(ErError, match=says):
+    with pytest.raises(ErError, match=message):
         node.build()
     assert node.left() == []
     assert not [path for path in node.engines.iterdir() if path.name[0] != "."]
@@ -232,7 +232,7 @@ def test_too_little_disk_space_is_reported_before_a_tool_starts(
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (lambda path: (path / "rank1.engine").unlink(), "rank1.engine is missing or empty"),
         (lambda path: (path / "rank0.engine").write_text(""), "rank0.engine is missing or empty"),
@@ -242,28 +242,28 @@ def test_too_little_disk_space_is_reported_before_a_tool_starts(
     ],
 )
 def test_a_damaged_or_foreign_engine_is_not_used(
-    node: Node, damage: Callable[[Path], object], says: str
+    node: Node, damage: Callable[[Path], object], message: str
 ) -> None:
     path = node.build()
     damage(path)
-    with pytest.raises(ErError, match=rf"^engine {path} is damaged: {says}.*delete the folder"):
+    with pytest.raises(ErError, match=rf"^engine {path} is damaged: {message}.*delete the folder"):
         node.build()
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("", r"is missing: accept the Llama 3 licence at huggingface\.co/meta-llama"),
         ("tokenizer.json", "is not complete: tokenizer.json is missing"),
         ("model.safetensors", "is not complete: model.safetensors is missing"),
     ],
 )
-def test_an_incomplete_checkpoint_is_refused(node: Node, name: str, says: str) -> None:
+def test_an_incomplete_checkpoint_is_refused(node: Node, name: str, message: str) -> None:
     if name:
         (node.checkpoint / name).unlink()
     else:
         node.checkpoint.rename(node.checkpoint.with_name("elsewhere"))
-    with pytest.raises(ErError, match=says):
+    with pytest.raises(ErError, match=message):
         node.build()
 
 
@@ -310,7 +310,7 @@ def test_options_are_compared_with_the_installed_tools(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (
             ["deployment=d"],
@@ -327,14 +327,14 @@ def test_options_are_compared_with_the_installed_tools(
 def test_without_tensorrt_llm_one_line_says_what_is_missing(
     arguments: list[str],
     code: int,
-    says: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert cli.main(arguments) == code
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(says, line)
+    assert re.search(message, line)
 
 
 def test_a_run_takes_a_built_engine_and_builds_none(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Which engines can be asked for, what they need, and which commands make them."""
+"""Which engines are possible, what they need, and which commands build them."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_the_commands_of_a_tensor_parallel_int8_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         (["engine.max_input_len=4096"], r"max_input_len is 4096.*max_seq_len is 4096"),
         (["engine.max_num_tokens=8"], r"max_num_tokens is 8, engine\.max_batch_size is 256"),
@@ -106,8 +106,10 @@ def test_the_commands_of_a_tensor_parallel_int8_engine() -> None:
         (["deployment=a", "engine.version=0.5.0"], r"version is 0\.5\.0.*have \['0\.19\.0'\]"),
     ],
 )
-def test_an_impossible_engine_is_refused_with_the_reason(overrides: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_an_impossible_engine_is_refused_with_the_reason(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
         request(*overrides)
 
 
@@ -151,7 +153,7 @@ def test_the_largest_batch_of_the_tight_deployment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--max_output_len", "9"], "trtllm-build 0.19.0 has no option --max_output_len"),
         (["--use_inflight_batching"], "has no option --use_inflight_batching"),
@@ -162,8 +164,8 @@ def test_the_largest_batch_of_the_tight_deployment() -> None:
         (["--max_batch_size"], "--max_batch_size needs a value"),
     ],
 )
-def test_options_that_the_pinned_version_rejects(arguments: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_options_that_the_pinned_version_rejects(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         trtllm_options.check(VERSION, ["trtllm-build", *arguments])
 
 
@@ -188,7 +190,9 @@ def test_the_table_excludes_options_that_differ_around_the_release(tool: str) ->
 
 def test_the_help_of_an_installed_tool_is_compared_with_the_table() -> None:
     options = trtllm_options.tools(VERSION)["trtllm-build"]
-    told = "usage: trtllm-build\n" + "\n".join(f"  {name} VALUE" for name in options)
-    assert trtllm_options.missing_from_help(VERSION, "trtllm-build", told) == []
-    told = told.replace("--kv_cache_type", "--kv_cache_type_of_tomorrow")
-    assert trtllm_options.missing_from_help(VERSION, "trtllm-build", told) == ["--kv_cache_type"]
+    help_text = "usage: trtllm-build\n" + "\n".join(f"  {name} VALUE" for name in options)
+    assert trtllm_options.missing_from_help(VERSION, "trtllm-build", help_text) == []
+    help_text = help_text.replace("--kv_cache_type", "--kv_cache_type_of_tomorrow")
+    assert trtllm_options.missing_from_help(VERSION, "trtllm-build", help_text) == [
+        "--kv_cache_type"
+    ]

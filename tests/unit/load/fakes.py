@@ -1,4 +1,4 @@
-"""Small servers with known manners, on a free loopback port."""
+"""Small servers with known behaviour, on a free loopback port."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A limit of address space, named before the libraries fail at it."""
+"""A low limit of address space is reported before libraries fail at it."""
 
 import resource
 import subprocess

@@ -216,7 +216,7 @@ def test_the_exit_code_shows_whether_the_run_was_published(
 
 
 @pytest.mark.parametrize(
-    ("store", "status", "says"),
+    ("store", "status", "message"),
     [
         ("a file/mlflow.db", 1, "Not a directory: repair or move it, set tracking.uri"),
         ("a file", 2, "is not an SQLite database: move it away"),
@@ -224,12 +224,12 @@ def test_the_exit_code_shows_whether_the_run_was_published(
 )
 def test_an_unwritable_store_is_reported_before_anything_is_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    store: str, status: int, says: str,
+    store: str, status: int, message: str,
 ) -> None:  # fmt: skip
     (tmp_path / "a file").write_text("no store")
     uri = f"tracking.uri='sqlite:///{tmp_path}/{store}'"
     assert answer_to(monkeypatch, f"target={TRITON}", f"runs_dir={tmp_path}/runs", uri) == status
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["a file"]
 
 
@@ -242,19 +242,19 @@ def test_a_run_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         (["load=trace", "load.trace=absent.csv"], r"cannot read absent\.csv"),
         (["workload.tokenizer=absent.json"], r"absent\.json is not a tokenizer\.json"),
     ],
 )
 def test_a_workload_that_cannot_be_sent_is_reported_before_the_run(
-    tmp_path: Path, overrides: list[str], says: str
+    tmp_path: Path, overrides: list[str], message: str
 ) -> None:
     target, config = cli.request_of(
         parse_arguments(cli.COMMAND, [f"target={TRITON}", f"runs_dir={tmp_path}", *overrides])
     )
-    with pytest.raises(ErError, match=says):
+    with pytest.raises(ErError, match=message):
         alone.open_run(target, config).__enter__()
     assert not list(tmp_path.iterdir())
 

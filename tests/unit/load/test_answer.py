@@ -1,4 +1,4 @@
-"""What is asked and what comes back, in Triton's words and in OpenAI's."""
+"""Requests and answers in the dialects of Triton and of OpenAI."""
 
 import json
 from dataclasses import replace

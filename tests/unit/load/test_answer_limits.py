@@ -1,4 +1,4 @@
-"""What an answer may cost: time in proportion to its size, and memory within its limits."""
+"""The cost of an answer: time in proportion to its size, and limited memory."""
 
 import gc
 import json

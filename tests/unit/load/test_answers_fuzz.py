@@ -1,4 +1,4 @@
-"""Answers that nobody thought of, through both clients of HTTP: drawn, broken and cut.
+"""Random answers through both clients of HTTP: drawn, broken and cut.
 
 ER_FUZZ_CASES sets the number of cases for each client; `make test` draws a few. For all of them:
 

@@ -1,4 +1,4 @@
-"""Servers of bad manners: each fault is an error of its request, named by its cause."""
+"""Faulty servers: each fault is an error of its request, with the cause."""
 
 import asyncio
 import os

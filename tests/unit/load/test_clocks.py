@@ -1,4 +1,4 @@
-"""Load from several nodes, whose clocks are not the same, merged into one point."""
+"""Requests of several nodes with different clocks are merged into one point."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Events against tokens: what the server counts, what comes together, what is no answer."""
+"""Events against tokens: the server's count, joined tokens, and reasoning tokens."""
 
 import math
 from dataclasses import replace

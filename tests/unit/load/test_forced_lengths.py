@@ -49,9 +49,9 @@ def test_one_answer_of_a_wrong_length_makes_the_point_invalid(
     point, bodies = measured(serve, tmp_path, texts)
     assert {body["end_id"] for body in bodies} == {-1}
     assert (point.short_answers, point.long_answers) == (shorter, longer)
-    says = [f"({shorter} shorter, {longer} longer)"] * (shorter + longer > 0)
-    assert [reason for reason in point.invalid if says and says[0] in reason] == point.invalid
-    assert len(point.invalid) == len(says)
+    message = [f"({shorter} shorter, {longer} longer)"] * (shorter + longer > 0)
+    assert [reason for reason in point.invalid if message and message[0] in reason] == point.invalid
+    assert len(point.invalid) == len(message)
 
 
 def test_answers_that_may_end_by_themselves_are_counted_as_they_are(

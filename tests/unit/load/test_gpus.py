@@ -1,4 +1,4 @@
-"""What GPUs say of themselves, through NVIDIA's own bindings."""
+"""Samples of GPUs through NVIDIA's own bindings."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a process leaves that is killed while it measures: all but its last second."""
+"""A process that is killed while it measures loses at most the last second of requests."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The most users that a server bears, and what stands in the way of more."""
+"""The most users that a server sustains, and the reason why no more."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_without_a_knee_to_find_all_is_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "doubts", "says"),
+    ("requests", "doubts", "message"),
     [
         ([request(0.5, 0.05)] * 9 + [request(2, 0.05)], [], "TTFT p95"),
         ([request(0.5, 0.05)] * 9 + [request(0.5, 3.0)], [], "TPOT p95"),
@@ -58,10 +58,10 @@ def test_without_a_knee_to_find_all_is_measured() -> None:
     ],
 )
 def test_the_knee_names_what_bounds_it(
-    requests: list[Request], doubts: list[str], says: str
+    requests: list[Request], doubts: list[str], message: str
 ) -> None:
     settings = load(find_knee=True, arrivals=Arrivals.open_loop)
     found = walk(settings, lambda users: measure(requests, users, settings, doubts))
     assert found
     assert found.max_concurrency == 0
-    assert says in describe(found)
+    assert message in describe(found)

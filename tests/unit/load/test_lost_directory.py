@@ -1,4 +1,4 @@
-"""A run directory that goes, or takes nothing more, while a point is measured."""
+"""A run directory that is removed, or cannot be written, while a point is measured."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""The peak of memory is a point's own."""
+"""The memory of the load generator: its peak in each point, and its imports."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A load generator that was the limit must be found out."""
+"""A load generator that limited a point is detected."""
 
 import math
 from array import array

@@ -1,4 +1,4 @@
-"""What servers and GPUs say of themselves while a point runs."""
+"""Metrics of servers while a point runs."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""A server whose certificate nobody vouches for is no server to send prompts to."""
+"""A server whose certificate is not trusted gets no prompts."""
 
 import ssl
 import threading

@@ -1,4 +1,4 @@
-"""The gRPC client against a server of good and bad manners that speaks Triton's protocol."""
+"""The gRPC client against good and faulty servers that speak Triton's protocol."""
 
 import socket
 import threading

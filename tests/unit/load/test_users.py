@@ -1,4 +1,4 @@
-"""What users send and what is kept of it, against servers of good manners."""
+"""What users send and what is recorded, against servers without faults."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Worker processes on plain sockets, and what a loop that is held up shows."""
+"""Worker processes on plain sockets, and the lag of a blocked loop."""
 
 import os
 import time

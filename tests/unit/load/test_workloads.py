@@ -1,4 +1,4 @@
-"""Every kind of workload sends the token counts it promises, and groups share what they say."""
+"""Every kind of workload has exact token counts, and its groups share what they declare."""
 
 import itertools
 from collections import defaultdict
@@ -137,7 +137,7 @@ def test_prompts_of_a_file_are_sent_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "holds no prompts"),
         ('{"text": "a"}\n{"txt": "b"}', r"mine\.jsonl:2 has no prompt: give a string"),
@@ -146,10 +146,10 @@ def test_prompts_of_a_file_are_sent_as_they_are(tmp_path: Path) -> None:
         ('{"text": "a", "max_tokens": "many"}', r"mine\.jsonl:1 has max_tokens many"),
     ],
 )
-def test_a_bad_line_of_prompts_is_named(tmp_path: Path, content: str, says: str) -> None:
+def test_a_bad_line_of_prompts_is_named(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text(content)
-    with pytest.raises(ErError, match=says):
+    with pytest.raises(ErError, match=message):
         build(of_file(path), 1)
 
 

@@ -1,4 +1,4 @@
-"""What a site's containers need besides, in every program that is started in one."""
+"""Mounts and PMI of a site's settings, in every program that is started in a container."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever happens to the owner, the guard or the command, nothing stays behind."""
+"""Whatever happens to the owner, the guard or the command, no process is left."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What every command line that starts TensorRT-LLM must have, whoever starts it."""
+"""Rules for every command line that starts TensorRT-LLM, with any launcher."""
 
 import json
 import re
@@ -224,15 +224,15 @@ def test_apptainer_is_told_what_is_a_registrys() -> None:
 def test_the_first_rank_leads_and_each_has_shared_memory_of_its_own(variable: str) -> None:
     config = composed("trtllm", "a", "docker", "engine.tritonserver=echo")
     (launch,) = launches_of(config)
-    said = [
+    output = [
         subprocess.run(
             launch.command, env={variable: str(rank)}, capture_output=True, text=True, check=True
         ).stdout
         for rank in range(4)
     ]
-    assert ["--http-port=8000" in line for line in said] == [True, False, False, False]
-    assert ["--load-model=tensorrt_llm" in line for line in said] == [False, True, True, True]
-    for rank, line in enumerate(said):
+    assert ["--http-port=8000" in line for line in output] == [True, False, False, False]
+    assert ["--load-model=tensorrt_llm" in line for line in output] == [False, True, True, True]
+    for rank, line in enumerate(output):
         assert f"shm-region-prefix-name={shared_memory.prefix('8000')}{rank}_ " in line
 
 

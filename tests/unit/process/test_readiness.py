@@ -1,4 +1,4 @@
-"""Waiting ends at once when it has become pointless."""
+"""Waiting for readiness ends as soon as the process has ended."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer

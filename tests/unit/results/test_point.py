@@ -1,4 +1,4 @@
-"""What makes a point, and what makes it invalid."""
+"""How a point is computed from requests, and when it is invalid."""
 
 import math
 from dataclasses import replace
@@ -114,7 +114,7 @@ def test_gaps_are_pooled_over_requests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requests", "says"),
+    ("requests", "message"),
     [
         ([request(), request(error="reset", token_times_s=[])], "1 of 2 requests failed"),
         ([request(), request(tokens=0)], "1 x no tokens"),
@@ -123,8 +123,8 @@ def test_gaps_are_pooled_over_requests() -> None:
         ([request(token_lateness=[0.2] * 3)] * 2, "could not keep its clock"),
     ],
 )
-def test_a_doubtful_point_is_invalid(requests: list[Request], says: str) -> None:
-    assert says in " ".join(measure(requests, 1, LOAD).invalid)
+def test_a_doubtful_point_is_invalid(requests: list[Request], message: str) -> None:
+    assert message in " ".join(measure(requests, 1, LOAD).invalid)
 
 
 def test_answers_of_another_length_than_asked_for_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""What a run says of the machine it was made on."""
+"""The provenance of a run: machine, code and command."""
 
 import json
 import sys

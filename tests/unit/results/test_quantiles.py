@@ -1,4 +1,4 @@
-"""Confidence intervals against tables and against chance; a series that becomes steady."""
+"""Confidence intervals against tables and simulations; the start of a steady state."""
 
 import math
 

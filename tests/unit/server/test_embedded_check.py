@@ -1,4 +1,4 @@
-"""What is missing is named, with its mend, before anything is started."""
+"""Missing parts are named, with advice, before anything is started."""
 
 import socket
 from pathlib import Path

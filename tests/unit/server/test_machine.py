@@ -1,4 +1,4 @@
-"""What a machine has to allow before Triton is started on it."""
+"""The limits of a machine that are checked before Triton starts."""
 
 import resource
 import shutil
@@ -17,7 +17,7 @@ Patch = pytest.MonkeyPatch
 
 def limited(which: int, most: int) -> Callable[[int], tuple[int, int]]:
     """A machine that limits one thing."""
-    return lambda asked: (most, most) if asked == which else (-1, -1)
+    return lambda kind: (most, most) if kind == which else (-1, -1)
 
 
 def test_a_plain_machine_is_accepted() -> None:

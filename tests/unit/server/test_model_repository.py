@@ -1,4 +1,4 @@
-"""What Triton is given to read."""
+"""The model repository that Triton reads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Engine and server go together."""
+"""An engine needs the server of its kind."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_the_default_goes_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "says"),
+    ("overrides", "message"),
     [
         (
             ["engine=trtllm"],
@@ -28,6 +28,6 @@ def test_the_default_goes_together() -> None:
         (["server=container"], "engine=simulated needs server=embedded, server.kind is container"),
     ],
 )
-def test_what_does_not_is_refused(overrides: list[str], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_what_does_not_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         config(*overrides)

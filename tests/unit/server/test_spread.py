@@ -1,4 +1,4 @@
-"""Models over several nodes: the other nodes' share is a process of its own."""
+"""Models on several nodes: another node's share is served by a process of its own."""
 
 import os
 import signal

@@ -52,12 +52,12 @@ def test_four_models_of_one_batch_size(parsed: dict[str, ModelConfig]) -> None:
 
 def test_mandatory_values_of_the_engine(parsed: dict[str, ModelConfig]) -> None:
     config = parsed["tensorrt_llm"]
-    told = values(config)
-    assert told["gpt_model_path"] == "/engine"
-    assert told["tokenizer_dir"] == "/hf"
-    assert told["gpt_model_type"] == "inflight_fused_batching"
-    assert told["kv_cache_free_gpu_mem_fraction"] == "0.9"
-    assert told["exclude_input_in_output"] == "true"
+    parameters = values(config)
+    assert parameters["gpt_model_path"] == "/engine"
+    assert parameters["tokenizer_dir"] == "/hf"
+    assert parameters["gpt_model_type"] == "inflight_fused_batching"
+    assert parameters["kv_cache_free_gpu_mem_fraction"] == "0.9"
+    assert parameters["exclude_input_in_output"] == "true"
     assert list(config.dynamic_batching.preferred_batch_size) == [16]
     inputs = {field.name: field for field in config.input}
     assert inputs["encoder_input_features"].data_type == DataType.TYPE_FP16

@@ -25,25 +25,25 @@ FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 class TritonPythonModel:
     def initialize(self, args):
         parameters = json.loads(args["model_config"])["parameters"]
-        told = {name: value["string_value"] for name, value in parameters.items()}
+        given = {name: value["string_value"] for name, value in parameters.items()}
         for name in NEEDED:
-            if name not in told:
+            if name not in given:
                 raise RuntimeError(f"Cannot find parameter with name: {name}")
-        with Path(told["gpt_model_path"], "config.json").open() as file:
+        with Path(given["gpt_model_path"], "config.json").open() as file:
             json.load(file)
-        assert told["gpt_model_type"] == "inflight_fused_batching"
+        assert given["gpt_model_type"] == "inflight_fused_batching"
 
     def execute(self, requests):
         for request in requests:
             sender = request.get_response_sender()
             assert self.value(request, "streaming"), "the client asked for no stream"
             tokens = self.value(request, "input_ids").ravel()
-            asked = length = int(self.value(request, "request_output_len").ravel()[0])
+            max_tokens = length = int(self.value(request, "request_output_len").ravel()[0])
             if tokens[0] == END and self.value(request, "end_id").ravel()[0] != NO_END:
-                length = min(asked, tokens.size)
+                length = min(max_tokens, tokens.size)
             for index in range(length):
                 sender.send(self.response([tokens[index % tokens.size]]))
-            if length < asked:
+            if length < max_tokens:
                 sender.send(self.response([]))
             sender.send(flags=FINAL)
 

@@ -11,7 +11,7 @@ class TritonPythonModel:
     @staticmethod
     def answer(request):
         text = pb_utils.get_input_tensor_by_name(request, "QUERY").as_numpy().ravel()[0]
-        asked = pb_utils.get_input_tensor_by_name(request, "REQUEST_OUTPUT_LEN").as_numpy()
+        max_tokens = pb_utils.get_input_tensor_by_name(request, "REQUEST_OUTPUT_LEN").as_numpy()
         tokens = np.array([[len(word) for word in text.split()]], dtype=np.int32)
         empty = np.zeros((1, 2, 0), dtype=np.int32)
         end = pb_utils.get_input_tensor_by_name(request, "END_ID")
@@ -24,7 +24,7 @@ class TritonPythonModel:
             "BAD_WORDS_IDS": empty,
             "STOP_WORDS_IDS": empty,
             "EMBEDDING_BIAS": np.zeros((1, 0), dtype=np.float32),
-            "REQUEST_OUTPUT_LEN": asked.astype(np.int32),
+            "REQUEST_OUTPUT_LEN": max_tokens.astype(np.int32),
             "OUT_END_ID": one if end is None else end.as_numpy(),
             "OUT_PAD_ID": one,
             "OUT_PROMPT_TABLE_EXTRA_IDS": np.zeros((1, 1), dtype=np.uint64),
