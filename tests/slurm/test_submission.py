@@ -106,6 +106,7 @@ def test_jobs_beyond_the_limit_wait_until_there_is_room(
     three = ["-m", "seed=0,1,2", *FAST, "cluster.answer_timeout_s=2"]
     with controller_down(user.site) as known:  # jobs that have ended count too
         user.site.set("MaxJobCount", len(known) + 2)  # Slurm refuses the one that would reach it
+        user.site.set("MaxArraySize", 2)  # fewer than there are jobs, none of which is in an array
     try:
         assert user.run(*three) == 0
         states = [one.state for one in user.statuses()]
@@ -121,6 +122,7 @@ def test_jobs_beyond_the_limit_wait_until_there_is_room(
     finally:
         with controller_down(user.site):
             user.site.set("MaxJobCount", 10_000)
+            user.site.set("MaxArraySize", 1001)
     monkeypatch.setattr(collect, "EVERY_S", 0.5)
 
     assert command(monkeypatch, collect.main, "single", "--follow") == 0
