@@ -18,6 +18,9 @@ LIMITS = re.compile(
     r"temporarily unable to accept job|Resource temporarily unavailable|\w*SubmitJob\w*Limit"
 )
 SHOWN_LINES = 2
+PREFIXES = (
+    "SLURM_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_",
+)  # fmt: skip
 
 
 class LimitError(ErError):
@@ -73,12 +76,13 @@ def require_within_limits(program: str, output: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment without what an allocation that er runs in says of itself.
+    """The environment without the variables that change what Slurm's programs do or print.
 
-    It would become a default of every option that sbatch is not given.
+    Those of an allocation that er runs in would become defaults of sbatch; SBATCH_PARTITION and
+    the like take precedence over the script; SQUEUE_FORMAT and the like change what er parses.
     """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("SLURM_") or name == "SLURM_CONF"
+        if not name.startswith(PREFIXES) or name == "SLURM_CONF"
     }

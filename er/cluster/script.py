@@ -38,7 +38,7 @@ def render(
         "SBATCH": "\n".join(lines),
         "FOLDER": shlex.quote(str(places.attempt)),
         "PYTHON": shlex.quote(str(places.python)),
-        "SETUP": "\n".join(config.cluster.setup),
+        "SETUP": "".join(f"  {shlex.quote(line)}\n" for line in config.cluster.setup),
         "CODE": shlex.quote(str(places.code)),
         "COMMAND": shlex.join(command),
     }

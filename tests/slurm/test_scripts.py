@@ -1,6 +1,11 @@
-"""The scripts that are submitted: as in tests/golden/slurm, sound shell, and taken by Slurm."""
+"""The scripts that are submitted: as in tests/golden/slurm, sound shell, and taken by Slurm.
+
+After a change that is meant: ER_WRITE_GOLDEN=1 python -m pytest tests/slurm/test_scripts.py -k
+as_it_was, then read the diff.
+"""
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -60,7 +65,10 @@ def cases() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", cases())
 def test_a_script_is_as_it_was(name: str) -> None:
-    assert script_of(*cases()[name]) == (GOLDEN / f"{name}.sh").read_text()
+    path = GOLDEN / f"{name}.sh"
+    if os.environ.get("ER_WRITE_GOLDEN"):
+        path.write_text(script_of(*cases()[name]))
+    assert script_of(*cases()[name]) == path.read_text()
 
 
 def test_golden_scripts_are_sound() -> None:

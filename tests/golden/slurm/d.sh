@@ -34,8 +34,27 @@ code=143
 stopped=
 trap 'stopped=1; [ -z "$er" ] || kill -TERM "$er" 2>/dev/null' TERM
 
-# What the site asks for before er starts (cluster.setup).
+end() { # with this code, kept for er.status
+  printf '%-3s\n' "$1" 1<>"$job/exit_code"
+  exit "$1"
+}
 
+# What the site asks for before er starts (cluster.setup). Without one of these lines er might run
+# with another program or library than the site means, so a line that fails ends the job.
+er_setup=(
+)
+setup_failed() {
+  [ -n "$stopped" ] || echo "cluster.setup failed: $er_line (exit code $1)"
+  er_line=
+  [ -z "$stopped" ] || end 143
+  end 1
+}
+trap '[ -z "$er_line" ] || setup_failed $?' EXIT # a line may call exit
+for er_line in "${er_setup[@]}"; do
+  eval "$er_line" || setup_failed $?
+done
+er_line=
+set +eu # a line may have set them
 
 # er as it was when the job was submitted, whatever has become of the checkout.
 export PYTHONPATH=/home/me/runs/ladder/jobs/code/DIGEST${PYTHONPATH:+:$PYTHONPATH} PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
@@ -51,5 +70,4 @@ if [ -z "$stopped" ]; then
   done
 fi
 
-printf '%-3s\n' "$code" 1<>"$job/exit_code"
-exit "$code"
+end "$code"

@@ -55,3 +55,41 @@ def test_a_controller_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     with pytest.raises(NoAnswerError):
         call(["sbatch", "x"], 5)
+
+
+PRINTS_ENVIRONMENT = "#!/bin/sh\nenv\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SLURM_CPUS_PER_TASK",
+        "SLURM_TIME_FORMAT",
+        "SBATCH_PARTITION",
+        "SBATCH_TIMELIMIT",
+        "SBATCH_ACCOUNT",
+        "SBATCH_GRES",
+        "SBATCH_EXPORT",
+        "SALLOC_PARTITION",
+        "SRUN_DEBUG",
+        "SQUEUE_FORMAT",
+        "SQUEUE_STATES",
+        "SINFO_FORMAT",
+        "SINFO_PARTITION",
+        "SCANCEL_STATE",
+    ],
+)
+def test_no_variable_overrides_the_site_or_what_is_parsed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "sbatch").write_text(PRINTS_ENVIRONMENT)
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    monkeypatch.setenv("MY_SLURM_NOTE", "y")
+
+    lines = call(["sbatch", "script.sh"], 5).splitlines()
+
+    assert f"{name}=x" not in lines
+    assert {"SLURM_CONF=/etc/slurm.conf", "MY_SLURM_NOTE=y"} <= set(lines)
