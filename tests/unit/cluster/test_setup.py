@@ -65,7 +65,10 @@ def test_a_line_that_fails_ends_the_job(tmp_path: Path, line: str) -> None:
     [
         ["export FROM_SETUP=ok"],
         ["set -eu", "export FROM_SETUP=ok", "false || true"],
-        ["module() { false; export FROM_SETUP=ok; }", "module load x"],  # fails within, not at the end
+        [
+            "module() { false; export FROM_SETUP=ok; }",
+            "module load x",
+        ],  # fails within, not at the end
         ["trap 'echo cleaned' EXIT", "export FROM_SETUP='ok'"],
         ["if true; then export FROM_SETUP=ok; fi # as the site has it"],
     ],
