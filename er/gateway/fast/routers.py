@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
     from er.gateway.trained import Trained
 
-LOAD_S = 120.0
+IDLE_S, LOAD_S = 10.0, 120.0
 LOOK_EVERY_S = 0.02
-NICENESS = 10  # a tenth of a busy core: requests go first, and a router is not waited for in vain
+NICENESS = 10  # a tenth of a busy core
 
 
 async def load(server: "Server", file: str) -> "Trained":
@@ -45,22 +44,38 @@ async def free(routers: "list[Chooser | None]") -> None:
 
 
 def _prepare(file: str, descriptor: int) -> None:
-    """Let a process write the router's arrays into memory that is shared with it."""
+    """Let a process write the router's arrays into memory that is shared with it.
+
+    It runs while the core is idle, so that no request waits for it. Where that takes too long, it
+    begins again with a share of a busy core.
+    """
     import er.gateway.trained  # noqa: F401 (here, where a policy without a router has not needed it)
 
-    # This thread does nothing else; what it starts inherits its priority.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    code = _read(file, descriptor, idle=True, limit_s=IDLE_S)
+    if code is None:
+        code = _read(file, descriptor, idle=False, limit_s=LOAD_S)
+    if code is None:
+        raise ErError(f"{file} is not read within {LOAD_S:g} s")
+    if code:
+        problem = os.pread(descriptor, 4096, 0).decode(errors="replace") if code == 2 else ""
+        raise ErError(problem or f"{file} is not read: the process that does has ended ({code})")
+
+
+def _read(file: str, descriptor: int, *, idle: bool, limit_s: float) -> int | None:
+    """The exit code of the process that reads the router; None where it took too long."""
+    os.ftruncate(descriptor, 0)
     os.set_inheritable(descriptor, True)
     path = f"/proc/self/fd/{descriptor}"
     child = spawn.start([sys.executable, "-m", "er.routing.mapped", file, path])
-    end_s = time.monotonic() + LOAD_S
+    if idle:
+        os.sched_setscheduler(child, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.setpriority(os.PRIO_PROCESS, child, NICENESS)
+    end_s = time.monotonic() + limit_s
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if time.monotonic() > end_s:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise ErError(f"{file} is not read within {LOAD_S:g} s")
+            return None
         time.sleep(LOOK_EVERY_S)
-    code = os.waitstatus_to_exitcode(ended[1])
-    if code:
-        problem = os.pread(descriptor, 4096, 0).decode(errors="replace") if code == 2 else ""
-        raise ErError(problem or f"{file} is not read: the process that does has ended ({code})")
+    return os.waitstatus_to_exitcode(ended[1])

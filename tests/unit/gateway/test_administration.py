@@ -87,6 +87,7 @@ async def test_a_router_that_is_not_read_in_time_is_given_up(
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(slow))
+    monkeypatch.setattr(routers, "IDLE_S", 0.1)
     monkeypatch.setattr(routers, "LOAD_S", 0.3)
     gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], policy=Policy.random)
     assert gateway.server
@@ -95,6 +96,28 @@ async def test_a_router_that_is_not_read_in_time_is_given_up(
         await routers.load(gateway.server, "router.npz")
     assert not [child for child in psutil.Process().children() if "sleep" in child.name()]
     assert psutil.Process().num_fds() == files
+
+
+async def test_a_router_that_is_not_read_while_the_core_is_idle_gets_a_share_of_it(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies = tmp_path / "policies"
+    slow = tmp_path / "python"
+    slow.write_text(
+        f"#!/bin/sh\nsleep 0.2; chrt -p $$ | head -1 >> {policies}; nice >> {policies}\n"
+        f'[ $(wc -l < {policies}) -gt 2 ] || exec sleep 60\nexec {sys.executable} "$@"\n'
+    )
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+    monkeypatch.setattr(routers, "IDLE_S", 1.0)
+    gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], policy=Policy.random)
+    assert gateway.server
+    with pytest.raises(ErError, match="there is no router at"):
+        await routers.load(gateway.server, str(tmp_path / "router.npz"))
+    idle, _, other, niceness = policies.read_text().splitlines()
+    assert idle.endswith("SCHED_IDLE")
+    assert other.endswith("SCHED_OTHER")
+    assert int(niceness) >= routers.NICENESS
 
 
 @pytest.mark.parametrize(("ends", "says"), [("exit 1", "(1)"), ("kill -9 $$", "(-9)")])
