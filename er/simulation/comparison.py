@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from er.compose import plan
-from er.config import Model
+from er.config import Model, Precision
 from er.simulation.as_published import Study, simulated_offline, simulated_serving
 from er.simulation.published import (
     AT_ONCE,
@@ -69,6 +69,11 @@ def quantities_of(row: Row) -> dict[str, float]:
     if isinstance(row, Serving):
         return {name: float(getattr(row, name)) for name in QUANTITIES}
     return {"tokens_per_s": row.tokens_per_s}
+
+
+def precision_of(row: Row) -> Precision:
+    """The precision of the engine's weights."""
+    return Precision(row.precision) if isinstance(row, Offline) else Precision.fp16
 
 
 def half_digits(row: Row) -> dict[str, float]:

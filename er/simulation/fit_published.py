@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from er.simulation.comparison import (
     PREDICTED,
     Row,
     bounds,
+    compare,
     figures,
     half_digits,
     published_study,
@@ -29,6 +30,7 @@ SEED = 20261125  # of the draws
 DRAWS = 16
 RESAMPLED = 200  # for the intervals of the parameters
 KEPT_SHARES = tuple(0.005 * step for step in range(8))  # that are tried
+Bounds = dict[str, tuple[float, float]]  # lowest and highest of each quantity
 COVERED = 0.9  # of the figures to fit on lie within the interval of a prediction
 
 
@@ -88,16 +90,38 @@ def spread_between_engines(rows: Sequence[Row], study: Study) -> float:
 
 def residual_factors(rows: Sequence[Row], study: Study) -> dict[str, float]:
     """By quantity, the factor around the lowest and highest of the draws within which COVERED of
-    the published figures lie. End-to-end latencies are those that follow from TTFT and ITL."""
+    the published figures lie."""
+    return covering_factors((row, bounds(row, study)) for row in rows)
+
+
+def unseen_factors(
+    rows: Sequence[Row], study: Study, left_out: dict[str, dict[str, Any]]
+) -> dict[str, float]:
+    """The same around predictions of a node or a model of which nothing was fitted on: how far off
+    a kind of engine may be that no published run to fit on has."""
+    found: list[tuple[Row, Bounds]] = []
+    for name, fitted in left_out.items():
+        without = replace(study, kept_share=fitted["kept_share"])
+        without = without.corrected(Correction(**fitted["correction"]))
+        of_it = [row for row in rows if name in (row.hardware, row.model)]
+        for compared in compare(without, of_it):
+            ours = quantities_of(compared.simulated)
+            found.append((compared.published, {key: (of, of) for key, of in ours.items()}))
+    return covering_factors(found)
+
+
+def covering_factors(found: Iterable[tuple[Row, Bounds]]) -> dict[str, float]:
+    """By quantity, the factor around these bounds within which COVERED of the published figures
+    lie. End-to-end latencies are those that follow from TTFT and ITL."""
     needed: dict[str, list[float]] = {}
-    for row in rows:
-        known, half, found = quantities_of(row), half_digits(row), bounds(row, study)
-        for name, (low, high) in found.items():
+    for row, of_row in found:
+        known, half = quantities_of(row), half_digits(row)
+        for name, (low, high) in of_row.items():
             beyond = max(1.0, low / (known[name] + half[name]), (known[name] - half[name]) / high)
             needed.setdefault(PREDICTED[name], []).append(beyond)
         if isinstance(row, Serving) and row.lengths not in SHAPES:
             gaps = row.output_tokens - 1
-            low, high = (found["ttft_ms"][at] + gaps * found["itl_ms"][at] for at in (0, 1))
+            low, high = (of_row["ttft_ms"][at] + gaps * of_row["itl_ms"][at] for at in (0, 1))
             least, most = (
                 row.ttft_ms + gaps * row.itl_ms + sign * (1 + gaps) / 2 for sign in (-1, 1)
             )
@@ -196,8 +220,10 @@ def write_published() -> Correction:
     FILE.write_text(json.dumps(found, indent=1) + "\n")
     fits.cache_clear()
     published_study.cache_clear()
-    factors = residual_factors(rows_to_fit(), published_study().corrected(chosen))
-    FILE.write_text(json.dumps({**found, "residual_factors": factors}, indent=1) + "\n")
+    rows, study = rows_to_fit(), published_study()
+    found["residual_factors"] = residual_factors(rows, study.corrected(chosen))
+    found["unseen_factors"] = unseen_factors(rows, study, found["left_out"])
+    FILE.write_text(json.dumps(found, indent=1) + "\n")
     fits.cache_clear()
     return chosen
 

@@ -23,12 +23,14 @@ from er.simulation.comparison import (
     half_digits,
     is_offline,
     is_serving,
+    precision_of,
     published_study,
     quantities_of,
     sixteen_bit,
 )
 from er.simulation.fit import CANDIDATES, CHOSEN
 from er.simulation.published import HELD_OUT, Offline, Serving, engine_name, fits
+from er.simulation.uncertainty import factor_of
 
 
 def mean_and_largest(comparisons: Sequence[Comparison], quantity: str) -> str:
@@ -104,13 +106,17 @@ def parameters() -> list[str]:
     for name, (low, high) in kept["interval_90"].items():
         value = kept["candidates"][CHOSEN][name]
         lines.append(f"| {name} | {value:.3g} | {low:.3g} to {high:.3g} |")
-    factors = ", ".join(f"{name} {of:.2f}" for name, of in kept["residual_factors"].items())
+    factors, unseen = (
+        ", ".join(f"{name} {of:.2f}" for name, of in kept[kind].items())
+        for kind in ("residual_factors", "unseen_factors")
+    )
     return [
         *lines,
         "",
         f"Engines differ from the common correction by {kept['spread_between_engines']:.1%} "
         "(one sigma).",
         f"What the model cannot explain, as a factor around the draws: {factors}.",
+        f"The same where nothing of the kind was fitted on, which is FP8: {unseen}.",
     ]
 
 
@@ -143,7 +149,7 @@ def inside_of(row: Row, found: dict[str, tuple[float, float]]) -> dict[str, bool
     return {
         name: low / factor - half[name] <= known[name] <= high * factor + half[name]
         for name, (low, high) in found.items()
-        for factor in [fits()["residual_factors"][PREDICTED[name]]]
+        for factor in [factor_of(PREDICTED[name], precision_of(row))]
     }
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from er.config import Config, Load
+from er.config import Config, Load, Precision
 from er.errors import ConfigError
 from er.load import batches, knee
 from er.results import names
@@ -83,7 +83,8 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
 def between(study: Study, prompts: Sequence[Prompt], load: Load) -> tuple[int, int]:
     """The lowest and highest concurrency on the slowest and fastest engines that the correction
     allows, with limits as much tighter or looser as the model cannot explain latencies."""
-    tight, loose = scaled(load, -1), scaled(load, 1)
+    precision = study.spec.precision
+    tight, loose = scaled(load, precision, -1), scaled(load, precision, 1)
     return (
         min(concurrency_on(engines, prompts, tight) for engines in study.extremes),
         max(concurrency_on(engines, prompts, loose) for engines in study.extremes),
@@ -95,12 +96,12 @@ def concurrency_on(study: Study, prompts: Sequence[Prompt], load: Load) -> int:
     return largest(lambda n: knee.describe_excess(study.play(prompts, n).point(), load))[0]
 
 
-def scaled(load: Load, power: int) -> Load:
+def scaled(load: Load, precision: Precision, power: int) -> Load:
     """The load with looser limits on latency, or with -1 tighter ones."""
     return replace(
         load,
-        ttft_at_most_s=load.ttft_at_most_s * factor_of("ttft_s.p95") ** power,
-        tpot_at_most_s=load.tpot_at_most_s * factor_of("tpot_s.p95") ** power,
+        ttft_at_most_s=load.ttft_at_most_s * factor_of("ttft_s.p95", precision) ** power,
+        tpot_at_most_s=load.tpot_at_most_s * factor_of("tpot_s.p95", precision) ** power,
     )
 
 

@@ -201,7 +201,7 @@ class Study:
         intervals = {}
         for name in QUANTITIES:
             values = [attrgetter(name)(point) for point in found]
-            factor = uncertainty.factor_of(name)
+            factor = uncertainty.factor_of(name, self.spec.precision)
             intervals[name] = [min(values) / factor, max(values) * factor]
         return intervals
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from er.simulation import comparison, published, validate, validation_tables
+from er.config import Precision
+from er.simulation import comparison, published, uncertainty, validate, validation_tables
 from er.simulation.as_published import (
     REQUESTS,
     arrivals_s,
@@ -112,9 +113,12 @@ def test_the_sentence_gives_the_mean_errors_of_what_was_held_out(comparisons):
     assert short.replace("maximum throughput in FP8", "in FP8") in readme
 
 
-def test_a_figure_is_inside_an_interval_widened_by_what_the_model_cannot_explain():
-    row = published.offline()[0]
-    factor = published.fits()["residual_factors"]["tokens_per_s"]
+@pytest.mark.parametrize(
+    ("rows", "kind"), [(published.offline, "residual_factors"), (published.fp8, "unseen_factors")]
+)
+def test_a_figure_is_inside_an_interval_widened_by_what_the_model_cannot_explain(rows, kind):
+    row = rows()[0]
+    factor = published.fits()[kind]["tokens_per_s"]
     true = row.tokens_per_s
     for low, high, inside in (
         (true, true, True),
@@ -124,6 +128,12 @@ def test_a_figure_is_inside_an_interval_widened_by_what_the_model_cannot_explain
     ):
         found = validation_tables.inside_of(row, {"tokens_per_s": (low, high)})
         assert found == {"tokens_per_s": inside}
+
+
+def test_intervals_in_fp8_are_those_of_engines_that_the_fit_has_not_seen():
+    for quantity in ("ttft_s.p50", "tpot_s.p95", "tokens_per_s", "requests_per_s", "e2e_s.mean"):
+        seen = uncertainty.factor_of(quantity, Precision.fp16)
+        assert 1.0 <= seen < uncertainty.factor_of(quantity, Precision.fp8)
 
 
 def test_a_published_run_is_simulated_on_its_own_node():

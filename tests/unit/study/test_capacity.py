@@ -9,7 +9,7 @@ from rich.console import Console
 
 from er import capacity as command
 from er.compose import plan
-from er.config import Config
+from er.config import Config, Precision
 from er.config.plain import plain
 from er.errors import ConfigError, ErError
 from er.results import labels
@@ -89,7 +89,8 @@ def test_the_interval_holds_the_prediction_and_is_as_wide_as_the_model_is_unsure
     for run in runs[:2]:
         found = run.read("capacity.json")
         assert found["concurrency_low"] < found["concurrency"] < found["concurrency_high"]
-    tight, loose = capacity.scaled(load, -1), capacity.scaled(load, 1)
+    tight, loose = (capacity.scaled(load, Precision.fp16, power) for power in (-1, 1))
+    assert capacity.scaled(load, Precision.fp8, -1).tpot_at_most_s < tight.tpot_at_most_s
     assert tight.tpot_at_most_s < load.tpot_at_most_s < loose.tpot_at_most_s
     assert tight.ttft_at_most_s * loose.ttft_at_most_s == pytest.approx(load.ttft_at_most_s**2)
 
