@@ -16,6 +16,7 @@ INTERVAL_LABEL = "pale: 95% interval of the median"
 OF_REPEATS = " within a run, mean over seeds"
 BETWEEN_LABEL = "whiskers: least and greatest of the seeds"
 RANGE_LABEL = "upright line: where a prediction may lie (docs/prediction.md)"
+TAIL_LABEL = "faint, small marks: 95th percentile"
 BESIDE_LABEL = "marks of one concurrency stand side by side"
 BESIDE = 0.6  # of the distance to the next concurrency: what the marks of one take
 
@@ -45,6 +46,7 @@ def draw(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
         ranges(axes, group, quantity, shift)
         thin(axes, group, quantity, shift)
         hollow(axes, group, quantity, shift)
+        tail(axes, group, quantity, shift)
     mark(axes, groups, quantity)
     style.over_concurrency(axes, steps)
 
@@ -110,6 +112,16 @@ def thin(axes: Axes, group: Group, quantity: Quantity, shift: float) -> None:
     axes.plot(shifted(concurrencies, shift), values, linewidth=0.6, zorder=2, **group.look.line)
 
 
+def tail(axes: Axes, group: Group, quantity: Quantity, shift: float) -> None:
+    """The 95th percentile of the same points, where the figure shows it."""
+    if quantity.tail:
+        concurrencies, values = means(group.valid(), quantity.tail)
+        axes.plot(
+            shifted(concurrencies, shift), values, marker=group.look.marker, **style.TAIL,
+            **group.look.line,
+        )  # fmt: skip
+
+
 def hollow(axes: Axes, group: Group, quantity: Quantity, shift: float) -> None:
     """Invalid points, which are part of no curve."""
     invalid = [(run, point) for run, point in group.points() if point.invalid]
@@ -137,6 +149,8 @@ def mark(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
         has_bounds(p) for run in runs for p in [*run.points, *run.predicted]
     ):
         axes.plot([], [], "|", label=RANGE_LABEL, markersize=7, markeredgewidth=0.7, **grey)
+    if quantity.tail:
+        axes.plot([], [], marker="o", label=TAIL_LABEL, **style.TAIL, **grey)
     if any(run.predicted for run in runs):
         axes.plot([], [], linewidth=0.6, label="thin: predicted on a virtual clock", **grey)
     if any(point.invalid for run in runs for point in run.points):

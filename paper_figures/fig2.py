@@ -53,7 +53,9 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
             panel.set_ylabel("Expert: prompts kept of what it got")
         panel.set_title(f"Experts of {names}\nbox: quartiles; whiskers: min, max")
     note = " ".join(filter(None, [NOTE, kept_of_longer(runs)]))
-    return style.finish(drawn, "Figure 2: lengths of prompts and answers", runs, note=note)
+    return style.finish(
+        drawn, "Figure 2: lengths of prompts and answers", runs, note=note, own=STUDY
+    )
 
 
 def of_all(kept: int, played: int) -> str:

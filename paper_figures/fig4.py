@@ -18,7 +18,7 @@ NEEDS = ("points",)
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Medians on the left, spread on the right."""
-    ttft = latency("Time to first token", "ttft_s", "ms")
+    ttft = latency("Time to first token", "ttft_s", "ms", tail=True)
     return ladder.medians_and_boxes(runs, "Figure 4: time to first token", ttft)
 
 

@@ -27,7 +27,7 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     right.set(title="Output of each GPU that it occupies", ylabel="Throughput [tokens/s per GPU]")
     for axes in (left, right):
         style.log_values(axes.yaxis)
-    return style.finish(drawn, "Figure 6 [inferred]: throughput", runs, note=INFERRED)
+    return style.finish(drawn, "Figure 6 [inferred]: throughput", runs, note=INFERRED, own=STUDY)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ NEEDS = ("points",)
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
     """Medians on the left, spread on the right."""
-    e2e = latency("Response time", "e2e_s", "s")
+    e2e = latency("Response time", "e2e_s", "s", tail=True)
     return ladder.medians_and_boxes(runs, "Figure 7 [inferred]: response time", e2e, INFERRED)
 
 

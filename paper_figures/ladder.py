@@ -10,7 +10,9 @@ from er.tracking.query import PublishedRun
 from paper_figures import style
 from paper_figures.curves import curves
 from paper_figures.quantities import Quantity
-from paper_figures.repeats import Group, groups_of
+from paper_figures.repeats import Group, groups_of, hidden_by_medians
+
+STUDY = "ladder"  # that these figures show by themselves
 
 
 def medians_and_boxes(
@@ -19,12 +21,14 @@ def medians_and_boxes(
     """Medians over concurrency on the left, the spread over requests on the right."""
     figure, (left, right) = style.panels(3, 2, sharey=True)
     curves(left, runs, quantity)
-    left.set(title="Median", ylabel=quantity.axis)
+    title_of_left = "Median, and 95th percentile (faint)" if quantity.tail else "Median"
+    left.set(title=title_of_left, ylabel=quantity.axis)
     boxes(right, runs, quantity)
     right.set_ylabel(quantity.axis if style.narrow() else "")
     style.log_values(left.yaxis)
     style.log_values(right.yaxis)
-    return style.finish(figure, title, runs, note=note)
+    notes = " ".join(filter(None, [hidden_by_medians(groups_of(runs), quantity.column), note]))
+    return style.finish(figure, title, runs, note=notes, own=STUDY)
 
 
 def boxes(axes: Axes, runs: Sequence[PublishedRun], quantity: Quantity) -> None:

@@ -20,10 +20,12 @@ class Quantity:
     bounds: Callable[[PublishedRun, Point], Range] | None = None  # of a predicted point; NaN: none
     column: str = ""  # of the requests, in seconds
     unit_s: float = 1.0  # of the axis
+    tail: Callable[[PublishedRun, Point], float] | None = None  # its 95th percentile, if drawn
 
 
-def latency(axis: str, name: str, unit: str) -> Quantity:
-    """The median of a latency of points and requests, such as `ttft_s`, in `s` or `ms`."""
+def latency(axis: str, name: str, unit: str, *, tail: bool = False) -> Quantity:
+    """The median of a latency of points and requests, such as `ttft_s`, in `s` or `ms`; with its
+    95th percentile beside it where `tail`."""
     unit_s = {"s": 1.0, "ms": 1e-3}[unit]
 
     def of(point: Point) -> Summary:
@@ -37,6 +39,7 @@ def latency(axis: str, name: str, unit: str) -> Quantity:
         read_bounds(f"{name}.p50", lambda _: unit_s),
         name,
         unit_s,
+        (lambda _, point: of(point).p95 / unit_s) if tail else None,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from er.results import repeats
+from er.results import repeats, tails
 from er.results.point import Point
 from er.tracking.query import PublishedRun
 from paper_figures.looks import Look, looks_of
@@ -59,6 +59,16 @@ def groups_of(runs: Sequence[PublishedRun]) -> list[Group]:
             found.append([run])
     firsts = [group[0] for group in found]
     return [Group(group, look) for group, look in zip(found, looks_of(firsts), strict=True)]
+
+
+def hidden_by_medians(groups: Sequence[Group], quantity: str) -> str:
+    """What the medians of a latency, such as `ttft_s`, hide: a sentence, or empty."""
+    points = {
+        group.look.name.replace("\n", " "): [point for _, point in group.valid()]
+        for group in groups
+    }
+    found = tails.describe_hidden(points, quantity)
+    return f"{found[:1].upper()}{found[1:]}." if found else ""
 
 
 def is_repeat(run: PublishedRun, group: Sequence[PublishedRun]) -> bool:

@@ -29,6 +29,7 @@ LINE = 1.45 / 72  # inches of a line of text for each point of its size
 TICK, LABELS = 0.6, 1.2  # cm: the least distance of ticks, and what a panel's labels take
 TITLE_LETTERS = 48  # of a title as wide as a column
 LEGEND_LETTERS = 105  # of two columns of a legend
+ALIKE = 1 + 1e-6  # the highest over the lowest value of an axis that shows one value
 LETTERS = 1.6  # in a line as wide as its height: digits are the widest
 # A 95% interval, in every figure: a pale band, and a bar at each mark.
 INTERVAL: dict[str, Any] = {"alpha": 0.1, "linewidth": 0, "zorder": 1}
@@ -36,6 +37,11 @@ INTERVAL_BAR: dict[str, Any] = {"alpha": 0.45, "linewidth": 2.6, "zorder": 1.6}
 # An upright line, from the lowest to the highest that a prediction may be, in every figure.
 RANGE: dict[str, Any] = {"linewidth": 0.7, "zorder": 2.5}
 MARK: dict[str, Any] = {"markersize": 3.6, "markeredgecolor": "white", "markeredgewidth": 0.25}
+# A 95th percentile beside the median: the same colour, faint, with small open marks.
+TAIL: dict[str, Any] = {
+    "linewidth": 0.7, "alpha": 0.6, "zorder": 2.2,
+    "markersize": 2.4, "markerfacecolor": "none", "markeredgewidth": 0.6,
+}  # fmt: skip
 WHISKER: dict[str, Any] = {"linewidth": 0.8}  # between repeats
 NO_DATE: dict[str, dict[str, None]] = {
     "png": {},
@@ -138,6 +144,8 @@ def log_values(axis: Axis) -> None:
     """A logarithmic axis with ticks at 1, 2 and 5 of each decade; at 1 of many, evenly in few."""
     axis.axes.set_yscale("log")
     low, high = axis.get_view_interval()
+    if 0 < low < high < low * ALIKE:  # values that only rounding tells apart
+        low, high = axis.axes.set_ylim(low / 1.1, high * 1.1)
     few = high / low < 1000
     if high / low < 5:
         axis.set_major_locator(MaxNLocator(5))
@@ -180,8 +188,12 @@ def footer(runs: Sequence[PublishedRun]) -> str:
     return ". ".join(filter(None, parts)) + "."
 
 
-def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: str = "") -> Figure:
+def finish(
+    figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: str = "", own: str = ""
+) -> Figure:
     """Title above, one legend for all panels and the footer below; none of them covers a panel.
+
+    The title names a study that is not the figure's `own`.
 
     The figure grows by what they need.
     """
@@ -192,6 +204,7 @@ def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: st
     lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * LETTERS))
     below = points * LINE * (len(lines) + 0.5)
     beside = points_of(mpl.rcParams["legend.fontsize"]) * LINE * (-(-len(entries) // columns) + 0.5)
+    title = title_of(title, runs, own)
     heading = textwrap.wrap(title, TITLE_LETTERS if narrow() else 2 * TITLE_LETTERS)
     head = points_of(mpl.rcParams["figure.titlesize"]) * LINE * (len(heading) + 1)
     height = figure.get_figheight() + head + beside + below
@@ -215,6 +228,13 @@ def finish(figure: Figure, title: str, runs: Sequence[PublishedRun], *, note: st
         fontsize=points, color="0.3", in_layout=False,
     )  # fmt: skip
     return figure
+
+
+def title_of(title: str, runs: Sequence[PublishedRun], own: str) -> str:
+    """Such as "Figure 4 of study replicas: time to first token"."""
+    others = sorted({run.study for run in runs} - {own}) if own else []
+    number, colon, what = title.partition(":")
+    return f"{number} of study {', '.join(others)}{colon}{what}" if others else title
 
 
 def columns_for(labels: Sequence[str]) -> int:

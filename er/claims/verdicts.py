@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from er.claims import words
+from er.claims import tails, words
 from er.claims.comparisons import Comparison, Missing, Outcome, compare
 from er.claims.resamples import Resamples
 from er.claims.statements import Claim, Relation
@@ -32,6 +32,7 @@ class Verdict:
     word: str
     reason: str
     would_decide: str  # empty where it is decided
+    caution: str  # what the compared medians hide; empty where they hide nothing
     effect: Comparison | None  # the comparison that is nearest to not being as claimed, or farthest
     comparisons: list[Comparison]
     runs: list[str]  # ids of the runs themselves
@@ -48,10 +49,11 @@ class Verdict:
 
     @property
     def explanation(self) -> str:
-        """Why: which comparisons hold, the least favourable one, and what would decide it."""
+        """Why: which comparisons hold, the least favourable one, what their medians hide, and what
+        would decide it."""
         least = f"least favourable: {self.effect_described}" if self.effect else ""
         decide = f"would be decided by {self.would_decide}" if self.would_decide else ""
-        parts = filter(None, (self.reason, least, decide))
+        parts = filter(None, (self.reason, least, self.caution, decide))
         return " ".join(f"{part[:1].upper()}{part[1:]}." for part in parts)
 
     def as_json(self) -> dict[str, Any]:
@@ -104,6 +106,7 @@ def _decide(claim: Claim, runs: dict[str, list[PublishedRun]], drawn: Resamples)
         word=word,
         reason=words.reason_of(claim, absent, unlike, compared, missing),
         would_decide=words.would_decide(claim, outcome, runs, unlike, compared, missing),
+        caution=tails.caution_of(claim, runs, compared),
         effect=effect_of(claim, compared),
         comparisons=compared,
         runs=[run.id for run in used],

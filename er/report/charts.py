@@ -9,7 +9,7 @@ from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
 from paper_figures.curves import has_bounds, shifts
 from paper_figures.quantities import read_bounds
-from paper_figures.repeats import Group, groups_of, means
+from paper_figures.repeats import Group, groups_of, hidden_by_medians, means
 
 HEIGHT = 300
 INK = "currentColor"  # of the page: light or dark
@@ -39,6 +39,12 @@ class Chart:
     rows: list[dict[str, Any]]
     bands: list[dict[str, Any]]  # between what predicted points may lie
     spec: dict[str, Any]
+    hidden: str  # what its medians hide, as a sentence; empty: nothing
+
+    @property
+    def has_tail(self) -> bool:
+        """Whether rows have a mean and a 95th percentile beside their median."""
+        return any(row["p95"] is not None for row in self.rows)
 
     @property
     def repeated(self) -> bool:
@@ -59,6 +65,8 @@ class _Quantity:
     value: Callable[[PublishedRun, Point], float]
     interval: Callable[[Point], tuple[float, float]] | None
     bounds: Callable[[PublishedRun, Point], tuple[float, float]]  # of a prediction
+    tail: Callable[[Point], tuple[float, float]] | None = None  # mean and 95th percentile
+    column: str = ""  # of a latency
 
 
 def _latency(id_: str, title: str, name: str, unit: str, unit_s: float) -> _Quantity:
@@ -71,6 +79,8 @@ def _latency(id_: str, title: str, name: str, unit: str, unit_s: float) -> _Quan
         lambda _, point: of(point).p50 / unit_s,
         lambda point: (of(point).p50_low / unit_s, of(point).p50_high / unit_s),
         read_bounds(f"{name}.p50", lambda _: unit_s),
+        lambda point: (of(point).mean / unit_s, of(point).p95 / unit_s),
+        name,
     )  # fmt: skip
 
 
@@ -107,7 +117,8 @@ def _chart(quantity: _Quantity, groups: Sequence[Group]) -> Chart:
     ]
     bands = [row for group, shift in placed for row in _bands(quantity, group, shift)]
     spec = _spec(quantity, rows, predicted, bands, groups)
-    return Chart(quantity.id, quantity.title, quantity.unit, rows, bands, spec)
+    hidden = hidden_by_medians(groups, quantity.column) if quantity.column else ""
+    return Chart(quantity.id, quantity.title, quantity.unit, rows, bands, spec, hidden)
 
 
 def _bands(quantity: _Quantity, group: Group, shift: float) -> Iterator[dict[str, Any]]:
@@ -145,6 +156,7 @@ def _row(
     known = not math.isnan(low)
     least, greatest = min(values), max(values)
     may_be = [_mean(ends) for ends in zip(*(quantity.bounds(*of) for of in found), strict=True)]
+    upper = [quantity.tail(point) for _, point in found] if quantity.tail else []
     why = "; ".join(reason for _, point in found for reason in point.invalid)
     notes = "; ".join(dict.fromkeys(note for _, point in found for note in point.notes))
     return {
@@ -152,6 +164,8 @@ def _row(
         "concurrency": concurrency,
         "at": concurrency * shift,
         "value": _number(_mean(values)),
+        "mean": _number(_mean([mean for mean, _ in upper])),
+        "p95": _number(_mean([p95 for _, p95 in upper])),
         "low": low if known else None,
         "high": high if known else None,
         "interval": f"{low:.4g} to {high:.4g}" if known else "none",
@@ -222,6 +236,14 @@ def _spec(
         {"field": "run", "title": "deployment"},
         {"field": "concurrency"},
         {"field": "value", "title": quantity.unit, "format": ",.4~r"},
+        *(
+            [
+                {"field": "mean", "title": "mean", "format": ",.4~r"},
+                {"field": "p95", "title": "95th percentile", "format": ",.4~r"},
+            ]
+            if quantity.tail
+            else []
+        ),
         {"field": "interval", "title": "95% interval"},
         *([{"field": "may_be", "title": "prediction may be"}] if bands else []),
         *([{"field": "seeds", "title": "over seeds"}] if repeated else []),
@@ -271,11 +293,20 @@ def _spec(
         },
     }  # fmt: skip
     interval, thin, rule, *others = layers
+    tail = {
+        "transform": [valid, {"filter": "isValid(datum.p95)"}],
+        "mark": {
+            "type": "line", "strokeWidth": 0.8, "opacity": 0.5, "aria": False,
+            "point": {"size": 12, "filled": False, "opacity": 0.5},
+        },
+        "encoding": {**line, "y": {**value, "field": "p95"}},
+    }  # fmt: skip
     shown = [
         *([may_be] if bands else []),
         *([interval] if quantity.interval else []),
         *([thin] if predicted else []),
         *([rule] if repeated else []),
+        *([tail] if quantity.tail else []),
         *others,
     ]
     return {
