@@ -107,15 +107,15 @@ def build_engines(jobs: Sequence[Config], dry: bool) -> None:
 
 def submit(jobs: Sequence[Job], words: Mapping[str, str]) -> None:
     """Hand the work to Slurm, and return while it waits or runs."""
+    from er.cluster import dry
     from er.cluster.folder import describe_next
-    from er.cluster.prepare import command_scripts
     from er.cluster.submit import submit_commands
 
     for job in jobs:
         build_plan.request_of(job.config)
     action = words["action"]
     if words["dry"] == "true":
-        print("\n".join(command_scripts(jobs, action)))
+        dry.show(jobs, action)
         return
     title = "engine of" if action == "build" else "preflight for"
     submit_commands(jobs, action, title, print_line)

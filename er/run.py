@@ -137,12 +137,12 @@ def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Con
 
 def submit(jobs: list[Job], *, dry: bool, resume: bool) -> int:
     """Submit every job to Slurm, and return while they wait or run; `dry` only prints scripts."""
+    from er.cluster import dry as dry_run
     from er.cluster.folder import describe_next
-    from er.cluster.prepare import scripts
     from er.cluster.submit import submit as submit_to_slurm
 
     if dry:
-        print("\n".join(scripts(jobs)))
+        dry_run.show(jobs)
         return 0
     with cli.loading():
         from er.study.job import check_inputs

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One job of er: it measures one deployment, in this allocation.
+# One job of er, in this allocation: it @PURPOSE@.
 @SBATCH@
 
 # Its folder: job.json says what is measured, slurm.log is what is printed here.

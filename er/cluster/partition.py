@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from er.cluster.calls import call
-from er.cluster.script import gpus_needed
+from er.cluster.script import MEASURE, gpus_needed, time_limit_min
 from er.config import Config, SlurmCluster
 from er.errors import ConfigError
 
@@ -18,7 +18,7 @@ class Partition:
     gpus: int  # of its largest node
 
 
-def require_room(config: Config) -> None:
+def require_room(config: Config, action: str = MEASURE) -> None:
     """Raise ConfigError for more time or more GPUs than the partition has."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
@@ -29,10 +29,9 @@ def require_room(config: Config) -> None:
         raise ConfigError(f"cluster.partition is {cluster.partition}: sinfo knows no such one")
     names = ", ".join(sorted({partition.name for partition in found}))
     longest = max(partition.minutes for partition in found)
-    if cluster.time_limit_min > longest:
-        raise ConfigError(
-            f"cluster.time_limit_min is {cluster.time_limit_min}: {names} allows {longest:g}"
-        )
+    if time_limit_min(cluster, action) > longest:
+        key = "time_limit_min" if action == MEASURE else f"{action}_time_limit_min"
+        raise ConfigError(f"cluster.{key} is {getattr(cluster, key)}: {names} allows {longest:g}")
     most, need = max(partition.gpus for partition in found), gpus_needed(config)
     if need > most and cluster.gpus_by.value != "none":
         raise ConfigError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from er.cluster import builds, folder
 from er.cluster.folder import Attempt, Intent
-from er.cluster.script import Places, render
+from er.cluster.script import MEASURE, PURPOSES, Places, render
 from er.cluster.sending import Submission
 from er.config import Config, SlurmCluster
 
@@ -30,7 +30,7 @@ def prepare_command(job: "Job", code: Path, action: str, title: str) -> Submissi
     attempt, intent = folder.prepare(job, place, title)
     intent = replace(intent, ladder=[], figures=[], publish=False)  # nothing is measured
     line = build_command(attempt.path, action)
-    return written(attempt, intent, job.config, code, line, one_node=True)
+    return written(attempt, intent, job.config, code, line, action)
 
 
 def written(
@@ -39,12 +39,12 @@ def written(
     config: Config,
     code: Path,
     line: list[str],
-    one_node: bool = False,
+    action: str = MEASURE,
 ) -> Submission:
     """A new attempt with its script."""
     script = attempt.path / "script.sh"
     there = places_of(attempt.path, code)
-    script.write_text(render(config, intent.name, there, line, one_node))
+    script.write_text(render(config, intent.name, there, line, action))
     return Submission(attempt, intent, script)
 
 
@@ -69,7 +69,10 @@ def scripts(jobs: Sequence["Job"]) -> list[str]:
     for job in jobs:
         attempt = folder.place_of(job.config) / "001"
         line = command(attempt, resume=True)
-        rendered.append(render(job.config, "er-UNIQUE", unwritten(job, attempt), line))
+        waits = ", after the job that builds its engine" if job in needed else ""
+        purpose = f"{PURPOSES[MEASURE]} {job.config.deployment.id}{waits}"
+        there = unwritten(job, attempt)
+        rendered.append(render(job.config, "er-UNIQUE", there, line, purpose=purpose))
     return rendered
 
 
@@ -80,7 +83,7 @@ def command_scripts(jobs: Sequence["Job"], action: str) -> list[str]:
         attempt = folder.place_of_command(job.config, action) / "001"
         line = build_command(attempt, action)
         there = unwritten(job, attempt)
-        rendered.append(render(job.config, "er-UNIQUE", there, line, one_node=True))
+        rendered.append(render(job.config, "er-UNIQUE", there, line, action))
     return rendered
 
 

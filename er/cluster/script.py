@@ -9,6 +9,12 @@ from pathlib import Path
 from er.config import ClockKind, Config, GpusBy, SlurmCluster
 from er.config.run import IN_CONTAINER
 
+MEASURE = "measure"
+PURPOSES = {
+    MEASURE: "measures deployment",
+    "build": "builds the engine of deployment",
+    "preflight": "looks whether a node can build and serve deployment",
+}
 TEMPLATE = Path(__file__).parents[1] / "slurm" / "job.sh"
 
 
@@ -23,18 +29,24 @@ class Places:
 
 
 def render(
-    config: Config, name: str, places: Places, command: Sequence[str], one_node: bool = False
+    config: Config,
+    name: str,
+    places: Places,
+    command: Sequence[str],
+    action: str = MEASURE,
+    purpose: str = "",
 ) -> str:
     """The script that runs `python COMMAND`, as sbatch takes it; `name` is unique.
 
-    `one_node`: it does not measure, and needs one node of those that a deployment is served by.
+    `action`: a key of PURPOSES; a job that does not measure needs one node of those that a
+    deployment is served by. `purpose` stands at its head in place of that of the action.
     """
     assert isinstance(config.cluster, SlurmCluster)
-    count = 1 if one_node else nodes(config)
-    lines = [f"#SBATCH {option}" for option in options(config, name, places, count)]
-    if has_load_node(config) and not one_node:
+    lines = [f"#SBATCH {option}" for option in options(config, name, places, action)]
+    if has_load_node(config) and action == MEASURE:
         lines += ["#SBATCH hetjob", *(f"#SBATCH {option}" for option in load_options(config))]
     values = {
+        "PURPOSE": purpose or f"{PURPOSES[action]} {config.deployment.id}",
         "SBATCH": "\n".join(lines),
         "FOLDER": shlex.quote(str(places.attempt)),
         "PYTHON": shlex.quote(str(places.python)),
@@ -45,10 +57,13 @@ def render(
     return re.sub(r"@([A-Z]+)@", lambda place: values[place[1]], TEMPLATE.read_text())
 
 
-def options(config: Config, name: str, places: Places, count: int) -> list[str]:
-    """The options for sbatch, for so many nodes."""
+def options(config: Config, name: str, places: Places, action: str) -> list[str]:
+    """The options for sbatch."""
     cluster = config.cluster
     assert isinstance(cluster, SlurmCluster)
+    count = nodes(config) if action == MEASURE else 1
+    limit_min = time_limit_min(cluster, action)
+    stop_before_s = min(cluster.stop_before_s, 60 * limit_min // 2)  # a build needs no more
     lines = [
         f"--job-name={name}",
         f"--comment={name}",
@@ -57,13 +72,22 @@ def options(config: Config, name: str, places: Places, count: int) -> list[str]:
         "--open-mode=append",
         f"--nodes={count}",
         f"--ntasks={count}",
-        f"--time={cluster.time_limit_min}",
-        f"--signal=B:TERM@{cluster.stop_before_s}",
+        f"--time={limit_min}",
+        f"--signal=B:TERM@{cluster.stop_before_s if action == MEASURE else stop_before_s}",
         "--requeue" if cluster.requeue else "--no-requeue",
     ]
     lines += resources(cluster, cluster.partition)
     lines += gpus(config, cluster)
     return [*lines, *cluster.sbatch]
+
+
+def time_limit_min(cluster: SlurmCluster, action: str) -> int:
+    """A job's time limit; none is longer than that of a job that measures."""
+    limits = {
+        "build": cluster.build_time_limit_min,
+        "preflight": cluster.preflight_time_limit_min,
+    }
+    return min(limits.get(action, cluster.time_limit_min), cluster.time_limit_min)
 
 
 def has_load_node(config: Config) -> bool:

@@ -2,20 +2,20 @@
 
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from er.cluster import builds, folder, frozen, partition, queue
+from er.cluster import builds, folder, frozen, inputs, partition, queue
 from er.cluster.base import State
-from er.cluster.calls import LimitError, call
+from er.cluster.calls import LimitError, NoAnswerError, call
 from er.cluster.folder import Attempt
 from er.cluster.prepare import dropped_unless_sent, prepare, prepare_command, settings
 from er.cluster.sending import Say, Submission, send_or_hold_back, submitting
 from er.cluster.slurm import status_of
 from er.config import Config
 from er.config.run import IN_CONTAINER
+from er.errors import ConfigError, ErError
 from er.results import names
 from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
@@ -23,6 +23,8 @@ from er.results.run_dir import RunDir
 if TYPE_CHECKING:
     from er.compose import Job
 
+LAPTOP = "laptop"  # the name of the load and of the workload that are chosen by default
+FULL_SIZE = "load=full workload=mlperf_like"
 NOTHING_NEW = "nothing new is submitted"
 
 
@@ -37,6 +39,7 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
     config = jobs[0].config
     for job in jobs:
         partition.require_room(job.config)
+        inputs.require_there(job.config)
     with submitting(folder.jobs_dir(config)):
         current = read_queue(config)
         missing = [job for job in jobs if not known(job.config, current, say, resume)]
@@ -44,6 +47,7 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
         if not missing:
             say(NOTHING_NEW)
             return
+        say_load(missing, say)
         code = frozen.freeze(folder.jobs_dir(config))
         sweep = uuid.uuid4().hex[:8]
         measuring = [prepare(replace(job, sweep=sweep), code, resume) for job in missing]
@@ -60,7 +64,9 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
     Raises ErError as `submit` does.
     """
     for job in jobs:
-        partition.require_room(job.config)
+        partition.require_room(job.config, action)
+        if action == folder.BUILD:
+            inputs.require_there(job.config)
     config = jobs[0].config
     with submitting(folder.jobs_dir(config)):
         current = read_queue(config)
@@ -82,6 +88,25 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
                 if not full:
                     say(f"its log: {one.attempt.log}")
             say_what_is_held_back(full, list(new.values()), say)
+
+
+def say_load(jobs: Sequence["Job"], say: Say) -> None:
+    """Say which ladder and workload go out, once for all jobs of the same."""
+    for line in dict.fromkeys(describe_load(job.config) for job in jobs):
+        say(line)
+
+
+def describe_load(config: Config) -> str:
+    """The ladder and the workload, and how to get those of the full size."""
+    load, workload = config.load, config.workload
+    users = ", ".join(map(str, load.concurrency))
+    line = (
+        f"measures {users} users (load={load.name}), prompts of workload={workload.name} "
+        f"({workload.description})"
+    )
+    if LAPTOP in (load.name, workload.name) and config.engine.kind in IN_CONTAINER:
+        line += f"; made for laptops, a study at its full size takes {FULL_SIZE}"
+    return line
 
 
 def read_queue(config: Config) -> list[queue.Entry]:
@@ -125,10 +150,16 @@ def builds_of(
 
 
 def require_accepted(submissions: Sequence[Submission]) -> None:
-    """Raise ErError, naming the job, when Slurm would refuse one of the scripts."""
+    """Raise ConfigError when Slurm would refuse one of the scripts, ErError where it is silent."""
     for one in submissions:
-        with suppress(LimitError):
+        try:
             call(["sbatch", "--test-only", str(one.script)], one.intent.answer_timeout_s)
+        except LimitError:
+            continue
+        except NoAnswerError:
+            raise
+        except ErError as error:
+            raise ConfigError(f"{one.intent.title}: {error}") from error
 
 
 def send_all(

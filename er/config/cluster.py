@@ -46,6 +46,8 @@ class SlurmCluster(Cluster):
     account: str
     qos: str
     time_limit_min: int
+    build_time_limit_min: int  # of a job that builds an engine, if shorter
+    preflight_time_limit_min: int  # of a job that looks at a node, if shorter
     stop_before_s: int  # TERM is sent this long before the time limit
     finish_requests_s: float  # requests in flight may go on for this long after TERM
     gpus_by: GpusBy
@@ -65,6 +67,7 @@ class SlurmCluster(Cluster):
     def __post_init__(self) -> None:
         require(self.kind == "slurm", f"cluster.kind is {self.kind}: choose with cluster=...")
         require_positive(self, "cluster", "time_limit_min", "stop_before_s", "answer_timeout_s")
+        require_positive(self, "cluster", "build_time_limit_min", "preflight_time_limit_min")
         require_positive(self, "cluster", "nodes", "load_nodes")
         self._check_resources()
         self._check_names()

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One job of er: it measures one deployment, in this allocation.
+# One job of er, in this allocation: it measures deployment a.
 #SBATCH --job-name=er-ladder-a-UNIQUE
 #SBATCH --comment=er-ladder-a-UNIQUE
 #SBATCH --chdir=/home/me

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One job of er: it measures one deployment, in this allocation.
+# One job of er, in this allocation: it measures deployment d.
 #SBATCH --job-name=er-ladder-d-UNIQUE
 #SBATCH --comment=er-ladder-d-UNIQUE
 #SBATCH --chdir=/home/me

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One job of er: it measures one deployment, in this allocation.
+# One job of er, in this allocation: it measures deployment e.
 #SBATCH --job-name=er-ladder-e-UNIQUE
 #SBATCH --comment=er-ladder-e-UNIQUE
 #SBATCH --chdir=/home/me

@@ -1,0 +1,204 @@
+"""What is said and refused before jobs are submitted; stand-ins take the place of Slurm."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from er import build, compose, run
+from er.cluster import dry, inputs
+from er.cluster.script import Places, render
+from er.cluster.submit import submit, submit_commands
+from er.compose import Job, plan
+from er.errors import ConfigError
+
+ENGINE = ["engine=trtllm", "server=container", "cluster=slurm", "deployment=e"]
+SIMULATED = ["clock=virtual", "cluster=slurm", "deployment=a"]
+PROGRAMS = {
+    "sinfo": "echo 'gpu*|4:00:00|gpu:8'",
+    "squeue": "true",
+    "sbatch": """echo "$*" >> {sent}
+if [ -e {refuses} ]; then cat {refuses} >&2; exit 1; fi
+echo 4""",
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of someone at a login node with the stand-ins."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    places = {"sent": tmp_path / "sent", "refuses": tmp_path / "refuses"}
+    for name, line in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line.format(**places)}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def jobs(*overrides: str) -> list[Job]:
+    return compose.jobs_of([*overrides, "tracking.enabled=false"])
+
+
+def make_checkpoint(folder: Path) -> None:
+    """One that is complete, of deployment E's model."""
+    folder.mkdir(parents=True)
+    model = plan(["deployment=e"])[0].deployment.model
+    shape = {
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "hidden_size": model.heads * model.head_dim,
+    }
+    (folder / "config.json").write_text(json.dumps(shape))
+    for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
+        (folder / name).write_text("x")
+
+
+@pytest.mark.parametrize("engine", ["trtllm", "llmapi"])
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda asked: submit(asked, print),
+        lambda asked: submit_commands(asked, "build", "engine of", print),
+    ],
+    ids=["er.run", "er.build"],
+)
+def test_a_missing_checkpoint_is_refused(
+    here: Path, engine: str, send: Callable[[list[Job]], None]
+) -> None:
+    asked = jobs(*ENGINE, f"engine={engine}")
+
+    with pytest.raises(ConfigError, match=r"deployment\.e .* checkpoint .*llama3_8b .*is missing"):
+        send(asked)
+
+    assert not (here / "sent").exists()
+    assert not list(here.glob("runs/*/jobs/*-*"))
+
+
+def test_preflight_goes_out_to_say_all_that_is_missing(here: Path) -> None:
+    submit_commands(jobs(*ENGINE), "preflight", "preflight for", print)
+
+    assert "--parsable" in (here / "sent").read_text()
+
+
+@pytest.mark.parametrize(("runtime", "suffix"), [("apptainer", "sif"), ("pyxis", "sqsh")])
+def test_a_missing_image_is_refused(here: Path, runtime: str, suffix: str) -> None:
+    make_checkpoint(here / "checkpoints" / "llama3_8b")
+    image = here / f"triton.{suffix}"
+    container = [f"engine.container.runtime={runtime}", f"engine.container.image={image}"]
+    [config] = plan([*ENGINE, *container])
+
+    with pytest.raises(ConfigError, match=rf"{image} is no file: run .* once"):
+        inputs.require_there(config)
+
+    image.write_text("x")
+    inputs.require_there(config)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["engine.checkpoint=/of/the/nodes", "engine.container.runtime=docker"],
+        [
+            "engine.checkpoint=/of/the/nodes",
+            "engine.container.runtime=apptainer",
+            "engine.container.image=/of/the/nodes/triton.sif",
+        ],
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_what_only_nodes_see_is_not_looked_for(overrides: list[str]) -> None:
+    [config] = plan([*ENGINE, *overrides])
+
+    inputs.require_there(config)
+
+
+def test_the_ladder_and_the_workload_are_named(here: Path) -> None:
+    lines: list[str] = []
+
+    submit(jobs(*SIMULATED, "load=laptop", "workload=laptop"), lines.append)
+
+    assert lines[0] == (
+        "measures 1, 2, 4, 8 users (load=laptop), prompts of workload=laptop (MLPerf-like inputs; "
+        "outputs shortened to 1/8)"
+    )
+
+    make_checkpoint(here / "checkpoints" / "llama3_8b")
+    lines.clear()
+    submit(jobs(*ENGINE), lines.append)
+    assert "1, 2, 4, 8 users" in lines[0]
+    assert lines[0].endswith("full size takes load=full workload=mlperf_like")
+
+    lines.clear()
+    submit(jobs(*ENGINE, "load=full", "workload=mlperf_like"), lines.append)
+    [said] = [line for line in lines if line.startswith("measures")]
+    assert "1000 users (load=full)" in said
+    assert "takes" not in said
+
+
+def test_what_sbatch_refuses_is_a_mistake_of_the_request(here: Path) -> None:
+    (here / "refuses").write_text("sbatch: error: invalid account\n")
+
+    with pytest.raises(ConfigError, match=r": sbatch refuses: .*invalid account"):
+        submit(jobs(*SIMULATED), print)
+
+    assert not list(here.glob("runs/*/jobs/*-*"))
+
+
+def test_dry_says_what_each_script_is_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_checkpoint(here / "checkpoints" / "llama3_8b")
+
+    assert run.answer([*ENGINE, "dry=true", f"cache_dir={here / 'cache'}"]) == 0
+
+    shown = capsys.readouterr()
+    heads = [line for line in shown.out.splitlines() if line.startswith("# One job")]
+    assert [head.partition(": it ")[2] for head in heads] == [
+        "builds the engine of deployment e.",
+        "measures deployment e, after the job that builds its engine.",
+    ]
+    first, last = shown.err.splitlines()
+    assert first.startswith("measures 1, 2, 4, 8 users")
+    assert last == "only printed: without dry=true 2 jobs would be submitted"
+    assert not (here / "sent").exists()
+
+
+def test_dry_says_what_would_be_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dry.show(jobs(*ENGINE, "cluster.time_limit_min=480"))
+
+    said = capsys.readouterr().err
+    assert "would be refused: cluster.time_limit_min is 480: gpu allows 240" in said
+    assert "would be refused: deployment.e cannot be served: checkpoint" in said
+
+    (here / "bin" / "sinfo").write_text("#!/bin/sh\necho 'no controller' >&2; exit 1\n")
+    assert build.run_command(["deployment=e", "cluster=slurm", "action=preflight", "dry=true"]) == 0
+    shown = capsys.readouterr()
+    assert "it looks whether a node can build and serve deployment e." in shown.out
+    assert "not checked: sinfo refuses: no controller" in shown.err
+    assert shown.err.endswith("only printed: without dry=true 1 job would be submitted\n")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "limits"),
+    [
+        ([], {"measure": 240, "build": 90, "preflight": 15}),
+        (["cluster.time_limit_min=30"], {"measure": 30, "build": 30, "preflight": 15}),
+        (
+            ["cluster.preflight_time_limit_min=3", "cluster.build_time_limit_min=100"],
+            {"measure": 240, "build": 100, "preflight": 3},
+        ),
+    ],
+)
+def test_builds_and_preflights_take_shorter(
+    tmp_path: Path, overrides: list[str], limits: dict[str, int]
+) -> None:
+    [config] = plan([*ENGINE, *overrides])
+    places = Places(tmp_path, tmp_path, tmp_path, tmp_path)
+
+    for action, minutes in limits.items():
+        lines = render(config, "er-x", places, [], action).splitlines()
+        assert f"#SBATCH --time={minutes}" in lines
+        [signal] = [line for line in lines if "--signal=B:TERM@" in line]
+        assert 0 < int(signal.partition("@")[2]) < 60 * minutes
