@@ -58,7 +58,9 @@ def main() -> int:
         except ErError as error:
             if all(one.state is State.finished for one in jobs.found):
                 raise
-            terminal.say(f"not all can be drawn yet: {error}")
+            failed = [one.title for one in jobs.found if one.state is State.failed]
+            why = f"; {' and '.join(failed)} failed: look at the logs named above" if failed else ""
+            terminal.say(f"not all can be drawn yet: {error}{why}")
     return code
 
 

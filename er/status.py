@@ -64,13 +64,23 @@ def lines_of(found: Sequence[Status], width: int) -> list[str]:
     if too_wide > 0:
         widths[1] = max(widths[1] - too_wide, DEPLOYMENT_AT_LEAST)
     lines = row(HEADINGS[:count], widths)
+    shown: dict[str, Status] = {}  # by each reason, the first job that has it
     for one, cells in zip(found, rows, strict=True):
         lines += row(cells[:count], widths)
         others = zip(HEADINGS[count:], cells[count:], strict=True)
         below = ", ".join(f"{name} {cell}" for name, cell in others if cell != NONE)
-        for text in (below, describe_invalid(one.invalid), one.last_line()):
+        reasons = [describe_invalid(one.invalid), one.last_line()]
+        for text in (below, *[reason_of(reason, one, shown) for reason in reasons]):
             lines += terminal.wrap(f"    {text}", width, continued="", fold=True) if text else []
     return lines
+
+
+def reason_of(reason: str, one: Status, shown: dict[str, Status]) -> str:
+    """The reason, or the job above that has the same one."""
+    first = shown.setdefault(reason, one)
+    if not reason or first is one:
+        return reason
+    return f"as job {first.job_id}" if first.job_id else f"as {first.title}"
 
 
 def cells_of(one: Status) -> list[str]:

@@ -17,6 +17,7 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
   ended.json      how it ended, by Slurm, where that was seen
 """
 
+import difflib
 import hashlib
 import json
 import re
@@ -303,9 +304,15 @@ def study_of(runs_dir: Path, name: str) -> Path:
         known = [path for path in known if path.name == name]
     if not known:
         which = f"study {name}" if name else "study"
+        names = [path.name for path in studies(runs_dir)]
+        closest = difflib.get_close_matches(name, names, n=1)
         raise ConfigError(
-            f"no {which} in {runs_dir} was handed to a cluster: python -m er.run ... cluster=slurm "
-            "does, --runs-dir says where"
+            f"no {which} in {runs_dir} was handed to a cluster: "
+            + (
+                f"did you mean {closest[0]}?"
+                if closest
+                else "python -m er.run ... cluster=slurm does, --runs-dir says where"
+            )
         )
     return known[0]
 

@@ -41,7 +41,7 @@ def read(study: Path) -> Jobs:
 
     Slurm is not asked where the end of every job is on disk.
     """
-    attempts = list(folder.newest_of_study(study))
+    attempts = builds_first(list(folder.newest_of_study(study)))
     entries: list[queue.Entry] = []
     silence = None
     open_ones = [attempt for attempt in attempts if not attempt.at_rest]
@@ -53,6 +53,21 @@ def read(study: Path) -> Jobs:
             silence = error
     find = status_on_disk if silence else status_of
     return Jobs([find(attempt, entries) for attempt in attempts], silence, attempts)
+
+
+def builds_first(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The same submissions, each build directly before the first job that waits for it."""
+    by_place = {attempt.path.parent: attempt for attempt in attempts}
+    ordered: dict[Path, Attempt] = {}
+    awaited = {after.path.parent for attempt in attempts if (after := attempt.after)}
+    for attempt in attempts:
+        if attempt.path.parent in awaited:
+            continue
+        after = attempt.after
+        if after and after.path.parent in by_place:
+            ordered.setdefault(after.path.parent, by_place[after.path.parent])
+        ordered[attempt.path.parent] = attempt
+    return list(ordered.values())
 
 
 def cancel(study: Path, say: Callable[[str], None], at_once: bool = False) -> int:
@@ -156,7 +171,9 @@ def state_of(attempt: Attempt, entry: queue.Entry | None) -> tuple[State, str]:
     if entry and entry.alive:
         if entry.waits:
             return State.queued, entry.reason.strip("()")
-        return State.running, "" if entry.state == "RUNNING" else entry.state.lower()
+        if entry.state != "RUNNING":
+            return State.running, entry.state.lower()
+        return State.running, "cancelling" if attempt.cancelled else ""
     if not attempt.job_id and not attempt.log.exists():
         return (State.held_back, "no room") if attempt.held_back else (State.unsent, "")
     state = attempt.ended.get("state", "") or (entry.state if entry else "")

@@ -5,6 +5,7 @@ they do not disturb each other; the runs stay in runs/slurm_demo.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def main() -> int:
         os.environ.update(site.environment)
         subprocess.run(["sinfo"], check=True)
         for command in COMMANDS:
-            print(f"\n$ python -m {' '.join(command)}", flush=True)
+            print(f"\n$ python -m {shlex.join(command)}", flush=True)
             code = subprocess.run([sys.executable, "-m", *command], check=False).returncode or code
     return code
 

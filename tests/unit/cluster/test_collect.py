@@ -89,6 +89,11 @@ def test_a_figure_of_jobs_that_failed_is_none_yet(
 
     assert "not all can be drawn yet: no finished run" in capsys.readouterr().out
 
+    end(publishing, 1)
+    assert main(collect.main, publishing, monkeypatch) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{publishing.intent.title} failed: look at the logs named above" in said
+
 
 def test_two_commands_at_once_wait_for_each_other(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

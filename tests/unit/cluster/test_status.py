@@ -12,6 +12,7 @@ from er.cluster.base import State, Status, id_of
 from er.cluster.folder import Attempt
 from er.cluster.queue import Entry
 from er.config import Config
+from er.errors import ConfigError
 from er.results.run_dir import RunDir
 
 LONG = "srun_is_a_path/" * 12
@@ -54,7 +55,8 @@ def test_job_deployment_and_concurrency_stay_whole(
         assert word in shown.replace(",", "").split()
     assert ("27" in words) or ("27," in words)  # requests
     folded = "".join(shown.split())
-    assert folded.count(LONG) == 2
+    assert folded.count(LONG) == 1
+    assert folded.count("asjob12345678") == 2  # the same invalid point and the same log
     assert f"queued{f'({detail})' if detail else ''}".replace(" ", "") in folded
 
 
@@ -215,6 +217,67 @@ def test_a_log_of_slurm_alone_is_shown(attempt: Attempt) -> None:
     attempt.log.write_text("slurmstepd: error: something new\n\n")
 
     assert slurm.status_on_disk(attempt).last_line() == "slurmstepd: error: something new"
+
+
+def another(attempt: Attempt, name: str, **intent: str) -> Attempt:
+    """A further job of the same study."""
+    made = Attempt(attempt.path.parents[1] / name / "001")
+    made.path.mkdir(parents=True)
+    made.write("intent.json", vars(attempt.intent) | intent)
+    made.note_receipt(f"9{len(name)}")
+    return made
+
+
+def test_a_build_is_directly_above_the_first_job_that_waits_for_it(attempt: Attempt) -> None:
+    another(attempt, "build-0000", title="alone")
+    build = another(attempt, "build-1111", title="build")
+    first = another(attempt, "c-1", title="first")
+    second = another(attempt, "d-1", title="second")
+    for job in (first, second):
+        job.write("after.json", str(build.path))
+
+    titles = [one.title for one in read(attempt).found]
+
+    assert titles == [attempt.intent.title, "alone", "build", "first", "second"]
+    assert [one.intent.title for one in read(attempt).attempts] == titles
+
+
+def test_a_reason_that_several_jobs_have_is_given_once(attempt: Attempt) -> None:
+    end(attempt, 2, "er: checkpoint is missing")
+    twin = another(attempt, "b-1")
+    end(twin, 2, "er: checkpoint is missing")
+    different = another(attempt, "c-12")
+    end(different, 2, "er: no room")
+
+    lines = [line.strip() for line in status.lines_of(read(attempt).found, 160)]
+
+    assert lines.count("er: checkpoint is missing") == 1
+    assert lines.count("as job 12345678") == 1
+    assert lines.count("er: no room") == 1
+
+
+@pytest.mark.parametrize(("noted", "detail"), [(False, ""), (True, "cancelling")])
+def test_a_job_that_is_being_cancelled_says_so(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, noted: bool, detail: str
+) -> None:
+    running = Entry("12345678", "RUNNING", "None", "n1", "1:00", NAME)
+    monkeypatch.setattr("er.cluster.queue.read", lambda *_: [running])
+    if noted:
+        attempt.note_cancelled()
+
+    [one] = read(attempt).found
+
+    assert (one.state, one.detail) == (State.running, detail)
+
+
+def test_a_study_with_a_misspelt_name_is_suggested(
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_dir = str(attempt.path.parents[3])
+    monkeypatch.setattr("sys.argv", ["er", "laddr", "--runs-dir", runs_dir])
+
+    with pytest.raises(ConfigError, match=r"no study laddr .*did you mean ladder\?"):
+        status.main()
 
 
 def test_a_study_of_no_jobs_has_no_state() -> None:
