@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from er.results.consistency import times_played
+from er.results.consistency import requests_kept
 from er.results.labels import count_users
 from er.results.point import Point
 from er.tracking.query import PublishedRun
@@ -97,13 +97,14 @@ def played(runs: Sequence[PublishedRun], answers: pd.DataFrame) -> int:
     for run in runs:
         for point in played_longer(run).values():
             answered = point.requests - point.errors
-            more += answered - answered // times_played(point)
+            more += answered - answered * requests_kept(point) // point.requests
     return len(answers) + more
 
 
 def played_longer(run: PublishedRun) -> dict[int, Point]:
     """By concurrency: the predicted points of which only the last requests are kept."""
-    return {point.concurrency: point for point in run.points if times_played(point) > 1}
+    points = run.points
+    return {point.concurrency: point for point in points if requests_kept(point) < point.requests}
 
 
 def routes_of(runs: Sequence[PublishedRun]) -> dict[str, list["pd.Series[int]"]]:
@@ -142,7 +143,7 @@ def kept_of_longer(runs: Sequence[PublishedRun]) -> str:
     for group in groups_of(runs):
         longer = [point for run in group.runs for point in played_longer(run).values()]
         every = sum(point.requests for point in longer)
-        kept = sum(point.requests // times_played(point) for point in longer)
+        kept = sum(requests_kept(point) for point in longer)
         *fewer, most = sorted({point.concurrency for point in longer}) or [0]
         where = ", ".join([*(f"{n:,}" for n in fewer), count_users(most)])
         if longer:

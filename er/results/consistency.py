@@ -24,7 +24,8 @@ from er.results.words import count_of
 ROUNDING = 1e-6  # relative: the same sum in another order
 THROUGHPUT_TOLERANCE = 0.01  # relative: arrivals at the very ends of the window
 TIME_TOLERANCE_S = 1e-8  # rounding of a time on the clock of the requests
-LONGER = re.compile(r"steady only with (\d+) times")  # a note of `er.study.settling`
+# A note of `er.study.settling`.
+LONGER = re.compile(r"steady only with .*; of its [\d,]+ requests the last ([\d,]+) are kept")
 ORDERS = (
     ("min", "p25", "p50", "p75", "p95", "p99", "max"),
     ("min", "mean", "max"),
@@ -83,10 +84,11 @@ def find_contradictions(
         yield from _check_requests(point, requests, closed=closed)
 
 
-def times_played(point: Point) -> int:
-    """How many times its load a point was played, of which its file holds the last one."""
+def requests_kept(point: Point) -> int:
+    """How many measured requests its file holds: fewer than there were, the last ones, of a point
+    that was played longer to become steady."""
     longer = LONGER.search(" ".join(map(str, point.notes)))
-    return int(longer[1]) if longer else 1
+    return int(longer[1].replace(",", "")) if longer else point.requests + point.cut_requests
 
 
 def _check_requests(point: Point, rows: pd.DataFrame, *, closed: bool) -> Iterator[str]:
@@ -94,16 +96,16 @@ def _check_requests(point: Point, rows: pd.DataFrame, *, closed: bool) -> Iterat
     others = sorted({*rows["concurrency"]} - {point.concurrency})
     if others:
         yield f"its file has requests of {count_of(int(others[0]), 'user')}"
-    times = times_played(point)
+    every, wanted = point.requests + point.cut_requests, requests_kept(point)
     measured = rows[rows["measured"]]
-    wanted = point.requests + point.cut_requests
-    if len(measured) * times != wanted:
-        of = f" of {times} times as many" if times > 1 else ""
-        yield f"it says {wanted:,} measured requests, its file has {len(measured):,}{of}"
+    if len(measured) != wanted:
+        said = f"{every:,} measured requests"
+        said += f", of which the last {wanted:,} are kept" if wanted != every else ""
+        yield f"it says {said}, its file has {len(measured):,}"
         return
     kept = measured[~(measured["send_s"] < point.steady_since_s)]
     good = kept[kept["ok"]]
-    if times > 1:
+    if wanted != every:
         yield from _check_range(point, good)
         return
     if len(kept) - len(good) != point.errors:

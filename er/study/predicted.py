@@ -63,10 +63,11 @@ def walk_the_ladder(config: Config, run: RunDir, progress: Progress) -> None:
         times, steady = settle(study, prompts, concurrency)
         played = steady.play(prompts, concurrency, record=True)
         table = played.requests()
-        run.keep_table(concurrency, last_of(table, concurrency, study.load) if times > 1 else table)
+        kept = last_of(table, concurrency, study.load) if times > 1 else table
+        run.keep_table(concurrency, kept)
         interval = steady.interval(prompts, concurrency)
         point = replace(played.point(), predicted_interval=interval)
-        point.notes.extend(notes_of(times, point.requests))
+        point.notes.extend(notes_of(times, point.requests, kept.num_rows))
         point.notes.extend(batches.describe_repeats(config, prompts))
         run.add_point(point)
         progress.point_done(point)
@@ -86,7 +87,8 @@ def points(config: Config, concurrencies: Sequence[int], *, intervals: bool = Tr
         times, steady = settle(study, prompts, concurrency)
         interval = steady.interval(prompts, concurrency) if intervals else {}
         point = steady.play(prompts, concurrency).point()
-        notes = notes_of(times, point.requests)
+        kept = arrivals.count_requests(concurrency, study.load)
+        notes = notes_of(times, point.requests, kept)
         found.append(replace(point, predicted_interval=interval, notes=notes))
     return found
 
@@ -176,7 +178,8 @@ class Study:
         return [self.on(spec) for spec in uncertainty.extremes(self.spec)]
 
     def longer(self, times: int) -> "Study":
-        """The same study with so many times the warm-up and requests of each user."""
+        """The same study with so many times the warm-up and requests: of each user, and of all
+        together where a least number decides."""
         other = copy(self)
         other.__dict__.pop("extremes", None)
         load = self.load
@@ -184,6 +187,7 @@ class Study:
             load,
             warmup_requests_per_user=load.warmup_requests_per_user * times,
             requests_per_user=load.requests_per_user * times,
+            requests_at_least=load.requests_at_least * times,
         )
         return other
 

@@ -45,7 +45,7 @@ class Study(Protocol):
         ...
 
     def longer(self, times: int) -> Any:
-        """The same study with so many times the warm-up and requests of each user."""
+        """The same study with so many times the warm-up and requests."""
         ...
 
 
@@ -79,13 +79,14 @@ def is_unsteady(played: Played) -> bool:
     return bool(apart and abs(second.p50 - first.p50) > CHANGE * point.ttft_s.p50)
 
 
-def notes_of(times: int, requests: int) -> list[str]:
-    """What to know of a point of so many requests that was played longer than configured."""
+def notes_of(times: int, requests: int, kept: int) -> list[str]:
+    """What to know of a point of so many requests that was played longer than configured, and of
+    which so many are kept. `er.results.consistency` reads the numbers."""
     if times == 1:
         return []
     return [
         f"steady only with {times} times the warm-up and requests of the load; of its "
-        f"{requests:,} requests the last {requests // times:,} are kept"
+        f"{requests:,} requests the last {kept:,} are kept"
     ]
 
 

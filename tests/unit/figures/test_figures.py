@@ -134,7 +134,7 @@ def test_a_long_prediction_says_how_many_requests_are_kept_of_how_many(published
     longer = replace(
         first,
         requests=4 * first.requests,
-        notes=settling.notes_of(4, 4 * first.requests),
+        notes=settling.notes_of(4, 4 * first.requests, first.requests),
         ttft_s=replace(first.ttft_s, count=4 * first.ttft_s.count),
     )
     runs[1] = replace(runs[1], points=[longer, *runs[1].points[1:]])

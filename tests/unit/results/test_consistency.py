@@ -139,7 +139,10 @@ def test_without_requests_only_the_order_within_the_point_is_checked(run: RunDir
     ("changes", "message"),
     [
         ({}, ""),
-        ({"requests": 4 * COUNT + 1}, "it says 121 measured requests, its file has 30 of 4 times"),
+        (
+            {"kept": COUNT + 1},
+            "it says 120 measured requests, of which the last 31 are kept, its file has 30",
+        ),
         ({"notes": []}, "it says 120 measured requests, its file has 30"),
         ({"ttft_s": None}, r"ttft_s is from .*, of one of its requests"),
     ],
@@ -150,7 +153,9 @@ def test_a_sample_of_a_longer_prediction_is_checked_by_its_number_and_range(
 ) -> None:
     load = replace(config.load, requests_at_least=1)
     every = [answered(i, 1, 0.1 + i % 7 / 1000) for i in range(4 * COUNT)]
-    point = replace(measure(every, 1, load), notes=notes_of(4, len(every)))
+    kept = changes.get("kept", COUNT)
+    changes = {name: value for name, value in changes.items() if name != "kept"}
+    point = replace(measure(every, 1, load), notes=notes_of(4, len(every), kept))
     if "ttft_s" in changes:
         slower = {k: v if k == "count" else 3 * v for k, v in asdict(point.ttft_s).items()}
         changes = {"ttft_s": type(point.ttft_s)(**slower)}
