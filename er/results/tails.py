@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from er.results.consistency import times_played
+from er.results.consistency import requests_kept
 from er.results.labels import count_users
 from er.results.point import Point, Summary
 
@@ -52,12 +52,16 @@ def _longest_tail(name: str, points: Sequence[Point], quantity: str) -> str:
 
 def _played_longer(name: str, points: Sequence[Point]) -> str:
     """Such as "D at 500, 1,000 users was played until steady, 80 requests a user in place of 5"."""
-    longer = {point.concurrency: point for point in points if times_played(point) > 1}
+    longer = {
+        point.concurrency: point
+        for point in points
+        if requests_kept(point) < point.requests + point.cut_requests
+    }
     if not longer:
         return ""
-    most = max(longer.values(), key=times_played)
+    most = max(longer.values(), key=lambda point: point.requests / requests_kept(point))
     each = most.requests // most.concurrency
-    usual = each // times_played(most)
+    usual = requests_kept(most) // most.concurrency
     return (
         f"{name} at {_users(longer)} was played until steady, {each} requests a user in place of "
         f"{usual}"
