@@ -105,11 +105,14 @@ class RunDir:
         self.write(names.POINTS, list(map(asdict, points)))
         self.write(names.RECORD, {**self.read(names.RECORD), "ended": _now()})
 
+    def files_of_point(self, concurrency: int) -> list[Path]:
+        """The files of requests and of samples of GPUs of one point."""
+        folders = (names.REQUESTS, names.GPUS)
+        return [f for name in folders for f in self.path.glob(f"{name}/{_name_of(concurrency)}.*")]
+
     def set_aside(self, concurrency: int) -> None:
         """Move the files and the entry of a point that will be measured again to set_aside/."""
-        files = sorted(self.path.glob(f"{names.REQUESTS}/{_name_of(concurrency)}.*"))
-        files += self.path.glob(f"{names.GPUS}/{_name_of(concurrency)}.*")
-        points = self.points()
+        files, points = self.files_of_point(concurrency), self.points()
         old = [point for point in points if point.concurrency == concurrency]
         if not (files or old):
             return

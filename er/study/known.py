@@ -53,18 +53,28 @@ def complete(config: Config, run: RunDir) -> bool:
         return False
     if config.capacity:
         return run.has(names.CAPACITY)
-
-    there = {point.concurrency: point for point in points(config, run)}
-
-    def point_at(concurrency: int) -> Point:
-        if concurrency not in there:
-            raise MissingPointError
-        return there[concurrency]
-
     try:
-        knee.walk(config.load, point_at)
+        walk(config, run)
     except MissingPointError:
         return False
     real = config.clock.kind is ClockKind.real
     probed = real and config.deployment.routed and config.load.gateway_probes > 0
     return not probed or run.has(names.GATEWAY_COST)
+
+
+def walk(config: Config, run: RunDir) -> tuple[list[int], knee.Knee | None]:
+    """The concurrencies that the job walks over, in order, and the knee that it finds there.
+
+    Raises MissingPointError where the run lacks one of them.
+    """
+    there = {point.concurrency: point for point in points(config, run)}
+    walked: list[int] = []
+
+    def point_at(concurrency: int) -> Point:
+        if concurrency not in there:
+            raise MissingPointError
+        walked.append(concurrency)
+        return there[concurrency]
+
+    found = knee.walk(config.load, point_at)
+    return sorted(walked), found
