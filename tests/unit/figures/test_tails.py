@@ -31,7 +31,7 @@ def runs(published: Make) -> list[PublishedRun]:
     first, second = published("deployment=a"), published("deployment=d")
     point = second.points[0]
     waiting = replace(
-        point, requests=96, ttft_s=WAITING, e2e_s=WAITING, notes=settling.notes_of(4, 96)
+        point, requests=96, ttft_s=WAITING, e2e_s=WAITING, notes=settling.notes_of(4, 96, 24)
     )
     return [first, replace(second, points=[waiting, second.points[1]])]
 
