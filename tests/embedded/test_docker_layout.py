@@ -69,13 +69,14 @@ def test_served_as_the_user_and_nothing_is_left(
     with owner, owner.stdout:
         url = owner.stdout.readline().strip()
         assert url, (folder / "run" / "logs" / "triton_ensemble.log").read_text()
-        assert stream(Endpoint(url, "ensemble"), "a bb", 4).texts == ["1", "2", "1", "2"]
-        assert node.users == [USER]
-        prefix = f"er_{urlsplit(url).port}_"
-        shared = list(Path("/dev/shm").glob(f"{prefix}*"))
-        assert {path.stat().st_uid for path in shared} == {USER}
-        owner.send_signal(number)
+        shared = f"er_*_{urlsplit(url).port}_*"
+        try:
+            assert stream(Endpoint(url, "ensemble"), "a bb", 4).texts == ["1", "2", "1", "2"]
+            assert node.users == [USER]
+            assert {path.stat().st_uid for path in Path("/dev/shm").glob(shared)} == {USER}
+        finally:
+            owner.send_signal(number)
     assert eventually(lambda: not node.running)
-    assert eventually(lambda: not list(Path("/dev/shm").glob(f"{prefix}*")))
+    assert eventually(lambda: not list(Path("/dev/shm").glob(shared)))
     assert eventually(lambda: processes_naming(str(folder / "run" / "model_repository")) == [])
     assert {path.lstat().st_uid for path in (folder / "run").rglob("*")} == {USER}

@@ -121,7 +121,7 @@ E = ["deployment=e", "deployment.experts=2"]
         (["gateway.tls_key=k.pem"], 2, "gateway.tls_certificate and gateway.tls_key belong"),
         (["gateway.limits.prompt_tokens=9"], 2, "gateway.limits.tokenizer (a tokenizer.json)"),
         ([*E, f"gateway.experts=[{U},{U}]", "gateway.limits.prompt_tokens=9",
-          "gateway.limits.tokenizer=absent.json"], 2, "absent.json is no tokenizer.json"),
+          "gateway.limits.tokenizer=absent.json"], 2, "absent.json is not a tokenizer.json"),
         (["--port=1"], 2, "--port=1 is not known"),
         ([*E, f"gateway.experts=[{U},{U}]", "routing.policy=random", "routing.shares=[0,0]"],
          2, "routing.shares is [0.0, 0.0]"),
