@@ -24,9 +24,9 @@ FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 WAIT = "another program writes to it: run again when it has ended (runs: python -m er.publish DIR)"
 # What SQLAlchemy sets before an error itself, on a line of its own.
 ASIDE = "(raised as a result of"
+# Of files, by address: a server may have gone, and is asked again.
+_opened: dict[str, MlflowClient] = {}
 # What these print of an error stands in the one line that we raise.
-# Of files, by address and working directory: a server may have gone, and is asked again.
-_opened: dict[tuple[str, str], MlflowClient] = {}
 CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.store.tracking")
 
 
@@ -35,8 +35,10 @@ def open_store(uri: str) -> MlflowClient:
 
     Raises ErError when it cannot be opened.
     """
-    here = str(Path.cwd())
-    known = _opened.get((uri, here))
+    # MLflow keeps the connections of an address: a relative one would mean the same file from
+    # every folder.
+    uri = sqlite_file.absolute(uri)
+    known = _opened.get(uri)
     if known and _is_there(uri):
         return known
     os.environ.setdefault(*FEW_RETRIES)
@@ -56,7 +58,7 @@ def open_store(uri: str) -> MlflowClient:
         advice = WAIT if "is locked" in reason else ADVICE
         raise ErError(f"cannot open the MLflow store {uri}: {reason}: {advice}") from error
     if uri.startswith(SQLITE):
-        _opened[uri, here] = client
+        _opened[uri] = client
     return client
 
 

@@ -90,3 +90,14 @@ def test_a_failed_publication_says_how_to_repeat_it(
     monkeypatch.undo()
     client = MlflowClient(tracking_uri=uri)
     assert client.get_run(publish(run, uri)).info.status == "FINISHED"
+
+
+def test_a_relative_address_is_a_file_of_the_folder_where_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        client = open_store("sqlite:///mlflow.db")
+        assert client.get_experiment_by_name("ladder") is None
+        client.create_experiment("ladder")
