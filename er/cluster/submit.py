@@ -1,6 +1,5 @@
 """Jobs go to Slurm: each once, from code and configuration that are kept beside it."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from er.cluster.slurm import status_of
 from er.config import Config
 from er.config.run import IN_CONTAINER
 from er.errors import ConfigError, ErError
-from er.results import names
+from er.results import command_id, names
 from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
 
@@ -49,7 +48,7 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
             return
         say_load(missing, say)
         code = frozen.freeze(folder.jobs_dir(config))
-        sweep = uuid.uuid4().hex[:8]
+        sweep = command_id.new_id()
         measuring = [prepare(replace(job, sweep=sweep), code, resume) for job in missing]
         wanted = builds_of(missing, code, current)
         new = [build for build in wanted.values() if isinstance(build, Submission)]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from er.tracking.query import PublishedRun
 
 FOLDER = "figures"
+ID_DIGITS = 8  # of a run, as footers of figures give them
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,31 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
             say(line)
         say(f"report: {written.file}{_there(written.kept)}")
         made.append(written.file)
+    if runs.cache_info().currsize:  # a table shows no runs
+        for line in describe_left_out(study, runs()):
+            say(line)
     if made:
         from er.tracking.study import publish_study
 
         how = "predicted" if any("-predicted" in file.name for file in made) else "measured"
         note = note_of(study.name, how, claims, made)
         publish_study(study.uri, study.name, how, study.runs_dir, made, note)
+
+
+def describe_left_out(study: Study, shown: "Sequence[PublishedRun]") -> list[str]:
+    """Lines on what lies in the study beside the runs of the newest command, and how to show it."""
+    from er.tracking import query
+
+    others = query.comparable_with(study.uri, shown)
+    if not others:
+        return []
+    names = ", ".join(run.deployment.upper() for run in others)
+    ids = ",".join(run.id[:ID_DIGITS] for run in (*shown, *others))
+    return [
+        f"not shown: {names} of study {study.name}, which this command does not have: repeat the "
+        "one that had them, or show all with",
+        f"  python -m er.report {study.name} runs={ids} uri={study.uri}",
+    ]
 
 
 def verdicts_of(claims: Sequence[Mapping[str, str]], figures: Sequence[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Jobs: each from its configuration to its published run."""
 
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from er.errors import ErError
 from er.gateway import serve as gateway
 from er.load import credentials, descriptors, prompts
 from er.process import cores, nodes
-from er.results import names, provenance
+from er.results import command_id, names, provenance
 from er.results.keys import run_key, study_key
 from er.results.open_run import newest_run, open_run, require_writable
 from er.results.point import describe_invalid
@@ -41,7 +40,7 @@ class Sweep:
 
     progress: Progress
     resume: bool = True  # take from disk the valid points that are there
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    id: str = field(default_factory=command_id.new_id)
     runs: list[RunDir] = field(default_factory=list)
     on_open: Callable[[RunDir], None] = lambda _: None  # called with each run directory
     on_resume: Callable[[RunDir], None] = lambda _: None  # and again, once its old points are there

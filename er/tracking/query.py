@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from er.config.checks import require_store
 from er.errors import ConfigError
-from er.results import consistency, names, step_times
+from er.results import command_id, consistency, names, step_times
 from er.results.json_file import point_of
 from er.results.point import Point
 from er.results.run_dir import ReadOnce, RunDir, id_of
@@ -101,8 +101,9 @@ class PublishedRun:
 def shown(uri: str, study: str) -> list[PublishedRun]:
     """The runs of a study that a figure shows, by deployment and then by start.
 
-    All runs of the newest command. Beside those of a single deployment, the newest run of every
-    other one that shares everything else with one of them: to repeat one completes the others.
+    All runs of the newest command, those too that it took from disk. Beside those of a single
+    deployment, the newest run of every other one that shares everything else with one of them: to
+    repeat one completes the others.
     Raises ConfigError when there is none.
     """
     found = finished(uri, study)
@@ -115,6 +116,23 @@ def shown(uri: str, study: str) -> list[PublishedRun]:
         if key in keys and deployment not in taken:
             others.setdefault((deployment, key), run)
     return _in_order([*newest, *others.values()])
+
+
+def comparable_with(uri: str, shown: Sequence[PublishedRun]) -> list[PublishedRun]:
+    """The newest finished run of every other deployment of the same study that shares everything
+    else with one of those shown."""
+    if not shown:
+        return []
+    found = finished(uri, shown[0].study)
+    ids = {run.run_id for run in shown}
+    keys = {run.data.tags["er.study_key"] for run in found if run.info.run_id in ids}
+    taken = {run.deployment for run in shown}
+    others: dict[str, Run] = {}
+    for run in found:
+        deployment = run.data.tags["er.deployment"]
+        if run.data.tags["er.study_key"] in keys and deployment not in taken:
+            others.setdefault(deployment, run)
+    return _in_order(others.values())
 
 
 def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
@@ -140,7 +158,10 @@ def pinned(uri: str, ids: Sequence[str]) -> list[PublishedRun]:
 
 
 def finished(uri: str, study: str) -> list[Run]:
-    """Every finished run, the newest first. Raises ConfigError when there is none."""
+    """Every finished run: those of the newest command first, of one command that which began last.
+
+    Raises ConfigError when there is none.
+    """
     client = _existing_store(uri)
     known = client.get_experiment_by_name(study)
     found = (
@@ -157,7 +178,7 @@ def finished(uri: str, study: str) -> list[Run]:
         raise ConfigError(
             f"no finished run of study {study} in {uri}: make one with python -m er.run"
         )
-    return runs
+    return sorted(runs, key=_commanded_ms, reverse=True)
 
 
 def _existing_store(uri: str) -> MlflowClient:
@@ -174,6 +195,13 @@ def _existing_store(uri: str) -> MlflowClient:
 def _command(run: Run) -> str:
     """What the runs of one command share."""
     return str(run.data.tags.get("er.sweep", run.info.run_id))
+
+
+def _commanded_ms(run: Run) -> tuple[int, int]:
+    """When the last command that had the run was given, and when its measurement began; of runs of
+    earlier versions, whose commands have no time, the beginning stands for both."""
+    given, began = command_id.given_ms(_command(run)), int(run.info.start_time)
+    return began if given is None else given, began
 
 
 def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from er import compose
 from er.config import Config
 from er.errors import ErError
 from er.report.study import Study, finish
-from er.results.run_dir import RunDir
+from er.results.command_id import new_id
+from er.results.run_dir import RunDir, id_of
 from er.tracking import claims, query
 from er.tracking.publish import publish
 from er.tracking.store import open_store
@@ -60,6 +62,42 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
         line for line in said if not line.startswith(("figure: ", "report: "))
     ]
     assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def test_what_an_earlier_command_had_is_named_with_how_to_show_it(
+    config: Config, finished_run: Callable[..., RunDir]
+) -> None:
+    uri, runs_dir = config.tracking.uri, Path(config.runs_dir)
+    made: dict[str, str] = {}
+
+    def command(*names: str) -> list[str]:
+        """What a command says at its end; it takes from disk what another one measured."""
+        sweep = new_id()
+        for name in names:
+            folder = runs_dir / "ladder" / name
+            if not folder.exists():
+                fixed = ["study=ladder", f"runs_dir={runs_dir}"]
+                assert finished_run(compose.plan([*fixed, f"deployment={name}"])[0]).path == folder
+            run = RunDir(folder)
+            run.relabel(run.read("run.json")["tags"] | {"er.sweep": sweep})
+            publish(run, uri)
+            made[name] = id_of(run.read("run.json"))[:8]
+        said: list[str] = []
+        finish(Study("ladder", uri, runs_dir, ["fig6"]), said.append)
+        return said
+
+    def picture() -> bytes:
+        return (runs_dir / "figures" / "fig6.png").read_bytes()
+
+    assert not [line for line in command("a", "b", "c") if "not shown" in line]
+    before = picture()
+    said = command("a", "d")
+    [place] = [index for index, line in enumerate(said) if line.startswith("not shown: B, C of ")]
+    runs = ",".join(made[name] for name in "adbc")
+    assert said[place + 1] == f"  python -m er.report ladder runs={runs} uri={uri}"
+    assert picture() != before
+    assert [line for line in command("a", "b", "c") if line.startswith("not shown: D of ")]
+    assert picture() == before
 
 
 def experiment_note(client: MlflowClient, study: str) -> str:

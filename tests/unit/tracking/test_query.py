@@ -1,35 +1,52 @@
 """Which published runs a figure shows."""
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from er import compose
 from er.errors import ErError
+from er.results.command_id import given_ms, new_id
 from er.results.run_dir import RunDir
 from er.tracking import query
 from er.tracking.publish import publish
+from er.tracking.store import open_store
+
+
+@pytest.fixture(params=[True, False], ids=["timed", "earlier version"])
+def timed(request: pytest.FixtureRequest) -> bool:
+    """Whether ids of commands say when they were given."""
+    return bool(request.param)
 
 
 @pytest.fixture
 def command(
-    tmp_path: Path, finished_run: Callable[..., RunDir], uri: str
+    tmp_path: Path, finished_run: Callable[..., RunDir], uri: str, timed: bool
 ) -> Callable[..., list[str]]:
     """Publishes what one command runs: jobs of overrides; their ids in order."""
     made = 0
 
-    def run(*jobs: list[str], study: str = "ladder", status: str = "finished") -> list[str]:
+    def run(
+        *jobs: list[str], study: str = "ladder", status: str = "finished", again: Sequence[str] = ()
+    ) -> list[str]:
+        """`again`: runs that the command takes from disk."""
         nonlocal made
         made += 1
+        sweep = new_id() if timed else str(made)
         ids = []
+        for run_id in again:
+            taken = RunDir(Path(open_store(uri).get_run(run_id).data.tags["er.run_dir"]))
+            taken.relabel(taken.read("run.json")["tags"] | {"er.sweep": sweep})
+            assert publish(taken, uri) == run_id
         for overrides in jobs:
             fixed = [f"study={study}", f"runs_dir={tmp_path / 'runs'}"]
             config = compose.plan([*fixed, *overrides])[0]
             finished = finished_run(config, status)
             record = finished.read("run.json")
-            record["tags"]["er.sweep"] = str(made)
+            record["tags"]["er.sweep"] = sweep
             finished.write("run.json", record)
             ids.append(publish(finished, uri))
         return ids
@@ -56,6 +73,28 @@ def test_a_command_of_several_deployments_is_shown_without_others(command, uri) 
     command(A, B)
     newest = command(A, E)
     assert sorted(ids(query.shown(uri, "ladder"))) == sorted(newest)
+
+
+@pytest.mark.parametrize("timed", [True])
+def test_the_newest_command_is_shown_also_where_its_runs_were_measured_before(command, uri) -> None:
+    whole = command(A, B)
+    [e] = command(E, again=whole[:1])
+    assert ids(query.shown(uri, "ladder")) == [whole[0], e]
+    assert ids(query.comparable_with(uri, query.shown(uri, "ladder"))) == whole[1:]
+    for _ in range(2):
+        command(again=whole)
+        assert ids(query.shown(uri, "ladder")) == whole
+    assert ids(query.comparable_with(uri, query.shown(uri, "ladder"))) == [e]
+    command(again=[e])  # a single deployment has the others beside it
+    assert ids(query.shown(uri, "ladder")) == [*whole, e]
+
+
+def test_an_id_of_a_command_says_when_it_was_given() -> None:
+    before_ms = int(time.time() * 1000)
+    given = given_ms(new_id())
+    assert given is not None
+    assert before_ms <= given <= time.time() * 1000
+    assert given_ms("0a1b2c3d") is given_ms("") is None
 
 
 def test_a_run_is_found_by_its_own_id_in_any_store(command, uri, tmp_path, empty_store) -> None:
