@@ -15,8 +15,9 @@ from er.cluster.base import State, Status
 from er.cluster.folder import Attempt
 from er.errors import ErError
 from er.report.study import Study, finish_all
-from er.results import names, places, terminal
+from er.results import command_id, names, places, terminal
 from er.results.point import describe_invalid
+from er.results.run_dir import RunDir
 from er.tracking.publish import publish as publish_to_mlflow
 
 PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
@@ -86,17 +87,29 @@ def publish(attempts: Sequence[Attempt]) -> int:
     for attempt in attempts:
         run, intent = attempt.run, attempt.intent
         if run and run.has(names.POINTS) and intent.publish:
+            count_for_later_command(run, attempt.command)
             publish_to_mlflow(run, intent.tracking_uri)
             terminal.say(f"published {intent.title}: {run.path}")
             published += 1
     return published
 
 
+def count_for_later_command(run: RunDir, command: str) -> None:
+    """Name the run as one of a command that found its job here, unless a later one had it or
+    another one is measuring it."""
+    tags = run.read(names.RECORD)["tags"]
+    before = command_id.given_ms(tags.get("er.sweep", "")) or 0
+    if (command_id.given_ms(command) or 0) > before and run.status() != "running":
+        run.relabel({**tags, "er.sweep": command})
+
+
 def studies_of(attempts: Sequence[Attempt], runs_dir: Path) -> Iterator[Study]:
     """What is to be made of them, as `er.run` makes it of what it has measured itself."""
     for intent in (attempt.intent for attempt in attempts):
         if intent.publish:
-            yield Study(intent.study, intent.tracking_uri, runs_dir, intent.figures)
+            yield Study(
+                intent.study, intent.tracking_uri, runs_dir, intent.figures, intent.ladder
+            )
 
 
 def say_what_is_missing(found: Sequence[Status]) -> int:

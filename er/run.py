@@ -25,7 +25,7 @@ from er.errors import ConfigError
 from er.options import Arguments, Command, Word, parse_arguments
 from er.report import views
 from er.report.study import Study, finish_all
-from er.results import terminal
+from er.results import command_id, terminal
 from er.results.files import write_whole
 
 if TYPE_CHECKING:
@@ -170,8 +170,8 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
         from er.study.time_left import TimeLeft
 
     progress = Progress([job.config], out, time_left=TimeLeft(allocation.until_s(job.config)))
-    sweep = Sweep(progress, resume or allocation.restarted())
-    sweep.id = job.sweep or sweep.id
+    again = resume or allocation.restarted()
+    sweep = Sweep(progress, again, job.sweep or command_id.new_id())
     note = file.with_name("run_dir.txt")
     sweep.on_open = lambda run: write_whole(note, str(run.path.absolute()).encode())
     sweep.on_resume = Attempt(file.parent).note_points_before
@@ -217,7 +217,9 @@ def draw(jobs: Sequence[Config], out: Console) -> None:
     """Make the figures and reports of every study from its published runs."""
     finish_all(
         [
-            Study(job.study, job.tracking.uri, Path(job.runs_dir), job.figures)
+            Study(
+                job.study, job.tracking.uri, Path(job.runs_dir), job.figures, job.load.concurrency
+            )
             for job in jobs
             if job.tracking.enabled
         ],

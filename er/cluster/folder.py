@@ -11,6 +11,7 @@ runs/<study>/jobs/<deployment>-<key>/001/      one submission; the next attempt 
   slurm.log       what it printed
   cancelled       there when er.cancel was called
   run_dir.txt     its run directory, once that is open
+  command.json    the id of a later command that had the job too, and found it here
   points_before.json  the points that were there then, which it did not measure
   lost_nodes.json  the nodes of the job that answered no more when er failed
   exit_code       how it ended, by itself
@@ -24,6 +25,7 @@ import re
 import shlex
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +36,7 @@ from er.cluster import builds, queue
 from er.cluster.base import PointId, id_of
 from er.config import Config
 from er.config.plain import plain
-from er.errors import ConfigError
+from er.errors import ConfigError, ErError
 from er.results import sqlite_file
 from er.results.files import write_whole
 from er.results.run_dir import RunDir
@@ -119,6 +121,11 @@ class Attempt:
         return dict(self._read("ended.json")) if self._has("ended.json") else {}
 
     @property
+    def command(self) -> str:
+        """The id of the last command that found the job here; empty where none did."""
+        return str(self._read("command.json")["id"]) if self._has("command.json") else ""
+
+    @property
     def points_before(self) -> frozenset[PointId]:
         """The points of its run that were there when it began."""
         found = self._read("points_before.json") if self._has("points_before.json") else []
@@ -179,6 +186,11 @@ class Attempt:
         if names:
             self.write("lost_nodes.json", names)
         return names
+
+    def note_command(self, command: str) -> None:
+        """A later command has the job too."""
+        with suppress(ErError):  # the folder may be another user's
+            self.write("command.json", {"id": command})
 
     def note_cancelled(self) -> None:
         """It is about to be cancelled."""

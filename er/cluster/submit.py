@@ -43,18 +43,28 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
         current = read_queue(config)
         missing = [job for job in jobs if not known(job.config, current, say, resume)]
         say_what_else_is_there(jobs, current, say)
+        command = command_id.new_id()
         if not missing:
+            note_command(jobs, command)
             say(NOTHING_NEW)
             return
         say_load(missing, say)
         code = frozen.freeze(folder.jobs_dir(config))
-        sweep = command_id.new_id()
-        measuring = [prepare(replace(job, sweep=sweep), code, resume) for job in missing]
+        measuring = [prepare(replace(job, sweep=command), code, resume) for job in missing]
         wanted = builds_of(missing, code, current)
         new = [build for build in wanted.values() if isinstance(build, Submission)]
         with dropped_unless_sent([*new, *measuring]):
             require_accepted([*new, *measuring])
             send_all(missing, measuring, wanted, say)
+        note_command([job for job in jobs if job not in missing], command)
+
+
+def note_command(jobs: Sequence["Job"], command: str) -> None:
+    """Count jobs that Slurm has, or that are done, as those of this command too."""
+    for job in jobs:
+        attempt = folder.newest(folder.place_of(job.config))
+        assert attempt
+        attempt.note_command(command)
 
 
 def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) -> None:

@@ -28,6 +28,7 @@ class Study:
     uri: str
     runs_dir: Path
     figures: Sequence[str]
+    ladder: Sequence[int]  # that the command asked for
 
     @property
     def folder(self) -> Path:
@@ -40,14 +41,15 @@ def finish_all(asked: Iterable[Study], out: Console) -> None:
 
     Raises ErError as `finish` does.
     """
-    figures_of: dict[tuple[str, str, Path], list[str]] = {}  # by study, tracking URI and runs_dir
+    parts: dict[tuple[str, str, Path], list[Study]] = {}
     for one in asked:
-        figures = figures_of.setdefault((one.name, one.uri, one.runs_dir), [])
-        figures += [figure for figure in one.figures if figure not in figures]
+        parts.setdefault((one.name, one.uri, one.runs_dir), []).append(one)
     studies_at: dict[str, list[str]] = {}
-    for (name, uri, runs_dir), figures in figures_of.items():
+    for (name, uri, runs_dir), same in parts.items():
+        figures = list(dict.fromkeys(figure for one in same for figure in one.figures))
+        ladder = sorted({users for one in same for users in one.ladder})
         if figures:
-            finish(Study(name, uri, runs_dir, figures), partial(terminal.show, out))
+            finish(Study(name, uri, runs_dir, figures, ladder), partial(terminal.show, out))
         studies_at.setdefault(uri, []).append(name)
     for uri, studies in studies_at.items():
         with cli.loading():
@@ -89,7 +91,7 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
         say(f"report: {written.file}{_there(written.kept)}")
         made.append(written.file)
     if runs.cache_info().currsize:  # a table shows no runs
-        for line in describe_left_out(study, runs()):
+        for line in (*describe_added(study, runs()), *describe_left_out(study, runs())):
             say(line)
     if made:
         from er.tracking.study import publish_study
@@ -97,6 +99,21 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
         how = "predicted" if any("-predicted" in file.name for file in made) else "measured"
         note = note_of(study.name, how, claims, made)
         publish_study(study.uri, study.name, how, study.runs_dir, made, note)
+
+
+def describe_added(study: Study, shown: "Sequence[PublishedRun]") -> list[str]:
+    """A line on the points of these runs that the command did not ask for: a run is shown whole,
+    however many commands it grew by."""
+    searched = any(run.capacity or run.config["load"]["find_knee"] for run in shown)
+    there = {point.concurrency for run in shown for point in run.points}
+    others = sorted(there - set(study.ladder))
+    if searched or not others:
+        return []
+    users = f"{', '.join(f'{concurrency:,}' for concurrency in others)} users"
+    return [
+        f"shown too: {users}, which earlier commands added to these runs; in a study of its own "
+        "(study=NAME) this command shows what it asks for alone, without measuring it again"
+    ]
 
 
 def describe_left_out(study: Study, shown: "Sequence[PublishedRun]") -> list[str]:

@@ -114,7 +114,8 @@ def run(job: Job, resume: bool = True) -> RunDir:
     Raises ErError when it cannot be run, or failed.
     """
     check([job.config])
-    sweep = Sweep(Progress([job.config], Console(soft_wrap=True)), resume)
+    progress = Progress([job.config], Console(soft_wrap=True))
+    sweep = Sweep(progress, resume, job.sweep or command_id.new_id())
     sweep.run(job.config)
     return sweep.runs[0]
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from er.compose.launch import launch
 from er.config import ClockKind
 from er.errors import ConfigError, ErError
 from er.options import Arguments
-from er.results import names
+from er.results import command_id, names
 from er.results.point import Point, Summary
 from er.results.run_dir import RunDir
 from er.study import job as study
@@ -38,7 +38,8 @@ def run_by_hydra(
     study.check([job.config for job in jobs])
     folder.mkdir(parents=True, exist_ok=True)
     done, failed = folder.absolute() / RUNS, False
-    work = functools.partial(run_one, done, objective, arguments.words["resume"] == "true")
+    resume = arguments.words["resume"] == "true"
+    work = functools.partial(run_one, done, objective, resume, command_id.new_id())
     try:
         launch(arguments, work, folder.absolute())
     except ErError:  # already printed; the other jobs ran
@@ -47,9 +48,10 @@ def run_by_hydra(
     return [RunDir(Path(path)) for path in dict.fromkeys(paths)], failed
 
 
-def run_one(done: Path, objective: str, resume: bool, job: Job) -> float:
-    """Run one job, note where its run is, and give the figure that a sweeper optimises."""
-    run = study.run(job, resume)
+def run_one(done: Path, objective: str, resume: bool, command: str, job: Job) -> float:
+    """Run one job of a command, note where its run is, and give the figure that a sweeper
+    optimises."""
+    run = study.run(replace(job, sweep=command), resume)
     with done.open("a") as lines:
         lines.write(f"{run.path.absolute()}\n")
     return figure_of(run, objective)

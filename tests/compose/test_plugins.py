@@ -11,6 +11,7 @@ import yaml
 from er.compose.launch import plugins_of
 from er.errors import ConfigError
 from er.options import parse_arguments
+from er.results.command_id import given_ms
 from er.results.run_dir import RunDir
 from er.run import COMMAND, answer
 from er.study.launched import figure_of
@@ -33,11 +34,14 @@ def run(tmp_path: Path, cache_dir: Path, *arguments: str) -> subprocess.Complete
 
 def test_joblib_runs_every_job_and_names_the_failed_one(tmp_path: Path, cache_dir: Path) -> None:
     small = ("clock=virtual", "load.concurrency=[2]", "load.requests_at_least=8")
-    full = "engine.kv_cache_free_gpu_mem_fraction=0.9,0.001"  # no room for one prompt
+    full = "engine.kv_cache_free_gpu_mem_fraction=0.9,0.8,0.001"  # no room for one prompt
     done = run(tmp_path, cache_dir, "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2",
                *small, "load.requests_per_user=4", "deployment=e", full)  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stdout.count("run directory: ") == 1
+    assert done.stdout.count("run directory: ") == 2
+    runs = [RunDir(path.parent) for path in tmp_path.glob("*/*/run.json")]
+    [command] = {run.read("run.json")["tags"]["er.sweep"] for run in runs}  # figures show all of it
+    assert given_ms(command)
     [output] = [line for line in done.stderr.splitlines() if line.startswith("er: ")]
     assert "kv_cache_free_gpu_mem_fraction=0.001" in output
 

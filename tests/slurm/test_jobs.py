@@ -1,5 +1,6 @@
 """Submit and walk away, on a real Slurm; the deployments are predicted on a virtual clock."""
 
+import json
 import os
 import subprocess
 import time
@@ -45,6 +46,17 @@ def test_submit_status_collect_and_the_figure(
     assert user.run(*fig4) == 0
     assert "nothing new is submitted" in capsys.readouterr().out
     assert list(Path("runs/ladder/jobs").glob("*/*/intent.json")) == submitted
+
+    before = commands_of_runs()
+    assert command(monkeypatch, collect.main) == 0
+    [later] = commands_of_runs()  # both runs are of the newest command, which found them there
+    assert [later] > before
+
+
+def commands_of_runs() -> list[str]:
+    """The last commands that had the runs of the study."""
+    records = [json.loads(file.read_text()) for file in Path("runs/ladder").glob("*/run.json")]
+    return sorted({record["tags"]["er.sweep"] for record in records})
 
 
 def test_cancelled_and_requeued_it_measures_only_what_is_missing(

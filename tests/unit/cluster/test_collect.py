@@ -17,6 +17,7 @@ from er.cluster.queue import Entry
 from er.compose import Job
 from er.config import Config
 from er.errors import ConfigError, ErError
+from er.results.command_id import new_id
 from er.results.run_dir import RunDir
 
 
@@ -55,6 +56,38 @@ def test_collect_names_invalid_points(
 
     reason = json.loads((run.path / "points.json").read_text())[1]["invalid"][0]
     assert f"1 invalid point: 2 users: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_job_that_was_there_counts_for_the_later_command_too(
+    attempt: Attempt,
+    config: Config,
+    finished_run: Callable[[Config], RunDir],
+    monkeypatch: pytest.MonkeyPatch,
+    running: bool,
+) -> None:
+    run = finished_run(config)
+    (attempt.path / "run_dir.txt").write_text(str(run.path))
+    attempt.write("intent.json", vars(attempt.intent) | {"publish": True})
+    end(attempt, 0)
+    monkeypatch.setattr(collect, "publish_to_mlflow", lambda *_: None)
+    monkeypatch.setattr(collect, "finish_all", lambda *_: None)
+    if running:  # a job of other settings that adds to the same run
+        monkeypatch.setattr(RunDir, "status", lambda _: "running")
+
+    def collected() -> str:
+        main(collect.main, attempt, monkeypatch)
+        return str(run.read("run.json")["tags"].get("er.sweep", ""))
+
+    assert collected() == ""
+    earlier, later = new_id(), new_id()
+    attempt.note_command(later)
+    if running:
+        assert collected() == ""
+        return
+    assert collected() == later
+    attempt.note_command(earlier)
+    assert collected() == later
 
 
 @pytest.fixture

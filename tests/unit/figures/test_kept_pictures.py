@@ -51,11 +51,12 @@ def test_figure_3_says_in_the_terminal_what_its_rule_picks(
         for precision in ("int8", "fp16")
     ]
     monkeypatch.setattr(query, "shown", lambda _uri, _study: made)
+    monkeypatch.setattr(query, "comparable_with", lambda _uri, _shown: [])
     monkeypatch.setattr(tracking_study, "publish_study", lambda *_: None)
     drawn: list[str] = []
     kept: list[str] = []
     for lines in (drawn, kept):
-        study.finish(study.Study("batch_sizes", "", tmp_path, ["fig3"]), lines.append)
+        study.finish(study.Study("batch_sizes", "", tmp_path, ["fig3"], [1, 2]), lines.append)
     assert "there already" in kept[0]
     rule, picks, differs = drawn[1:]
     assert rule.startswith("  Rule: of each precision and TP the batch limit with the least")

@@ -23,7 +23,7 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     uri, runs_dir = config.tracking.uri, Path(config.runs_dir)
     measured = publish(finished_run(config), uri)
     said: list[str] = []
-    finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), said.append)
+    finish(Study("ladder", uri, runs_dir, ["fig4", "table1"], [1, 2]), said.append)
     told = "\n".join(said)
     assert told.count("fig4 NOT DECIDABLE: ") == 4
     assert "fig5" not in told  # it was not asked for
@@ -56,7 +56,7 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     }
 
     again: list[str] = []
-    finish(Study("ladder", uri, runs_dir, ["fig4", "table1"]), again.append)
+    finish(Study("ladder", uri, runs_dir, ["fig4", "table1"], [1, 2]), again.append)
     assert sum("there already" in line for line in again) == 3
     assert [line for line in again if "there already" not in line] == [
         line for line in said if not line.startswith(("figure: ", "report: "))
@@ -70,7 +70,7 @@ def test_what_an_earlier_command_had_is_named_with_how_to_show_it(
     uri, runs_dir = config.tracking.uri, Path(config.runs_dir)
     made: dict[str, str] = {}
 
-    def command(*names: str) -> list[str]:
+    def command(*names: str, ladder: tuple[int, ...] = (1, 2)) -> list[str]:
         """What a command says at its end; it takes from disk what another one measured."""
         sweep = new_id()
         for name in names:
@@ -83,7 +83,7 @@ def test_what_an_earlier_command_had_is_named_with_how_to_show_it(
             publish(run, uri)
             made[name] = id_of(run.read("run.json"))[:8]
         said: list[str] = []
-        finish(Study("ladder", uri, runs_dir, ["fig6"]), said.append)
+        finish(Study("ladder", uri, runs_dir, ["fig6"], ladder), said.append)
         return said
 
     def picture() -> bytes:
@@ -96,7 +96,12 @@ def test_what_an_earlier_command_had_is_named_with_how_to_show_it(
     runs = ",".join(made[name] for name in "adbc")
     assert said[place + 1] == f"  python -m er.report ladder runs={runs} uri={uri}"
     assert picture() != before
-    assert [line for line in command("a", "b", "c") if line.startswith("not shown: D of ")]
+    said = command("a", "b", "c")
+    assert [line for line in said if line.startswith("not shown: D of ")]
+    assert not [line for line in said if line.startswith("shown too")]
+    assert picture() == before
+    said = command("a", "b", "c", ladder=(1, 4))
+    assert [line for line in said if line.startswith("shown too: 2 users, which earlier commands")]
     assert picture() == before
 
 
@@ -108,4 +113,4 @@ def experiment_note(client: MlflowClient, study: str) -> str:
 def test_a_study_without_runs_is_refused(config: Config) -> None:
     open_store(config.tracking.uri)
     with pytest.raises(ErError, match="no finished run of study mine"):
-        finish(Study("mine", config.tracking.uri, Path(config.runs_dir), ["fig4"]), print)
+        finish(Study("mine", config.tracking.uri, Path(config.runs_dir), ["fig4"], [1, 2]), print)
