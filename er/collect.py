@@ -107,9 +107,7 @@ def studies_of(attempts: Sequence[Attempt], runs_dir: Path) -> Iterator[Study]:
     """What is to be made of them, as `er.run` makes it of what it has measured itself."""
     for intent in (attempt.intent for attempt in attempts):
         if intent.publish:
-            yield Study(
-                intent.study, intent.tracking_uri, runs_dir, intent.figures, intent.ladder
-            )
+            yield Study(intent.study, intent.tracking_uri, runs_dir, intent.figures, intent.ladder)
 
 
 def say_what_is_missing(found: Sequence[Status]) -> int:
