@@ -88,7 +88,7 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
     """Run a command, and return its exit code, or the exit code of what ended it.
 
     An error becomes a line that begins with `name`; after an interruption the line ends with
-    `kept`, which says what is left.
+    `kept`, which says what is left, or with the notes that the work has added to it.
     """
     before, hook = {number: signal.getsignal(number) for number in ENDING}, sys.unraisablehook
     sys.unraisablehook = _raise_later
@@ -107,10 +107,10 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
         if error.filename is None and error.errno not in FULL:
             raise
         return fail(name, describe_error(error), 1)
-    except KeyboardInterrupt:
-        return fail(name, f"interrupted: {kept}", 130)
+    except KeyboardInterrupt as ended:
+        return fail(name, f"interrupted: {_notes_of(ended) or kept}", 130)
     except Terminated as ended:
-        return fail(name, f"terminated: {kept}", ended.code)
+        return fail(name, f"terminated: {_notes_of(ended) or kept}", ended.code)
     finally:
         for number in ENDING:
             signal.signal(number, before[number])
@@ -160,6 +160,10 @@ def _run(work: Callable[[], int | None]) -> int:
         code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     sys.stdout.flush()
     return code
+
+
+def _notes_of(ended: BaseException) -> str:
+    return "; ".join(getattr(ended, "__notes__", []))
 
 
 def _nobody_reads() -> bool:

@@ -18,7 +18,7 @@ from er.report.study import Study, finish_all
 from er.results import command_id, names, places, terminal
 from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
-from er.tracking.publish import publish as publish_to_mlflow
+from er.tracking.publish import update
 
 PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 EVERY_S = 15.0
@@ -88,8 +88,10 @@ def publish(attempts: Sequence[Attempt]) -> int:
         run, intent = attempt.run, attempt.intent
         if run and run.has(names.POINTS) and intent.publish:
             count_for_later_command(run, attempt.command)
-            publish_to_mlflow(run, intent.tracking_uri)
-            terminal.say(f"published {intent.title}: {run.path}")
+            if update(run, intent.tracking_uri).kept:
+                terminal.say(f"{intent.title}: {run.path}, there already")
+            else:
+                terminal.say(f"published {intent.title}: {run.path}")
             published += 1
     return published
 

@@ -26,7 +26,6 @@ from er.options import Arguments, Command, Word, parse_arguments
 from er.report import views
 from er.report.study import Study, finish_all
 from er.results import command_id, terminal
-from er.results.files import write_whole
 
 if TYPE_CHECKING:
     from er.study.job import Sweep
@@ -142,7 +141,7 @@ def submit(jobs: list[Job], *, dry: bool, resume: bool) -> int:
     from er.cluster.submit import submit as submit_to_slurm
 
     if dry:
-        dry_run.show(jobs)
+        dry_run.show(jobs, resume=resume)
         return 0
     with cli.loading():
         from er.study.job import check_inputs
@@ -172,13 +171,13 @@ def run_job(job: Job, file: Path, out: Console, resume: bool) -> int:
     progress = Progress([job.config], out, time_left=TimeLeft(allocation.until_s(job.config)))
     again = resume or allocation.restarted()
     sweep = Sweep(progress, again, job.sweep or command_id.new_id())
-    note = file.with_name("run_dir.txt")
-    sweep.on_open = lambda run: write_whole(note, str(run.path.absolute()).encode())
-    sweep.on_resume = Attempt(file.parent).note_points_before
+    attempt = Attempt(file.parent)
+    sweep.on_open = attempt.note_run
+    sweep.on_resume = attempt.note_points_before
     with stopping.graceful(allocation.finish_requests_s(job.config)):
         code = run_sweep([job.config], out, sweep)
     if code not in (0, cli.OUT_OF_TIME):
-        for node in Attempt(file.parent).note_lost_nodes(allocation.lost_nodes(job.config)):
+        for node in attempt.note_lost_nodes(allocation.lost_nodes(job.config)):
             cli.fail("er", f"{node} does not answer: what was measured until then is kept", code)
     valid = [point for run in sweep.runs for point in run.points() if not point.invalid]
     if not code and not job.config.capacity and not valid:

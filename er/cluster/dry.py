@@ -4,19 +4,22 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from er.cluster import folder, inputs, partition
 from er.cluster.prepare import command_scripts, scripts
 from er.cluster.script import MEASURE
 from er.cluster.submit import say_load
+from er.config.run import IN_CONTAINER
 from er.errors import ConfigError, ErError
+from er.results.words import count_of
 
 if TYPE_CHECKING:
     from er.compose import Job
 
 
-def show(jobs: Sequence["Job"], action: str = MEASURE) -> None:
+def show(jobs: Sequence["Job"], action: str = MEASURE, resume: bool = True) -> None:
     """Print what would be submitted; nothing is written, and nothing submitted."""
     printed = scripts(jobs) if action == MEASURE else command_scripts(jobs, action)
     print("\n".join(printed), flush=True)
@@ -24,8 +27,24 @@ def show(jobs: Sequence["Job"], action: str = MEASURE) -> None:
         say_load(jobs, note)
     for line in dict.fromkeys(line for job in jobs for line in problems(job, action)):
         note(line)
-    count = f"{len(printed)} job{'s' if len(printed) > 1 else ''}"
+    looked_at = jobs if action == MEASURE and resume else []
+    there = [place for job in looked_at if (place := measured_in(job))]
+    for place in there:
+        note(f"measured already, so that no job is needed: {place}")
+    count = count_of(len(printed) - len(there), "job")
     note(f"only printed: without dry=true {count} would be submitted")
+
+
+def measured_in(job: "Job") -> Path | None:
+    """Where all of it is measured already, as far as that can be told without the job's node."""
+    if job.config.engine.kind in IN_CONTAINER:
+        return None
+    from er.study.job import place_of_all
+
+    try:
+        return place_of_all(job.config)
+    except ErError:  # such as a file of prompts that is missing
+        return None
 
 
 def problems(job: "Job", action: str) -> list[str]:

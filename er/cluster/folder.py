@@ -181,6 +181,10 @@ class Attempt:
         if not self._has("points_before.json"):
             self.write("points_before.json", [id_of(point) for point in run.points()])
 
+    def note_run(self, run: RunDir) -> None:
+        """Its points are in this run."""
+        write_whole(self.path / "run_dir.txt", str(run.path.absolute()).encode())
+
     def note_lost_nodes(self, names: list[str]) -> list[str]:
         """These nodes answered no more when it failed; the same names."""
         if names:
@@ -293,6 +297,19 @@ def unique_name(config: Config) -> str:
 def note_intent(attempt: Attempt, intent: Intent) -> None:
     """From now on the job may be Slurm's."""
     attempt.write("intent.json", asdict(intent))
+
+
+def note_taken(job: "Job", run: RunDir, place: Path) -> None:
+    """In place of a job: all that it would have measured is in `run`, which took it from `place`.
+
+    On disk it is a submission that has ended well, which Slurm was never asked for.
+    """
+    attempt, intent = prepare(job, place_of(job.config), job.config.title)
+    attempt.note_run(run)
+    attempt.note_points_before(run)
+    attempt.log.write_text(f"no job was needed: all is taken from {place}\n")
+    (attempt.path / "exit_code").write_text("0\n")
+    note_intent(attempt, intent)
 
 
 def users(study: Path) -> set[str]:

@@ -1,10 +1,12 @@
 """Jobs go to Slurm: each once, from code and configuration that are kept beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from er.cli import Terminated
 from er.cluster import builds, folder, frozen, inputs, partition, queue
 from er.cluster.base import State
 from er.cluster.calls import LimitError, NoAnswerError, call
@@ -30,8 +32,9 @@ NOTHING_NEW = "nothing new is submitted"
 def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
     """Submit every job that is neither queued, running nor done, builds of missing engines first.
 
-    What Slurm has no room for is held back, and said so: `submit_held_back` and the same command
-    submit it later. Raises ErError, before anything is submitted, when Slurm would refuse one of
+    A job of which all is measured already, in this study or another, is not: its points are taken
+    here. What Slurm has no room for is held back, and said so: `submit_held_back` and the same
+    command submit it later. Raises ErError, before anything is submitted, when Slurm would refuse one of
     the scripts; later, when Slurm refuses or does not answer: what was submitted until then stays
     so.
     """
@@ -39,11 +42,11 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
     for job in jobs:
         partition.require_room(job.config)
         inputs.require_there(job.config)
-    with submitting(folder.jobs_dir(config)):
+    with submitting(folder.jobs_dir(config)), saying_what_goes_on(config):
         current = read_queue(config)
-        missing = [job for job in jobs if not known(job.config, current, say, resume)]
-        say_what_else_is_there(jobs, current, say)
         command = command_id.new_id()
+        missing = [job for job in jobs if not is_there(job, current, say, command, resume)]
+        say_what_else_is_there(jobs, current, say)
         if not missing:
             note_command(jobs, command)
             say(NOTHING_NEW)
@@ -77,7 +80,7 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
         if action == folder.BUILD:
             inputs.require_there(job.config)
     config = jobs[0].config
-    with submitting(folder.jobs_dir(config)):
+    with submitting(folder.jobs_dir(config)), saying_what_goes_on(config):
         current = read_queue(config)
         code = frozen.freeze(folder.jobs_dir(config))
         new: dict[Path, Submission] = {}
@@ -97,6 +100,17 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
                 if not full:
                     say(f"its log: {one.attempt.log}")
             say_what_is_held_back(full, list(new.values()), say)
+
+
+@contextmanager
+def saying_what_goes_on(config: Config) -> Iterator[None]:
+    """Have an interruption of the block say that it stops no job."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as ended:
+        look = folder.describe_next(config, "er.status")
+        ended.add_note(f"submitted jobs go on ({look}); the same command submits what is missing")
+        raise
 
 
 def say_load(jobs: Sequence["Job"], say: Say) -> None:
@@ -191,9 +205,7 @@ def send_all(
 
 def send_one(one: Submission, after: Attempt | None, full: str, say: Say) -> str:
     """Send it, or hold it back and say so: why, else nothing. Raises ErError as `send` does."""
-    before = folder.newest(one.attempt.path.parent)
-    if before and before.waits_here:
-        before.withdraw("submitted anew")
+    withdraw_waiting(one.attempt.path.parent)
     full = send_or_hold_back(one, one.intent.answer_timeout_s, after, full)
     if full:
         say(f"held back {one.intent.title}")
@@ -227,37 +239,76 @@ def waits_or_runs(
     return found.state.active
 
 
-def known(config: Config, current: list[queue.Entry], say: Say, resume: bool) -> bool:
-    """Whether Slurm has the job already, or all of it is done."""
+def is_there(
+    job: "Job", current: list[queue.Entry], say: Say, command: str, resume: bool = True
+) -> bool:
+    """Whether nothing is to be submitted: Slurm has the job already, or all that it would measure
+    is on disk, from where its points are taken here, as on a laptop, for this command."""
+    from er.study.job import place_of_all  # loads the whole house: not only to look at a queue
+
+    config = job.config
     attempt = folder.newest(folder.place_of(config))
-    if not attempt:
+    if attempt and waits_or_runs(attempt, config.title, current, say):
+        return True
+    if not resume:
         return False
-    if waits_or_runs(attempt, config.title, current, say):
+    if config.engine.kind in IN_CONTAINER:
+        say_what_its_node_may_find(config, say)
+    elif place := place_of_all(config):
+        if attempt and is_finished_in(attempt, place, current):
+            say(f"{config.title}: finished in {place}")
+        else:
+            take(job, command, say)
         return True
-    run = attempt.run
-    ended_well = status_of(attempt, current).state is State.finished
-    if resume and ended_well and run and done(config, run):
-        say(f"{config.title}: finished in {run.path}")
-        return True
-    if resume and run:
-        say_what_is_measured_again(config, run, say)
+    if attempt and attempt.run:
+        say_what_is_measured_again(config, attempt.run, say)
     return False
 
 
-def done(config: Config, run: RunDir) -> bool:
-    """Whether a run has all that is asked for; that of a built engine is looked at in the job."""
-    from er.study.known import complete  # loads the whole house: not only to look at a queue
+def is_finished_in(attempt: Attempt, place: Path, current: list[queue.Entry]) -> bool:
+    """Whether a job has ended well, with its points there."""
+    same = attempt.run and attempt.run.path == place.absolute()
+    return bool(same) and status_of(attempt, current).state is State.finished
 
-    return config.engine.kind not in IN_CONTAINER and of_now(config, run) and complete(config, run)
+
+def take(job: "Job", command: str, say: Say) -> None:
+    """Take all that a job would measure from where it is, in place of a submission."""
+    from er.study.job import take_all
+
+    config = job.config
+    run, source = take_all(config, command)
+    withdraw_waiting(folder.place_of(config))
+    folder.note_taken(job, run, source)
+    say(f"{config.title}: all is measured already in {source}: no job is needed")
+
+
+def say_what_its_node_may_find(config: Config, say: Say) -> None:
+    """Say where all of it is measured with an engine, though only a node can tell whether it would
+    serve the same: the job takes the points then."""
+    from er.study.job import place_of_an_engine
+
+    place = place_of_an_engine(config)
+    if place:
+        say(
+            f"{config.title}: {place} has all of it; where the node finds the same engine, the job "
+            "takes these points and measures nothing"
+        )
+
+
+def withdraw_waiting(place: Path) -> None:
+    """Give up a submission that Slurm is not known to have: another takes its place."""
+    before = folder.newest(place)
+    if before and before.waits_here:
+        before.withdraw("submitted anew")
 
 
 def of_now(config: Config, run: RunDir) -> bool:
     """Whether the job would add to this run; the engine that it finds on its node may differ."""
-    from er.study import job as study
+    from er.study.job import key_of
 
     if config.engine.kind in IN_CONTAINER:
         return True
-    return bool(run.read(names.RECORD)["key"] == study.key_of(config))
+    return bool(run.read(names.RECORD)["key"] == key_of(config))
 
 
 def say_what_is_measured_again(config: Config, run: RunDir, say: Say) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,7 +18,8 @@ from omegaconf import DictConfig
 from er.compose import shared
 from er.compose.experiments import expand_collections, folders, split_by_experiment
 from er.compose.job import Job
-from er.compose.messages import checked
+from er.compose.keys import is_list
+from er.compose.messages import checked, typed_list
 from er.compose.schema import register_schema, to_config
 from er.compose.search_path import hydra_with, refuse_missing
 from er.config import Config
@@ -97,7 +99,7 @@ def _jobs(
     searched = not first.hydra.sweeper._target_.startswith(BASIC)
     if not multirun and first.hydra.mode is not RunMode.MULTIRUN:
         if swept:
-            raise ConfigError(f"{swept[0].input_line} names several values: add -m to run each")
+            refuse_several_values(swept[0])
         searched = True
     if searched:  # what a sweeper will try is not known beforehand
         return [Job(tuple(single), to_config(composed(config_name, single, groups, parser)))]
@@ -167,6 +169,15 @@ def refuse_many(count: int) -> None:
         raise ConfigError(
             f"these are {count:,} jobs, {JOBS_AT_MOST:,} at most: sweep over fewer values"
         )
+
+
+def refuse_several_values(override: Override) -> NoReturn:
+    """Raise ConfigError for several values without -m, or for those of one list."""
+    given = str(override.input_line)
+    if is_list(override.key_or_group):
+        typed = typed_list(override.get_key_element(), given.partition("=")[2].split(","))
+        raise ConfigError(f"{given} is no list: type {typed}, quotes included")
+    raise ConfigError(f"{given} names several values: add -m to run each")
 
 
 def refuse_several_options(overrides: Sequence[Override], groups: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from omegaconf.errors import (
 )
 
 from er.compose.file_messages import describe_file_error
-from er.compose.keys import describe_unknown_key
+from er.compose.keys import describe_unknown_key, is_list
 from er.errors import ConfigError
 
 # Examples for messages about keys that take a list, or names with values.
@@ -26,6 +26,7 @@ LISTS = {
     "load.concurrency": "[1,2,4]",
     "routing.shares": "[1,2]",
 }
+OF_MAPPINGS = ("clock.failures",)  # lists whose items are names with values
 TABLES = {
     "load.headers": "{x-api-key: VARIABLE}",
     "load.trace_columns": "{time: ..., input_tokens: ..., output_tokens: ...}",
@@ -66,7 +67,11 @@ def one_line(error: BaseException) -> str:
         if key in TABLES:
             reason = f"give names and values such as {TABLES[key]}"
         elif "ListConfig" in reason:
-            reason = f"give a list such as {LISTS.get(key, '[...]')}"
+            example = LISTS.get(key, "")
+            such_as = f" such as {example}" if example else ""
+            items = text.partition("=")[2].split(",")
+            shown = f'"{key}={example}"' if key in OF_MAPPINGS else typed_list(key, items)
+            reason = f"give a list{such_as}, typed as {shown}"
         return f"{text}: {reason}"
     plugin = re.search(r"hydra/(launcher|sweeper)/(\w+)", text)
     if plugin:
@@ -81,9 +86,32 @@ def one_line(error: BaseException) -> str:
 def _unreadable(override: str, reason: str) -> str:
     """Message for an override that Hydra cannot parse, with a quoted form that it can."""
     key, equals, value = override.partition("=")
+    if value.startswith("[") and not value.endswith("]"):
+        reason += f': a list with spaces is typed in quotes, "{key}=[...]"'
+    elif value.startswith("[") and not set(value[1:-1]) & set("[]{}'\""):
+        shown = typed_list(key, value[1:-1].split(","))
+        return f"cannot read {override} (expected key=value): quote the items: {shown}"
     if not equals or not value or value[0] in "[{'\"":
         return f"cannot read {override} (expected key=value): {reason}"
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    typed = f"{key}='{escaped}'"
-    typed = shlex.quote(typed) if set(typed) & set('"$`\\!') else f'"{typed}"'
+    if is_list(key):
+        return (
+            f"cannot read {override}: it takes a list, typed as {typed_list(key, value.split(','))}"
+        )
+    typed = _as_shell_takes_it(f"{key}={_quoted(value)}")
     return f"cannot read {override} (expected key=value): quote the value, such as {typed}"
+
+
+def typed_list(key: str, items: Sequence[str]) -> str:
+    """A list of these items as it is typed in a shell."""
+    plain = [item.strip().strip("'\"") for item in items]
+    quoted = [item if re.fullmatch(r"[\w.]+", item) else _quoted(item) for item in plain]
+    return _as_shell_takes_it(f"{key}=[{','.join(quoted)}]")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _as_shell_takes_it(argument: str) -> str:
+    return shlex.quote(argument) if set(argument) & set('"$`\\!') else f'"{argument}"'

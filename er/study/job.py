@@ -1,6 +1,6 @@
 """Jobs: each from its configuration to its published run."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,9 +122,56 @@ def run(job: Job, resume: bool = True) -> RunDir:
 
 def is_done(config: Config) -> bool:
     """Whether nothing that the job asks for is missing. Raises ErError as `key_of` does."""
-    key = key_of(config)
-    run = newest_run(Path(config.runs_dir) / config.study, name_of(config, key), key)
+    run = _own_run(config, key_of(config))
     return bool(run and run.has(names.RECORD) and known.complete(config, run))
+
+
+def place_of_all(config: Config) -> Path | None:
+    """Where all that the job asks for is measured already: its own run, or one of another study.
+
+    None where something is missing. Raises ErError as `key_of` does.
+    """
+    key = key_of(config)
+    own = _own_run(config, key)
+    if own and own.has(names.RECORD) and known.complete(config, own):
+        return own.path
+    if own and own.has(names.POINTS):  # a run that was begun is gone on with
+        return None
+    other = shared.complete_run(config, key)
+    return other.path if other else None
+
+
+def place_of_an_engine(config: Config) -> Path | None:
+    """A run that has all that the job asks for, measured with an engine that only a node can tell
+    from its own; None without one."""
+    runs = (run for run in shared.runs_of(Path(config.runs_dir)) if run.has(names.ENGINE))
+    for run in runs:
+        digest = digest_in(run.read(names.ENGINE))
+        same = digest and run.read(names.RECORD).get("key") == run_key(
+            config, digest, corpus_digest(config)
+        )
+        if same and known.complete(config, run):
+            return run.path
+    return None
+
+
+def take_all(config: Config, command: str) -> tuple[RunDir, Path]:
+    """Do what `Sweep.run` does of a job of which nothing is to be measured, but publish: its run,
+    and where its points were (`place_of_all`).
+
+    Raises ErError when the run cannot be written or another command writes to it.
+    """
+    key, place = key_of(config), place_of_all(config)
+    assert place
+    with open_run(Path(config.runs_dir) / config.study, name_of(config, key), key) as run:
+        if place != run.path:
+            shared.take_over(config, run, key, tags(config, command))
+        run.relabel(tags(config, command))
+    return run, place
+
+
+def _own_run(config: Config, key: str) -> RunDir | None:
+    return newest_run(Path(config.runs_dir) / config.study, name_of(config, key), key)
 
 
 def name_of(config: Config, key: str) -> str:
@@ -142,8 +189,12 @@ def engine_digest(config: Config) -> str:
     all of it."""
     if not isinstance(config.engine, ContainerEngine):
         return ""
-    parameters = kinds.models(config)[0].parameters
-    return parameters.get("engine_key") or parameters["checkpoint_sha256"]
+    return digest_in(kinds.models(config)[0].parameters)
+
+
+def digest_in(parameters: Mapping[str, str]) -> str:
+    """The digest of an engine or checkpoint, among its parameters; empty without one."""
+    return parameters.get("engine_key") or parameters.get("checkpoint_sha256", "")
 
 
 def corpus_digest(config: Config) -> str:

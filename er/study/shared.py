@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from er.config import Config
 from er.results import names
@@ -25,15 +26,21 @@ def take_over(config: Config, run: RunDir, key: str, tags: dict[str, str]) -> Pa
     """
     if run.has(names.POINTS):
         return None
-    for other in _of_key(Path(config.runs_dir), key):
-        if other.path != run.path and known.complete(config, other):
-            apart = OWN if config.capacity else OWN | OF_POINTS
-            _copy([part for part in other.path.iterdir() if part.name not in apart], run.path)
-            if not config.capacity:
-                _take_points(config, run, other)
-            run.adopt(config, other, tags)
-            return other.path
-    return None
+    other = complete_run(config, key)
+    if not other or other.path == run.path:
+        return None
+    apart = OWN if config.capacity else OWN | OF_POINTS
+    _copy([part for part in other.path.iterdir() if part.name not in apart], run.path)
+    if not config.capacity:
+        _take_points(config, run, other)
+    run.adopt(config, other, tags)
+    return other.path
+
+
+def complete_run(config: Config, key: str) -> RunDir | None:
+    """A run of any study with this key that has all that the job asks for."""
+    found = _of_key(Path(config.runs_dir), key)
+    return next((run for run in found if known.complete(config, run)), None)
 
 
 def _take_points(config: Config, run: RunDir, other: RunDir) -> None:
@@ -60,12 +67,24 @@ def _copy(parts: Iterable[Path], folder: Path) -> None:
             shutil.copy2(part, folder / part.name)
 
 
+def runs_of(runs_dir: Path) -> Iterator[RunDir]:
+    """The runs of every study that have a record which can be read."""
+    for run, _ in _records(runs_dir):
+        yield run
+
+
 def _of_key(runs_dir: Path, key: str) -> Iterator[RunDir]:
     """The runs of every study that have this key."""
+    for run, record in _records(runs_dir):
+        if record.get("key") == key:
+            yield run
+
+
+def _records(runs_dir: Path) -> Iterator[tuple[RunDir, dict[str, Any]]]:
     for path in sorted(runs_dir.glob(f"*/*/{names.RECORD}")):
         try:
             found = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-        if isinstance(found, dict) and found.get("key") == key:
-            yield RunDir(path.parent)
+        if isinstance(found, dict):
+            yield RunDir(path.parent), found

@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import json
 import math
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,21 @@ METRICS_AT_ONCE = 1000  # MLflow takes no more
 FOLDERS = ("requests", "gpus", "logs", "sessions", "figures")
 
 
+@dataclass(frozen=True)
+class Publication:
+    """A run in MLflow."""
+
+    run_id: str
+    kept: bool  # all of it was there already
+
+
 def publish(run: RunDir, uri: str) -> str:
-    """Log a run directory and return the MLflow run's id.
+    """Log a run directory and return the MLflow run's id; see `update`."""
+    return update(run, uri).run_id
+
+
+def update(run: RunDir, uri: str) -> Publication:
+    """Log a run directory, as far as MLflow does not have it yet.
 
     The same directory is the same MLflow run, to which new points are added. A point that was
     measured anew makes a new one in its place: MLflow cannot take a metric back.
@@ -47,7 +61,7 @@ def publish(run: RunDir, uri: str) -> str:
             known = find(client, experiment_id, run.path)
             if known and known.data.tags.get("er.content") == _content(run):
                 _retag(client, known, {names.ID_TAG: id_of(record), **record["tags"]})
-                return str(known.info.run_id)
+                return Publication(str(known.info.run_id), kept=True)
             if known and not _grows(known, run):
                 client.delete_run(known.info.run_id)
                 known = None
@@ -60,7 +74,7 @@ def publish(run: RunDir, uri: str) -> str:
             f"cannot publish to {uri}: {first_line(error)}: everything measured is in "
             f"{run.path}; publish it later with python -m er.publish {run.path}"
         ) from error
-    return str(run_id)
+    return Publication(str(run_id), kept=False)
 
 
 def store_of(run: RunDir) -> str:

@@ -1,5 +1,8 @@
 """What cannot be run is refused in one line, before anything is started."""
 
+import re
+import shlex
+
 import pytest
 
 from er import compose
@@ -33,7 +36,25 @@ REFUSED = [
     ("tracking=none", "Could not find 'tracking/none'"),
     ("load=[1,2]", "load=[1,2]: give the name of one option"),
     ("load.concurrency=[]", "load.concurrency is empty: "),
-    ("load.concurrency=5", "load.concurrency=5: give a list such as [1,2,4]"),
+    ("load.concurrency=5", 'load.concurrency=5: give a list such as [1,2,4], typed as "load.con'),
+    ("load.concurrency=1,2", 'load.concurrency=1,2 is no list: type "load.concurrency=[1,2]", qu'),
+    ("figures=fig4,fig5", 'figures=fig4,fig5 is no list: type "figures=[fig4,fig5]", quotes inc'),
+    (
+        "cluster=slurm cluster.sbatch=--constraint=nvlink,--x",
+        "cannot read cluster.sbatch=--constraint=nvlink,--x: it takes a list, typed as "
+        "\"cluster.sbatch=['--constraint=nvlink','--x']\"",
+    ),
+    (  # as bash leaves "['--mail-user=me@site']" without the outer quotes
+        "cluster=slurm cluster.sbatch=[--mail-user=me@site]",
+        "cannot read cluster.sbatch=[--mail-user=me@site] (expected key=value): quote the items: "
+        "\"cluster.sbatch=['--mail-user=me@site']\"",
+    ),
+    (
+        "cluster=slurm cluster.setup=[module load cuda]",
+        "cannot read cluster.setup=[module (expected key=value): no viable alternative at input "
+        "'[module': a list with spaces is typed in quotes, \"cluster.setup=[...]\"",
+    ),
+    ("cluster=slurm cluster.setup=x", 'cluster.setup=x: give a list, typed as "cluster.setup=[x]"'),
     ("load.concurrency=[0]", "load.concurrency has 0: "),
     ("load.concurrency=[1000000000]", "load.concurrency has 1000000000: "),
     ("load.concurrency=[2,1]", "load.concurrency is [2, 1]: give rising numbers"),
@@ -92,3 +113,16 @@ def test_a_bad_request_is_refused_in_one_line(words: str, message: str) -> None:
         compose.jobs_for(parse_arguments(COMMAND, words.split()))
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def test_a_list_that_is_typed_as_advised_is_taken() -> None:
+    for words in (
+        "load.concurrency=1,2",
+        "cluster=slurm cluster.sbatch=--constraint=nvlink,--x",
+        "cluster=slurm cluster.sbatch=[--mail-user=me@site]",
+    ):
+        with pytest.raises(ConfigError) as refused:
+            compose.jobs_of(words.split())
+        [advice] = re.findall(r'"[^"]+=\[[^"]+\]"', str(refused.value))
+
+        assert compose.jobs_of([*words.split()[:-1], *shlex.split(advice)])

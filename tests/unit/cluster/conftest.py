@@ -7,6 +7,14 @@ from submitted_job import NAME
 
 from er.cluster.folder import Attempt
 
+PROGRAMS = {
+    "sinfo": "echo 'gpu*|4:00:00|gpu:8'",
+    "squeue": "true",
+    "sbatch": """echo "$*" >> {sent}
+if [ -e {refuses} ]; then cat {refuses} >&2; exit 1; fi
+echo 4""",
+}
+
 
 @pytest.fixture
 def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
@@ -29,3 +37,17 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
     made.write("intent.json", intent)
     made.note_receipt("12345678")
     return made
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of someone at a login node with the stand-ins."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    places = {"sent": tmp_path / "sent", "refuses": tmp_path / "refuses"}
+    for name, line in PROGRAMS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{line.format(**places)}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -15,27 +15,6 @@ from er.errors import ConfigError
 
 ENGINE = ["engine=trtllm", "server=container", "cluster=slurm", "deployment=e"]
 SIMULATED = ["clock=virtual", "cluster=slurm", "deployment=a"]
-PROGRAMS = {
-    "sinfo": "echo 'gpu*|4:00:00|gpu:8'",
-    "squeue": "true",
-    "sbatch": """echo "$*" >> {sent}
-if [ -e {refuses} ]; then cat {refuses} >&2; exit 1; fi
-echo 4""",
-}
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of someone at a login node with the stand-ins."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    places = {"sent": tmp_path / "sent", "refuses": tmp_path / "refuses"}
-    for name, line in PROGRAMS.items():
-        (programs / name).write_text(f"#!/bin/sh\n{line.format(**places)}\n")
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def jobs(*overrides: str) -> list[Job]:
@@ -202,3 +181,27 @@ def test_builds_and_preflights_take_shorter(
         assert f"#SBATCH --time={minutes}" in lines
         [signal] = [line for line in lines if "--signal=B:TERM@" in line]
         assert 0 < int(signal.partition("@")[2]) < 60 * minutes
+
+
+def test_an_interruption_says_that_submitted_jobs_go_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TERM comes while Slurm is asked for the second of two jobs."""
+    sbatch = here / "bin" / "sbatch"
+    again = f'[ -e {here}/once ] && kill -TERM "$PPID" && exec sleep 5\n'
+    lines = sbatch.read_text().splitlines(keepends=True)
+    parsable = f'case "$1" in --parsable) {again}touch {here}/once;; esac\n'
+    sbatch.write_text("".join([lines[0], parsable, *lines[1:]]))
+    both = ["er", "-m", "seed=0,1", *SIMULATED, "tracking.enabled=false"]
+    monkeypatch.setattr("sys.argv", both)
+
+    assert run.main() == 143
+
+    shown = capsys.readouterr()
+    assert shown.out.count("submitted ") == 1
+    assert shown.err.endswith(
+        "terminated: submitted jobs go on (python -m er.status single); the same command submits "
+        "what is missing\n"
+    )
+    intents = list(here.glob("runs/single/jobs/*/*/intent.json"))
+    assert len(intents) == 2  # Slurm may have the second: the same command looks for it
