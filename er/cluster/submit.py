@@ -34,9 +34,9 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
 
     A job of which all is measured already, in this study or another, is not: its points are taken
     here. What Slurm has no room for is held back, and said so: `submit_held_back` and the same
-    command submit it later. Raises ErError, before anything is submitted, when Slurm would refuse one of
-    the scripts; later, when Slurm refuses or does not answer: what was submitted until then stays
-    so.
+    command submit it later.
+    Raises ErError, before anything is submitted, when Slurm would refuse one of the scripts; later,
+    when Slurm refuses or does not answer: what was submitted until then stays so.
     """
     config = jobs[0].config
     for job in jobs:
