@@ -19,6 +19,7 @@ from er.config import Config
 from er.errors import ConfigError, ErError
 from er.results.command_id import new_id
 from er.results.run_dir import RunDir
+from er.tracking.publish import Publication
 
 
 def test_a_controller_that_is_away_is_asked_again(
@@ -70,7 +71,7 @@ def test_a_job_that_was_there_counts_for_the_later_command_too(
     (attempt.path / "run_dir.txt").write_text(str(run.path))
     attempt.write("intent.json", vars(attempt.intent) | {"publish": True})
     end(attempt, 0)
-    monkeypatch.setattr(collect, "publish_to_mlflow", lambda *_: None)
+    monkeypatch.setattr(collect, "update", lambda *_: Publication("id", kept=True))
     monkeypatch.setattr(collect, "finish_all", lambda *_: None)
     if running:  # a job of other settings that adds to the same run
         monkeypatch.setattr(RunDir, "status", lambda _: "running")

@@ -126,10 +126,15 @@ def test_runs_of_one_command_stay_together_when_some_are_measured_again(
 
     said = submit(capsys, *both)
 
+    commands = set()
     assert "finished in runs/one/a-" in said
     assert len(sent(here)) == 3
-    runs = [run_in_its_job("one", "e"), *(RunDir(p) for p in Path("runs/one").glob("a-*"))]
-    assert len({run.read(names.RECORD)["tags"]["er.sweep"] for run in runs}) == 1
+    run_in_its_job("one", "e")
+    for attempt in attempts_of("one"):
+        assert attempt.run
+        collect.count_for_later_command(attempt.run, attempt.command)
+        commands.add(attempt.run.read(names.RECORD)["tags"]["er.sweep"])
+    assert len(commands) == 1
 
 
 def test_each_folder_has_a_store_of_its_own_within_one_process(
