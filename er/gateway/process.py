@@ -13,7 +13,7 @@ import uvloop
 from er import cli
 from er.config import FastGateway
 from er.errors import ErError
-from er.gateway import choosers, plan
+from er.gateway import choosers, descriptors, plan
 from er.gateway.announcement import announce
 from er.gateway.output import open_standard_files
 from er.gateway.plan import Plan
@@ -27,6 +27,7 @@ def main() -> int:
     try:
         with cli.loading():
             planned = plan.read(Path(sys.argv[1]))
+            descriptors.require(planned.gateway)
             if isinstance(planned.gateway, FastGateway):
                 from er.gateway.fast import processes
 

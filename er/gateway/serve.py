@@ -69,8 +69,8 @@ def base(port_file: Path, host: str) -> str:
 def check(gateway: config.Gateway) -> None:
     """Raise ErError when the gateway cannot be started here, ConfigError for a file of it."""
     require_free(gateway.port, gateway.host)
+    descriptors.require(gateway)
     if isinstance(gateway, config.FastGateway):
-        descriptors.require(gateway)
         keys.read(gateway.api_keys_file)
         tls.context(gateway)
         tokens.limit(gateway.limits)

@@ -54,9 +54,13 @@ class Client(asyncio.Protocol):
         self._fd = transport.get_extra_info("socket").fileno()
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
-        if not self._server.admit(self):
+        try:
+            self._server.admit(self)
+        except Refusal as refusal:
             self._closing = True
-            self.refuse(Refusal(503, "connections", "too many connections are open", retry_s=1))
+            self.refuse(refusal)
+            if self._server.is_crowded:  # its descriptor is needed
+                self.transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
         """The client has left, or was sent away."""

@@ -1,11 +1,11 @@
 """The life of one request: an expert is chosen, asked, its answer passed on, the end."""
 
 import asyncio
-import errno
 import time
 from typing import TYPE_CHECKING
 
 from er.gateway import counts as slots
+from er.gateway import descriptors
 from er.gateway.dialects.translate import ExpertError, Translation
 from er.gateway.fast import endings, heads
 from er.gateway.fast.answer import Answer
@@ -108,10 +108,9 @@ class Exchange:
             connection = kept or await connect(replica, Connection)
         except OSError as error:
             self.opening = None
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # not the expert's fault
+            if shortage := descriptors.describe_shortage(error):  # no expert's fault
                 endings.leave(self, failed=False)
-                full = Refusal(503, "overload", "too many files are open here", retry_s=1)
-                endings.refuse(self, full)
+                endings.refuse(self, Refusal(503, "overload", shortage, retry_s=1))
             else:
                 endings.fail_over(self, 503, "unreachable", "cannot be reached")
         except Refusal as refusal:

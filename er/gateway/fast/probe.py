@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from er.gateway import descriptors
 from er.gateway.fast.framing import Chunks, FramingError
 from er.gateway.fast.heads import AnswerHead, BadHeadError, answer_head
 from er.gateway.fast.replica import OPENAI
@@ -24,7 +25,8 @@ async def infer(replica: "Replica", timeout_s: float) -> str:
     except TimeoutError:
         return f"no answer within {timeout_s:g} s"
     except FAILURES as error:
-        return f"cannot be reached ({type(error).__name__})"
+        why = descriptors.describe_shortage(error)
+        return why or f"cannot be reached ({type(error).__name__})"
     if status != 200:
         if status == 404:  # it may have another model by now
             replica.model = ""

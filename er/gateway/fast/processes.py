@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from er.config import FastGateway
-from er.gateway import choosers, descriptors, keys, tls, tokens
+from er.gateway import choosers, keys, tls, tokens
 from er.gateway.announcement import announce
 from er.gateway.counts import Counts
 from er.gateway.fast import admin, listening
@@ -26,11 +26,10 @@ GARBAGE_AFTER = 50_000  # objects more than freed: what a request makes is freed
 def prepare(planned: Plan) -> Callable[[], None]:
     """Load everything; what is returned serves until TERM.
 
-    Raises ErError when the router is damaged, a file is missing, or the system allows too little.
+    Raises ErError when the router is damaged or a file is missing.
     """
     settings = planned.gateway
     assert isinstance(settings, FastGateway)
-    descriptors.require(settings)
     tls.context(settings)
     chooser = choosers.chooser(*planned.shape)
     counts = Counts(settings.processes)

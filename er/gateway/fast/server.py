@@ -79,16 +79,25 @@ class Server:
 
     # Clients
 
-    def admit(self, client: Client) -> bool:
-        """Whether one more connection may be open."""
+    def admit(self, client: Client) -> None:
+        """One more connection is open. Raises Refusal where that is one too many."""
         self.clients.add(client)
         self.counts.row[slots.CLIENTS] += 1
         from_peer = self._by_peer.get(client.peer, 0) + 1
         self._by_peer[client.peer] = from_peer
-        return (
-            len(self.clients) <= self._clients_at_most
-            and from_peer <= self.limits.connections_per_client
-        )
+        if len(self.clients) > self._clients_at_most:
+            limit = "gateway.limits.connections"
+            if self._clients_at_most < self.limits.connections:
+                limit = "half of its open files: ulimit -n"
+            raise _too_many(self._clients_at_most, "", limit)
+        if from_peer > self.limits.connections_per_client:
+            limit = "gateway.limits.connections_per_client"
+            raise _too_many(self.limits.connections_per_client, " of one client", limit)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more clients are to leave than may take their time."""
+        return len(self.clients) > self._clients_at_most + descriptors.REFUSED_AT_MOST
 
     def forget(self, client: Client) -> None:
         """A connection has ended."""
@@ -204,3 +213,8 @@ class Server:
         for replica in self.experts.replicas:
             replica.close_idle()
         await self.log.close(LOG_END_S)
+
+
+def _too_many(count: int, whose: str, limit: str) -> Refusal:
+    message = f"{count} connections{whose} are open, as many as may be ({limit})"
+    return Refusal(503, "connections", message, retry_s=1)

@@ -7,6 +7,7 @@ import time
 import aiohttp
 from aiohttp import web
 
+from er.gateway import descriptors
 from er.gateway.simple.state import State
 
 STATE = web.AppKey("state", State)
@@ -25,8 +26,9 @@ async def generate_stream(request: web.Request) -> web.StreamResponse:
     """Answer one prompt with the stream of the expert that the policy chooses.
 
     400 for a body that is no prompt, 415 for a compressed one, 429 when too many requests are in
-    flight, 503 when the expert cannot be reached, 502 when it breaks off before answering. When
-    the client leaves, aiohttp cancels this coroutine and with it the request to the expert.
+    flight, 503 when the expert cannot be reached or too many files are open here, 502 when it
+    breaks off before answering. When the client leaves, aiohttp cancels this coroutine and with it
+    the request to the expert.
     """
     state = request.app[STATE]
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -90,7 +92,9 @@ async def relay(request: web.Request, state: State, expert: int, body: bytes) ->
                 response.force_close()
             await response.prepare(request)
             await pass_on(answer, response, state, expert)
-    except aiohttp.ClientConnectorError:
+    except aiohttp.ClientConnectorError as error:
+        if shortage := descriptors.describe_shortage(error.os_error):
+            return refusal(state, 503, "overload", shortage)
         return refusal(state, 503, "unreachable", f"expert {expert} cannot be reached")
     except aiohttp.ClientError:
         return refusal(state, 502, "broken_off", f"expert {expert} did not answer")

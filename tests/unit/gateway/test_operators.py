@@ -15,11 +15,10 @@ from er.config.gateway import require_address
 from er.errors import ConfigError, ErError
 from er.gateway import descriptors, keys
 from er.gateway.counts import REPLICAS_AT_MOST
-from er.gateway.fast import exchange, upkeep
+from er.gateway.fast import upkeep
 from er.gateway.plan import Plan
 from tests.unit.gateway.conftest import HOST, Start, event, settings
-from tests.unit.gateway.raw import BODY, END, HEAD, RawExpert, answering, chunk, post, say, status
-from tests.unit.gateway.test_gateway_policies import metric
+from tests.unit.gateway.raw import END, HEAD, RawExpert, answering, chunk, post, say, status
 
 ONE = HEAD + chunk(event("one")) + END
 
@@ -155,21 +154,6 @@ async def test_idle_clients_leave_descriptors_for_experts(
         assert status(await say(gateway.port, post())) == 503
         for _, writer in held:
             writer.close()
-
-
-async def test_too_few_descriptors_are_no_experts_fault(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def full(*_: object) -> None:
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr(exchange, "connect", full)
-    gateway = await start(urls=["http://127.0.0.1:1/v1"], policy=Policy.random, breaker_failures=1)
-    for _ in range(3):
-        answer = await say(gateway.port, post(BODY))
-        assert status(answer) == 503
-        assert b"too many files" in answer
-    assert await metric(gateway, "er_gateway_usable") == 1
 
 
 async def test_a_model_that_is_named_later_is_found(
