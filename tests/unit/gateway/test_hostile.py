@@ -149,9 +149,11 @@ async def attack(seeds: random.Random, cases: int) -> None:
     server.tls = True  # writes go through the transport
     expert = EchoExpert(server)
     heard: list[bytearray] = []
-    clients = []
+    clients, secrets = [], set()
     for number in range(cases):
-        secret = f"secret{number}x"
+        # Far from each other: a digit that changed must not make it another client's.
+        secret = f"secret{number:03}{seeds.getrandbits(32):08x}x"
+        secrets.add(secret)
         heard.append(bytearray())
         transport = FakeTransport(heard[-1].extend)
         client = Client(server, admin=False)
@@ -171,7 +173,8 @@ async def attack(seeds: random.Random, cases: int) -> None:
     for (client, transport, secret), got in zip(clients, heard, strict=True):
         for code in re.findall(rb"HTTP/1\.1 (\d{3}) ", bytes(got)):
             assert int(code) in ALLOWED, bytes(got)
-        assert {found.decode() for found in re.findall(rb"secret\d+x", bytes(got))} <= {secret}
+        found = {found.decode() for found in re.findall(rb"secret[0-9a-f]{11}x", bytes(got))}
+        assert found & secrets <= {secret}
         transport.closed = True
         client.connection_lost(None)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
