@@ -73,15 +73,14 @@ BELOW = Layout(  # a column is narrow
 NOTE = (
     "The paper numbers the arrows: (1) a prompt, (2, 3) its class, (4) to the matching model, "
     "(5, 6) the answer back to the same user; that 5 ends in the gateway is [inferred], and so are "
-    "k = 8 clusters and an expert for each GPU."
+    "k = 8 clusters and an expert for each GPU in its D and E."
 )
-MAP_NOTE = "Dots: {shown} of {samples} samples that the router was trained on, by {method}."
+MAP_NOTE = "Dots{whose}: {shown} of {samples} samples that the router was trained on, by {method}."
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
-    """With the gateway above, without it below, as far as the study has such runs."""
-    parts = [[run for run in runs if routed(run) is through] for through in (True, False)]
-    parts = [part for part in parts if part]
+    """A panel for each layout with a gateway, below them the deployments without one."""
+    parts = parts_of(runs)
     heights = list(map(height_of, parts))
     drawn, panels = plt.subplots(
         len(parts), 1, figsize=style.size(sum(heights)), height_ratios=heights,
@@ -91,9 +90,30 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
         panel.set(xlim=(0, width_cm()), ylim=(0, height))
         panel.axis("off")
         (router_panel if routed(part[0]) else baseline_panel)(panel, part)
-    found = map_of(runs)
-    dots = MAP_NOTE.format(**found, shown=len(found["x"])) if found else ""
-    return style.finish(drawn, "Figure 1: architecture", runs, note=f"{NOTE} {dots}".strip())
+    note = " ".join([NOTE, *dots_of(parts)])
+    return style.finish(drawn, "Figure 1: architecture", runs, note=note, own=STUDY)
+
+
+def parts_of(runs: Sequence[PublishedRun]) -> list[list[PublishedRun]]:
+    """The runs of each panel: those that pass one kind of gateway to as many experts on as many
+    GPUs each; at last those without a gateway."""
+    found: dict[tuple[Any, ...], list[PublishedRun]] = {}
+    for run in sorted(runs, key=lambda run: not routed(run)):
+        of = run.config["deployment"]
+        kind = run.config["gateway"]["kind"], run.config["routing"]["policy"]
+        key = (of["experts"], of["tp"], *kind) if routed(run) else ()
+        found.setdefault(key, []).append(run)
+    return list(found.values())
+
+
+def dots_of(parts: Sequence[Sequence[PublishedRun]]) -> list[str]:
+    """What the dots of each panel are, naming its deployments where several have some."""
+    maps = [(part, found) for part in parts if routed(part[0]) and (found := map_of(part))]
+    texts = []
+    for part, found in maps:
+        whose = f" of {', '.join(dict.fromkeys(map(name_of, part)))}" if len(maps) > 1 else ""
+        texts.append(MAP_NOTE.format(**found, whose=whose, shown=len(found["x"])))
+    return texts
 
 
 def width_cm() -> float:
@@ -198,7 +218,9 @@ def gpus_of(expert: int, run: PublishedRun) -> str:
     """The GPUs of one expert."""
     tp = run.config["deployment"]["tp"]
     first = expert * tp
-    return f"GPU {first}" if tp == 1 else f"GPUs {first} to {first + tp - 1}"
+    if tp <= 2:
+        return f"GPU {first}" if tp == 1 else f"GPUs {first}, {first + 1}"
+    return f"GPUs {first} to {first + tp - 1}"
 
 
 def port_of(number: int) -> str:

@@ -4,6 +4,7 @@
 """
 
 import sys
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ from paper_figures.repeats import groups_of
 STUDY = "ladder"
 NEEDS = ("deployment", "requests")
 BINS = 40
+TITLE_LETTERS = 34  # of a line above a panel
 QUANTILES = (5, 25, 50, 75, 95)
 NOTE = "A prompt that several deployments got is counted once."
 LONGER = "Of points that were played longer to become steady the last requests are kept and shown"
@@ -44,14 +46,18 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     wanted = prompts["max_tokens"]
     panels[1].hist(
         wanted, bins=bins(wanted), weights=shares(wanted), histtype="step", color="0.2",
-        linewidth=0.7, label="asked for",
+        linewidth=0.7,
     )  # fmt: skip
+    panels[1].plot(
+        [], [], color="0.2", linewidth=0.7, label="outline: answers as long as asked for"
+    )
     panels[1].set_xlabel("Output tokens")
     for panel, (names, tokens) in zip(panels[2:], routes.items(), strict=True):
         by_expert(panel, tokens)
         if any(map(played_longer, runs)):
             panel.set_ylabel("Expert: prompts kept of what it got")
-        panel.set_title(f"Experts of {names}\nbox: quartiles; whiskers: min, max")
+        whose = textwrap.fill(f"Experts of {names}", TITLE_LETTERS)
+        panel.set_title(f"{whose}\nbox: quartiles; whiskers: min, max")
     note = " ".join(filter(None, [NOTE, kept_of_longer(runs)]))
     return style.finish(
         drawn, "Figure 2: lengths of prompts and answers", runs, note=note, own=STUDY

@@ -160,8 +160,8 @@ def label_of(run: PublishedRun, settings: dict[str, str]) -> str:
 
 
 def name_of(run: PublishedRun) -> str:
-    """A deployment's name: a row of Table I by its letter."""
-    return run.deployment.upper() if len(run.deployment) == 1 else run.deployment
+    """A deployment's name: a row of Table I, or a variant of one, by its letter."""
+    return labels.deployment_name(run.deployment)
 
 
 def routed(run: PublishedRun) -> bool:

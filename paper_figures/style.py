@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -21,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from er.config.title import STOPS_AT_EOS, stops_at_eos
 from er.results import step_times
 from er.tracking.query import PublishedRun
+from paper_figures.looks import name_of
 from paper_figures.repeats import groups_of
 
 CM = 1 / 2.54  # inches
@@ -107,17 +109,23 @@ def size(height_cm: float) -> tuple[float, float]:
 
 
 def panels(*ratios: float, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """A figure with panels of these relative widths, one below the other where it is narrow."""
-    shape = (len(ratios), 1) if narrow() else (1, len(ratios))
+    """A figure with panels of these relative widths, one below the other where it is narrow; four
+    or more stand in rows of two or three."""
+    count = len(ratios)
+    columns = 1 if narrow() else count if count < 4 else 2 if count == 4 else 3
+    rows = -(-count // columns)
     figure, axes = plt.subplots(
-        *shape,
-        figsize=size(5 * len(ratios) if narrow() else 7),
-        width_ratios=None if narrow() else ratios,
+        rows,
+        columns,
+        figsize=size(rows * (5 if narrow() else 7 if rows == 1 else 6)),
+        width_ratios=ratios[:columns],
         sharey=sharey and not narrow(),
         squeeze=False,
         layout="constrained",
     )
-    return figure, list(axes.flat)
+    for free in axes.flat[count:]:
+        free.remove()
+    return figure, list(axes.flat[:count])
 
 
 def over_concurrency(axes: Axes, ladder: Sequence[int]) -> None:
@@ -182,10 +190,28 @@ def footer(runs: Sequence[PublishedRun]) -> str:
         f"Workload: {'; or '.join(sorted({run.workload for run in runs}))}",
         f"Started {' to '.join(sorted({starts[0], starts[-1]}))} UTC",
         *([f"Repeats with seeds {', '.join(map(str, seeds))}"] if seeds else []),
-        step_times.describe_origins((run.deployment.upper(), run.step_times) for run in runs),
+        step_times.describe_origins(
+            zip(engine_names(runs), (run.step_times for run in runs), strict=True)
+        ),
         f"Runs: {', '.join(ids)}",
     ]
     return ". ".join(filter(None, parts)) + "."
+
+
+def engine_names(runs: Sequence[PublishedRun]) -> list[str]:
+    """The deployment of each run; with precision and TP where those of one name differ in them."""
+    known = [(run.deployment, engine_of(run)) for run in runs]
+    kinds = Counter(deployment for deployment, _ in set(known))
+    return [
+        f"{name_of(run)} {engine}" if kinds[deployment] > 1 else name_of(run)
+        for run, (deployment, engine) in zip(runs, known, strict=True)
+    ]
+
+
+def engine_of(run: PublishedRun) -> str:
+    """Such as "int8 TP=4"; empty of no deployment of er."""
+    deployment = run.config.get("deployment", {})
+    return f"{deployment['precision']} TP={deployment['tp']}" if deployment else ""
 
 
 def finish(

@@ -11,7 +11,7 @@ import yaml
 
 from er.config.checks import require
 from er.errors import ConfigError
-from er.results.labels import count_users
+from er.results.labels import count_users, deployment_name
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FILE = "claims.yaml"
@@ -186,7 +186,7 @@ RULES = {
 
 def name_of(deployment: str) -> str:
     """A row of Table I by its letter, such as A."""
-    return deployment.upper() if len(deployment) == 1 else deployment
+    return deployment_name(deployment)
 
 
 def _names(deployments: tuple[str, ...]) -> str:

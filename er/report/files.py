@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from er.claims import documents, statements
 from er.errors import ConfigError
 from er.options import CONF
-from er.results import code, kept, names
+from er.results import code, kept, labels, names
 from er.results.files import write_whole
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def _write(
     about = [claim for claim in statements.every() if claim.study == study]
     known = folder / SENSITIVITY
     rows = [table1.cells(config) for config in table1.configured()]
+    rows += other_rows(runs, [row[0] for row in rows], len(table1.HEADINGS))
     verdicts = decide(about, runs)
     report = page.Report(
         study,
@@ -86,6 +87,23 @@ def _write(
         }
         for v in verdicts
     ]
+
+
+def other_rows(
+    runs: "Sequence[PublishedRun]", known: Sequence[str], columns: int
+) -> list[list[str]]:
+    """Rows like those of Table I for the deployments of runs that are not `known` in it, with what
+    their configurations say; the last columns, which Table I computes, are left open."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        of, name = run.config["deployment"], labels.deployment_name(run.deployment)
+        if name in known:
+            continue
+        routed = of["experts"] > 1 or of.get("behind_gateway")
+        facts = (of["model"]["name"], of["precision"], of["tp"], of["experts"], run.gpus)
+        row = [name, "Expert Router" if routed else "baseline", *map(str, facts)]
+        found.setdefault(name, [*row, *["-"] * (columns - len(row))])
+    return list(found.values())
 
 
 def inputs_of(study: str, runs: "Sequence[PublishedRun]", folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Names of runs and differences between them, from their configurations as JSON has them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,6 +38,11 @@ def engines(config: dict[str, Any]) -> str:
         return several
     shares = " " + ":".join(f"{share:g}" for share in routing["shares"])
     return f"{several}, {routing['policy']}{shares.rstrip()}"
+
+
+def deployment_name(deployment: str) -> str:
+    """A row of Table I, or a numbered variant of one, by its letter, such as A or A2."""
+    return deployment.upper() if re.fullmatch(r"[a-z]\d*", deployment) else deployment
 
 
 def count_users(concurrency: int) -> str:

@@ -48,3 +48,30 @@ def test_without_a_gateway_there_is_none(published: Callable[..., PublishedRun])
     text, _ = texts_of([published("deployment=a")])
     assert "Routing gateway" not in text
     assert "A: Llama 3 70B INT8, TP=4 on GPUs 0 to 3" in text
+
+
+def test_each_layout_has_a_panel_of_its_own(published: Callable[..., PublishedRun]) -> None:
+    four = ("deployment.experts=4", "deployment.tp=2", "deployment.precision=fp16")
+    runs = [
+        published("deployment=c"),
+        published("deployment=d"),
+        published("deployment=e"),
+        published("deployment=e", *four, id="f"),
+    ]
+    for run in runs[1:]:
+        (run.files / names.ROUTER_MAP).write_text(json.dumps(MAP))
+    for width in style.Width:
+        with style.applied(width):
+            drawn = fig1.figure(runs)
+            style.lay_out(drawn)
+            eight, four_, none = ([text.get_text() for text in axes.texts] for axes in drawn.axes)
+            footer = drawn.texts[-1].get_text().replace("\n", " ")
+        assert "expert 7\nGPU 7" in eight
+        assert {"D: 8 x Llama 3 70B INT8, TP=1", "E: 8 x Llama 3 8B FP16, TP=1"} <= {*eight}
+        assert "F: 4 x Llama 3 8B FP16, TP=2" in four_
+        assert "Classifier: kmeans, k = 4" in four_
+        boxes = [text for text in four_ if text.startswith("expert")]
+        assert boxes == [f"expert {n}\nGPUs {2 * n}, {2 * n + 1}" for n in range(4)]
+        assert "no gateway" in none
+        assert "Dots of D, E: 3 of 9 samples" in footer
+        assert "Dots of F: 3 of 9 samples" in footer

@@ -1,15 +1,16 @@
 """Figures of the studies beside the ladder."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.text import Text
 
 from er.report.charts import charts
-from paper_figures import batch_limit, curves, fig3, fig4, overhead, policies, style
+from paper_figures import batch_limit, curves, fig2, fig3, fig4, overhead, policies, style
 from paper_figures.repeats import groups_of
 
 
@@ -55,7 +56,7 @@ def test_gateways_are_told_apart_by_their_kind(published) -> None:
         drawn = overhead.figure(runs)
         labels = style.legend_of(drawn.axes)
         middle = drawn.axes[1]
-    found = [label for label in labels if label.startswith("e1")]
+    found = [label for label in labels if label.startswith("E1")]
     assert [label.rpartition("TP=1")[2] for label in found] == [
         "",
         " behind a gateway, gateway.kind=fast",
@@ -181,3 +182,51 @@ def test_batch_limits_are_held_against_each_other_for_each_deployment(published)
         assert list(filter(None, (axes.get_title() for axes in drawn.axes))) == above
         assert list(filter(None, (axes.get_ylabel() for axes in drawn.axes))) == beside
         assert {"at most 256 in a batch", "at most 300 in a batch"} <= {*labels}
+
+
+def test_variants_of_rows_of_table_1_have_capitals_everywhere_and_their_study_is_named(
+    published,
+) -> None:
+    runs = [published(f"deployment={name}", "study=replicas") for name in ("a2", "b2", "e1")]
+    for run in runs:
+        (run.files / "step_times.json").write_text('{"about": "matrix products 7%"}')
+    with style.applied():
+        drawn = fig4.figure(runs)
+        labels = [label[:3] for label in style.legend_of(drawn.axes)][:3]
+        footer = drawn.texts[-1].get_text().replace("\n", " ")
+        assert [tick.get_text() for tick in drawn.axes[1].get_xticklabels()] == ["A2", "B2", "E1"]
+    assert labels == ["A2:", "B2:", "E1:"]
+    assert "matrix products 7% (A2, B2, E1)" in footer
+    assert "Runs: A2 " in footer
+    assert drawn.get_suptitle().startswith("Figure 4 of study replicas: time to first token\n")
+
+
+def test_step_times_of_one_name_are_told_apart_by_precision_and_tp(published) -> None:
+    shapes = [(precision, tp) for precision in ("int8", "fp16") for tp in (4, 8)]
+    runs = [published(f"deployment.precision={p}", f"deployment.tp={tp}") for p, tp in shapes]
+    assert [name[2:] for name in style.engine_names(runs)] == [f"{p} TP={tp}" for p, tp in shapes]
+    assert style.engine_names([published("deployment=a"), published("deployment=a", "seed=1")]) == [
+        "A",
+        "A",
+    ]
+
+
+def test_four_panels_and_more_stand_in_rows(published) -> None:
+    four = ("deployment=e", "deployment.experts=4", "deployment.tp=2")
+    runs = [published("deployment=e"), published(*four, id="my_other_deployment_with_a_long_name")]
+    for run, experts in zip(runs, (8, 4), strict=True):
+        files = sorted((run.files / "requests").glob("*.parquet"))
+        for file in files:
+            rows = pd.read_parquet(file)
+            rows.assign(expert=np.arange(len(rows)) % experts).to_parquet(file)
+    with style.applied():
+        drawn = fig2.figure(runs)
+        style.lay_out(drawn)
+        boxes = [axes.title.get_window_extent() for axes in drawn.axes]
+        page = drawn.bbox.frozen()  # closed, a figure has another resolution
+        labels = style.legend_of(drawn.axes)
+        assert any("answers as long as asked for" in label for label in labels)
+        assert {axes.get_subplotspec().rowspan.start for axes in drawn.axes} == {0, 1}
+    assert len(boxes) == 4
+    assert all(page.x0 <= box.x0 < box.x1 <= page.x1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
