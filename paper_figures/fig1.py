@@ -75,7 +75,7 @@ NOTE = (
     "(5, 6) the answer back to the same user; that 5 ends in the gateway is [inferred], and so are "
     "k = 8 clusters and an expert for each GPU in its D and E."
 )
-MAP_NOTE = "Dots{whose}: {shown} of {samples} samples that the router was trained on, by {method}."
+MAP_NOTE = "{shown} of {samples} samples that the router was trained on, by {method}."
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
@@ -107,13 +107,15 @@ def parts_of(runs: Sequence[PublishedRun]) -> list[list[PublishedRun]]:
 
 
 def dots_of(parts: Sequence[Sequence[PublishedRun]]) -> list[str]:
-    """What the dots of each panel are, naming its deployments where several have some."""
-    maps = [(part, found) for part in parts if routed(part[0]) and (found := map_of(part))]
-    texts = []
-    for part, found in maps:
-        whose = f" of {', '.join(dict.fromkeys(map(name_of, part)))}" if len(maps) > 1 else ""
-        texts.append(MAP_NOTE.format(**found, whose=whose, shown=len(found["x"])))
-    return texts
+    """What the dots of each panel are, naming deployments where not all have as many."""
+    of: dict[str, list[str]] = {}
+    for part in parts:
+        found = map_of(part) if routed(part[0]) else {}
+        if found:
+            text = MAP_NOTE.format(**found, shown=len(found["x"]))
+            of.setdefault(text, []).extend(dict.fromkeys(map(name_of, part)))
+    whose = [f" of {', '.join(names)}" if len(of) > 1 else "" for names in of.values()]
+    return [f"Dots{names}: {text}" for names, text in zip(whose, of, strict=True)]
 
 
 def width_cm() -> float:

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+import pytest
+
 from er.results import names
 from er.tracking.query import PublishedRun
 from paper_figures import fig1, style
@@ -50,7 +52,10 @@ def test_without_a_gateway_there_is_none(published: Callable[..., PublishedRun])
     assert "A: Llama 3 70B INT8, TP=4 on GPUs 0 to 3" in text
 
 
-def test_each_layout_has_a_panel_of_its_own(published: Callable[..., PublishedRun]) -> None:
+@pytest.mark.parametrize("alike", [True, False])
+def test_each_layout_has_a_panel_of_its_own(
+    published: Callable[..., PublishedRun], alike: bool
+) -> None:
     four = ("deployment.experts=4", "deployment.tp=2", "deployment.precision=fp16")
     runs = [
         published("deployment=c"),
@@ -58,8 +63,8 @@ def test_each_layout_has_a_panel_of_its_own(published: Callable[..., PublishedRu
         published("deployment=e"),
         published("deployment=e", *four, id="f"),
     ]
-    for run in runs[1:]:
-        (run.files / names.ROUTER_MAP).write_text(json.dumps(MAP))
+    for run, samples in zip(runs[1:], (9, 9, 9 if alike else 12), strict=True):
+        (run.files / names.ROUTER_MAP).write_text(json.dumps({**MAP, "samples": samples}))
     for width in style.Width:
         with style.applied(width):
             drawn = fig1.figure(runs)
@@ -73,5 +78,6 @@ def test_each_layout_has_a_panel_of_its_own(published: Callable[..., PublishedRu
         boxes = [text for text in four_ if text.startswith("expert")]
         assert boxes == [f"expert {n}\nGPUs {2 * n}, {2 * n + 1}" for n in range(4)]
         assert "no gateway" in none
-        assert "Dots of D, E: 3 of 9 samples" in footer
-        assert "Dots of F: 3 of 9 samples" in footer
+        dots = ["Dots: 3 of 9"] if alike else ["Dots of D, E: 3 of 9", "Dots of F: 3 of 12"]
+        assert [part for part in dots if f"{part} samples" in footer] == dots
+        assert footer.count("Dots") == len(dots)
