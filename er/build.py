@@ -18,6 +18,7 @@ from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_opti
 from er.engine.llmapi import LlmapiRequest
 from er.errors import ConfigError, ErError
 from er.options import Arguments, Command, Word, parse_arguments
+from er.results import terminal
 from er.study import build_plan, preflight
 
 ACTIONS = {
@@ -118,7 +119,7 @@ def submit(jobs: Sequence[Job], words: Mapping[str, str]) -> None:
         dry.show(jobs, action)
         return
     title = "engine of" if action == "build" else "preflight for"
-    submit_commands(jobs, action, title, print_line)
+    submit_commands(jobs, action, title, terminal.say)
     print_line(f"look at it with  {describe_next(jobs[0].config, 'er.status')}")
 
 

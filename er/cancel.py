@@ -9,6 +9,7 @@ from pathlib import Path
 
 from er import cli
 from er.cluster import folder, slurm
+from er.results import terminal
 
 
 def main() -> int:
@@ -20,8 +21,9 @@ def main() -> int:
     )
     parser.add_argument("--now", action="store_true", help="end requests in flight too")
     options = parser.parse_args()
-    if not slurm.cancel(folder.study_of(options.runs_dir, options.study), print, options.now):
-        print(f"no job of {options.study} is queued or running")
+    study = folder.study_of(options.runs_dir, options.study)
+    if not slurm.cancel(study, terminal.say, options.now):
+        terminal.say(f"no job of {options.study} is queued or running")
     return 0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from er import cli
 from er.errors import ConfigError
-from er.results import consistency, names
+from er.results import consistency, names, terminal
 from er.results.run_dir import RunDir, id_of
 from er.tracking.experiment import describe_ui
 from er.tracking.publish import publish, store_of
@@ -36,7 +36,7 @@ def main() -> int:
             consistency.require_consistent(run)
             run_id = publish(run, uri)
             own = f", id {id_of(run.read(names.RECORD))} in figures, er.claims and er.report"
-        print(f"{path}: MLflow run {run_id}{own}")
+        terminal.say(f"{path}: MLflow run {run_id}{own}")
         pages[uri, study] = None
     for uri, study in pages:
         print("\n".join(describe_ui(uri, [study])))

@@ -147,7 +147,7 @@ def submit(jobs: list[Job], *, dry: bool, resume: bool) -> int:
         from er.study.job import check_inputs
 
         check_inputs([job.config for job in jobs])
-    submit_to_slurm(jobs, lambda line: print(line, flush=True), resume)
+    submit_to_slurm(jobs, terminal.say, resume)
     config = jobs[0].config
     print(f"look at them with  {describe_next(config, 'er.status')}")
     print(f"and at the end     {describe_next(config, 'er.collect')}")

@@ -17,9 +17,12 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FILE = "claims.yaml"
 QUANTITIES = {
     "ttft_s.p50": "median time to first token",
+    "ttft_s.p95": "95th percentile of time to first token",
     "ttft_s.min": "minimum time to first token",
     "tpot_s.p50": "median time per output token",
+    "tpot_s.p95": "95th percentile of time per output token",
     "e2e_s.p50": "median response time",
+    "e2e_s.p95": "95th percentile of response time",
     "tokens_per_s": "throughput",
     "tokens_per_s_per_gpu": "throughput per GPU",
 }

@@ -12,6 +12,7 @@ from rich.console import Console
 from er import cli
 from er.report import views
 from er.results import terminal
+from er.results.words import count_of
 
 if TYPE_CHECKING:
     from er.tracking.query import PublishedRun
@@ -146,7 +147,8 @@ def verdicts_of(claims: Sequence[Mapping[str, str]], figures: Sequence[str]) -> 
         lines = ["what the paper says of it, and what came out:", *lines, documents.INTERVALS]
     counts = Counter(claim["verdict"] for claim in claims).most_common()
     found = ", ".join(f"{count} {word}" for word, count in counts)
-    return [*lines, f"all {len(claims)} claims of the paper: {found} (python -m er.claims)"]
+    count = count_of(len(claims), "claim")
+    return [*lines, f"of {count} stated about the study: {found} (python -m er.claims)"]
 
 
 def note_of(

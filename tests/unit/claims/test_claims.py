@@ -273,6 +273,26 @@ def test_every_claim_of_the_repository_can_be_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("slowest_s", "word"),
+    [(0.4, "reproduced in simulation"), (1.5, "not reproduced in simulation")],
+)
+def test_the_documents_own_claim_is_decided_by_95th_percentiles(
+    made: Make, tmp_path: Path, slowest_s: float, word: str
+) -> None:
+    document = (statements.EXPERIMENTS.parent / "docs" / "claims.md").read_text()
+    own = document.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "tail").mkdir()
+    (tmp_path / "tail" / "claims.yaml").write_text(own)
+    [claim] = statements.read("tail", tmp_path)
+    assert claim.study == "tail"
+    a = made("a", spread(1, 400))
+    e = made("e", [*spread(0.1, 360), *spread(slowest_s, 40)])  # the median alone would hold
+    [found] = decide([claim], [a, e])
+    assert found.word == word
+    assert "E's 95th percentile of time to first token is" in found.explanation
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ("quantity: ttft", "quantity is ttft: one of ttft_s.p50"),

@@ -28,7 +28,7 @@ def test_figures_and_report_are_artifacts_of_a_run_of_the_studys_own(
     assert told.count("fig4 NOT DECIDABLE: ") == 4
     assert "fig5" not in told  # it was not asked for
     assert "  No run of B, C, D. Would be decided by runs of B, C, D." in said
-    assert "all 11 claims of the paper: 11 not decidable (python -m er.claims)" in said
+    assert "of 11 claims stated about the study: 11 not decidable (python -m er.claims)" in said
     client = open_store(uri)
     experiment = client.get_experiment_by_name("ladder")
     [own] = client.search_runs([experiment.experiment_id], "tags.`er.views_of` = 'measured'")
