@@ -21,7 +21,7 @@ from er.compose.job import Job
 from er.compose.keys import is_list
 from er.compose.messages import checked, typed_list
 from er.compose.schema import register_schema, to_config
-from er.compose.search_path import hydra_with, refuse_missing
+from er.compose.search_path import groups_of, hydra_with, refuse_missing
 from er.config import Config
 from er.errors import ConfigError
 from er.options import Arguments
@@ -58,7 +58,7 @@ def jobs_of(
         parser = OverridesParser.create(config_loader=loader)
         given = parser.parse_overrides(list(overrides))
         refuse_hydra_settings(given)
-        groups = loader.list_groups("")
+        groups = groups_of(loader)
         refuse_several_options(given, groups)
         refuse_site_of_no_folder(given, groups)
         expanded = expand_collections(given, parser, folders(config_dir))
@@ -69,7 +69,6 @@ def jobs_of(
             for overrides_of_one in experiments
             for job in _jobs(overrides_of_one, multirun, config_name, groups, parser)
         ]
-    shared.save()
     refuse_many(sum(job.config.repeats for job in jobs))
     return [repeat for job in jobs for repeat in repeated(job)]
 

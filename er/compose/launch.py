@@ -16,7 +16,7 @@ from er.compose.job import Job
 from er.compose.jobs import BASIC
 from er.compose.messages import checked
 from er.compose.schema import register_schema, to_config
-from er.compose.search_path import hydra_with
+from er.compose.search_path import groups_of, hydra_with
 from er.errors import ErError
 from er.options import Arguments
 
@@ -35,7 +35,7 @@ def plugins_of(arguments: Arguments) -> list[str]:
         expanded = expand_collections(given, parser, folders(arguments.config_dir))
         first = split_by_experiment(expanded, parser)[0]
         single = [o.input_line for o in first if o.input_line and not o.is_sweep_override()]
-        groups = loader.list_groups("")
+        groups = groups_of(loader)
         chosen = shared.composed(arguments.config_name, single, groups, parser, with_hydra=True)
     targets = (chosen.hydra.launcher._target_, chosen.hydra.sweeper._target_)
     return [target.rpartition(".")[2] for target in targets if not target.startswith(BASIC)]

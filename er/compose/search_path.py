@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -30,7 +31,7 @@ class ConfigDir(SearchPathPlugin):
 
 
 @contextmanager
-def hydra_with(folder: Path | None) -> Iterator[ConfigLoader]:
+def hydra_with(folder: Path | None) -> Iterator[ConfigLoaderImpl]:
     """Initialise Hydra for this block, with `conf/` and a user's folder.
 
     Raises ConfigError when `conf/` has a file of the same name as one of the folder.
@@ -41,9 +42,18 @@ def hydra_with(folder: Path | None) -> Iterator[ConfigLoader]:
     ConfigDir.folder = folder
     try:
         with initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
-            yield GlobalHydra.instance().config_loader()
+            loader = GlobalHydra.instance().config_loader()
+            assert isinstance(loader, ConfigLoaderImpl)
+            yield loader
     finally:
         ConfigDir.folder = None
+
+
+def groups_of(loader: ConfigLoaderImpl) -> list[str]:
+    """The names of all groups of options, as `loader.list_groups("")`, which first copies all that
+    Hydra has read."""
+    found: list[str] = loader.repository.get_group_options("", ObjectType.GROUP)
+    return found
 
 
 def refuse_missing(override: Override) -> None:

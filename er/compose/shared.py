@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -19,7 +20,7 @@ from hydra import compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from er.compose.experiments import folders
 from er.compose.search_path import ConfigDir
@@ -28,11 +29,9 @@ from er.config import checks
 SCHEMA = Path(checks.__file__).parent
 version = cache(metadata.version)
 
-Key = tuple[str, tuple[str, ...], bool]
-FILES_KEPT = 8
-# Pickled compositions, by the digest of what they were made from. Unpickling one is several times
-# faster than copy.deepcopy.
-_known: dict[str, dict[Key, bytes]] = {}
+FOLDERS_KEPT = 8
+# Pickled compositions, by their files. Unpickling one is several times faster than copy.deepcopy.
+_known: dict[Path, bytes] = {}
 
 
 def composed(
@@ -44,37 +43,26 @@ def composed(
 ) -> DictConfig:
     """Compose a configuration, with Hydra's own settings if `with_hydra`.
 
-    `groups` are the names of the groups of options. Raises what Hydra raises.
+    `groups` are the names of the groups of options. Of Hydra's own settings, the working directory
+    may be another one. Raises what Hydra raises.
     """
     parsed = parser.parse_overrides(list(overrides))
     if any(override.key_or_group.startswith("hydra") for override in parsed):
         return compose(config_name, overrides=list(overrides), return_hydra_config=with_hydra)
     values = [override for override in parsed if is_value(override, groups)]
-    options = tuple(str(o.input_line) for o in parsed if o not in values)
-    key = (config_name, options, with_hydra)
-    known = _of(_inputs())
-    if key not in known:
-        made = compose(config_name, overrides=list(options), return_hydra_config=with_hydra)
-        known[key] = pickle.dumps(made)
-    result: DictConfig = pickle.loads(known[key])
+    options = [str(o.input_line) for o in parsed if o not in values]
+    key = _folder() / digest(_inputs()) / digest((config_name, options))
+    kept = [key.with_suffix(".pickle"), key.with_suffix(".hydra.pickle")]
+    result = _kept(kept[with_hydra])
+    if result is None:
+        made = compose(config_name, overrides=options, return_hydra_config=True)
+        _keep(kept[True], pickle.dumps(made))
+        with open_dict(made):
+            del made["hydra"]  # as Hydra does
+        _keep(kept[False], pickle.dumps(made))
+        result = pickle.loads(_known[kept[with_hydra]])
     ConfigLoaderImpl._apply_overrides_to_config(values, result)
     return result
-
-
-def save() -> None:
-    """Write new compositions to disk for later commands; only the FILES_KEPT newest files stay."""
-    inputs = _inputs()
-    file = _file_of(inputs)
-    if len(_known.get(inputs, {})) <= len(_read(file)):
-        return
-    part = file.with_suffix(f".{os.getpid()}.part")
-    with contextlib.suppress(OSError):  # a cache that cannot be written is not needed
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(pickle.dumps(_known[inputs]))
-        part.rename(file)
-        files = sorted(file.parent.glob("*.pickle"), key=lambda path: path.stat().st_mtime)
-        for old in files[:-FILES_KEPT]:
-            old.unlink()
 
 
 def is_value(override: Override, groups: Sequence[str]) -> bool:
@@ -86,36 +74,48 @@ def is_value(override: Override, groups: Sequence[str]) -> bool:
     )
 
 
-def _of(inputs: str) -> dict[Key, bytes]:
-    """The cached compositions that were made from `inputs`."""
-    if inputs not in _known:
-        _known[inputs] = _read(_file_of(inputs))
-    return _known[inputs]
+def digest(made_from: object) -> str:
+    """Thirty-two hexadecimal digits that stand for it."""
+    return hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]
 
 
-def _read(file: Path) -> dict[Key, bytes]:
+def _kept(file: Path) -> DictConfig | None:
+    """A copy of the composition that this or another process kept in a file."""
     try:
-        found: dict[Key, bytes] = pickle.loads(file.read_bytes())
+        if file not in _known:
+            _known[file] = file.read_bytes()
+        found: DictConfig = pickle.loads(_known[file])
     except (OSError, EOFError, pickle.UnpicklingError):
-        return {}
+        return None
     return found
 
 
-def _file_of(inputs: str) -> Path:
-    """The file in the user's own cache folder, since unpickling a file of others is not safe."""
+def _keep(file: Path, composition: bytes) -> None:
+    """Keep a composition for later; of the folders beside its own the newest stay on disk."""
+    _known[file] = composition
+    part = file.with_suffix(f".{os.getpid()}.part")
+    with contextlib.suppress(OSError):  # a cache that cannot be written is not needed
+        made = not file.parent.exists()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(composition)
+        part.rename(file)
+        if made:
+            beside = sorted(file.parent.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+            for old in beside[:-FOLDERS_KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """A folder in the user's own cache, since unpickling a file of others is not safe."""
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "er" / "compositions" / f"{inputs}.pickle"
+    return Path(caches) / "er" / "composed"
 
 
-def _inputs() -> str:
-    """Digest of everything a composition is made from.
-
-    Files of options and of the schema (by size and time of change), versions of libraries, and the
-    working directory, which Hydra records.
-    """
+def _inputs() -> tuple[object, ...]:
+    """Everything a composition is made from: files of options and of the schema (by size and time
+    of change) and versions of libraries."""
     options = [path for folder in folders(ConfigDir.folder) for path in folder.rglob("*.yaml")]
     files = [*options, *SCHEMA.glob("*.py"), *Path(__file__).parent.glob("*.py")]
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)]
-    versions = [version(package) for package in ("hydra-core", "omegaconf")]
-    total = repr((stats, versions, sys.version, str(Path.cwd())))
-    return hashlib.sha256(total.encode()).hexdigest()[:32]
+    stats = {str(path): path.stat() for path in files}
+    seen = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in sorted(stats.items())]
+    return (seen, [version(package) for package in ("hydra-core", "omegaconf")], sys.version)
