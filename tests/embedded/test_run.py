@@ -165,6 +165,8 @@ SLOW = [
     "load.max_token_lateness=1",
     "workload.output.scale=3",
 ]
+# A gateway without a router to train, before few models to load: `sweep` has all of E.
+TWO_EXPERTS = ["deployment=e", "deployment.experts=2", "routing.policy=round_robin"]
 
 
 @pytest.fixture
@@ -172,8 +174,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts a long run and returns when requests of its second point arrive."""
     started = []
 
-    def begin(deployment: str, *overrides: str) -> "subprocess.Popen[str]":
-        settings = [f"deployment={deployment}", "load.concurrency=[1,2]", *SLOW, *overrides]
+    def begin(*overrides: str) -> "subprocess.Popen[str]":
+        settings = ["load.concurrency=[1,2]", *SLOW, *overrides]
         run = subprocess.Popen(
             [sys.executable, "-m", "er.run", *arguments(tmp_path, *settings)],
             cwd=ROOT,
@@ -203,7 +205,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
     number: signal.Signals,
     code: int,
 ) -> None:
-    run = start("a")
+    run = start("deployment=a")
     run.send_signal(number)
     output, errors = run.communicate(timeout=60)
     assert run.returncode == code, output + errors
@@ -224,7 +226,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
 def test_a_killed_run_leaves_no_process_and_loses_no_request(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start("e", "tracking.enabled=false")
+    run = start(*TWO_EXPERTS, "tracking.enabled=false")
     run.kill()
     run.communicate()
     deadline = time.monotonic() + 30
@@ -237,10 +239,10 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
     first = (folder / "requests" / "c0001.parquet").read_bytes()
 
     lines.unlink()
-    again = start("e", "tracking.enabled=false")
+    again = start(*TWO_EXPERTS, "tracking.enabled=false")
     again.kill()
     again.communicate()
-    settings = ["deployment=e", "load.concurrency=[1,2]", *SLOW, "tracking.enabled=false"]
+    settings = [*TWO_EXPERTS, "load.concurrency=[1,2]", *SLOW, "tracking.enabled=false"]
     command = [sys.executable, "-m", "er.run", *arguments(tmp_path, *settings)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -256,7 +258,7 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
 def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start("a", "load.request_timeout_s=3", "tracking.enabled=false")
+    run = start("deployment=a", "load.request_timeout_s=3", "tracking.enabled=false")
     triton = [p for p in processes_naming(str(tmp_path)) if "tritonserver" in p.name()]
     [stub] = [p for p in triton[0].children() if "stub" in p.name()]
     stub.kill()
@@ -275,7 +277,7 @@ def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
 def test_a_gateway_that_dies_makes_its_point_invalid_and_the_run_fail(
     start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:
-    run = start("e", "load.request_timeout_s=3", "tracking.enabled=false")
+    run = start(*TWO_EXPERTS, "load.request_timeout_s=3", "tracking.enabled=false")
     command = ["-m", "er.gateway.process"]
     [gateway] = [p for p in processes_naming(str(tmp_path)) if p.cmdline()[1:3] == command]
     gateway.kill()
