@@ -1,12 +1,15 @@
 """What the gateway does when clients leave or stall, experts die and routers are read again."""
 
 import asyncio
-import os
 import signal
 import statistics
 import time
+import urllib.request
 from asyncio import StreamWriter as Writer
+from functools import partial
 from pathlib import Path
+
+import psutil
 
 from benchmarks.gateway_experts import (
     END,
@@ -19,7 +22,7 @@ from benchmarks.gateway_experts import (
     Ticking,
     fetch,
 )
-from benchmarks.gateway_peers import alone
+from benchmarks.gateway_peers import alone, free_port, wait_for
 from er.compose import plan
 
 REACH = {
@@ -33,7 +36,7 @@ REACH = {
 }
 STREAMS, TOKENS = 1000, 40
 SLOW_BYTES = 43_000_000
-RELOADS = 20
+RELOADS = 40
 
 
 def measure(folder: Path, cache_dir: Path) -> dict[str, float]:
@@ -144,29 +147,52 @@ def has_ending(reply: Reply) -> bool:
 
 
 async def reload(folder: Path, cache_dir: Path) -> tuple[float, float]:
-    """Failed requests while the router is read again RELOADS times, and by how much the longest way
-    of a token through the gateway grows over that of as many streams without, in the median; all of
-    them are printed, the first before what it needs has been used once."""
+    """Failed requests while the router is read again RELOADS times, and by how much the gateway's
+    event loop is later at most than in as much time without (`benchmarks.gateway_beat`), in the
+    median; all of them are printed, the first before what it needs has been used once."""
     from er.routing.cached import router_for
 
     [config] = plan(["deployment=e"])
     experts = config.deployment.experts
     router = str(router_for(config.routing, config.corpus, experts, config.seed, cache_dir))
-    ticking = Ticking(200, 0.005)
+    report, admin_port = folder / "beat", free_port()
+    watch = ("benchmarks.gateway_beat", report)
+    found_s: dict[str, list[float]] = {name: [] for name in ("with", "without", "relay")}
+    ticking = Ticking(1, 0.005)
     async with (
         ticking.serving() as url,
-        alone(folder, [url] * experts, router) as (port, process),
+        alone(folder, [url] * experts, router, watch=watch, admin_port=admin_port) as running,
     ):
-        await ticking.longest_relay(port)
-        quiet_s, reloading_s = [], []
+        port, process = running
+        latest = partial(asyncio.to_thread, lateness, process, report)
         for _ in range(RELOADS):
-            quiet_s.append(await ticking.longest_relay(port))
+            ticking.may_end.clear()
             under_way = asyncio.ensure_future(ticking.longest_relay(port))
-            await asyncio.sleep(0.3)
-            os.kill(process.pid, signal.SIGHUP)
-            reloading_s.append(await under_way)
-    for name, found_s in (("without", quiet_s), ("with", reloading_s)):
-        each = " ".join(f"{longest_s * 1e3:.2f}" for longest_s in found_s)
-        print(f"longest way of a token {name} a reload, ms, in order: {each}", flush=True)
-    pause_s = statistics.median(reloading_s) - statistics.median(quiet_s)
-    return float(reloading_s.count(float("inf"))), max(0.0, pause_s)
+            await asyncio.sleep(0.1)
+            await latest()
+            began_s = time.perf_counter()
+            await asyncio.to_thread(post, f"http://127.0.0.1:{admin_port}/admin/reload")
+            took_s = time.perf_counter() - began_s
+            found_s["with"].append(await latest())
+            await asyncio.sleep(took_s)
+            found_s["without"].append(await latest())
+            ticking.may_end.set()
+            found_s["relay"].append(await under_way)
+    for name in ("without", "with"):
+        each = " ".join(f"{late_s * 1e3:.2f}" for late_s in found_s[name])
+        print(f"the event loop's longest lateness {name} a reload, ms, in order: {each}")
+    pause_s = statistics.median(found_s["with"]) - statistics.median(found_s["without"])
+    return float(found_s["relay"].count(float("inf"))), max(0.0, pause_s)
+
+
+def lateness(process: psutil.Process, report: Path) -> float:
+    """The longest of the gateway's event loop since the last call, in seconds."""
+    report.unlink(missing_ok=True)
+    process.send_signal(signal.SIGUSR2)
+    wait_for(report.exists, 20, "no lateness is reported")
+    return float(report.read_text())
+
+
+def post(url: str) -> None:
+    """Send a command without anything in it. Raises OSError where it is not carried out."""
+    urllib.request.urlopen(url, b"{}", timeout=150).close()

@@ -92,8 +92,9 @@ async def measure(folder: Path, cache_dir: Path) -> dict[str, Pause]:
             async with ticking.serving() as url:
                 large = f"http://127.0.0.1:{port}/{upstream}"
                 urls = [url if cluster == apart else large for cluster in range(count)]
+                watch = ("benchmarks.gateway_turns", report)
                 async with (
-                    alone(folder, urls, str(file), turns=report) as (gateway, process),
+                    alone(folder, urls, str(file), watch=watch) as (gateway, process),
                     sending(gateway) as sender,
                 ):
                     watched = Watched(ticking, gateway, process, report)

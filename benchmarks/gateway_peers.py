@@ -182,13 +182,13 @@ async def alone(
     urls: list[str],
     router: str = "",
     policy: Policy | None = None,
-    turns: Path | None = None,
+    watch: tuple[str, Path] | None = None,
     **changes: Any,
 ) -> AsyncIterator[tuple[int, psutil.Process]]:
     """Port and process of `er`, on core 0, before these experts.
 
-    The policy is kmeans with a router, round_robin without, or the one that is given. With `turns`
-    it runs under `benchmarks.gateway_turns`, which reports there.
+    The policy is kmeans with a router, round_robin without, or the one that is given. With `watch`
+    it runs under that module (`benchmarks.gateway_turns`, `gateway_beat`), which reports to a file.
     """
     [config] = plan(["gateway=fast"])
     assert isinstance(config.gateway, FastGateway)
@@ -198,9 +198,8 @@ async def alone(
     port_file.unlink(missing_ok=True)
     experts = [[url] for url in urls]
     Plan(settings, experts, policy, router, port_file=str(port_file)).write(plan_file)
-    program = ("benchmarks.gateway_turns",) if turns else ("er.gateway.process",)
-    arguments = [str(plan_file), *([str(turns)] if turns else [])]
-    command = ("taskset", "-c", "0", sys.executable, "-m", *program, *arguments)
+    module, *report = map(str, watch or ("er.gateway.process",))
+    command = ("taskset", "-c", "0", sys.executable, "-m", module, str(plan_file), *report)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     try:
         await asyncio.to_thread(wait_for, port_file.exists, 60, "er does not start")
