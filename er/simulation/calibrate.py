@@ -20,6 +20,7 @@ import numpy as np
 from er import cli
 from er.config import Correction, require
 from er.results import names
+from er.results.words import count_of
 from er.simulation import fit
 from er.simulation.comparison import published_study
 from er.simulation.fit import CANDIDATES, CHOSEN, Floats
@@ -68,14 +69,22 @@ def fit_recorded(points: Sequence[RecordedPoint]) -> Correction:
 
 def report(points: Sequence[RecordedPoint]) -> list[str]:
     """What a fit on every other point does for the others, and the fit on all of them."""
-    lines = []
+    simulated = dict.fromkeys(
+        f"{point.run} was {point.simulates}" for point in points if point.simulates
+    )
+    lines = [f"{what}: this says nothing of a GPU" for what in simulated]
     fit_on, aside = kept_aside(points)
     if aside:
         before = errors_of(aside)
         after = errors_of(aside, fit_recorded(fit_on))
-        lines.append(f"fitted on {len(fit_on)} points; of {len(aside)} kept aside, mean error:")
+        known, others = count_of(len(fit_on), "point"), len(aside)
+        lines.append(f"fitted on {known}; of {others} kept aside, mean error:")
         for at, name in enumerate(QUANTITIES):
-            lines.append(f"  {name}: {before[:, at].mean():.1%} before, {after[:, at].mean():.1%}")
+            lines.append(
+                f"  {name}: {before[:, at].mean():.1%} before, {after[:, at].mean():.1%} after"
+            )
+        if after.mean() > before.mean():
+            lines.append("worse than before: give more points, or keep the correction you have")
     else:
         lines.append("one point only: none is kept aside, so nothing says how good the fit is")
     for name, share in spread(points).items():

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from er import cli
@@ -53,6 +54,28 @@ def test_a_recorded_point_is_simulated_as_it_was_sent(points):
         assert point.simulated(point.spec) == pytest.approx(point.medians)
 
 
+@pytest.mark.parametrize(
+    "load",
+    [
+        ["load=open_loop", "load.user_rate_per_s=5"],
+        ["load=think_time", "load.think_time_s=0.05"],
+        ["load.ramp_s=2"],
+    ],
+)
+def test_a_point_of_another_load_is_simulated_as_it_was_sent(tmp_path, load):
+    few = ["load.requests_per_user=5", "load.duration_s=0", "load.warmup_requests_per_user=1"]
+    [config] = plan(["deployment=e", *load, *few, "routing.policy=random"])
+    with open_run(tmp_path, "e", "0" * 16) as made:
+        made.begin(config, {}, {})
+    random = np.random.default_rng(0)
+    prompts = [Prompt("", "", *map(int, random.integers(20, 300, 2))) for _ in range(60)]
+    played = predicted.Study(config).play(prompts, 8, record=True)
+    made.keep_table(8, played.requests())
+    made.add_point(replace(played.point(), invalid=[]))
+    [point] = recorded_points(made.path, published_study().base)
+    assert point.simulated(point.spec) == pytest.approx(point.medians, rel=1e-4)
+
+
 def from_the_default(points):
     """The same points of an engine of whose correction nothing is known yet."""
     default = published_study().base.engine.correction
@@ -70,10 +93,11 @@ def test_a_fit_on_some_points_predicts_those_kept_aside(points):
 
 def test_the_report_says_how_much_better_points_kept_aside_became(points):
     lines = calibrate.report(from_the_default(points))
-    assert lines[0] == "fitted on 2 points; of 1 kept aside, mean error:"
-    assert all("before" in line for line in lines[1:3])
+    assert lines[0].endswith("was measured on simulated engines: this says nothing of a GPU")
+    assert lines[1] == "fitted on 2 points; of 1 kept aside, mean error:"
+    assert all("before" in line and line.endswith("after") for line in lines[2:4])
     assert lines[-1].startswith("engine.correction.memory_scale=")
-    assert "none is kept aside" in calibrate.report(from_the_default(points)[:1])[0]
+    assert "none is kept aside" in calibrate.report(from_the_default(points)[:1])[1]
 
 
 def test_the_spread_of_repeats_is_told_when_there_are_any(points):
@@ -115,6 +139,37 @@ def without_requests(folder):
     shutil.rmtree(folder / "requests")
 
 
+def change_requests(folder, change):
+    for file in (folder / "requests").glob("*.parquet"):
+        change(pd.read_parquet(file)).to_parquet(file)
+
+
+def the_last_requests_alone(folder):
+    change_requests(folder, lambda rows: rows.tail(5))
+
+
+def answers_of_one_token(folder):
+    change_requests(folder, lambda rows: rows.assign(tpot_s=np.nan))
+
+
+def without_a_column(folder):
+    change_requests(folder, lambda rows: rows.drop(columns="send_s"))
+
+
+def change_config(folder, change):
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def with_a_reused_cache(folder):
+    change_config(folder, lambda config: config["engine"].update(kv_cache_reuse=True))
+
+
+def with_an_odd_model(folder):
+    change_config(folder, lambda config: config["deployment"]["model"].update(odd=1))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -122,7 +177,15 @@ def without_requests(folder):
         (of_another_model, "no kernel times of qwen_7b/fp16/tp1 on h100_sxm: choose of"),
         (on_another_node, "no kernel times are kept for it: choose of"),
         (of_a_foreign_server, "measured no deployment of er: its engine is not known"),
-        (without_requests, "has no valid point with requests (few): give one that has"),
+        (
+            without_requests,
+            "has no valid point with requests (its requests are missing; few): give one that has",
+        ),
+        (the_last_requests_alone, "(only the last of its requests are kept; few)"),
+        (answers_of_one_token, "(no answer has two tokens; few)"),
+        (without_a_column, "no column send_s"),
+        (with_a_reused_cache, "reused its KV cache, and keeps not which prompts begin alike"),
+        (with_an_odd_model, "cannot be read (TypeError"),
         (shutil.rmtree, "is no run directory"),
     ],
 )
