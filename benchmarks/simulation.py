@@ -6,7 +6,8 @@ A ladder of 1 to 1,000 users on 8 experts, 20,000 requests a rung, with variable
 router, KV-cache limits, a gateway and exact percentiles of every request and gap; then with chunked
 context, MAX_UTILIZATION and reuse of the KV cache too, where they matter. Then the errors of what
 NVIDIA published and the correction was not fitted on, as `er.simulation.validate` has them.
-`--large` adds a million users on 1,000 nodes of 8 engines, which takes a minute and 2 GB;
+`--large` adds a million users on 1,000 nodes of 8 engines, which takes a minute and 2 GB, and says
+beside the time how much of the processors it took and how much other virtual machines took of them;
 `--dynamo` NVIDIA Dynamo's offline replay of the same prompts, which takes a minute. The last line
 is JSON.
 """
@@ -21,9 +22,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from benchmarks.simulation_dynamo import REQUIREMENT, install, replay
@@ -90,23 +92,31 @@ def ladder(requests: int, *overrides: str) -> float:
     return seconds(lambda: in_threads(lambda i: rung(deployment, LADDER[i], given[i]), len(LADDER)))
 
 
-def pinned(nodes: int) -> float:
-    """Seconds for 1,000 users on each node, who never leave it."""
+class Took(NamedTuple):
+    """How long something took, in seconds."""
+
+    wall_s: float
+    cpu_s: float  # user and system, of all threads
+    stolen_s: float  # of all processors, by other virtual machines
+
+
+def pinned(nodes: int) -> Took:
+    """Times of 1,000 users on each node, who never leave it."""
     deployment = VirtualDeployment(spec(), EXPERTS, DELAYS)
     given = [prompts(deployment, REQUESTS, node) for node in range(nodes)]
-    return seconds(
+    return measure(
         lambda: in_threads(lambda i: deployment.play(given[i], deployment.loop(1000)), nodes)
     )
 
 
-def coupled(nodes: int) -> float:
-    """Seconds for as many users, each of whose requests goes to any node."""
+def coupled(nodes: int) -> Took:
+    """Times of as many users, each of whose requests goes to any node."""
     # Those of conf/clock/virtual.yaml, with a gateway on every node, whose service time is a delay.
     delays = Delays(request_s=0.0025, reply_s=0.0005)
     deployment = VirtualDeployment(spec(), EXPERTS * nodes, delays)
     given = prompts(deployment, REQUESTS * nodes, 0)
     loop = deployment.loop(1000 * nodes)
-    return seconds(lambda: deployment.play(given, loop))
+    return measure(lambda: deployment.play(given, loop))
 
 
 def in_threads(work: Callable[[int], object], count: int) -> None:
@@ -123,12 +133,25 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_a_process(call: str) -> tuple[float, float]:
-    """What a function of this module returns in a fresh process, and that one's peak in GB."""
-    code = f"import benchmarks.simulation as b; print(b.{call}, b.peak_gb())"
+def measure(work: Callable[[], object]) -> Took:
+    """What `work` takes."""
+
+    def used_s() -> tuple[float, float]:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime, psutil.cpu_times().steal
+
+    cpu_s, stolen_s = used_s()
+    wall_s = seconds(work)
+    cpu_after_s, stolen_after_s = used_s()
+    return Took(wall_s, cpu_after_s - cpu_s, stolen_after_s - stolen_s)
+
+
+def in_a_process(call: str) -> tuple[Took, float]:
+    """What a function of this module takes in a fresh process, and that one's peak in GB."""
+    code = f"import benchmarks.simulation as b; print(*b.{call}, b.peak_gb())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    took, peak = done.stdout.split()
-    return float(took), float(peak)
+    *took, peak = map(float, done.stdout.split())
+    return Took(*took), peak
 
 
 def peak_gb() -> float:
@@ -190,12 +213,15 @@ def main() -> None:
     if options.large:
         in_a_process(f"coupled({FEWEST_NODES})")  # compiles
         for kind, reach_s in (("pinned", 5), ("coupled", 12)):
-            took_s, peak = in_a_process(f"{kind}({NODES})")
-            figures[f"million_{kind}_s"] = figure(took_s, reach_s)
+            took, peak = in_a_process(f"{kind}({NODES})")
+            figures[f"million_{kind}_s"] = figure(
+                took.wall_s, reach_s, cpu_s=took.cpu_s, stolen_s=took.stolen_s
+            )
             figures[f"million_{kind}_gb"] = figure(peak, 2)
     for name, found in figures.items():
         met = "met" if found["met"] else "NOT MET"
-        print(f"{name:56s} {found['value']:8.3f}  reach {found['reach']:g}: {met}")
+        beside = "".join(f"; {of} {value:.3g}" for of, value in found["references"].items())
+        print(f"{name:56s} {found['value']:8.3f}  reach {found['reach']:g}: {met}{beside}")
     print(json.dumps({"benchmark": "simulation", "figures": figures}))
 
 

@@ -189,7 +189,8 @@ def join(engines: Engines, e: int, r: int, context: int) -> None:
     if limits.max_utilization:
         last -= engines.spells[r, Spell.generated]
     push(engines.finish, e, state[e, Engine.running], (last << REQUEST_BITS) | r)
-    sent[r, Sent.iteration] = state[e, Engine.iteration]
+    if sent.shape[1] > Sent.iteration:
+        sent[r, Sent.iteration] = state[e, Engine.iteration]
     state[e, Engine.running] += 1
     state[e, Engine.counted] += is_counted(engines, p)
     state[e, Engine.context] += context

@@ -9,12 +9,18 @@ Ints = NDArray[np.int64]
 NEVER = np.iinfo(np.int64).max
 
 
+# Children of an item, as many as a line of the cache has room for: each level is a line to wait
+# for.
+ARITY_BITS = 3
+ARITY = 1 << ARITY_BITS
+
+
 @inner
 def push(heaps: Ints, row: int, size: int, item: int) -> None:
-    """Add `item` to the binary min-heap in one row, which holds `size` items."""
+    """Add `item` to the min-heap in one row, which holds `size` items."""
     at = size
     while at > 0:
-        parent = (at - 1) >> 1
+        parent = (at - 1) >> ARITY_BITS
         if heaps[row, parent] <= item:
             break
         heaps[row, at] = heaps[row, parent]
@@ -24,20 +30,23 @@ def push(heaps: Ints, row: int, size: int, item: int) -> None:
 
 @inner
 def pop(heaps: Ints, row: int, size: int) -> int:
-    """Remove and return the least of the `size` items of the binary min-heap in one row."""
+    """Remove and return the least of the `size` items of the min-heap in one row."""
     least = heaps[row, 0]
     item = heaps[row, size - 1]
     last = size - 1
     at = 0
     while True:
-        child = 2 * at + 1
-        if child >= last:
+        first = ARITY * at + 1
+        if first >= last:
             break
-        if child + 1 < last and heaps[row, child + 1] < heaps[row, child]:
-            child += 1
-        if item <= heaps[row, child]:
+        child, key = first, heaps[row, first]
+        for other in range(first + 1, min(first + ARITY, last)):
+            found = heaps[row, other]
+            child = other if found < key else child
+            key = min(key, found)
+        if item <= key:
             break
-        heaps[row, at] = heaps[row, child]
+        heaps[row, at] = key
         at = child
     heaps[row, at] = item
     return int(least)
@@ -45,9 +54,9 @@ def pop(heaps: Ints, row: int, size: int) -> int:
 
 @inner
 def remove(heaps: Ints, row: int, size: int, at: int) -> None:
-    """Remove the item at position `at` of the `size` items of the binary min-heap in one row."""
+    """Remove the item at position `at` of the `size` items of the min-heap in one row."""
     while at > 0:
-        parent = (at - 1) >> 1
+        parent = (at - 1) >> ARITY_BITS
         heaps[row, at] = heaps[row, parent]
         at = parent
     pop(heaps, row, size)

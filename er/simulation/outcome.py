@@ -27,7 +27,7 @@ class Outcome:
     prompts: Table  # columns Prompts
     warmup: int  # how many of the prompts are warm-up
     loop: Loop
-    sent: Table  # columns Sent, in order of sending
+    sent: Table  # columns Sent, the first four of them at least, in order of sending
     times: Ints  # columns Times, of the same requests
     segments: Ints  # columns Segment, the first two of them only unless steps were recorded
     pauses: Ints  # columns Pause, in order of time
@@ -42,6 +42,14 @@ class Outcome:
         flags: Flags = (prompt >= self.warmup) & (prompt < first_unmeasured)
         return flags
 
+    @property
+    def failed(self) -> Flags:
+        """Of each request, whether its engine failed."""
+        if self.sent.shape[1] <= Sent.failed:
+            return np.zeros(len(self.sent), np.bool_)
+        flags: Flags = self.sent[:, Sent.failed] == 1
+        return flags
+
     def point(self, concurrency: int, routed: bool) -> Point:
         """Statistics of the measured requests that were answered in full; gaps are pooled over all
         that were measured. Whether to believe it is not judged here.
@@ -49,7 +57,7 @@ class Outcome:
         In a closed loop, throughput is that of the steady window; see `er.results.point`. Its
         tokens are counted at the engines, as long, but later by the way there.
         """
-        answered = self.measured & (self.sent[:, Sent.failed] == 0)
+        answered = self.measured & ~self.failed
         measured, sent = self.sent[self.measured], self.sent[answered]
         errors = len(measured) - len(sent)
         send, first, end = self.times[answered].T / NS_PER_S
@@ -91,7 +99,7 @@ class Outcome:
         send, first, end = self.times[self.measured].T
         gaps = np.maximum(self.prompts[sent[:, Sent.prompt], Prompts.output] - 1, 1)
         kept = (
-            (sent[:, Sent.failed] == 0)
+            ~self.failed[self.measured]
             & ((first - send) / NS_PER_S <= ttft_at_most_s)
             & ((end - first) / NS_PER_S / gaps <= tpot_at_most_s)
         )
@@ -102,7 +110,7 @@ class Outcome:
         those that were answered; 0, 0 without any."""
         counts = self.measured
         if self.loop.once:
-            counts &= self.sent[:, Sent.failed] == 0
+            counts &= ~self.failed
         send_ns, _, end_ns = self.times[counts].T
         if not counts.any():
             return 0.0, 0.0

@@ -27,7 +27,7 @@ def list_requests(outcome: Outcome, concurrency: int, routed: bool, topics: list
     send_s, end_s = outcome.spans_s().T
     first_s = np.full(count, np.nan)
     first_s[tokens > 0] = times_s[(ends - tokens)[tokens > 0]]
-    failed = rows[:, Sent.failed] == 1
+    failed = outcome.failed
     ok = ~failed & (tokens > 0)
     ttft_s, e2e_s = (np.where(ok, at - send_s, np.nan) for at in (first_s, end_s))
     several = np.where(tokens > 1, tokens - 1, np.nan)

@@ -40,8 +40,9 @@ class Sent(IntEnum):
     prompt = 0
     user = 1
     engine = 2  # LEAST_LOADED until it is chosen
-    iteration = 3  # of its engine, in which it was prefilled
-    following = 4  # next request in its engine's queue
+    following = 3  # next request in its engine's queue
+    # Not where thousands of engines are played, which record no iterations and do not fail:
+    iteration = 4  # of its engine, in which it was prefilled
     failed = 5  # whether its engine failed; end_ns is then when the user learned of it
 
 
@@ -126,6 +127,7 @@ SENT_COLUMNS, TIMES_COLUMNS = len(Sent), len(Times)
 SEGMENT_COLUMNS, ENGINE_COLUMNS = len(Segment), len(Engine)
 SPELL_COLUMNS, PAUSE_COLUMNS, CHAIN_COLUMNS = len(Spell), len(Pause), len(Chain)
 UNRECORDED_COLUMNS = 2  # of a segment
+BRIEF_COLUMNS = 4  # of requests: a row of 16 bytes
 
 
 class Tables(NamedTuple):

@@ -1,27 +1,25 @@
-"""What one of several threads does in a window of time, and how a window begins: compiled code.
+"""What one of several threads does in a window of time: compiled code.
 
 See `windows`: every thread plays engines of its own until the window ends, with arrivals that are
-all known; then the first thread lets users send. A window knows in advance which engines it will
-need, so that memory is prefetched.
+all known; then users send. A window knows in advance which engines it will need, so that memory is
+prefetched.
 """
 
-from er.simulation.closed_loop import send_due
 from er.simulation.engines import arrive, count_tokens, finish, start, write_segment
 from er.simulation.heaps import NEVER
-from er.simulation.instructions import prefetch, wait_for_all
-from er.simulation.jit import compiled, inner, outer
-from er.simulation.tables import REQUEST_MASK, Engine, Engines, Ints, Sent, Tables, Times
-from er.simulation.users import At, Loop, Users, next_arrival, next_send, read_answers
-
-AHEAD = 8  # how many engines before its turn an engine is prefetched
-INDEX_BITS = 24  # of a request among those that end in a window
-INDEX_MASK = (1 << INDEX_BITS) - 1
-
-
-@outer
-def length_ns(loop: Loop) -> int:
-    """The shortest time from an engine over a user to an engine: how long a window is."""
-    return loop.reply_delay_ns + loop.gateway_ns + loop.request_delay_ns
+from er.simulation.instructions import wait_for_all
+from er.simulation.jit import compiled, inner
+from er.simulation.prefetching import AHEAD, prefetch_engine, prefetch_prompts, prefetch_requests
+from er.simulation.tables import Engine, Engines, Ints, Sent, Table, Tables, Times
+from er.simulation.users import At, Users
+from er.simulation.window_users import (
+    INDEX_BITS,
+    Window,
+    count_sent,
+    next_window,
+    send_alike,
+    send_in_turn,
+)
 
 
 @compiled
@@ -36,47 +34,63 @@ def play(
     ended: Ints,
     over: Ints,
     active: Ints,
+    arrivals: Ints,
     order: Ints,
+    cursors: Ints,
+    parts: Ints,
     window: Ints,
     gate: Ints,
 ) -> None:
     """What one thread does until every request has ended: it plays the engines between two
-    `bounds`. `window` has the beginning and the end of the present one, and how many requests were
-    sent; the first thread sets it while the others wait."""
+    `bounds`. The first thread alone changes `window` (columns `Window`) and `users.at`, while
+    nobody reads them."""
     threads = len(over)
     first, last = bounds[thread], bounds[thread + 1]
     while True:
         if thread == 0:
-            next_window(engines, users, ended, order, over, window)
+            next_window(engines, users, window)
         wait_for_all(gate, threads)
-        if window[0] == NEVER:
+        if window[Window.begin_ns] == NEVER:
             break
+        alike = window[Window.alike]  # the first thread may be in the next window before the others
         kept[thread], over[thread] = advance(
             engines,
             users,
             tables,
             first,
             last,
-            window[1],
+            window,
             segments,
             kept[thread],
             ended[thread],
             active,
+            arrivals,
         )
-        put_in_order(engines, ended[thread, : over[thread]], window[0], order[thread])
+        put_in_order(engines, ended[thread, : over[thread]], window[Window.begin_ns], order[thread])
         wait_for_all(gate, threads)
+        if alike:
+            send_alike(
+                thread, engines, users, ended, order, over, cursors[thread], parts[thread], window
+            )
+            wait_for_all(gate, threads)
+            if thread == 0:
+                count_sent(users, over, parts, window)
+        elif thread == 0:
+            send_in_turn(engines, users, ended, order, over, cursors[thread], window)
 
 
 @inner
 def put_in_order(engines: Engines, ended: Ints, begin: int, order: Ints) -> None:
     """Sort the requests that `ended` since `begin`, those of one instant engine after engine: the
-    low bits of `order` are places in `ended`, and all of it compares with that of other threads."""
+    low bits of `order` are places in `ended`, and all of it compares with that of other threads.
+    NEVER comes last."""
     for i in range(len(ended)):
         r = ended[i]
         since = engines.times[r, Times.end_ns] - engines.reply_delay_ns - begin
         place = since * len(engines.ends_ns) + engines.sent[r, Sent.engine]
         order[i] = (place << INDEX_BITS) | i
     sort(order[: len(ended)])
+    order[len(ended)] = NEVER
 
 
 @inner
@@ -86,33 +100,32 @@ def advance(
     tables: Tables,
     first: int,
     last: int,
-    until: int,
+    window: Ints,
     segments: Ints,
     kept: int,
     ended: Ints,
     active: Ints,
+    arrivals: Ints,
 ) -> tuple[int, int]:
-    """Play the engines from `first` to before `last` up to `until`: each up to every request that
-    arrives at it, in the order of arrival, then to the end. Returns how many segments are kept and
-    how many requests have ended.
+    """Play the engines from `first` to before `last` to the end of the window: each up to every
+    request that arrives at it, in the order of arrival, then to the end. Returns how many segments
+    are kept and how many requests have ended.
 
     An engine between two segments has no steps, and the end of the last one until it has begun the
     next. All of this is built into one loop once, which halves the time of compilation.
     """
     state, sent, ends_ns, arriving = engines.state, engines.sent, engines.ends_ns, users.arriving
-    ring, over, turn, due = len(arriving) - 1, 0, 0, -1
-    at, to = users.at[At.arriving_from], users.at[At.arriving_to]
+    over, at, turn, due, until = 0, 0, 0, -1, window[Window.end_ns]
+    to = list_arrivals(users, sent, first, last, window[Window.arrived], arrivals)
     while True:
-        if at < to and arriving[at & ring, 0] < until:
-            now, r = arriving[at & ring, 0], arriving[at & ring, 1]
+        if at < to:
+            now, r = arriving[arrivals[at], 0], arriving[arrivals[at], 1]
+            e = sent[r, Sent.engine]
             at += 1
             if at + 3 * AHEAD < to:
-                prefetch_engine(engines, sent[arriving[(at + 3 * AHEAD) & ring, 1], Sent.engine])
-                prefetch_requests(engines, sent[arriving[(at + 2 * AHEAD) & ring, 1], Sent.engine])
-                prefetch_prompts(engines, sent[arriving[(at + AHEAD) & ring, 1], Sent.engine])
-            e = sent[r, Sent.engine]
-            if not first <= e < last:
-                continue
+                prefetch_engine(engines, arrives_at(users, sent, arrivals[at + 3 * AHEAD]))
+                prefetch_requests(engines, arrives_at(users, sent, arrivals[at + 2 * AHEAD]))
+                prefetch_prompts(engines, arrives_at(users, sent, arrivals[at + AHEAD]), tables)
         else:
             if due < 0:
                 due = list_engines(ends_ns, first, last, until, active)
@@ -125,7 +138,7 @@ def advance(
             if turn + 2 * AHEAD < due:
                 prefetch_requests(engines, active[turn + 2 * AHEAD])
             if turn + AHEAD < due:
-                prefetch_prompts(engines, active[turn + AHEAD])
+                prefetch_prompts(engines, active[turn + AHEAD], tables)
         while ends_ns[e] < now or (r >= 0 and ends_ns[e] == now and state[e, Engine.steps]):
             if state[e, Engine.steps]:
                 kept, over = end_segment(engines, users, e, tables, segments, kept, ended, over)
@@ -134,6 +147,25 @@ def advance(
         if r >= 0 and arrive(engines, e, r, now, tables):
             ends_ns[e] = now
     return kept, over
+
+
+@inner
+def list_arrivals(
+    users: Users, sent: Table, first: int, last: int, arrived: int, arrivals: Ints
+) -> int:
+    """Write where in the ring the requests are that arrive at these engines in the window; returns
+    how many there are. Lines of other threads' engines are not to be touched, not even ahead."""
+    count, ring = 0, len(users.arriving) - 1
+    for at in range(users.at[At.arriving_from], arrived):
+        arrivals[count] = at & ring
+        count += first <= arrives_at(users, sent, at & ring) < last
+    return count
+
+
+@inner
+def arrives_at(users: Users, sent: Table, place: int) -> int:
+    """The engine of a request in the ring."""
+    return int(sent[users.arriving[place, 1], Sent.engine])
 
 
 @inner
@@ -165,80 +197,6 @@ def end_segment(
     engines.state[e, Engine.steps] = 0
     engines.ends_ns[e] = now
     return kept, over
-
-
-@inner
-def prefetch_engine(engines: Engines, e: int) -> None:
-    """Prefetch what an engine's turn needs first."""
-    prefetch(engines.state, e, 0)
-    prefetch(engines.finish, e, 0)
-
-
-@inner
-def prefetch_requests(engines: Engines, e: int) -> None:
-    """Prefetch the request that ends next, for the first that waits, and for where it will join."""
-    state = engines.state
-    r = engines.finish[e, 0] & REQUEST_MASK
-    prefetch(engines.sent, r, 0)
-    prefetch(engines.times, r, 0)
-    prefetch(engines.finish, e, state[e, Engine.running])
-    prefetch(engines.finish, e, state[e, Engine.running] >> 1)
-    if state[e, Engine.head] >= 0:
-        prefetch(engines.sent, state[e, Engine.head], 0)
-
-
-@inner
-def prefetch_prompts(engines: Engines, e: int) -> None:
-    """Prefetch the prompts of these requests."""
-    r = engines.finish[e, 0] & REQUEST_MASK
-    prefetch(engines.prompts, engines.sent[r, Sent.prompt], 0)
-    if engines.state[e, Engine.head] >= 0:
-        r = engines.state[e, Engine.head]
-        prefetch(engines.prompts, engines.sent[r, Sent.prompt], 0)
-
-
-@inner
-def next_window(
-    engines: Engines, users: Users, ended: Ints, order: Ints, over: Ints, window: Ints
-) -> None:
-    """Let the users of requests that ended send, as far as all who send before them are known, and
-    begin the next window."""
-    while next_arrival(users) < window[1]:
-        users.at[At.arriving_from] += 1
-    merge(engines, users, ended, order, over)
-    reply_ns = users.loop.reply_delay_ns
-    now = next_send(users)
-    while now < window[1] + reply_ns:
-        window[2] = send_due(engines, users, now, window[2])
-        now = next_send(users)
-    # A request sent at `now` arrives no sooner than a window that begins reply_ns earlier ends.
-    begin = next_arrival(users)
-    if now < NEVER:
-        begin = min(begin, now - reply_ns)
-    for end_ns in engines.ends_ns:
-        begin = min(begin, end_ns)
-    window[0] = begin
-    if window[0] < NEVER:
-        window[1] = window[0] + length_ns(users.loop)
-
-
-@inner
-def merge(engines: Engines, users: Users, ended: Ints, order: Ints, over: Ints) -> None:
-    """Let users go on in the order in which their requests ended, whichever thread saw them end."""
-    for thread in range(len(over)):
-        order[thread, over[thread]] = NEVER
-        over[thread] = 0  # from here on: how many of them have gone on
-    while True:
-        first = 0
-        for thread in range(1, len(over)):
-            if order[thread, over[thread]] < order[first, over[first]]:
-                first = thread
-        least = order[first, over[first]]
-        if least == NEVER:
-            break
-        over[first] += 1
-        i = least & INDEX_MASK
-        read_answers(users, engines.sent, engines.times, ended[first, i : i + 1])
 
 
 @compiled

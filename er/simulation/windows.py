@@ -6,6 +6,7 @@ its own engines, with arrivals that are all known; then one thread lets the user
 that ended send their next ones, in the order in which `closed_loop` would.
 """
 
+import mmap
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from er.simulation.closed_loop import counted
 from er.simulation.jit import compiled
 from er.simulation.limits import Limits
 from er.simulation.tables import (
+    BRIEF_COLUMNS,
     LEAST_LOADED,
     UNRECORDED_COLUMNS,
     Ints,
@@ -28,7 +30,15 @@ from er.simulation.tables import (
     engines_of,
 )
 from er.simulation.users import Counted, Loop, users_of
-from er.simulation.window import INDEX_BITS, INDEX_MASK, length_ns, play
+from er.simulation.window import play
+from er.simulation.window_users import (
+    INDEX_BITS,
+    INDEX_MASK,
+    PART_COLUMNS,
+    WINDOW_COLUMNS,
+    Window,
+    length_ns,
+)
 
 ENGINES_AT_LEAST = 1000  # fewer fit into the processor's cache, where a tournament tree is faster
 LOOK_S = 0.2  # for idle processors
@@ -65,7 +75,8 @@ def simulate(
     gaps: Ints,
     threads: int | None = None,
 ) -> tuple[Table, Ints, Ints, Ints, Counted]:
-    """As `closed_loop.simulate` without recording; only the order of segments is another."""
+    """As `closed_loop.simulate` without recording; only the order of segments is another, and the
+    requests have their first columns alone."""
     threads = threads or idle_processors()
     bounds = np.arange(threads + 1) * count // threads
     prompts_before = np.concatenate(
@@ -74,18 +85,22 @@ def simulate(
     room = prompts_before[bounds].astype(np.int64)  # a step with prompts for each prompt at most
     segments = np.empty((len(prompts), UNRECORDED_COLUMNS), np.int64)
     engines = engines_of(count, limits, prompts, warmup, loop.unmeasured, gaps, loop.reply_delay_ns)
-    own_gaps = on_huge_pages((threads, *gaps.shape), np.int64)
-    with ThreadPoolExecutor(threads) as pool:  # fresh memory is slow: a second a gigabyte and more
-        finish, sent, times = (
-            pool.submit(on_huge_pages, table.shape, table.dtype.type)
-            for table in (engines.finish, engines.sent, engines.times)
-        )
-    engines = engines._replace(finish=finish.result(), sent=sent.result(), times=times.result())
+    own_gaps = np.zeros((threads, *gaps.shape), np.int64)
+    engines = engines._replace(
+        finish=np.empty_like(engines.finish),
+        sent=np.empty((len(prompts), BRIEF_COLUMNS), np.int32),
+        times=np.empty(engines.times.shape, np.int64),
+    )
+    for table in (engines.sent, engines.times):  # every place in use is written before it is read
+        touch(table, threads)
+    engines.finish.fill(0)
     users = users_of(loop, warmup, len(prompts))
     ended, order = np.zeros((2, threads, len(loop.start_ns) + 1), np.int64)
-    over, kept, window = np.zeros(threads, np.int64), room[:-1].copy(), np.zeros(3, np.int64)
-    gate = np.zeros(2, np.int64)
+    over, kept = np.zeros(threads, np.int64), room[:-1].copy()
+    window, gate = np.zeros(WINDOW_COLUMNS, np.int64), np.zeros(2, np.int64)
+    cursors, parts = (np.zeros((threads, n), np.int64) for n in (threads, PART_COLUMNS))
     active = np.zeros((threads, count), np.int64)
+    arrivals = np.zeros((threads, len(loop.start_ns) + 1), np.int64)
 
     def work(thread: int) -> None:
         play(
@@ -99,7 +114,10 @@ def simulate(
             ended,
             over,
             active[thread],
+            arrivals[thread],
             order,
+            cursors,
+            parts,
             window,
             gate,
         )
@@ -110,7 +128,7 @@ def simulate(
     for of_thread in own_gaps:
         gaps += of_thread
     rows = close_up(segments, room[:-1], kept)
-    sends = int(window[2])
+    sends = int(window[Window.sends])
     return (
         engines.sent[:sends],
         engines.times[:sends],
@@ -120,12 +138,14 @@ def simulate(
     )
 
 
-def on_huge_pages(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Zeros where the processor finds them without walking tables of pages: numpy asks for huge
-    ones, but not for memory that comes as zeros."""
-    made = np.empty(shape, dtype)
-    made.fill(0)
-    return made
+def touch(table: NDArray[Any], threads: int) -> None:
+    """Let every page of a fresh table be there before it is used, which takes up to a second a
+    gigabyte. It has huge pages, where the processor finds rows faster: numpy asks for them, but not
+    for memory that comes as zeros."""
+    pages = table.reshape(-1)[:: mmap.PAGESIZE // table.itemsize]
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(lambda part: part.fill(0), np.array_split(pages, threads)):
+            pass
 
 
 @compiled

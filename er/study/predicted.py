@@ -28,7 +28,7 @@ from er.simulation.outcome import Outcome
 from er.simulation.prefixes import groups_of
 from er.simulation.request_rows import list_requests
 from er.simulation.spec import EngineSpec, spec_of
-from er.simulation.tables import LEAST_LOADED, Sent
+from er.simulation.tables import LEAST_LOADED
 from er.simulation.users import NO_FLAGS
 from er.study import inputs, known
 from er.study.progress import Progress
@@ -130,7 +130,7 @@ class Played:
     def measured_ttft_s(self) -> NDArray[np.float64]:
         """Time to first token of the answered measured requests, in order of sending."""
         outcome = self.outcome
-        answered = outcome.measured & (outcome.sent[:, Sent.failed] == 0)
+        answered = outcome.measured & ~outcome.failed
         send_ns, first_ns, _ = outcome.times[answered].T
         ttft_s: NDArray[np.float64] = (first_ns - send_ns) / NS_PER_S
         return ttft_s
