@@ -101,7 +101,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("runs", nargs="*", metavar="run=DIRECTORY", help=about)
     paths = [Path(run.removeprefix("run=")) for run in parser.parse_args(arguments).runs]
     for path in paths:
-        require((path / names.CONFIG).is_file(), f"{path} is no run directory: give run=DIRECTORY")
+        runs = sorted(file.parent for file in path.glob(f"*/{names.CONFIG}"))
+        give = f"a run of this study, such as run={runs[0]}" if runs else "run=DIRECTORY"
+        require((path / names.CONFIG).is_file(), f"{path} is no run directory: give {give}")
     twice = [path for path, count in Counter(map(Path.resolve, paths)).items() if count > 1]
     require(not twice, f"given twice: {', '.join(map(str, twice))}")
     base = published_study().base

@@ -199,6 +199,11 @@ def test_a_run_that_says_nothing_is_refused_in_one_line(run, tmp_path, capsys, c
     assert says in line
 
 
+def test_a_study_in_place_of_its_run_is_refused_with_the_run(run, capsys):
+    assert cli.run("calibrate", lambda: calibrate.main([f"run={run.path.parent}"])) == 2
+    assert f"give a run of this study, such as run={run.path}" in capsys.readouterr().err
+
+
 def test_a_run_given_twice_is_refused(run, capsys):
     words = [f"run={run.path}", f"run={run.path}/"]
     assert cli.run("calibrate", lambda: calibrate.main(words)) == 2
