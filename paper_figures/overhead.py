@@ -30,10 +30,12 @@ NOTE = (
     "Behind a gateway of kind sklearn, scikit-learn's plain pipeline classifies in the event loop. "
     "Paired: of each prompt, the time to first token behind the gateway less that without one; its "
     "interval is Student's, over seeds, or over ten parts of a run. Grey: less than a step of the "
-    "engine. A busy engine admits prompts between two steps, so that a quicker gateway costs "
-    "nothing there, and which step a prompt gets is chance (docs/figures.md)."
+    "engine, where one seed cannot tell (repeats=5 would). A busy engine admits prompts between "
+    "two steps, so that a quicker gateway costs nothing there, and which step a prompt gets is "
+    "chance (docs/figures.md)."
 )
 STEP_LABEL = "grey: less than a step of the engine"
+INTERVAL_LABEL = "pale bars of the difference: 95%, Student's"
 PAIR = ["concurrency", "index"]
 Pair = tuple[PublishedRun, PublishedRun]  # behind a gateway, and without one
 
@@ -46,11 +48,18 @@ class Added:
     low: float  # 95%
     high: float
     step: float  # of the engine; 0 where it is idle when a prompt comes
+    seeds: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero is outside its interval."""
+        return self.low > 0 or self.high < 0
 
     @property
     def told_apart(self) -> bool:
-        """Whether it is not zero, and no matter of which step a prompt gets."""
-        return (self.low > 0 or self.high < 0) and abs(self.median) >= self.step
+        """Whether it is not zero, and no matter of which step a prompt gets: with one seed all may
+        get another one."""
+        return self.excludes_zero and (self.seeds > 1 or abs(self.median) >= self.step)
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:
@@ -80,7 +89,7 @@ def differences(axes: Axes, runs: Sequence[PublishedRun]) -> None:
         low, high = (
             [getattr(each, end) * 1e3 for each in added.values()] for end in ("low", "high")
         )
-        axes.vlines(at, low, high, color=look.colour, **style.INTERVAL_BAR)
+        axes.vlines(at, low, high, color=look.colour, label=INTERVAL_LABEL, **style.INTERVAL_BAR)
         limits |= {level: each.step * 1e3 for level, each in added.items() if each.step}
     shown = axes.get_ylim()
     if limits:
@@ -122,17 +131,19 @@ def summary(runs: Sequence[PublishedRun]) -> list[str]:
 
 
 def describe(added: Added) -> str:
-    """Such as "+0.2 ms", and why another one is not to be told from zero."""
+    """Such as "+0.2 ms", and why another one may be zero."""
     value = f"{added.median * 1e3:+.1f} ms"
     if added.told_apart:
         return value
+    if added.excludes_zero:
+        return (
+            f"{value} (less than a step of the engine, {added.step * 1e3:.1f} ms; one seed cannot "
+            "tell, repeats=5 would)"
+        )
     low, high = added.low * 1e3, added.high * 1e3
-    why = (
-        f"less than a step of the engine, {added.step * 1e3:.1f} ms"
-        if abs(added.median) < added.step
-        else f"95% interval {low:+.1f} to {high:+.1f} ms"
+    return (
+        f"nothing that could be told from zero ({value}: 95% interval {low:+.1f} to {high:+.1f} ms)"
     )
-    return f"nothing that could be told from zero ({value}: {why})"
 
 
 def kept_throughput(pairs: Sequence[Pair]) -> dict[int, float]:
@@ -175,10 +186,10 @@ def added_of(seeds: Sequence[npt.NDArray[np.float64]], step: float) -> Added:
     medians = [float(np.median(part)) for part in parts]
     middle = float(np.median(np.concatenate(seeds)))
     if len(medians) < 2:
-        return Added(middle, math.nan, math.nan, step)
+        return Added(middle, math.nan, math.nan, step, len(seeds))
     error = float(np.std(medians, ddof=1)) / math.sqrt(len(medians))
     half = float(student.ppf(0.975, len(medians) - 1)) * error
-    return Added(middle, fmean(medians) - half, fmean(medians) + half, step)
+    return Added(middle, fmean(medians) - half, fmean(medians) + half, step, len(seeds))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Which verdicts hang on what the paper does not say, on the virtual clock.
 
 `python -m er.claims.sensitivity` predicts the ladder under every setting of
-experiments/unknowns.yaml. A prediction has no spread: a ratio stands for itself.
+experiments/unknowns.yaml, each point with its interval: between what it may lie. There is no spread
+over requests.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from er import cli
@@ -89,7 +91,7 @@ def examine() -> Sensitivity:
     names = [f"{claim.figure} {claim.id}" for claim in claims]
     rows = [list(row) for row in zip(*columns, strict=True)]
     configs = {name: configured(name, unknowns.AS_CONFIGURED) for name in DEPLOYMENTS}
-    found = thresholds(configs, predictions.points, ladder)
+    found = thresholds(configs, partial(predictions.points, intervals=False), ladder)
     named = [setting.name.rstrip(": ") for setting in settings]
     measured = step_times.describe_origins(
         (name.upper(), origin_of(spec_of(config))["about"]) for name, config in configs.items()
@@ -102,9 +104,10 @@ def about(config: Config, ladder: Sequence[int]) -> str:
     """What was predicted, for a footer."""
     steps = ", ".join(f"{concurrency:,}" for concurrency in ladder)
     return (
-        "By the predicted values alone: what a prediction may be off by opens more (er.claims). "
-        f"Each setting of experiments/unknowns.yaml changes one thing. Ladder: {steps} users. Node "
-        f"type: {config.hardware.name}. Workload as configured: {config.workload.description}. "
+        "With what predictions may be off by (er.claims adds the spread over requests); thresholds "
+        "by best estimates. Each setting of experiments/unknowns.yaml changes one thing. "
+        f"Ladder: {steps} users. Node type: {config.hardware.name}. "
+        f"Workload as configured: {config.workload.description}. "
         f"Predicted {datetime.now(UTC):%Y-%m-%d} UTC."
     )
 

@@ -25,14 +25,17 @@ class Predictions:
     def __init__(self) -> None:
         self._points: dict[tuple[str, int], Point] = {}
 
-    def points(self, config: Config, ladder: Sequence[int]) -> list[Point]:
-        """The predicted points, in order. Raises ConfigError when the deployment does not fit."""
+    def points(
+        self, config: Config, ladder: Sequence[int], *, intervals: bool = True
+    ) -> list[Point]:
+        """The predicted points, in order; without `intervals`, those that are new lack what they
+        may be off by. Raises ConfigError when the deployment does not fit."""
         from er.study import predicted
 
         key = repr(replace(config, load=replace(config.load, concurrency=[1])))
         missing = [concurrency for concurrency in ladder if (key, concurrency) not in self._points]
         for concurrency, point in zip(
-            missing, predicted.points(config, missing, intervals=False), strict=True
+            missing, predicted.points(config, missing, intervals=intervals), strict=True
         ):
             self._points[key, concurrency] = point
         return [self._points[key, concurrency] for concurrency in ladder]
@@ -71,5 +74,5 @@ def runs_under(
 
 
 def outcomes(claims: Sequence[Claim], runs: dict[str, list[PublishedRun]]) -> list[str]:
-    """Whether each claim holds, by the ratios alone."""
+    """Whether each claim holds, by the ratios and what predictions may be off by."""
     return [outcome_of(*compare(claim, runs, None)).value for claim in claims]

@@ -8,7 +8,13 @@ from er.claims.statements import FEWER, QUANTITIES, Claim, name_of
 from er.results.labels import count_users
 from er.tracking.query import PublishedRun
 
+SMALL = 0.01  # below it a ratio is one over a number
 AT_MOST_TIMES = 100  # as many requests: of a ratio so near to its limit nothing can be promised
+OUTCOMES = (
+    (Outcome.holds, "holds", "hold"),
+    (Outcome.fails, "fails", "fail"),
+    (Outcome.open, "is open", "are open"),
+)
 
 
 def describe(claim: Claim, comparison: Comparison) -> str:
@@ -21,16 +27,26 @@ def describe(claim: Claim, comparison: Comparison) -> str:
     than = f"{name_of(comparison.than)}'s" if comparison.than else ""
     if base and not comparison.than:
         than = f"that at {'fewer users' if base == FEWER else count_users(int(base))}"
-    interval = f" ({low:.3g} to {high:.3g})" if low < high else ""
+    small = bool(than) and comparison.ratio < SMALL
+    low_words, high_words = (number_of(end, small) for end in (low, high))
+    interval = f" ({low_words} to {high_words})" if low < high else ""
     spread = (
         f", standard error {comparison.within:.1%} over requests, "
         f"{comparison.between:.1%} over seeds"
         if comparison.between
         else ""
     )
+    times = (" of" if small else " times") if than else ""
     return (
-        f"at {count_users(at)} {value} is {comparison.ratio:.3g}{' times' if than else ''} {than}"
+        f"at {count_users(at)} {value} is {number_of(comparison.ratio, small)}{times} {than}"
     ).rstrip() + f"{interval}{spread}"
+
+
+def number_of(ratio: float, small: bool) -> str:
+    """Three digits of it, such as 0.54, 1,520, or of a small one 1/1,520."""
+    if small:
+        return f"1/{number_of(1 / ratio, small=False)}"
+    return f"{float(f'{ratio:.3g}'):,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def reason_of(
@@ -47,20 +63,13 @@ def reason_of(
         return f"the runs differ in {', '.join(unlike)}: they cannot be held against each other"
     parts = []
     if compared:
-        holding = [c for c in compared if c.outcome is Outcome.holds]
-        concurrencies = sorted({c.concurrency for c in compared})
-        walked = range_of(concurrencies[0], concurrencies[-1])
+        ladder = sorted({c.concurrency for c in compared})
+        walked = range_of(ladder[0], ladder[-1])
         wanted = range_of(*claim.at)
         beyond = "" if walked == wanted else f" (the claim's: {wanted})"
         count = len(compared)
-        parts.append(
-            f"{len(holding)} of {count} comparison{'s' * (count > 1)} hold{'s' * (count == 1)} "
-            f"at {walked}{beyond}"
-        )
-        for outcome, verb in ((Outcome.fails, "fails"), (Outcome.open, "is open")):
-            concurrencies = sorted({c.concurrency for c in compared if c.outcome is outcome})
-            if concurrencies:
-                parts.append(f"it {verb} at {list_of(concurrencies)}")
+        comparisons = "its comparison" if count == 1 else f"of {count} comparisons"
+        parts.append(f"{comparisons} at {walked}{beyond} {counts_of(claim, compared, ladder)}")
     parts += [
         f"{name_of(gap.deployment)} at {count_users(gap.concurrency)}: {gap.reason}"
         for gap in missing[:3]
@@ -68,6 +77,59 @@ def reason_of(
     if len(missing) > 3:
         parts.append(f"and {len(missing) - 3} more such points")
     return "; ".join(parts) or f"no point at {range_of(*claim.at)}"
+
+
+def counts_of(claim: Claim, compared: Sequence[Comparison], ladder: Sequence[int]) -> str:
+    """Such as "14 fail, 6 are open (B at 1 to 200 users)": of those that hold only how many."""
+    counts = []
+    for outcome, one, several in OUTCOMES:
+        found = [c for c in compared if c.outcome is outcome]
+        if not found:
+            continue
+        verb = one if len(found) == 1 else several
+        if len(found) == len(compared):
+            return verb if len(found) == 1 else f"all {verb}"
+        which = "" if outcome is Outcome.holds else f" ({which_of(claim, found, ladder)})"
+        counts.append(f"{len(found)} {verb}{which}")
+    return ", ".join(counts)
+
+
+def which_of(claim: Claim, found: Sequence[Comparison], ladder: Sequence[int]) -> str:
+    """Such as "A, B at 500, 1,000 users; C at 10 users": by what tells comparisons apart."""
+    at: dict[str, list[int]] = {}
+    for comparison in found:
+        at.setdefault(name_of_pair(claim, comparison), []).append(comparison.concurrency)
+    names: dict[str, list[str]] = {}
+    for name, concurrencies in at.items():
+        names.setdefault(steps_of(sorted(concurrencies), ladder), []).append(name)
+    parts = [f"{', '.join(filter(None, several))} at {where}" for where, several in names.items()]
+    return "; ".join(parts).strip()
+
+
+def name_of_pair(claim: Claim, comparison: Comparison) -> str:
+    """The deployment that differs between the comparisons of a claim; empty where none does."""
+    of, than = name_of(comparison.of), name_of(comparison.than)
+    if len(claim.of) > 1 and len(claim.than) > 1:
+        return f"{of} and {than}"
+    if len(claim.than) > 1:
+        return than
+    return of if len(claim.of) > 1 else ""
+
+
+def steps_of(concurrencies: Sequence[int], ladder: Sequence[int]) -> str:
+    """Such as "1, 10 to 100, 500 users": from and to only where no step of the ladder is left out
+    between them."""
+    spans: list[list[int]] = []
+    for concurrency in concurrencies:
+        if spans and ladder.index(concurrency) == ladder.index(spans[-1][-1]) + 1:
+            spans[-1].append(concurrency)
+        else:
+            spans.append([concurrency])
+    parts = []
+    for span in spans:
+        several = len(span) > 2
+        parts += [f"{span[0]:,} to {span[-1]:,}"] if several else [f"{each:,}" for each in span]
+    return f"{', '.join(parts)} user{'' if concurrencies == [1] else 's'}"
 
 
 def would_decide(

@@ -56,6 +56,7 @@ def test_gateways_are_told_apart_by_their_kind(published) -> None:
         drawn = overhead.figure(runs)
         labels = style.legend_of(drawn.axes)
         middle = drawn.axes[1]
+    assert overhead.INTERVAL_LABEL in labels  # that of the difference is no interval of a median
     found = [label for label in labels if label.startswith("E1")]
     assert [label.rpartition("TP=1")[2] for label in found] == [
         "",
@@ -83,8 +84,10 @@ def test_a_gateways_cost_is_told_from_zero_only_by_seeds_or_parts_of_a_run_and_a
     shifted = overhead.added_of([drifting / 100 - 1.4e-3], step=0.0219)
     assert shifted.high < 0
     assert overhead.describe(shifted) == (
-        "nothing that could be told from zero (-1.4 ms: less than a step of the engine, 21.9 ms)"
+        "-1.4 ms (less than a step of the engine, 21.9 ms; one seed cannot tell, repeats=5 would)"
     )
+    alike = [np.full(100, value) for value in (-1.5e-3, -1.4e-3, -1.3e-3)]
+    assert overhead.describe(overhead.added_of(alike, step=0.0219)) == "-1.4 ms"
     idle = overhead.added_of([np.full(200, 0.24e-3)], step=0.0)
     assert overhead.describe(idle) == "+0.2 ms"
     seeds = [np.full(100, value) for value in (-1.4e-3, -0.9e-3, 3.2e-3)]
