@@ -35,8 +35,9 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     """A bar for each deployment and node type."""
     frame = table(runs)
     height = 3 + ROW_HEIGHT * frame["deployment"].nunique()
+    rows, columns = (len(PANELS), 1) if style.narrow() else (1, len(PANELS))
     drawn, axes = plt.subplots(
-        1, len(PANELS), figsize=style.size(height), sharey=True, layout="constrained"
+        rows, columns, figsize=style.size(rows * height), sharey=True, layout="constrained"
     )
     for panel, (name, title) in zip(axes, PANELS.items(), strict=True):
         bars(panel, frame, name, title)
@@ -96,7 +97,7 @@ def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
             if name == WITH_INTERVAL and not row["note"]:  # behind the whisker
                 label.xy = (row["high"], label.xy[1])
     axes.get_legend().remove()  # type: ignore[union-attr]  # the figure has one for both
-    axes.margins(x=0.5 if name == WITH_INTERVAL else 0.2)
+    axes.margins(x=0.6 if name == WITH_INTERVAL else 0.25)
     axes.set(xlabel=title, ylabel="")
 
 

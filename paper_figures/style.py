@@ -177,7 +177,6 @@ def origin(runs: Sequence[PublishedRun]) -> str:
 def footer(runs: Sequence[PublishedRun]) -> str:
     """Where the values can be looked up."""
     nodes = sorted({run.config["hardware"]["name"] for run in runs if "hardware" in run.config})
-    starts = sorted(run.started[:16].replace("T", " ") for run in runs)
     ids = [
         " ".join([group.look.name.replace("\n", " "), *(run.id[:8] for run in group.runs)])
         for group in groups_of(runs)
@@ -188,7 +187,7 @@ def footer(runs: Sequence[PublishedRun]) -> str:
         f"Study {', '.join(sorted({run.study for run in runs}))}: {origin(runs)}",
         *([f"Node type: {', '.join(nodes)}"] if nodes else []),
         f"Workload: {'; or '.join(sorted({run.workload for run in runs}))}",
-        f"Started {' to '.join(sorted({starts[0], starts[-1]}))} UTC",
+        f"Started {started(runs)}",
         *([f"Repeats with seeds {', '.join(map(str, seeds))}"] if seeds else []),
         step_times.describe_origins(
             zip(engine_names(runs), (run.step_times for run in runs), strict=True)
@@ -196,6 +195,13 @@ def footer(runs: Sequence[PublishedRun]) -> str:
         f"Runs: {', '.join(ids)}",
     ]
     return ". ".join(filter(None, parts)) + "."
+
+
+def started(runs: Sequence[PublishedRun]) -> str:
+    """When the first and the last of them were, such as "2026-11-26 14:11 to 14:12 UTC"."""
+    first, *_, last = sorted(run.started[:16].replace("T", " ") for run in [*runs, runs[0]])
+    same_day = last.removeprefix(f"{first[:10]} ")
+    return f"{first}{f' to {same_day}' if last != first else ''} UTC"
 
 
 def engine_names(runs: Sequence[PublishedRun]) -> list[str]:

@@ -50,7 +50,7 @@ def render(report: Report) -> str:
         charts=drawn,
         predicted=any(run.step_times for run in report.runs),
         engines=labels.engines,
-        provenance=[_provenance(run) for run in report.runs],
+        provenance=_provenances(report.runs),
         store="".join(f" uri={uri}" for uri in _stores(report.runs)),
         commands=list(dict.fromkeys(map(_command, report.runs))),
         specs=_script_of({chart.id: chart.spec for chart in drawn}),
@@ -65,6 +65,18 @@ const drawn = Object.entries(specs).map(([id, spec]) =>
   vegaEmbed("#" + id, spec, {actions: false, renderer: "svg", tooltip: {theme: "custom"}}));
 Promise.all(drawn).then(() => { document.body.dataset.drawn = drawn.length; });
 """
+
+
+def _provenances(runs: Sequence[PublishedRun]) -> list[tuple[str, dict[str, Any]]]:
+    """Where runs come from, with their names; those of the same machine and code together."""
+    found: dict[str, list[PublishedRun]] = {}
+    for run in runs:
+        found.setdefault(json.dumps(_provenance(run)), []).append(run)
+    parts = []
+    for facts, several in found.items():
+        names = ", ".join(dict.fromkeys(run.deployment.upper() for run in several))
+        parts.append((f"{names}, started {style.started(several)}", json.loads(facts)))
+    return parts
 
 
 def _provenance(run: PublishedRun) -> dict[str, Any]:

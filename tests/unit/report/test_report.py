@@ -66,6 +66,16 @@ def test_a_chart_has_every_point_and_says_which_are_invalid(report: page.Report)
         assert json.dumps(chart.spec, allow_nan=False)
 
 
+def test_runs_of_one_machine_and_code_share_their_provenance(report: page.Report) -> None:
+    assert page.render(report).count("<summary>A, B, C, D, E, started 2026-01-01 00:00 to ") == 1
+    other = report.runs[3].files / "provenance.json"
+    other.write_text(other.read_text().replace("example", "elsewhere"))
+    text = page.render(report)
+    assert "<summary>A, B, C, E, started 2026-01-01 00:00 to 00:04 UTC</summary>" in text
+    assert "<summary>D, started 2026-01-01 00:03 UTC</summary>" in text
+    assert text.count("<code>elsewhere</code>") == 1
+
+
 @pytest.mark.skipif(not BROWSER, reason="needs chromium")
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
