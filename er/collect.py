@@ -5,6 +5,7 @@ It ends as `er.run` does on a laptop: with figures, verdicts and report.
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     study = folder.study_of(options.runs_dir, options.study)
+    said = ""
     while True:
         jobs = slurm.read(study)
         if jobs.silence:
@@ -46,6 +48,9 @@ def main() -> int:
         waiting = jobs.may_change or (not jobs.silence and any_held_back(jobs.found))
         if not (options.follow and waiting):
             break
+        if (states := describe_states(jobs.found)) != said:
+            terminal.say(f"waiting: {states}; er.status --watch shows them")
+            said = states
         time.sleep(EVERY_S)
         if not jobs.silence:
             sending.submit_held_back(study, terminal.say)
@@ -63,6 +68,12 @@ def main() -> int:
             why = f"; {' and '.join(failed)} failed: look at the logs named above" if failed else ""
             terminal.say(f"not all can be drawn yet: {error}{why}")
     return code
+
+
+def describe_states(found: Sequence[Status]) -> str:
+    """How many jobs there are of each state."""
+    counts = Counter(one.state.value for one in found)
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
 @contextmanager

@@ -19,14 +19,21 @@ if TYPE_CHECKING:
     from er.compose import Job
 
 
+REFUSED = "would be refused"
+
+
 def show(jobs: Sequence["Job"], action: str = MEASURE, resume: bool = True) -> None:
     """Print what would be submitted; nothing is written, and nothing submitted."""
     printed = scripts(jobs) if action == MEASURE else command_scripts(jobs, action)
     print("\n".join(printed), flush=True)
     if action == MEASURE:
         say_load(jobs, note)
-    for line in dict.fromkeys(line for job in jobs for line in problems(job, action)):
+    found = list(dict.fromkeys(line for job in jobs for line in problems(job, action)))
+    for line in found:
         note(line)
+    if any(line.startswith(REFUSED) for line in found):
+        note("only printed: without dry=true nothing would be submitted, for the reasons above")
+        return
     looked_at = jobs if action == MEASURE and resume else []
     there = [place for job in looked_at if (place := measured_in(job))]
     for place in there:
@@ -49,7 +56,7 @@ def measured_in(job: "Job") -> Path | None:
 
 def problems(job: "Job", action: str) -> list[str]:
     """Why the job would be refused, as far as can be seen here."""
-    checks: list[Callable[[], None]] = []
+    checks: list[Callable[[], None]] = [partial(inputs.require_shell, job.config)]
     if shutil.which("sinfo"):
         checks.append(partial(partition.require_room, job.config, action))
     if action in (MEASURE, folder.BUILD):
@@ -59,7 +66,7 @@ def problems(job: "Job", action: str) -> list[str]:
         try:
             check()
         except ConfigError as error:
-            found.append(f"would be refused: {error}")
+            found.append(f"{REFUSED}: {error}")
         except ErError as error:
             found.append(f"not checked: {error}")
     return found

@@ -1,8 +1,9 @@
 """Checkpoints and images that a job will need, as far as the login node sees them."""
 
+import subprocess
 from pathlib import Path
 
-from er.config import Config
+from er.config import Config, SlurmCluster
 from er.config.run import IN_CONTAINER
 from er.config.trtllm import LlmapiEngine, Runtime, TrtllmEngine
 from er.errors import ConfigError, ErError
@@ -30,6 +31,19 @@ def require_there(config: Config) -> None:
             preflight.image(request)
     except ErError as error:
         raise ConfigError(f"deployment.{config.deployment.id} cannot be served: {error}") from error
+
+
+def require_shell(config: Config) -> None:
+    """Raise ConfigError for a line of cluster.setup that bash cannot read: its job would end at
+    once, after it has waited for its turn."""
+    cluster = config.cluster
+    for line in cluster.setup if isinstance(cluster, SlurmCluster) else ():
+        read = subprocess.run(
+            ["bash", "-n"], input=line, capture_output=True, text=True, check=False
+        )
+        if read.returncode:
+            reason = read.stderr.strip().splitlines()[-1].removeprefix("bash: ")
+            raise ConfigError(f"cluster.setup has '{line}', which bash cannot read: {reason}")
 
 
 def checkpoint_of(config: Config) -> str:

@@ -20,6 +20,7 @@ from er.errors import ConfigError, ErError
 from er.results import command_id, names
 from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
+from er.results.words import count_of
 
 if TYPE_CHECKING:
     from er.compose import Job
@@ -41,6 +42,7 @@ def submit(jobs: Sequence["Job"], say: Say, resume: bool = True) -> None:
     config = jobs[0].config
     for job in jobs:
         partition.require_room(job.config)
+        inputs.require_shell(job.config)
         inputs.require_there(job.config)
     with submitting(folder.jobs_dir(config)), saying_what_goes_on(config):
         current = read_queue(config)
@@ -77,6 +79,7 @@ def submit_commands(jobs: Sequence["Job"], action: str, title: str, say: Say) ->
     """
     for job in jobs:
         partition.require_room(job.config, action)
+        inputs.require_shell(job.config)
         if action == folder.BUILD:
             inputs.require_there(job.config)
     config = jobs[0].config
@@ -122,9 +125,10 @@ def say_load(jobs: Sequence["Job"], say: Say) -> None:
 def describe_load(config: Config) -> str:
     """The ladder and the workload, and how to get those of the full size."""
     load, workload = config.load, config.workload
-    users = ", ".join(map(str, load.concurrency))
+    *others, last = load.concurrency
+    users = ", ".join([*map(str, others), count_of(last, "user")])
     line = (
-        f"measures {users} users (load={load.name}), prompts of workload={workload.name} "
+        f"measures {users} (load={load.name}), prompts of workload={workload.name} "
         f"({workload.description})"
     )
     if LAPTOP in (load.name, workload.name) and config.engine.kind in IN_CONTAINER:
@@ -173,12 +177,15 @@ def builds_of(
 
 
 def require_accepted(submissions: Sequence[Submission]) -> None:
-    """Raise ConfigError when Slurm would refuse one of the scripts, ErError where it is silent."""
+    """Raise ConfigError when Slurm would refuse one of the scripts, ErError where it is silent.
+
+    Without room for more jobs it looks at none, and sbatch tries for as long as it may.
+    """
     for one in submissions:
         try:
             call(["sbatch", "--test-only", str(one.script)], one.intent.answer_timeout_s)
         except LimitError:
-            continue
+            return
         except NoAnswerError:
             raise
         except ErError as error:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import yaml
 from hydra.errors import MissingConfigException
+from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from er.compose.keys import describe_unknown_key
+from er.compose.keys import describe_unknown_key, is_list
 from er.options import CONF
+
+GIVE_A_LIST = "give a list, each item on a line of its own that begins with -"
 
 
 def describe_file_error(error: BaseException, config_dir: Path | None) -> str:
@@ -27,6 +30,8 @@ def describe_file_error(error: BaseException, config_dir: Path | None) -> str:
         return f"{file}: {_wrong_default(text)}"
     if "Key 'experiment' not in" in text:
         return f"{file}: its first line must be # @package _global_"
+    if "Cannot merge DictConfig with ListConfig" in text:
+        return f"{file}: {_no_list(file)}: {GIVE_A_LIST}"
     cause = error.__cause__ or error.__context__
     if not isinstance(cause, OmegaConfBaseException) or not cause.full_key:
         return ""
@@ -36,6 +41,8 @@ def describe_file_error(error: BaseException, config_dir: Path | None) -> str:
         known = [f"{place}.{name}".lstrip(".") for name in names]
         return f"{file}: {describe_unknown_key(cause.full_key, known)}"
     reason = str(cause.msg or cause).splitlines()[0]
+    if "is not a ListConfig" in reason:
+        reason = GIVE_A_LIST
     return f"{file}: {cause.full_key}: {reason}"
 
 
@@ -63,6 +70,20 @@ def _file_of(name: str, config_dir: Path | None) -> Path:
     """The path of an option such as site/mine, in the user's folder or in conf/."""
     own = config_dir / f"{name}.yaml" if config_dir else None
     return own if own and own.exists() else Path(CONF.name, f"{name}.yaml")
+
+
+def _no_list(file: Path) -> str:
+    """The key of a file that has names with values where a list belongs."""
+    values = OmegaConf.to_container(OmegaConf.load(file))
+    sections = values.items() if isinstance(values, dict) else ()
+    keys = [f"{top!s}.{name}" for top, section in sections for name in _mappings_in(section)]
+    return next(filter(is_list, keys), "a list")
+
+
+def _mappings_in(section: object) -> list[str]:
+    if not isinstance(section, dict):
+        return []
+    return [str(name) for name, value in section.items() if isinstance(value, dict)]
 
 
 def _wrong_default(text: str) -> str:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from er.compose.kinds import KINDS
 from er.config import Config
@@ -30,14 +30,22 @@ def describe_unknown_key(key: str, known: Iterable[str]) -> str:
 
 def is_list(key: str) -> bool:
     """Whether a key takes a list, in one of the options of its group."""
+    return item_of(key) is not None
+
+
+def item_of(key: str) -> Any:
+    """The type of the items of a key that takes a list; None for any other key."""
     group, _, rest = key.lstrip("+").partition(".")
     if rest and group in KINDS:
-        return any(_is_list(schema, rest) for schema in KINDS[group].values())
-    return _is_list(Config, key.lstrip("+"))
+        found = [_item_of(schema, rest) for schema in KINDS[group].values()]
+        return next(filter(None, found), None)
+    return _item_of(Config, key.lstrip("+"))
 
 
-def _is_list(schema: Any, path: str) -> bool:
-    """Whether the field at this path of a dataclass is a list."""
+def _item_of(schema: Any, path: str) -> Any:
+    """The type of the items of the list at this path of a dataclass; None where there is none."""
     name, _, rest = path.partition(".")
     kind = get_type_hints(schema).get(name) if is_dataclass(schema) else None
-    return _is_list(kind, rest) if rest else get_origin(kind) is list
+    if rest:
+        return _item_of(kind, rest)
+    return get_args(kind)[0] if get_origin(kind) is list else None

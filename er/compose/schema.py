@@ -1,11 +1,12 @@
 """Register the classes of `er.config` with Hydra, and turn a composition into them."""
 
 from functools import cache
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from er.compose.keys import describe_unknown_key
+from er.compose.keys import describe_unknown_key, item_of
 from er.compose.kinds import KINDS
 from er.compose.messages import checked
 from er.config import Config
@@ -28,11 +29,25 @@ def to_config(composed: DictConfig) -> Config:
     Raises ConfigError when a value is missing, of the wrong type, or breaks a rule.
     """
     with checked():
+        _refuse_nested(OmegaConf.to_container(composed), "")
         config = OmegaConf.to_object(composed)
     if not isinstance(config, Config):
         raise ConfigError("the configuration has no schema: begin its defaults with - config")
     _refuse_unknown(composed, config, "")
     return config
+
+
+def _refuse_nested(values: Any, place: str) -> None:
+    """Raise ConfigError for a list or names with values among the items of a list of plain ones,
+    which omegaconf takes."""
+    for name, value in values.items():
+        key = f"{place}{name}"
+        if isinstance(value, dict):
+            _refuse_nested(value, f"{key}.")
+        if isinstance(value, list):
+            nested = [item for item in value if isinstance(item, list | dict)]
+            if nested and item_of(key) in (str, int, float):
+                raise ConfigError(f"{key} has {nested[0]}: give one plain value for each item")
 
 
 def _refuse_unknown(composed: DictConfig, value: object, place: str) -> None:

@@ -49,7 +49,23 @@ MISTAKES = {
     ),
     "a text for a list": (
         HEAD + "cluster:\n  setup: module load cuda\n",
-        "{file}: cluster.setup: Invalid value assigned",
+        "{file}: cluster.setup: give a list, each item on a line of its own that begins with -",
+    ),
+    "names for a list": (
+        HEAD + "cluster:\n  setup:\n    module: cuda\n",
+        "{file}: cluster.setup: give a list, each item on a line of its own that begins with -",
+    ),
+    "a list in a list": (
+        HEAD + "cluster:\n  setup: [[module, cuda]]\n",
+        "cluster.setup has ['module', 'cuda']: give one plain value for each item",
+    ),
+    "names in a list": (
+        HEAD + "cluster:\n  sbatch: [constraint: nvlink]\n",
+        "cluster.sbatch has {{'constraint': 'nvlink'}}: give one plain value for each item",
+    ),
+    "a list for a text": (
+        HEAD + "cluster:\n  partition: [a, b]\n",
+        "{file}: cluster.partition: Cannot convert",
     ),
     "no YAML": (
         HEAD + BODY + "  - x\n",

@@ -11,6 +11,7 @@ from er.cluster import dry, inputs
 from er.cluster.script import Places, render
 from er.cluster.submit import submit, submit_commands
 from er.compose import Job, plan
+from er.config import SlurmCluster
 from er.errors import ConfigError
 
 ENGINE = ["engine=trtllm", "server=container", "cluster=slurm", "deployment=e"]
@@ -205,3 +206,32 @@ def test_an_interruption_says_that_submitted_jobs_go_on(
     )
     intents = list(here.glob("runs/single/jobs/*/*/intent.json"))
     assert len(intents) == 2  # Slurm may have the second: the same command looks for it
+
+
+@pytest.mark.parametrize("line", ['module load "x', "if true; then"])
+def test_a_setup_line_that_bash_cannot_read_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    [job] = jobs(*SIMULATED)
+    assert isinstance(job.config.cluster, SlurmCluster)
+    job.config.cluster.setup.append(line)
+
+    with pytest.raises(ConfigError, match=r"cluster\.setup has .*, which bash cannot read: line"):
+        submit([job], print)
+    dry.show([job])
+
+    assert not (here / "sent").exists()
+    said = capsys.readouterr().err
+    assert "would be refused: cluster.setup has" in said
+    assert "nothing would be submitted, for the reasons above" in said
+
+
+def test_without_room_only_one_script_is_shown_to_slurm(here: Path) -> None:
+    """sbatch tries for as long as it may: that is not waited for once for each job."""
+    (here / "refuses").write_text("sbatch: error: Slurm temporarily unable to accept job\n")
+
+    submit(compose.jobs_of(["seed=0,1,2", *SIMULATED], multirun=True), print)
+
+    calls = (here / "sent").read_text().splitlines()
+    assert len([call for call in calls if "--test-only" in call]) == 1
+    assert len([call for call in calls if "--parsable" in call]) == 1

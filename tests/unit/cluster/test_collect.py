@@ -23,7 +23,7 @@ from er.tracking.publish import Publication
 
 
 def test_a_controller_that_is_away_is_asked_again(
-    attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+    attempt: Attempt, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = Entry("12345678", "COMPLETED", "None", "n1", "0:00", NAME)
     answers: list[ErError | list[Entry]] = [NoAnswerError("away"), [ended]]
@@ -40,6 +40,7 @@ def test_a_controller_that_is_away_is_asked_again(
 
     assert main(collect.main, attempt, monkeypatch, "--follow") == 0
     assert not answers
+    assert "waiting: 1 unknown; er.status --watch shows them" in capsys.readouterr().out
 
 
 def test_collect_names_invalid_points(
