@@ -4,7 +4,10 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
+import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 IDLE_S, LOAD_S = 10.0, 120.0
 LOOK_EVERY_S = 0.02
 NICENESS = 10  # a tenth of a busy core
+STEP_BYTES, STEP_S = 2**20, 0.002  # of memory that is given back: a tenth of a millisecond
 
 
 async def load(server: "Server", file: str) -> "Trained":
@@ -32,14 +36,31 @@ async def load(server: "Server", file: str) -> "Trained":
         from er.gateway import trained
 
         found = trained.load_mapped(descriptor)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    assert found.router.arrays
+    give_back_after(found.router.arrays.terms.base, descriptor)
     return choosers.require_clusters(found, Path(file), len(server.experts.clusters))
 
 
+def give_back_after(mapping: object, descriptor: int) -> None:
+    """Once nobody uses a mapping, give the memory of its file back in steps: all at once would take
+    2 ms in the system, for which a thread keeps the core from the others."""
+    thread = partial(threading.Thread, target=_give_back, args=(descriptor,), daemon=True)
+    weakref.finalize(mapping, lambda: thread().start()).atexit = False
+
+
+def _give_back(descriptor: int) -> None:
+    for left in range(os.fstat(descriptor).st_size, 0, -STEP_BYTES):
+        os.ftruncate(descriptor, left)
+        time.sleep(STEP_S)
+    os.close(descriptor)
+
+
 async def free(routers: "list[Chooser | None]") -> None:
-    """Forget routers, of which the list has the last references, in a thread: to give the memory of
-    one back takes 2 ms, for which a mapping lets the interpreter's lock go."""
+    """Forget routers, of which the list has the last references, in a thread: undoing a mapping
+    takes a while, for which it lets the interpreter's lock go."""
     await asyncio.to_thread(routers.clear)
 
 

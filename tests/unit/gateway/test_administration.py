@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import mmap
+import os
 import sys
 import threading
 import weakref
@@ -157,3 +159,24 @@ async def test_a_router_is_given_back_by_a_thread(
         assert not freed_by or watch() is None
     assert len(freed_by) == 2
     assert threading.main_thread() not in freed_by
+
+
+def test_memory_is_given_back_in_steps_once_nobody_uses_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lengths: list[int] = []
+    closed = threading.Event()
+    monkeypatch.setattr(os, "ftruncate", lambda _, length: lengths.append(length))
+    monkeypatch.setattr(os, "close", lambda _: closed.set())
+    descriptor = os.memfd_create("router")
+    os.pwrite(descriptor, b"x", 3 * routers.STEP_BYTES - 1)
+    mapping = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+    used = memoryview(mapping)
+    routers.give_back_after(mapping, descriptor)
+    del mapping
+    assert not closed.wait(0.05)
+    del used
+    assert closed.wait(5)
+    assert lengths == [number * routers.STEP_BYTES for number in (3, 2, 1)]
+    monkeypatch.undo()
+    os.close(descriptor)
