@@ -7,14 +7,14 @@ from typing import Any
 
 from er import cli
 from er.errors import ConfigError
-from er.results import labels, names, step_times
+from er.results import capacities, labels, names, step_times
 from er.results.marked import around, replace_between
 from er.results.run_dir import RunDir
 
 BEGIN, END = "<!-- written by python -m er.capacity --write -->", "<!-- end of capacity -->"
 HEADINGS = (
-    *("", "node type", "GPUs", "users in flight", "may be", "per GPU", "tokens/s per GPU"),
-    "with more",
+    *("", "node type", "GPUs", "users in flight", "for these prompts", "per GPU"),
+    *("tokens/s per GPU", "with more"),
 )
 
 
@@ -60,18 +60,28 @@ def markdown(runs: Sequence[RunDir]) -> list[str]:
     load = configs[0]["load"]
     lines = [
         f"Within TTFT p95 <= {load['ttft_at_most_s']:g} s and TPOT p95 <= "
-        f"{load['tpot_at_most_s']:g} s; predicted.",
+        f"{load['tpot_at_most_s']:g} s; predicted. *For these prompts*: {capacities.INTERVAL}; "
+        f"{capacities.DRAWS}. GPUs are rounded up to {capacities.DIGITS} digits.",
         "",
         f"| {' | '.join((*HEADINGS, *more_headings(configs[0])))} |",
         "|---" * (len(HEADINGS) + len(more_headings(configs[0]))) + "|",
     ]
-    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
-        lines.append(f"| {' | '.join(cells(run.read(names.CAPACITY), config, apart))} |")
+    searches = [run.read(names.CAPACITY) for run in runs]
+    for found, config, apart in zip(searches, configs, labels.apart(configs), strict=True):
+        lines.append(f"| {' | '.join(cells(found, config, apart))} |")
     origins = [
         (config["deployment"]["id"].upper(), step_times.origin_of(run))
         for run, config in zip(runs, configs, strict=True)
     ]
-    return [*lines, "", f"{step_times.describe_origins(origins)}."]
+    below = [
+        f"{' on '.join(cells(found, config, '')[:2])}, {end}."
+        for found, config in zip(searches, configs, strict=True)
+        if (end := capacities.describe_low_end(found))
+    ]
+    below += [f"{line}." for line in capacities.describe_draws(configs, searches)]
+    origin = step_times.describe_origins(origins)
+    below += [f"{origin}."] if origin else []
+    return [*lines, *(line for each in below for line in ("", each))]
 
 
 def more_headings(config: dict[str, Any]) -> list[str]:
@@ -84,9 +94,10 @@ def cells(found: dict[str, Any], config: dict[str, Any], apart: str) -> list[str
     deployment = config["deployment"]
     name = f"{deployment['id'].upper()} {labels.engines(config)} {apart}".strip()
     head = [name, config["hardware"]["name"], str(found["gpus"])]
-    more = [f"{gpus:,}" for gpus in found["gpus_for"].values()]
+    more = [f"{capacities.round_up(gpus):,}" for gpus in found["gpus_for"].values()]
     if not found["concurrency"]:
-        why = "does not fit" if found["refusal"] else found["bounded_by"]
+        why = capacities.describe_none(found) or found["bounded_by"]
+        why += f": {found['refusal']}" * bool(found["refusal"])
         return [*head, "0", *[""] * 3, why, *[""] * len(more_headings(config))]
     return [
         *head,

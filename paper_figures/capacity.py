@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import StrMethodFormatter
 
-from er.results import labels
+from er.results import capacities, labels
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
 from paper_figures.looks import OTHERS
@@ -27,7 +27,7 @@ PANELS = {
     "tokens_per_s_per_gpu": "Output tokens/s per GPU",
 }
 WITH_INTERVAL = "concurrency_per_gpu"
-WHISKER_LABEL = "whisker: where the prediction may lie (docs/prediction.md)"
+WHISKER_LABEL = "whisker: where the prediction may lie for these prompts (docs/prediction.md)"
 ROW_HEIGHT = 1.7  # cm
 
 
@@ -52,27 +52,26 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
 def table(runs: Sequence[PublishedRun]) -> pd.DataFrame:
     """A row for each run: its deployment, its node type and what a GPU of it carries."""
     settings = labels.apart([run.config for run in runs])
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "deployment": "\n".join(
                 filter(None, [run.deployment.upper(), labels.engines(run.config), apart])
             ),
             "node type": run.config["hardware"]["name"],
             "note": note(run),
-            **{name: run.capacity[name] for name in PANELS},
+            **{name: run.capacity[name] or 0.0 for name in PANELS},  # null where nothing is carried
             "low": run.capacity["concurrency_low"] / run.capacity["gpus"],
             "high": run.capacity["concurrency_high"] / run.capacity["gpus"],
         }
         for run, apart in zip(runs, settings, strict=True)
     )
-    return frame.fillna(0.0)
 
 
 def note(run: PublishedRun) -> str:
     """Why there is no bar; empty where there is one."""
-    if run.capacity["refusal"]:
-        return "does not fit"
-    return "" if run.capacity["concurrency"] else "too slow for one user"
+    if run.capacity["concurrency"]:
+        return ""
+    return capacities.describe_none(run.capacity) or "too slow for one user"
 
 
 def bars(axes: Axes, frame: pd.DataFrame, name: str, title: str) -> None:
@@ -115,7 +114,8 @@ def whiskers(axes: Axes, bars_drawn: Sequence[Rectangle], rows: Sequence[pd.Seri
             axes.plot(
                 [row["low"], row["high"]], [y, y], "|-", color="black", linewidth=0.8, markersize=4
             )
-    if WHISKER_LABEL not in axes.get_legend_handles_labels()[1]:
+    drawn = any(not row["note"] for row in rows)
+    if drawn and WHISKER_LABEL not in axes.get_legend_handles_labels()[1]:
         axes.plot([], [], "|-", color="black", linewidth=0.8, markersize=4, label=WHISKER_LABEL)
 
 

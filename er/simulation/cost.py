@@ -23,10 +23,7 @@ and taken as measured. The host, which kernel times leave out, takes its time in
 for each request that decodes in it, and for each prompt that begins in it.
 """
 
-import json
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -34,6 +31,7 @@ from numpy.typing import NDArray
 
 from er.config import Precision
 from er.errors import ConfigError
+from er.simulation.kernel_times import kernel_times, require_measured
 from er.simulation.memory import ACTIVATION_BYTES, weight_bytes
 from er.simulation.spec import Bound, EngineSpec
 
@@ -115,21 +113,6 @@ def step_cost(spec: EngineSpec) -> StepCost:
     )
 
 
-@cache
-def kernel_times(hardware: str) -> dict[str, Any]:
-    """The table of a node type, in milliseconds. Raises ConfigError when there is none."""
-    folder = resources.files("er.simulation") / "data"
-    try:
-        loaded: dict[str, Any] = json.loads((folder / f"{hardware}.json").read_text())
-    except FileNotFoundError:
-        files = [item.name for item in folder.iterdir() if item.name.endswith(".json")]
-        have = sorted(name.removesuffix(".json") for name in files)
-        raise ConfigError(
-            f"hardware.name is {hardware}: no kernel times are kept for it: choose of {have}"
-        ) from None
-    return loaded
-
-
 @dataclass(frozen=True)
 class Kernels:
     """Kernel times of one engine in milliseconds, at the sizes that its table names."""
@@ -146,8 +129,10 @@ class Kernels:
 def kernels_of(table: dict[str, Any], spec: EngineSpec) -> Kernels:
     """The kernel times of one engine. Raises ConfigError when they are not known, not above zero,
     or faster than memory can deliver the weights."""
+    require_measured(table["matrices"], "deployment.precision", spec.name, spec)
+    require_measured(table["attention"], "engine.kv_cache_precision", spec.attention_name, spec)
     matrices, layers, attention = (
-        measured(table[kind], name, spec)
+        table[kind][name]
         for kind, name in (
             ("matrices", spec.name),
             ("layers", f"{spec.model.name}/tp{spec.tp}"),
@@ -161,7 +146,7 @@ def kernels_of(table: dict[str, Any], spec: EngineSpec) -> Kernels:
         matrices_ms = [fastest_ms * max(1.0, tokens / ridge_tokens) for tokens in table["tokens"]]
     if spec.bound is Bound.fp16:
         name = replace(spec, precision=Precision.fp16).name
-        matrices_ms = measured(table["matrices"], name, spec)["ms"]
+        matrices_ms = table["matrices"][name]["ms"]
     kernels = Kernels(
         ridge_tokens=ridge_tokens,
         matrices=matrices_ms,
@@ -193,16 +178,6 @@ def origin_of(spec: EngineSpec) -> dict[str, Any]:
     if spec.precision is Precision.int8:
         words.append("INT8 held against nothing, bounded by roofline and FP16")
     return {"about": "; ".join(words), "source": table["source"], **kinds}
-
-
-def measured(rows: dict[str, dict[str, Any]], name: str, spec: EngineSpec) -> dict[str, Any]:
-    """The row of one engine."""
-    if name not in rows:
-        raise ConfigError(
-            f"deployment: no kernel times of {name} on {spec.hardware.name}: "
-            f"choose of {sorted(rows)}"
-        )
-    return rows[name]
 
 
 def check(kernels: Kernels, spec: EngineSpec) -> None:

@@ -14,8 +14,9 @@ from er.errors import ConfigError, ErError
 from er.results import names
 from er.results.point import Point
 from er.results.run_dir import RunDir
-from er.simulation.cost import NS_PER_S, kernel_times, kernels_of
+from er.simulation.cost import NS_PER_S, kernels_of
 from er.simulation.deployment import Delays, VirtualDeployment, delays_of
+from er.simulation.kernel_times import kernel_times
 from er.simulation.outcome import Outcome
 from er.simulation.spec import EngineSpec, settings_of
 from er.simulation.tables import Prompts, Sent

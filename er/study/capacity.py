@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import itemgetter
 
 from er.config import Config, Load, Precision
 from er.errors import ConfigError
@@ -12,12 +13,18 @@ from er.results.point import MISSING, Point
 from er.results.request import Prompt
 from er.results.run_dir import RunDir
 from er.simulation.cost import origin_of
+from er.simulation.spec import Bound
 from er.simulation.uncertainty import factor_of
 from er.study.predicted import Study
 from er.study.progress import Progress
 
 AT_MOST_CONCURRENCY = 1 << 20
 PRECISION = 0.01  # of the concurrency
+ENGINES = {
+    Bound.none: "with the slowest correction",
+    Bound.fp16: "with INT8 as slow as FP16",
+    Bound.roofline: "with INT8 as fast as memory and tensor cores allow",
+}
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,10 @@ class Carried:
     tokens_per_s_per_gpu: float = MISSING
     ttft_p95_s: float = MISSING
     tpot_p95_s: float = MISSING
-    # As few and as many as it may be.
+    # As few and as many as the model allows with the same prompts and router.
     concurrency_low: int = 0
     concurrency_high: int = 0
+    low_bounded_by: str = ""  # what was wrong with more than concurrency_low, on which engine
     # By number of users: GPUs of as many whole copies of the deployment, each with its own users.
     gpus_for: dict[str, int] = field(default_factory=dict)
 
@@ -69,31 +77,37 @@ def search(config: Config, run: RunDir, progress: Progress) -> None:
     found = Carried(concurrency, gpus, bounded_by)
     if concurrency:
         found = carried(tried[concurrency], gpus, bounded_by, config.capacity.gpus_for_users)
-    low, high = between(study, prompts, config.load)
+    low, high, low_bounded_by = between(study, prompts, config.load)
     found = replace(
-        found, concurrency_low=min(low, concurrency), concurrency_high=max(high, concurrency)
+        found,
+        concurrency_low=min(low, concurrency),
+        concurrency_high=max(high, concurrency),
+        low_bounded_by=low_bounded_by,
     )
     run.write(names.CAPACITY, asdict(found))
     progress.say(
         f"on {config.hardware.name}: {concurrency} users, {found.concurrency_low} to "
-        f"{found.concurrency_high} ({bounded_by or 'no end found'})"
+        f"{found.concurrency_high} for these prompts ({bounded_by or 'no end found'})"
     )
 
 
-def between(study: Study, prompts: Sequence[Prompt], load: Load) -> tuple[int, int]:
+def between(study: Study, prompts: Sequence[Prompt], load: Load) -> tuple[int, int, str]:
     """The lowest and highest concurrency on the slowest and fastest engines that the correction
-    allows, with limits as much tighter or looser as the model cannot explain latencies."""
+    allows, with limits as much tighter or looser as the model cannot explain latencies; and what
+    keeps the lowest from being higher."""
     precision = study.spec.precision
     tight, loose = scaled(load, precision, -1), scaled(load, precision, 1)
-    return (
-        min(concurrency_on(engines, prompts, tight) for engines in study.extremes),
-        max(concurrency_on(engines, prompts, loose) for engines in study.extremes),
-    )
+    fewest = [(*concurrency_on(engines, prompts, tight), engines) for engines in study.extremes]
+    low, reason, slowest = min(fewest, key=itemgetter(0))
+    limits = f"limits of {tight.ttft_at_most_s:.3g} s and {tight.tpot_at_most_s:.3g} s"
+    words = f"{reason}, {ENGINES[slowest.spec.bound]} and {limits}" if reason else ""
+    high = max(concurrency_on(engines, prompts, loose)[0] for engines in study.extremes)
+    return low, high, words
 
 
-def concurrency_on(study: Study, prompts: Sequence[Prompt], load: Load) -> int:
-    """The highest concurrency of a study within these limits."""
-    return largest(lambda n: knee.describe_excess(study.play(prompts, n).point(), load))[0]
+def concurrency_on(study: Study, prompts: Sequence[Prompt], load: Load) -> tuple[int, str]:
+    """The highest concurrency of a study within these limits, and what is wrong with more."""
+    return largest(lambda n: knee.describe_excess(study.play(prompts, n).point(), load))
 
 
 def scaled(load: Load, precision: Precision, power: int) -> Load:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from er.load import knee
+from er.results import capacities as searches
 from er.results import labels, names, step_times, terminal
 from er.results.fitting import fitting
 from er.results.point import Point
@@ -43,7 +44,7 @@ def show(runs: Sequence[RunDir], out: Console) -> None:
     lines: list[str] = []
     if searched:
         out.print(capacities(searched, out))
-        lines += [*limits_met(searched), *origins_of(searched)]
+        lines += [*limits_met(searched), *draws_of(searched), *origins_of(searched)]
     if walked:
         out.print(table(walked, out))
         lines += [*legend(walked), *doubts(walked)]
@@ -147,23 +148,36 @@ def limits_met(runs: Sequence[RunDir]) -> list[str]:
     for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
         found = run.read(names.CAPACITY)
         reason = found["refusal"] or found["bounded_by"] or "no end found"
+        reason = "; ".join(filter(None, [reason, searches.describe_low_end(found)]))
         where = " ".join(filter(None, [config["hardware"]["name"], apart]))
         lines.append(f"{deployment_of(run)} {labels.engines(config)} on {where}: {reason}")
     return lines
+
+
+def draws_of(runs: Sequence[RunDir]) -> list[str]:
+    """What the intervals of searches hold, and how far those that differ in the seed are apart."""
+    found = [run.read(names.CAPACITY) for run in runs]
+    seen = searches.describe_draws([run.read(names.CONFIG) for run in runs], found)
+    if any(each["concurrency"] for each in found):
+        return [f"below each concurrency: {searches.INTERVAL}; {searches.DRAWS}", *seen]
+    return seen
 
 
 def _carried(found: dict[str, Any]) -> dict[str, str]:
     """The cells of one search, by heading."""
     gpus, users = {"GPUs": str(found["gpus"])}, found["concurrency"]
     if not users:
-        return gpus | {"concurrency": "does not fit" if found["refusal"] else "none"}
+        return gpus | {"concurrency": searches.describe_none(found) or "none"}
     between = f"{found['concurrency_low']:,} to {found['concurrency_high']:,}"
     return {
         **gpus,
         "concurrency": f"{users:,}\n{between}",
         PER_GPU[0]: f"{found['concurrency_per_gpu']:,.1f}",
         PER_GPU[1]: f"{found['tokens_per_s_per_gpu']:,.0f}",
-        **{f"GPUs for\n{int(more):,}": f"{n:,}" for more, n in found["gpus_for"].items()},
+        **{
+            f"GPUs for\n{int(more):,}": f"{searches.round_up(gpus):,}"
+            for more, gpus in found["gpus_for"].items()
+        },
     }
 
 

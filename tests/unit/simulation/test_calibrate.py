@@ -174,8 +174,8 @@ def with_an_odd_model(folder):
     ("change", "says"),
     [
         (invalid_alone, "has no valid point with requests (too short; Little): give one that has"),
-        (of_another_model, "no kernel times of qwen_7b/fp16/tp1 on h100_sxm: choose of"),
-        (on_another_node, "no kernel times are kept for it: choose of"),
+        (of_another_model, "no kernel times of qwen_7b on h100_sxm: choose llama3_70b or"),
+        (on_another_node, "no kernel times are kept for it: choose a100_sxm, h100_sxm or"),
         (of_a_foreign_server, "measured no deployment of er: its engine is not known"),
         (
             without_requests,

@@ -8,8 +8,9 @@ import pytest
 from er.config import Correction, Model, Precision
 from er.errors import ConfigError
 from er.simulation import cost
-from er.simulation.cost import NS_PER_MS, check, kernel_times, kernels_of, step_cost
+from er.simulation.cost import NS_PER_MS, check, kernels_of, step_cost
 from er.simulation.fit import SCALES
+from er.simulation.kernel_times import kernel_times
 from er.simulation.memory import gpu_weight_bytes, kv_blocks, weight_bytes
 
 NONE = Correction(1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0)
@@ -42,7 +43,7 @@ def test_the_parts_add_up_to_the_sources_own_steps(spec_for, row):
 @pytest.mark.parametrize("row", ROWS)
 def test_every_table_gives_sound_steps(spec_for, row, hardware):
     if hardware == "a100_sxm" and "fp8" in row:
-        with pytest.raises(ConfigError, match="no kernel times of"):
+        with pytest.raises(ConfigError, match="a100_sxm has no FP8: choose"):
             step_cost(spec_for(row, hardware=hardware))
         return
     step = step_cost(spec_for(row, hardware=hardware))
@@ -156,8 +157,24 @@ def test_weights_that_do_not_fit_are_refused_with_the_arithmetic(spec_for):
 def test_unknown_hardware_and_unmeasured_engines_are_refused_by_name(spec_for):
     with pytest.raises(ConfigError, match=r"hardware\.name is abacus.*h100_sxm"):
         kernel_times("abacus")
-    with pytest.raises(ConfigError, match=r"no kernel times of llama3_8b/fp16/tp3.*choose of"):
-        step_cost(spec_for("llama3_8b/fp16/tp3"))
+    for name, on_node, choices in (
+        ("llama3_8b/fp16/tp3", "h100_sxm", "choose deployment.tp=1, 2, 4 or 8"),
+        ("llama3_8b/fp8/tp1", "a100_sxm", "choose deployment.precision=fp16 or int8, or hardware="),
+        ("llama2_7b/fp16/tp1", "h100_sxm", "choose llama3_70b or llama3_8b"),
+    ):
+        model, precision, tp = name.split("/")
+        spec = replace(
+            spec_for("llama3_8b/fp16/tp1"), tp=int(tp[2:]), precision=Precision(precision)
+        )
+        spec = replace(
+            spec,
+            model=replace(spec.model, name=model),
+            hardware=replace(spec.hardware, name=on_node),
+        )
+        with pytest.raises(ConfigError) as refused:
+            step_cost(spec)
+        assert choices in str(refused.value)
+        assert "[" not in str(refused.value)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan")])

@@ -12,7 +12,7 @@ from er.compose import plan
 from er.config import Config, Precision
 from er.config.plain import plain
 from er.errors import ConfigError, ErError
-from er.results import labels
+from er.results import capacities, labels
 from er.results.open_run import open_run
 from er.results.run_dir import RunDir
 from er.study import capacity, predicted, summary
@@ -89,6 +89,8 @@ def test_the_interval_holds_the_prediction_and_is_as_wide_as_the_model_is_unsure
     for run in runs[:2]:
         found = run.read("capacity.json")
         assert found["concurrency_low"] < found["concurrency"] < found["concurrency_high"]
+        assert "TPOT p95" in found["low_bounded_by"]
+        assert "with the slowest correction" in found["low_bounded_by"]
     tight, loose = (capacity.scaled(load, Precision.fp16, power) for power in (-1, 1))
     assert capacity.scaled(load, Precision.fp8, -1).tpot_at_most_s < tight.tpot_at_most_s
     assert tight.tpot_at_most_s < load.tpot_at_most_s < loose.tpot_at_most_s
@@ -122,6 +124,36 @@ def test_what_does_not_fit_is_an_answer(runs):
     assert found["concurrency"] == 0
     assert "does not fit h100_sxm" in found["refusal"]
     assert runs[2].points() == []
+
+
+def test_what_has_no_kernel_times_cannot_run_and_says_what_to_choose():
+    found = {"refusal": "a100_sxm has no FP8", "concurrency": 0}
+    assert capacities.describe_none(found) == "cannot run"
+    [config] = plan(["deployment=e", "clock=virtual", "hardware=a100_sxm"])
+    config.deployment.precision = Precision.fp8
+    says = "^a100_sxm has no FP8: choose deployment.precision=fp16 or int8, or hardware=h100_sxm"
+    with pytest.raises(ConfigError, match=says):
+        predicted.Study(config)
+
+
+def test_gpus_of_many_users_are_rounded_up_to_two_digits():
+    gpus = [8, 96, 104, 1_504, 71_432, 100_000]
+    assert [capacities.round_up(count) for count in gpus] == [8, 96, 110, 1600, 72_000, 100_000]
+
+
+def test_searches_that_differ_in_the_seed_are_told_apart_from_the_models_interval(configs):
+    seeds = [plain(replace(configs[0], seed=seed)) for seed in (0, 1)]
+    found = [{"concurrency": 1120}, {"concurrency": 864}, {"concurrency": 1}]
+    lines = capacities.describe_draws([*seeds, plain(configs[1])], found)
+    assert [line.partition("on ")[2] for line in lines] == [
+        "h100_sxm, prompts and router of seeds 0, 1: 864 to 1,120 users"
+    ]
+
+
+def test_an_interval_that_reaches_far_down_says_what_breaks_there():
+    found = {"concurrency": 163, "concurrency_low": 0, "low_bounded_by": "TPOT p95 is 0.1 s"}
+    assert capacities.describe_low_end(found) == "0 at the lower end: TPOT p95 is 0.1 s"
+    assert capacities.describe_low_end({**found, "concurrency_low": 160}) == ""
 
 
 def test_gpus_come_in_whole_copies_of_the_deployment(runs):
@@ -162,6 +194,10 @@ def test_the_picture_is_drawn_from_what_was_published(runs, tmp_path):
     found = published[1].capacity
     low, high = found["concurrency_low"] / 8, found["concurrency_high"] / 8
     assert f"{found['concurrency_per_gpu']:,.0f} ({low:,.0f} to {high:,.0f})" in texts
+    empty = picture.figure(published[:1])  # nothing to draw: no warning, no legend of whiskers
+    assert not [
+        t for legend in empty.legends for t in legend.get_texts() if "whisker" in t.get_text()
+    ]
     lines = [list(line.get_xdata()) for line in drawn.axes[0].lines]
     assert [low, high] in lines
     assert "predicted" in drawn.get_suptitle()
