@@ -3,3 +3,4 @@
 GENERATE_PATH = "/v2/models/ensemble/generate_stream"
 READY_PATH = "/v2/health/ready"
 METRICS_PATH = "/metrics"
+MODEL = "ensemble"  # what the gateway calls itself where a model has a name

@@ -1,12 +1,17 @@
 """OpenAI's API: what is read of a request, and how its answers look."""
 
+import re
 import time
 import uuid
 from typing import Any
 
 import msgspec
 
+from er.gateway.paths import MODEL
+
 Parts = list[dict[str, Any]]
+TEXTS = ("text", "input_text", "output_text")  # types of parts
+TYPE = re.compile("[a-z_]{1,40}")
 
 
 class Message(msgspec.Struct):
@@ -21,6 +26,16 @@ class Message(msgspec.Struct):
         if isinstance(self.content, list):
             return "\n".join(str(part["text"]) for part in self.content if "text" in part)
         return self.content or ""
+
+    @property
+    def wordless(self) -> str:
+        """The type of its first part that is no text, such as image_url; empty without any."""
+        for part in self.content if isinstance(self.content, list) else ():
+            kind = part.get("type", "text")
+            if kind not in TEXTS or "text" not in part:
+                # Others are not repeated: in a large body they may stand for something else.
+                return kind if TYPE.fullmatch(str(kind)) else "part of an unknown type"
+        return ""
 
 
 class StreamOptions(msgspec.Struct):
@@ -91,7 +106,7 @@ class Answer:
 
     def __init__(self, request: Request, chat: bool) -> None:
         self._chat = chat
-        self._model = request.model
+        self._model = request.model or MODEL
         self._id = ("chatcmpl-" if chat else "cmpl-") + uuid.uuid4().hex
         self._created = int(time.time())
         self._first = True

@@ -11,8 +11,10 @@ import msgspec
 
 from er.gateway.dialects import openai, triton
 from er.gateway.dialects.events import Events
+from er.gateway.paths import MODEL
 
 DONE = b"data: [DONE]\n\n"
+DEFAULT_TOKENS = 16  # of OpenAI's completions
 CUT = "the answer was cut off: fewer tokens than asked for, and no end"
 WORDS = ("error", "message", "detail")  # where errors of all shapes have theirs
 
@@ -44,17 +46,14 @@ class OpenAIFromTriton:
     action = "generate_stream"
 
     def __init__(self, request: openai.Request, *, chat: bool) -> None:
-        if request.n not in (None, 1):
-            raise ValueError("n: this expert gives one answer to a prompt")
-        if isinstance(request.prompt, list) and len(request.prompt) > 1 and not request.messages:
-            raise ValueError("prompt: this expert takes one prompt in a request")
+        _require_translatable(request)
         self.streams = bool(request.stream)
         options = request.stream_options
         self._tells_usage = bool(options and options.include_usage)
         self._answer = openai.Answer(request, chat)
         self._events = ExpertEvents()
         self._texts: list[str] = []
-        self._most = request.max_completion_tokens or request.max_tokens or 16
+        self._most = request.max_completion_tokens or request.max_tokens or DEFAULT_TOKENS
         fields = {
             "text_input": request.text,
             "max_tokens": self._most,
@@ -73,6 +72,8 @@ class OpenAIFromTriton:
     def end(self, *, framed: bool) -> bytes:
         """See `Translation`."""
         last = b"".join(map(self._event, self._events.close()))
+        if not self._texts:
+            raise ExpertError("its answer has no text_output")
         if not framed and len(self._texts) < self._most:  # Triton's dialect has no word for the end
             raise ExpertError(CUT)
         reason = "length" if len(self._texts) >= self._most else "stop"
@@ -85,10 +86,12 @@ class OpenAIFromTriton:
 
     def _event(self, fields: dict[str, Any]) -> bytes:
         text = fields.get("text_output")
-        if text is None:
+        if text is None and "model_name" in fields:  # Triton's, of another output
             return b""
-        self._texts.append(str(text))
-        return self._answer.piece(str(text)) if self.streams else b""
+        if not isinstance(text, str):
+            raise ExpertError("its event has no text_output that is a text")
+        self._texts.append(text)
+        return self._answer.piece(text) if self.streams else b""
 
 
 class TritonFromOpenAI:
@@ -101,7 +104,7 @@ class TritonFromOpenAI:
         self._model = model
         self._events = ExpertEvents()
         self._texts: list[str] = []
-        self._finished = False  # a finish_reason has come
+        self._begun = self._finished = False  # a choice has come, a finish_reason has
         self._most = _whole_number(request.max_tokens)
         fields = {
             "max_tokens": request.max_tokens,
@@ -125,23 +128,31 @@ class TritonFromOpenAI:
         last = b"".join(map(self._event, self._events.close()))
         if not (self._events.done or self._finished) and len(self._texts) < self._most:
             raise ExpertError(CUT)
+        if not self._begun:
+            raise ExpertError("its answer has no choices")
         return last if self.streams else openai.encode(self._fields("".join(self._texts)))
 
     def _event(self, fields: dict[str, Any]) -> bytes:
+        choices = fields.get("choices")
+        if choices == []:  # usage, or what a filter says
+            return b""
         try:
-            choice = (fields.get("choices") or [{}])[0]
+            [choice, *_] = choices  # type: ignore[misc]  # caught where it is no list
             text, self._finished = choice.get("text"), bool(choice.get("finish_reason"))
-        except (LookupError, TypeError, AttributeError):
-            raise ExpertError("its choices are none") from None
+        except (ValueError, TypeError, AttributeError):
+            raise ExpertError("its event has no choices of completions") from None
+        self._begun = True
+        if not isinstance(text, str) and not (text is None and self._finished):
+            raise ExpertError("its choice has no text")
         if not text:
             return b""
-        self._texts.append(str(text))
+        self._texts.append(text)
         if not self.streams:
             return b""
-        return b"data: " + openai.encode(self._fields(str(text))) + b"\n\n"
+        return b"data: " + openai.encode(self._fields(text)) + b"\n\n"
 
     def _fields(self, text: str) -> dict[str, str]:
-        return {"model_name": self._model, "model_version": "1", "text_output": text}
+        return {"model_name": self._model or MODEL, "model_version": "1", "text_output": text}
 
 
 class ExpertEvents:
@@ -186,6 +197,21 @@ def describe_error(problem: Any) -> str:
             break
         problem = next((problem[name] for name in WORDS if problem.get(name)), str(problem))
     return " ".join(str(problem).split())[:300]
+
+
+def _require_translatable(request: openai.Request) -> None:
+    """Raise ValueError for what Triton's generate cannot do, and would do otherwise unnoticed."""
+    if request.n not in (None, 1):
+        raise ValueError("n: this expert gives one answer to a prompt")
+    if isinstance(request.prompt, list) and len(request.prompt) > 1 and not request.messages:
+        raise ValueError("prompt: this expert takes one prompt in a request")
+    for name in ("max_tokens", "max_completion_tokens"):
+        tokens = getattr(request, name)
+        if tokens is not None and tokens < 1:
+            raise ValueError(f"{name}: this expert gives 1 token or more, not {tokens}")
+    for at, message in enumerate(request.messages or []):
+        if kind := message.wordless:
+            raise ValueError(f"messages[{at}]: this expert takes text only, no {kind}")
 
 
 def _is_given(raw: msgspec.Raw) -> bool:

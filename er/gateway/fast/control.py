@@ -9,6 +9,7 @@ from er.gateway.fast import admin, openapi
 from er.gateway.fast.heads import plain_answer
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
+from er.gateway.paths import MODEL
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -85,7 +86,7 @@ async def measure(server: "Server", client: "Client", request: Request) -> None:
 
 def models(server: "Server") -> dict[str, object]:
     """OpenAI's list of models: this gateway, and what its experts call theirs."""
-    names = dict.fromkeys(["ensemble", *(replica.model for replica in server.experts.replicas)])
+    names = dict.fromkeys([MODEL, *(replica.model for replica in server.experts.replicas)])
     data = [
         {"id": name, "object": "model", "created": 0, "owned_by": "er"} for name in names if name
     ]
