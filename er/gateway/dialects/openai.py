@@ -12,6 +12,10 @@ from er.gateway.paths import MODEL
 Parts = list[dict[str, Any]]
 TEXTS = ("text", "input_text", "output_text")  # types of parts
 TYPE = re.compile("[a-z_]{1,40}")
+KINDS_AND_CODES: dict[int, tuple[str, str | None]] = {  # as OpenAI's own API has them
+    401: ("invalid_request_error", "invalid_api_key"),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+}
 
 
 class Message(msgspec.Struct):
@@ -97,8 +101,9 @@ def with_model(body: bytes, model: str) -> bytes:
 
 def error(message: str, status: int) -> dict[str, Any]:
     """An error, as its clients read it."""
-    kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind, code = KINDS_AND_CODES.get(status, (kind, None))
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 class Answer:

@@ -15,9 +15,14 @@ from er.gateway.fast.request import Request
 from er.routing.choice import NO_MARGIN
 
 if TYPE_CHECKING:
+    from er.gateway.fast.client import Client
     from er.gateway.fast.exchange import Exchange
 
 LINES_AT_MOST = 65536  # that wait to be written
+UNKNOWN = ("user", "status", "cause", "expert", "replica", "chosen", "margin")
+NOTHING: dict[str, object] = (
+    dict.fromkeys(UNKNOWN) | {"attempts": 0} | dict.fromkeys(("body_bytes", "took_s"))
+)
 
 
 class AccessLog:
@@ -29,10 +34,10 @@ class AccessLog:
         self._lines: list[str] = []
         self._thread = threading.Thread()
 
-    def add(self, exchange: "Exchange", request: Request) -> None:
+    def add(self, line: str) -> None:
         """One request has ended."""
         if len(self._lines) < LINES_AT_MOST:
-            self._lines.append(line(exchange, request))
+            self._lines.append(line)
         else:
             self._counts.event("log_lines_lost")
 
@@ -65,21 +70,40 @@ class AccessLog:
                 return
 
 
-def line(exchange: "Exchange", request: Request) -> str:
-    """What is logged of a request that has ended."""
-    cluster, margin, _ = exchange.choice
-    fields: dict[str, object] = {
+def routed(exchange: "Exchange", request: Request) -> str:
+    """The line of a request to an expert that has ended."""
+    chosen, margin, _ = exchange.choice
+    tried = exchange.tried[-1] if exchange.tried else None
+    return json.dumps(
+        _common(exchange.client, request.head.path, request.identity)
+        | {
+            "user": exchange.user or None,
+            "status": exchange.status or None,
+            "cause": exchange.cause or None,
+            "expert": tried.cluster if tried else None,
+            "replica": tried.url if tried else None,
+            "chosen": chosen if exchange.decided else None,
+            "margin": None if margin == NO_MARGIN else round(margin, 6),
+            "attempts": len(exchange.tried),
+            "body_bytes": exchange.body_bytes,
+            "took_s": round(exchange.took_s, 6),
+        }
+    )
+
+
+def unrouted(client: "Client", path: bytes, identity: bytes, status: int, cause: str) -> str:
+    """The line of a request that no expert was to get; `path` is empty where it was not read."""
+    return json.dumps(
+        _common(client, path, identity)
+        | NOTHING
+        | {"status": status or None, "cause": cause or None}
+    )
+
+
+def _common(client: "Client", path: bytes, identity: bytes) -> dict[str, object]:
+    return {
         "unix_s": round(time.time(), 3),
-        "id": request.identity.decode(errors="replace"),
-        "client": exchange.client.peer,
-        "user": exchange.user,
-        "path": request.head.path.decode(errors="replace"),
-        "status": exchange.status,
-        "expert": exchange.tried[-1].cluster if exchange.tried else None,
-        "chosen": cluster,
-        "margin": None if margin == NO_MARGIN else round(margin, 6),
-        "attempts": len(exchange.tried),
-        "body_bytes": exchange.body_bytes,
-        "took_s": round(exchange.took_s, 6),
+        "id": identity.decode(errors="replace") or None,
+        "client": client.peer or None,
+        "path": path.decode(errors="replace") or None,
     }
-    return json.dumps({name: value for name, value in fields.items() if value not in (None, "")})

@@ -58,7 +58,7 @@ class Client(asyncio.Protocol):
             self._server.admit(self)
         except Refusal as refusal:
             self._closing = True
-            self.refuse(refusal)
+            self.refuse_unrouted(refusal)
             if self._server.is_crowded:  # its descriptor is needed
                 self.transport.close()
 
@@ -198,11 +198,20 @@ class Client(asyncio.Protocol):
 
     def _refuse_input(self, refusal: Refusal) -> None:
         """Refuse what is being read; an answer under way to an earlier request goes first."""
+        path, identity = self._reader.path, self._reader.identity
         if self._answering:
             self._server.counts.fail(refusal.cause)
+            self._server.log_unrouted(self, path, identity, 0, refusal.cause)
             self.phase, self._input_ended = BUSY, True
         else:
-            self.refuse(refusal)
+            self.refuse_unrouted(refusal, path, identity)
+
+    def refuse_unrouted(self, refusal: Refusal, path: bytes = b"", identity: bytes = b"") -> None:
+        """Refuse a request that no expert is to get, as far as it was read."""
+        identity = identity or self._server.new_identity()
+        refusal.address(path, identity)
+        self._server.log_unrouted(self, path, identity, refusal.status, refusal.cause)
+        self.refuse(refusal)
 
     def refuse(self, refusal: Refusal) -> None:
         """A counted error answer; the connection closes where the request was not read whole."""
@@ -239,7 +248,10 @@ class Client(asyncio.Protocol):
         timeouts = self._server.timeouts
         waited_s = now_s - self.since_s
         if self.stalled_since_s and now_s - self.stalled_since_s > timeouts.client_stall_s:
-            self._server.counts.fail("slow_client")
+            if self.exchange:
+                endings.count_failure(self.exchange, "slow_client")
+            else:
+                self._server.counts.fail("slow_client")
             self.abort()
         elif self.phase == IDLE and waited_s > timeouts.keepalive_s:
             self.close()

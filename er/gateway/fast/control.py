@@ -21,6 +21,7 @@ METRICS = b"/metrics"
 MODELS = b"/v1/models"
 OPENAPI = b"/openapi.json"
 PATHS = (*HEALTH, *READY, METRICS, MODELS, OPENAPI)
+UNLOGGED = (*HEALTH, *READY, METRICS)  # machines ask for them all the time
 ADMIN = b"/admin/"
 
 
@@ -35,17 +36,15 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
             refusal.extra_headers = b"allow: POST\r\n"
         else:
             refusal = Refusal(404, "not_found", "there is nothing at this path")
-        refusal.close = not request.keep_alive
-        client.refuse(refusal)
+        refuse(client, request, refusal)
     elif request.head.method not in (b"GET", b"HEAD"):
         refusal = Refusal(405, "not_found", "this is read by GET")
         refusal.extra_headers = b"allow: GET, HEAD\r\n"
-        refusal.close = not request.keep_alive
-        client.refuse(refusal)
+        refuse(client, request, refusal)
     elif request.head.path in HEALTH:
         answer(server, client, request, 200, {"status": "ok"})
     elif request.head.path == OPENAPI:
-        answer(server, client, request, 200, openapi.document())
+        answer(server, client, request, 200, openapi.DOCUMENT)
     elif request.head.path == MODELS:
         answer(server, client, request, 200, models(server))
     elif request.head.path == METRICS:
@@ -70,8 +69,7 @@ async def administer(server: "Server", client: "Client", request: Request) -> No
         elif name != "experts":
             raise Refusal(405, "not_found", "commands are sent by POST")
     except Refusal as refusal:
-        refusal.close = not request.keep_alive
-        client.refuse(refusal)
+        refuse(client, request, refusal)
         return
     answer(server, client, request, 200, admin.describe(server))
 
@@ -82,6 +80,12 @@ async def measure(server: "Server", client: "Client", request: Request) -> None:
     text = await metrics.exposition(server.counts, server.policy, list(server.experts.replicas))
     headers = extra_headers(request)
     reply(client, request, plain_answer(200, text, metrics.CONTENT_TYPE, headers))
+
+
+def refuse(client: "Client", request: Request, refusal: Refusal) -> None:
+    """Answer with an error."""
+    refusal.close = not request.keep_alive
+    client.refuse_unrouted(refusal, request.head.path, request.identity)
 
 
 def models(server: "Server") -> dict[str, object]:
@@ -109,7 +113,9 @@ def answer(
     server: "Server", client: "Client", request: Request, status: int, fields: dict[str, object]
 ) -> None:
     """Answer with JSON."""
-    del server
+    path = request.head.path
+    if path not in UNLOGGED:
+        server.log_unrouted(client, path, request.identity, status)
     reply(
         client,
         request,
@@ -119,7 +125,8 @@ def answer(
 
 def extra_headers(request: Request) -> bytes:
     """Header lines that every answer has."""
-    return b"" if request.keep_alive else b"connection: close\r\n"
+    closing = b"" if request.keep_alive else b"connection: close\r\n"
+    return b"x-request-id: %b\r\n%b" % (request.identity, closing)
 
 
 def reply(client: "Client", request: Request, data: bytes) -> None:

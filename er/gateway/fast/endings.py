@@ -41,12 +41,19 @@ def break_off(exchange: "Exchange", cause: str, what: str) -> None:
     if answer is None or not (answer.begun or answer.streams):
         refuse(exchange, Refusal(504 if cause == "timeout" else 502, cause, message))
         return
-    exchange.server.counts.fail(cause)
+    count_failure(exchange, cause)
     if answer.cut(message):
         exchange.finish(keep_alive=exchange.request.keep_alive)
     else:
         exchange.finish(keep_alive=False)
         exchange.client.abort()
+
+
+def count_failure(exchange: "Exchange", cause: str) -> None:
+    """It has failed: counted and logged by its first cause."""
+    if not exchange.cause:
+        exchange.cause = cause
+        exchange.server.counts.fail(cause)
 
 
 def may_retry(exchange: "Exchange") -> bool:
@@ -69,8 +76,9 @@ def fail_over(exchange: "Exchange", status: int, cause: str, what: str) -> None:
 
 def refuse(exchange: "Exchange", refusal: Refusal) -> None:
     """Answer with an error of the gateway's own."""
-    exchange.status = refusal.status
+    exchange.status, exchange.cause = refusal.status, refusal.cause
     refusal.openai = exchange.route.openai
+    refusal.extra_headers += exchange.describe()
     refusal.close |= not exchange.request.keep_alive
     client = exchange.client
     record_end(exchange)
@@ -80,7 +88,7 @@ def refuse(exchange: "Exchange", refusal: Refusal) -> None:
 
 def client_left(exchange: "Exchange") -> None:
     """Nobody waits for the answer any more: the expert is to stop."""
-    exchange.server.counts.fail("client_left")
+    count_failure(exchange, "client_left")
     release(exchange)
     leave(exchange, failed=False)
     record_end(exchange)

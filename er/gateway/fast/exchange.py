@@ -30,9 +30,9 @@ class Exchange:
 
     __slots__ = (
         "_gateway_s", "_own_headers", "_router_headers", "_started_s", "_translation", "answer",
-        "body_bytes", "choice", "client", "connection", "large", "opening", "prompt", "reason",
-        "replica", "request", "route", "seen_s", "server", "started_s", "state", "status",
-        "tried", "user",
+        "body_bytes", "cause", "choice", "client", "connection", "large", "opening", "prompt",
+        "reason", "replica", "request", "route", "seen_s", "server", "started_s", "state",
+        "status", "tried", "user",
     )  # fmt: skip
 
     def __init__(self, server: "Server", client: "Client", request: Request, route: "Route"):
@@ -42,6 +42,7 @@ class Exchange:
         self.prompt: Prompt | None = None  # until the answer begins, as the next
         self.large: LargeBody | None = None
         self._started_s = time.perf_counter()
+        self._gateway_s = -1.0  # until the choice
         self.started_s = self.seen_s = server.now_s
         self.state = CHOOSING
         self.choice: Choice = (0, NO_MARGIN, 0)
@@ -55,7 +56,8 @@ class Exchange:
         self.answer: Answer | None = None
         self.user = ""  # name of the API key
         self.reason = b""  # why the expert was chosen, where the client asks for it
-        self.status = 0
+        self.status = 0  # that the client got, or is to get
+        self.cause = ""  # why it failed, where it did
 
     # Choosing
 
@@ -141,7 +143,7 @@ class Exchange:
         lines = head.upstream_translated() if self._translation else head.upstream
         own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (identity, len(body))
         connection.send(self, (self.replica.start(action), lines, own), body)
-        self._own_headers = self._describe(self.replica)  # now, while the expert works
+        self._own_headers = self.describe()  # now, while the expert works
 
     # The answer, as Connection reads it
 
@@ -149,14 +151,16 @@ class Exchange:
         """The expert's head has come; False when the request is to be sent elsewhere."""
         replica, server = self.replica, self.server
         assert replica
-        self.status = head.status
         server.counts.observe(slots.FIRST_BYTE, time.perf_counter() - self._started_s)
         if head.status in RETRIED_STATUSES and endings.may_retry(self):
             endings.release(self)
             endings.fail_over(self, head.status, "bad_answer", f"answered HTTP {head.status}")
             return False
+        self.status = head.status
         if head.status >= 500:
             server.experts.failed(replica)
+            if not self._translation:  # else it is refused with its words
+                endings.count_failure(self, "bad_answer")
         else:
             replica.failures = 0
         if self._translation and head.encoded:
@@ -179,11 +183,20 @@ class Exchange:
         """Time since the request was whole."""
         return time.perf_counter() - self._started_s
 
-    def _describe(self, replica: Replica) -> bytes:
-        """Header lines about what the gateway did."""
-        margin = self.choice[1]
+    @property
+    def decided(self) -> bool:
+        """Whether an expert has been chosen."""
+        return self._gateway_s >= 0
+
+    def describe(self) -> bytes:
+        """Header lines about what the gateway did so far."""
+        if not self.decided:
+            return b"x-request-id: %b\r\n" % self.request.identity
+        cluster, margin, _ = self.choice
+        if self.tried:
+            cluster = self.tried[-1].cluster
         lines = b"%bx-er-expert: %d\r\nx-er-gateway-us: %d\r\nx-request-id: %b\r\n" % (
-            self._router_headers, replica.cluster, self._gateway_s * 1e6, self.request.identity,
+            self._router_headers, cluster, self._gateway_s * 1e6, self.request.identity,
         )  # fmt: skip
         if margin != NO_MARGIN:
             lines += b"x-er-margin: %.6f\r\n" % margin

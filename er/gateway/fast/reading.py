@@ -8,7 +8,7 @@ import httptools
 from er.gateway.fast import heads
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
-from er.gateway.fast.request_head import RequestHead
+from er.gateway.fast.request_head import RequestHead, identity_of, path_of
 
 if TYPE_CHECKING:
     from er.gateway.fast.client import Client
@@ -79,6 +79,19 @@ class Reader:
                 raise cause from None
             message = f"this is not HTTP/1.1: {error}"
             raise Refusal(400, "bad_request", message, close=True) from None
+
+    @property
+    def path(self) -> bytes:
+        """Of the request that is being read, as far as it has come."""
+        try:
+            return path_of(self._target)
+        except Refusal:
+            return b""
+
+    @property
+    def identity(self) -> bytes:
+        """The id that its client gave it, as far as it has come."""
+        return identity_of(self._headers)
 
     def take_known(self, data: bytes) -> Request | None:
         """`data` as a request, where it is one whole request of which the head is known.
@@ -188,6 +201,7 @@ class Reader:
         assert request
         request.body = bytes(self._body)
         self._body = bytearray()
+        self._target, self._headers = b"", []
         self._begun = not request.keep_alive
         self._taken = True
         self._client.take(request)

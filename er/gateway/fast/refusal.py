@@ -5,6 +5,8 @@ import json
 from er.gateway.dialects.openai import error as openai_error
 from er.gateway.fast import heads
 
+OPENAI_PATHS = b"/v1/"
+
 
 class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
     """An answer of the gateway's own that is an error; `cause` is what it is counted as."""
@@ -17,6 +19,12 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
         self.retry_s, self.close = retry_s, close
         self.openai = False
         self.extra_headers = b""  # header lines
+
+    def address(self, path: bytes, identity: bytes) -> None:
+        """Make it the answer to a request for which no expert was chosen; `path` as far as known:
+        OpenAI's object is what more clients read where it is not."""
+        self.openai = not path or path.startswith(OPENAI_PATHS)
+        self.extra_headers += b"x-request-id: %b\r\n" % identity
 
     def answer(self, close: bool) -> bytes:
         """The bytes, in the dialect of the client."""

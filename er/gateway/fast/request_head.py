@@ -59,9 +59,8 @@ class RequestHead:
             raise Refusal(505, "bad_request", "HTTP/1.0 and HTTP/1.1 are spoken here", close=True)
         if hosts > 1 or (not hosts and not self.http_1_0):
             raise _bad("one Host header is needed")
-        self.path = _path(target)
-        identity = self.header(b"x-request-id")
-        self.identity = identity if REQUEST_ID.match(identity) else b""
+        self.path = path_of(target)
+        self.identity = identity_of(headers)
         self.explain = bool(self.header(b"x-er-explain"))
         self.route = ROUTES.get(self.path) if self.method == b"POST" else None
         # What an expert of the same dialect gets of it.
@@ -92,7 +91,14 @@ class RequestHead:
         return self._translated
 
 
-def _path(target: bytes) -> bytes:
+def identity_of(headers: heads.Headers) -> bytes:
+    """The request id among headers; empty without one that can be passed on."""
+    given = next((value for name, value in headers if name == b"x-request-id"), b"")
+    return given if REQUEST_ID.match(given) else b""
+
+
+def path_of(target: bytes) -> bytes:
+    """The path in a request's target. Raises Refusal where it is no URI."""
     if not target.startswith(b"/"):  # absolute form; CONNECT and * have no path
         try:
             target = urlsplit(target).path or b"/"

@@ -11,8 +11,7 @@ from er.gateway import counts as slots
 from er.gateway import descriptors
 from er.gateway.choosers import Chooser
 from er.gateway.counts import Counts
-from er.gateway.fast import choosing, control, endings, reading
-from er.gateway.fast.access_log import AccessLog
+from er.gateway.fast import access_log, choosing, control, endings, reading
 from er.gateway.fast.client import Client
 from er.gateway.fast.commands import Commands
 from er.gateway.fast.exchange import Exchange
@@ -64,7 +63,7 @@ class Server:
         self.known_heads: dict[bytes, RequestHead] = {}  # see `reading`
         self._identity = os.urandom(6).hex().encode()
         self._requests = 0
-        self.log = AccessLog(self.counts)
+        self.log = access_log.AccessLog(self.counts)
         self.commands: Commands | None = None  # of the administrator, for several processes
         self.readiness = Readiness()
         self.administration = asyncio.Lock()  # one command after the other
@@ -124,8 +123,7 @@ class Server:
     def handle(self, client: Client, request: Request) -> None:
         """Answer one request."""
         if not request.identity:
-            self._requests += 1
-            request.identity = b"%b-%x" % (self._identity, self._requests)
+            request.identity = self.new_identity()
         route = request.head.route
         if route is None or client.admin:
             known = not client.admin and request.head.path in ROUTES
@@ -138,6 +136,11 @@ class Server:
             choosing.choose(exchange)
         except Refusal as refusal:
             endings.refuse(exchange, refusal)
+
+    def new_identity(self) -> bytes:
+        """A request id for a request that has none."""
+        self._requests += 1
+        return b"%b-%x" % (self._identity, self._requests)
 
     # Choosing
 
@@ -168,7 +171,14 @@ class Server:
         if request.reserved:
             self.release(request)
         if self.settings.access_log:
-            self.log.add(exchange, request)
+            self.log.add(access_log.routed(exchange, request))
+
+    def log_unrouted(
+        self, client: Client, path: bytes, identity: bytes, status: int, cause: str = ""
+    ) -> None:
+        """A request is over that no expert was to get."""
+        if self.settings.access_log:
+            self.log.add(access_log.unrouted(client, path, identity, status, cause))
 
     # Time
 

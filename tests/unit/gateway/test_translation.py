@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from er.config import Policy
+from er.gateway.dialects import openai, triton
+from er.gateway.fast import openapi
 from tests.unit.gateway.conftest import Start, event
 from tests.unit.gateway.raw import END, HEAD, answering, chunk, post, say, status
 
@@ -137,3 +139,21 @@ async def test_an_expert_without_a_name_has_that_of_the_list(start: Start) -> No
         assert parsed(got) == {
             "model_name": "ensemble", "model_version": "1", "text_output": "one",
         }  # fmt: skip
+
+
+async def test_the_description_allows_what_is_accepted(start: Start) -> None:
+    """Of everything that is read of a request; numbers of tokens by trying them."""
+    generate = openapi.document()["paths"][STREAM]["post"]["requestBody"]["content"]
+    read = generate["application/json"]["schema"]["properties"]
+    assert set(read) == set(triton.Generate.__struct_fields__)
+    request = openapi.document()["components"]["schemas"]["Request"]["properties"]
+    assert set(request) == set(openai.Request.__struct_fields__)
+    for described in (read["max_tokens"], request["max_tokens"]):
+        assert not {"maximum", "exclusiveMaximum"} & set(json.dumps(described).split('"'))
+    stream = HEAD + b"".join(chunk(event("one")) for _ in range(100)) + END
+    async with answering(stream).serving() as url:
+        gateway = await start(urls=[url, url])
+        for path in (CHAT, COMPLETIONS, GENERATE, STREAM):
+            for tokens in (1, 64, 65, 100, 10**6):
+                got = await say(gateway.port, with_prompt(path, max_tokens=tokens))
+                assert status(got) == 200
