@@ -34,8 +34,8 @@ def document() -> dict[str, Any]:
             schema = {"allOf": [request, {"required": [REQUIRED[route.action]]}]}
         body = {"required": True, "content": {"application/json": {"schema": schema}}}
         paths[path.decode()] = {"post": {"requestBody": body, "responses": answers}}
-    for path in GETS:
-        paths[path] = {"get": {"responses": {"200": answers["200"], "503": answers["503"]}}}
+    for read in GETS:
+        paths[read] = {"get": {"responses": {"200": answers["200"], "503": answers["503"]}}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "er.gateway", "version": "1"},
