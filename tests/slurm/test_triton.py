@@ -95,13 +95,15 @@ def cancelled_in_its_second_point(
 
 
 def nodes_of_workers() -> set[str]:
-    """Where workers of the load generator are, of jobs of the tests' Slurm."""
+    """Where workers of the load generator are, of jobs that were submitted here."""
     found = set()
     for process in psutil.process_iter():
         line = command_line(process)
         try:
             if "er.load.worker" in line and "srun" not in line:
-                found.add(process.environ().get("SLURMD_NODENAME", ""))
+                variables = process.environ()
+                if variables.get("SLURM_SUBMIT_DIR") == str(Path.cwd()):
+                    found.add(variables.get("SLURMD_NODENAME", ""))
         except psutil.Error:
             continue
     return found - {""}
