@@ -69,11 +69,13 @@ class TritonApart(LoadFileScheduling):
         return "embedded" if file.startswith("tests/embedded/") else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores: tests on Slurm and Triton wait more than they compute."""
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TritonApart:
     """How the processes of `make test` share the tests."""
     return TritonApart(config, log)
