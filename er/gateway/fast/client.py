@@ -66,8 +66,12 @@ class Client(asyncio.Protocol):
         """The client has left, or was sent away."""
         self._server.forget(self)
         self._reader.close()
+        cause = "draining" if self._server.draining else "client_left"
         for request in self._waiting:
             self._server.release(request)
+            self._server.counts.fail(cause)
+            identity = request.identity or self._server.new_identity()
+            self._server.log_unrouted(self, request.head.path, identity, 0, cause)
         self._waiting = []
         if self.exchange:
             exchange, self.exchange = self.exchange, None

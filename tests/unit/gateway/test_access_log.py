@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.gateway_peers import free_port
 from er.config import Policy
 from er.gateway.counts import IN_FLIGHT
 from er.gateway.fast import openapi
@@ -50,6 +51,15 @@ async def stay(writer: asyncio.StreamWriter) -> bool:
     """An expert that never ends."""
     writer.write(HEAD + chunk(event("one")))
     await asyncio.sleep(60)
+    return False
+
+
+async def talk(writer: asyncio.StreamWriter) -> bool:
+    """An expert whose stream goes on."""
+    writer.write(HEAD)
+    while not writer.transport.is_closing():
+        writer.write(chunk(event("one")))
+        await asyncio.sleep(0.01)
     return False
 
 
@@ -184,6 +194,42 @@ def require_dialect(error: Any, code: int, *, openai: bool) -> None:
     assert error["message"]
     assert error["type"] == kinds.get(code, "invalid_request_error")
     assert set(error) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("drains", [True, False])
+async def test_requests_that_wait_for_the_one_before_are_logged(
+    start: Start, *, drains: bool
+) -> None:
+    async with RawExpert(talk).serving() as url:  # that the client left is seen by writing
+        gateway, lines = await logging_gateway(start, url, timeouts={"drain_s": 0.01})
+        assert gateway.server
+        first, waiting = post(b'{"text_input": "a"}', "x-request-id: a"), post()
+        reader, writer = await asyncio.open_connection(HOST, gateway.port)
+        writer.write(first + waiting + waiting)
+        await reader.readuntil(b"one")
+        if drains:
+            await gateway.server.drain()
+        writer.close()
+        for _ in range(100):
+            if len(lines) == 3:
+                break
+            await asyncio.sleep(0.01)
+    found = list(map(json.loads, lines))
+    cause = "draining" if drains else "client_left"
+    assert [line["cause"] for line in found] == [cause] * 3
+    assert sorted(line["status"] or 0 for line in found) == [0, 0, 200]
+    assert len({line["id"] for line in found}) == 3
+
+
+async def test_the_administrators_commands_are_logged(start: Start) -> None:
+    gateway, lines = await logging_gateway(start, DEAD, admin_port=(admin := free_port()))
+    for name, code in (("drain", 200), ("nonsense", 400)):
+        got = await say(admin, post(b'{"expert": 0}', path=f"/admin/{name}"))
+        assert status(got) == code, got
+        line = json.loads(lines.pop())
+        assert (line["path"], line["status"]) == (f"/admin/{name}", code)
+        assert f"x-request-id: {line['id']}".encode() in got
+    assert gateway.server
 
 
 async def test_a_connection_too_many_is_logged(start: Start) -> None:
