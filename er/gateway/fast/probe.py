@@ -32,7 +32,11 @@ async def infer(replica: "Replica", timeout_s: float) -> str:
             replica.model = ""
         return f"HTTP {status}"
     # Triton reports errors within an answer of status 200.
-    return "an error in its answer" if b'"error"' in content else ""
+    if b'"error"' in content:
+        return "an error in its answer"
+    # A server that answers anything on any path is no expert.
+    word = "choices" if replica.dialect == OPENAI else "text_output"
+    return "" if b'"%b"' % word.encode() in content else f"no {word} in its answer"
 
 
 async def discover_model(replica: "Replica", timeout_s: float) -> None:

@@ -93,7 +93,9 @@ async def test_a_retried_request_whose_expert_dies_too_gets_an_error_event(
         ),
         (b"transfer-encoding: chunked\r\n\r\n", b"5\r\n", "cannot be reached (EOFError)"),
         (b"content-length: 20\r\n\r\n", b"data", "cannot be reached (IncompleteReadError)"),
-        (b"content-length: 0\r\n\r\n", b"", ""),
+        (b"content-length: 0\r\n\r\n", b"", "no text_output in its answer"),
+        (b"x-id: 50\r\n\r\n", OPENAI_EVENT, "no text_output in its answer"),
+        (b"x-id: 60\r\n\r\n", event("a"), ""),
     ],
 )  # fmt: skip
 async def test_a_probe_reads_the_answer_that_follows_a_head(
