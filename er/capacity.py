@@ -60,7 +60,7 @@ def markdown(runs: Sequence[RunDir]) -> list[str]:
     load = configs[0]["load"]
     lines = [
         f"Within TTFT p95 <= {load['ttft_at_most_s']:g} s and TPOT p95 <= "
-        f"{load['tpot_at_most_s']:g} s; predicted. *For these prompts*: {capacities.INTERVAL}; "
+        f"{load['tpot_at_most_s']:g} s; predicted. *For these prompts* is {capacities.INTERVAL}; "
         f"{capacities.DRAWS}. GPUs are rounded up to {capacities.DIGITS} digits.",
         "",
         f"| {' | '.join((*HEADINGS, *more_headings(configs[0])))} |",

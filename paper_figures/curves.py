@@ -1,5 +1,6 @@
 """Curves over concurrency of the runs of a figure, with their intervals."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -104,6 +105,11 @@ def has_bounds(point: Point) -> bool:
     return bool(point.predicted_interval) and not point.invalid
 
 
+def has_interval(point: Point, quantity: Quantity) -> bool:
+    """Whether it has a 95% interval of this quantity; a predicted one has none."""
+    return quantity.interval is not None and all(map(math.isfinite, quantity.interval(point)))
+
+
 def thin(axes: Axes, group: Group, quantity: Quantity, shift: float) -> None:
     """The same points on a virtual clock, behind the measured ones."""
     concurrencies, values = means(group.predicted(), quantity.value)
@@ -140,7 +146,7 @@ def mark(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
     grey: dict[str, Any] = {"color": "0.45"}
     runs = [run for group in groups for run in group.runs]
     repeated = any(group.repeated for group in groups)
-    if quantity.interval:
+    if any(has_interval(point, quantity) for group in groups for _, point in group.valid()):
         label = INTERVAL_LABEL + (OF_REPEATS if repeated else "")
         axes.fill_between([], [], [], label=label, **grey, **{**style.INTERVAL, "alpha": 0.35})
     if repeated:

@@ -3,6 +3,7 @@
 `python -m paper_figures.load` draws the newest run of `python -m er.load` that MLflow holds.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -61,13 +62,14 @@ def _latency(
         axes.plot(
             concurrencies, values(share), line, marker="o", markersize=4, color=colour, label=share
         )
+        has_interval = any(map(math.isfinite, values(f"{share}_low")))
         axes.fill_between(
             concurrencies, values(f"{share}_low"), values(f"{share}_high"), color=colour,
             **style.INTERVAL,
         )  # fmt: skip
         axes.vlines(
             concurrencies, values(f"{share}_low"), values(f"{share}_high"), color=colour,
-            label=f"95% interval of {share}", **style.INTERVAL_BAR,
+            label=f"95% interval of {share}" if has_interval else "", **style.INTERVAL_BAR,
         )  # fmt: skip
     _hollow(axes, run, lambda point: of(point).p50 * scale)
     style.over_concurrency(axes, [point.concurrency for point in run.points])

@@ -22,9 +22,12 @@ def describe_unknown_key(key: str, known: Iterable[str]) -> str:
     ]
     if owners:
         return f"{key} is a key of {' and '.join(owners)}, which is not chosen"
-    known = list(known)
-    closest = difflib.get_close_matches(key, known, n=1)
-    suggestion = f"did you mean {closest[0]}?" if closest else f"choose from {', '.join(known)}"
+    by_name = {each.rpartition(".")[2]: each for each in known}  # all of one section
+    closest = difflib.get_close_matches(key.rpartition(".")[2], by_name, n=1)
+    if closest:
+        suggestion = f"did you mean {by_name[closest[0]]}?"
+    else:
+        suggestion = f"choose from {', '.join(by_name.values())}"
     return f"{key} is not a known key: {suggestion}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from er.results.labels import deployment_name, engines, flatten
 
-INTERVAL = "from the least to the most users that the model allows for these prompts"
+INTERVAL = "from the least to the most users that the model allows with the same prompts"
 DRAWS = "prompts of other seeds move it further: repeats=5 searches with five seeds"
 DIGITS = 2  # of GPUs for more users: other prompts move them by more than a hundredth
 DEEP = 0.9  # of the concurrency: below it, the lower end is worth a line

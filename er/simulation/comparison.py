@@ -139,15 +139,20 @@ def is_fp8(c: Comparison) -> bool:
     return isinstance(c.published, Offline) and c.published.precision == "fp8"
 
 
+def is_saturated(c: Comparison) -> bool:
+    """Whether all requests come at once, so that the engine and not arrivals set tokens/s."""
+    return isinstance(c.published, Serving) and c.published.requests_per_s == AT_ONCE
+
+
 def is_saturated_and_varies(c: Comparison) -> bool:
     """Whether requests of many lengths come all at once."""
-    row = c.published
-    return isinstance(row, Serving) and row.lengths == VARIABLE and row.requests_per_s == AT_ONCE
+    return is_saturated(c) and isinstance(c.published, Serving) and c.published.lengths == VARIABLE
 
 
 Chosen = Callable[[Comparison], bool]
 GROUPS: dict[str, Chosen] = {
     "serving": is_serving,
+    "serving, all at once": is_saturated,
     "serving, lengths that vary, all at once": is_saturated_and_varies,
     "maximum throughput": is_offline,
     "FP8, maximum throughput": is_fp8,

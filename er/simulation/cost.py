@@ -40,6 +40,7 @@ MS_PER_S = 10**3
 # All-reduces up to these tokens, 2 MB of activations in Llama 3 70B, are bound by latency.
 LATENCY_BOUND_TOKENS = 128
 NS_PER_MS = 10**6
+FP8_TOO_SLOW = 0.08  # tokens/s below those published, over 81 runs; docs/prediction.md
 NAMES = {"matrices": "matrix products"}  # of kernels, in sentences
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -177,6 +178,8 @@ def origin_of(spec: EngineSpec) -> dict[str, Any]:
     ]
     if spec.precision is Precision.int8:
         words.append("INT8 held against nothing, bounded by roofline and FP16")
+    if spec.precision is Precision.fp8:
+        words.append(f"FP8 fitted on nothing, predicted {FP8_TOO_SLOW:.0%} too slow on average")
     return {"about": "; ".join(words), "source": table["source"], **kinds}
 
 

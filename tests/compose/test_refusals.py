@@ -76,6 +76,7 @@ REFUSED = [
     ("workload.input.scale=-1", "workload lengths: scale is -1.0: "),
     ("hardware=nope", "Could not find 'hardware/nope'"),
     ("hardware.memory_gb=0", "hardware.memory_gb is not a known key: did you mean"),
+    ("deployment.max_input=9", "deployment.max_input is not a known key: choose from deployment."),
     ("engine.max_batch_size=0", "engine.max_batch_size is 0: "),
     ("engine.kv_cache_free_gpu_mem_fraction=2", "engine.kv_cache_free_gpu_mem_fraction is 2.0"),
     ("gateway.port=70000", "gateway.port is 70000: give a TCP port"),

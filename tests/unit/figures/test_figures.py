@@ -1,6 +1,7 @@
 """What is on the pictures: points, boxes, lengths, and where they come from."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from itertools import chain, combinations, product
@@ -31,6 +32,7 @@ from paper_figures import (
 
 DOCS = Path(__file__).parents[3] / "docs/figures.md"
 HAIR = 5  # pixels of 220 to the inch: half a millimetre
+NO_INTERVAL = {"p50_low": math.nan, "p50_high": math.nan}  # as predicted points have it
 LADDER = [fig4, fig5, fig6, fig7]
 
 
@@ -89,6 +91,12 @@ def test_a_prediction_is_thin_and_an_interval_is_drawn_where_there_is_one(publis
     assert list(thin.get_xdata()) == [1, 2]
     labels = [text.get_text() for text in left.figure.legends[0].get_texts()]
     assert curves.INTERVAL_LABEL in labels
+    predicted = [
+        replace(point, ttft_s=replace(point.ttft_s, **NO_INTERVAL)) for point in run.points
+    ]
+    alone = fig4.figure([replace(run, points=predicted, predicted=[])])
+    texts = [text.get_text() for legend in alone.legends for text in legend.get_texts()]
+    assert curves.INTERVAL_LABEL not in texts
     assert "thin: predicted on a virtual clock" in labels
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from er.config import Precision
-from er.simulation import comparison, published, uncertainty, validate, validation_tables
+from er.simulation import comparison, cost, published, uncertainty, validate, validation_tables
 from er.simulation.as_published import (
     REQUESTS,
     arrivals_s,
@@ -16,6 +16,7 @@ from er.simulation.as_published import (
     simulated_serving,
 )
 
+PRECISIONS = ("fp16", "int8", "fp8")
 ROOT = Path(__file__).parents[3]
 
 
@@ -109,8 +110,16 @@ def test_the_sentence_gives_the_mean_errors_of_what_was_held_out(comparisons):
     page = (ROOT / "docs" / "prediction.md").read_text()
     assert said in page, "run python -m er.simulation.validate --write docs/prediction.md"
     readme = " ".join((ROOT / "README.md").read_text().split())
-    short = said.replace("tokens/s behind Triton", "tokens/s")
-    assert short.replace("maximum throughput in FP8", "in FP8") in readme
+    assert said in readme
+
+
+def test_predictions_in_fp8_say_how_much_they_are_too_slow(comparisons, spec_for):
+    ratios = [c.ratio("tokens_per_s") for c in comparisons if comparison.is_fp8(c)]
+    assert 1 - np.mean(ratios) == pytest.approx(cost.FP8_TOO_SLOW, abs=0.005)
+    about = {
+        name: cost.origin_of(spec_for(f"llama3_8b/{name}/tp1"))["about"] for name in PRECISIONS
+    }
+    assert [name for name in PRECISIONS if "too slow on average" in about[name]] == ["fp8"]
 
 
 @pytest.mark.parametrize(
