@@ -22,9 +22,9 @@ def require_positive(owner: object, place: str, *names: str) -> None:
         require(value > 0, f"{place}.{name} is {value}: give a value above 0")
 
 
-def require_port(port: int, place: str) -> None:
-    """Raise ConfigError unless `port` is a TCP port, or 0 for any free one."""
-    require(0 <= port <= PORT_AT_MOST, f"{place} is {port}: give a TCP port, or 0 for any free one")
+def require_port(port: int, place: str, zero: str = "any free one") -> None:
+    """Raise ConfigError unless `port` is a TCP port, or 0, which stands for `zero`."""
+    require(0 <= port <= PORT_AT_MOST, f"{place} is {port}: give a TCP port, or 0 for {zero}")
 
 
 def require_folder(folder: str, place: str) -> None:

@@ -12,6 +12,12 @@ PROCESSES_AT_MOST = 256
 COALESCE_AT_MOST_S = 0.1
 LABEL_AT_MOST = 63  # characters between two dots of a host name (RFC 1035, 2.3.4)
 KINDS = (FAST, "aiohttp", "sklearn")
+HEADER_BYTES_AT_LEAST = 1024  # less refuses requests of common clients
+# What the path of an expert's address ends with; requests go to the same path, with the ending
+# that they need.
+OPENAI_ENDINGS = ("/chat/completions", "/completions")
+TRITON_ENDINGS = ("/generate_stream", "/generate")
+OPENAI_BASE = "/v1"
 
 
 @dataclass
@@ -84,6 +90,16 @@ class GatewayLimits:
             f"gateway.limits.prompt_tokens is {self.prompt_tokens}: give 0 (not counted) or more",
         )
         require(
+            self.header_bytes >= HEADER_BYTES_AT_LEAST,
+            f"gateway.limits.header_bytes is {self.header_bytes}: give {HEADER_BYTES_AT_LEAST} or "
+            "more, or common clients are refused",
+        )
+        require(
+            self.buffered_bytes >= self.body_bytes,
+            f"gateway.limits.buffered_bytes is {self.buffered_bytes}, less than body_bytes, "
+            f"{self.body_bytes}: give room for one body at least",
+        )
+        require(
             bool(self.prompt_tokens) is bool(self.tokenizer),
             "gateway.limits.prompt_tokens and gateway.limits.tokenizer (a tokenizer.json) belong "
             "together: give both, or none",
@@ -128,7 +144,11 @@ class FastGateway(Gateway):
             f"gateway.coalesce_s is {self.coalesce_s}: tokens may wait {COALESCE_AT_MOST_S:g} s "
             "at most",
         )
-        require_port(self.admin_port, "gateway.admin_port")
+        require_port(self.admin_port, "gateway.admin_port", zero="no administration")
+        require(
+            not self.port or self.port != self.admin_port,
+            f"gateway.port and gateway.admin_port are both {self.port}: give two ports",
+        )
         require(
             bool(self.tls_certificate) is bool(self.tls_key),
             "gateway.tls_certificate and gateway.tls_key belong together: give both, or none",
@@ -137,6 +157,11 @@ class FastGateway(Gateway):
 
 def require_address(address: object, place: str) -> None:
     """Raise ConfigError unless `address` is an expert's: http://HOST:PORT/PATH."""
+    require(
+        "@" not in str(address),  # a password, which is not to be printed
+        f"{place} has an address with '@', before which there may be a password: experts are sent "
+        "none, but a client's Authorization with gateway.pass_authorization=true",
+    )
     problem = (
         f"{place} has {address}: give addresses such as http://HOST:8000/v1 or "
         "http://HOST:8000/v2/models/ensemble/generate_stream"
@@ -146,8 +171,18 @@ def require_address(address: object, place: str) -> None:
         port = parts.port
     except ValueError as error:
         raise ConfigError(problem) from error
-    usable = parts.scheme == "http" and parts.hostname and port != 0 and not parts.username
+    usable = parts.scheme == "http" and parts.hostname and port != 0
     printable = str(address).isascii() and str(address).isprintable() and " " not in str(address)
     labels = (parts.hostname or "").removesuffix(".").split(".")
     named = all(0 < len(label) <= LABEL_AT_MOST for label in labels)
-    require(bool(usable) and printable and named, problem)
+    require(bool(usable) and printable and named and not parts.fragment, problem)
+    endings = (OPENAI_BASE, *OPENAI_ENDINGS, *TRITON_ENDINGS)
+    require(
+        parts.path.rstrip("/").endswith(endings),
+        f"{place} has {address}: addresses end with /v1 (OpenAI) or /generate_stream (Triton)",
+    )
+
+
+def is_openai(address: str) -> bool:
+    """Whether an expert's address is of OpenAI's API; else it is of Triton's generate extension."""
+    return urlsplit(address).path.rstrip("/").endswith((OPENAI_BASE, *OPENAI_ENDINGS))

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from er.config import FastGateway, Gateway, Policy
-from er.config.gateway import FAST
+from er.config.gateway import FAST, is_openai
 from er.errors import ConfigError
 from er.gateway.counts import REPLICAS_AT_MOST
 
@@ -35,6 +35,12 @@ class Plan:
         several = any(len(replicas) > 1 for replicas in self.experts)
         if several and self.gateway.kind != FAST:
             raise ConfigError(f"gateway={self.gateway.kind} knows no replicas: choose gateway=fast")
+        openai = [url for replicas in self.experts for url in replicas if is_openai(url)]
+        if openai and self.gateway.kind != FAST:
+            raise ConfigError(
+                f"gateway={self.gateway.kind} knows no OpenAI experts ({openai[0]}): "
+                "choose gateway=fast"
+            )
 
     @property
     def shape(self) -> tuple[Policy, Path | None, int, int, Sequence[float]]:

@@ -71,14 +71,22 @@ def check(gateway: config.Gateway) -> None:
     require_free(gateway.port, gateway.host)
     descriptors.require(gateway)
     if isinstance(gateway, config.FastGateway):
+        if gateway.admin_port:
+            require_free(gateway.admin_port, key="gateway.admin_port", zero="no administration")
         keys.read(gateway.api_keys_file)
+        keys.read_admin(gateway)
         tls.context(gateway)
         tokens.limit(gateway.limits)
 
 
-def require_free(port: int, host: str = "127.0.0.1") -> None:
-    """Raise ErError when a configured port cannot be opened, ConfigError for a host that is not
-    this machine."""
+def require_free(
+    port: int,
+    host: str = "127.0.0.1",
+    key: str = "gateway.port",
+    zero: str = "any free port",
+) -> None:
+    """Raise ErError when the port that `key` configures cannot be opened, ConfigError for a host
+    that is not this machine. `zero` is what the port 0 stands for."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
@@ -91,8 +99,8 @@ def require_free(port: int, host: str = "127.0.0.1") -> None:
             if error.errno == errno.EADDRNOTAVAIL:
                 raise not_here(host, "another machine") from error
             raise ErError(
-                f"gateway.port {port} cannot be opened on {host} ({error.strerror}): "
-                "stop what uses it, or set gateway.port=0 for any free port"
+                f"{key} {port} cannot be opened on {host} ({error.strerror}): "
+                f"stop what uses it, or set {key}=0 for {zero}"
             ) from error
 
 

@@ -3,7 +3,6 @@
 Each command is a JSON object; every process of the gateway carries it out.
 """
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,11 @@ import msgspec
 from er.config.gateway import require_address
 from er.errors import ErError
 from er.gateway import counts as slots
-from er.gateway import keys
 from er.gateway.fast import routers
 from er.gateway.fast.commands import Command, Commands
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
+from er.gateway.keys import Keys
 from er.gateway.output import say
 
 if TYPE_CHECKING:
@@ -35,10 +34,8 @@ class Fields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     router: str | None = None  # file
 
 
-def require_key(request: Request) -> None:
+def require_key(known: Keys, request: Request) -> None:
     """Raise Refusal for a browser, or where there is an administrator's key that is not given."""
-    key = os.environ.get(keys.ADMIN_VARIABLE, "")
-    known = keys.Keys([("admin", key)] if key else [])
     given = request.head.header(b"authorization"), request.head.header(b"x-api-key")
     if known and not known.name_of(*given):
         raise Refusal(401, "unauthorized", "the administrator's key is needed")
@@ -116,7 +113,9 @@ async def _carry_out(server: "Server", command: Command) -> None:
     elif name == "add":
         require_address(url, "url")
         if cluster is None or not 0 <= cluster < len(server.experts.clusters):
-            raise ErError(f"expert is {cluster}: give its number")
+            given = "missing" if cluster is None else cluster
+            last = len(server.experts.clusters) - 1
+            raise ErError(f"expert is {given}: give its number, {f'0 to {last}' if last else 0}")
         replicas = server.experts.clusters[cluster]
         if not any(known.url == url and not known.removed for known in replicas):
             server.experts.add_replica(cluster, str(url))

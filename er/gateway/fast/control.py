@@ -56,7 +56,7 @@ def handle(server: "Server", client: "Client", request: Request, *, known: bool)
 async def administer(server: "Server", client: "Client", request: Request) -> None:
     """Carry a command of the administrator's out, here and in the other processes."""
     try:
-        admin.require_key(request)
+        admin.require_key(server.admin_keys, request)
         name = request.head.path.removeprefix(ADMIN).decode(errors="replace")
         if request.head.method == b"POST":
             command = admin.parse(name, request.body)

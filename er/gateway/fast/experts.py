@@ -1,5 +1,6 @@
 """The experts: which replica takes a request, which requests wait, where failed ones go next."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from er.gateway.counts import Counts
 from er.gateway.fast import endings
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.replica import Replica
+from er.gateway.output import say
+from er.results.words import count_of
 
 if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange
@@ -68,7 +71,8 @@ class Experts:
             exchange.ask(replica)
             return
         if not any(replica.usable for replica in self.clusters[cluster]):
-            gone = Refusal(503, "unreachable", f"expert {cluster} cannot be reached", retry_s=1)
+            why = f"expert {cluster} {self._why_unusable(cluster)}"
+            gone = Refusal(503, "unreachable", why, retry_s=1)
             self.place_elsewhere(exchange, gone)
             return
         if margin < self._settings.spill_margin and (other := self._free(second)):
@@ -83,6 +87,13 @@ class Experts:
         exchange.wait(self.now_s)
         queue.append(exchange)
         self._counts.row[slots.QUEUED + cluster] = len(queue)
+
+    def _why_unusable(self, cluster: int) -> str:
+        """Why none of a cluster's replicas is sent requests."""
+        used = [replica for replica in self.clusters[cluster] if not replica.removed]
+        if not used:
+            return "has no address"
+        return "is drained" if all(each.drained for each in used) else "cannot be reached"
 
     def place_elsewhere(self, exchange: "Exchange", refusal: Refusal) -> None:
         """Send a request to another replica, the second best expert or the least loaded one.
@@ -145,4 +156,9 @@ class Experts:
         """An expert has not answered as it should."""
         self._counts.row[slots.FAILURES + replica.slot] += 1
         settings = self._settings
-        replica.fail(self.now_s, settings.breaker_failures, settings.breaker_open_s)
+        if replica.fail(self.now_s, settings.breaker_failures, settings.breaker_open_s):
+            say(
+                f"er.gateway: expert {replica.cluster} ({replica.url}) gets no requests after "
+                f"{count_of(replica.failures, 'failure')}, until it answers an inference",
+                sys.stderr,
+            )

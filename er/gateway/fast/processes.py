@@ -34,11 +34,12 @@ def prepare(planned: Plan) -> Callable[[], None]:
     chooser = choosers.chooser(*planned.shape)
     counts = Counts(settings.processes)
     known, token_limit = keys.read(settings.api_keys_file), tokens.limit(settings.limits)
+    admin_keys = keys.read_admin(settings)
 
     def build() -> Server:
         built = Server(settings, chooser, planned.policy.value, planned.experts, counts)
         built.router_file, built.keys = planned.router, known
-        built.token_limit = token_limit
+        built.admin_keys, built.token_limit = admin_keys, token_limit
         return built
 
     gc.set_threshold(GARBAGE_AFTER, 50, 100)

@@ -5,6 +5,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from er.config.gateway import OPENAI_ENDINGS, TRITON_ENDINGS, is_openai
+
 if TYPE_CHECKING:
     from er.gateway.fast.connection import Connection
 
@@ -20,11 +22,11 @@ class Replica:
         self.slot, self.cluster, self.url = slot, cluster, url
         self.host, self.port = parts.hostname, parts.port or 80
         path = parts.path.rstrip("/")
-        for ending in ("/chat/completions", "/completions", "/generate_stream", "/generate"):
+        self.dialect = OPENAI if is_openai(url) else TRITON
+        for ending in (*OPENAI_ENDINGS, *TRITON_ENDINGS):
             if path.endswith(ending):
                 path = path.removesuffix(ending)
                 break
-        self.dialect = OPENAI if path.endswith("/v1") or "completions" in url else TRITON
         self._base = path
         query = f"?{parts.query}" if parts.query else ""
         self._tail = f"{query} HTTP/1.1\r\nhost: {parts.netloc}\r\n".encode()
@@ -64,11 +66,13 @@ class Replica:
                 return connection
         return None
 
-    def fail(self, now_s: float, at_most: int, open_s: float) -> None:
-        """It has not answered as it should; after `at_most` times the breaker opens."""
+    def fail(self, now_s: float, at_most: int, open_s: float) -> bool:
+        """It has not answered as it should; after `at_most` times the breaker opens: True."""
         self.failures += 1
-        if self.failures >= at_most and not self.probe_at_s:
+        opens = self.failures >= at_most and not self.probe_at_s
+        if opens:
             self.open_breaker(now_s + open_s)
+        return opens
 
     def open_breaker(self, until_s: float) -> None:
         """Send it nothing until a probe, at this time, finds it ready."""

@@ -22,7 +22,9 @@ from er.gateway.fast.request import Request
 from er.gateway.fast.request_head import RequestHead
 from er.gateway.fast.routes import ROUTES
 from er.gateway.keys import Keys
+from er.gateway.output import say
 from er.gateway.tokens import TokenLimit
+from er.results.words import count_of
 from er.routing.choice import Choice
 
 LOG_END_S = 1.0  # for the last lines
@@ -59,6 +61,7 @@ class Server:
         self.shadow: Chooser | None = None  # its decisions are counted, not used
         self.router_file = ""
         self.keys = Keys([])
+        self.admin_keys = Keys([])
         self.token_limit: TokenLimit | None = None
         self.known_heads: dict[bytes, RequestHead] = {}  # see `reading`
         self._identity = os.urandom(6).hex().encode()
@@ -209,6 +212,9 @@ class Server:
         for connected in list(self.clients):
             if connected.phase == reading.IDLE:
                 connected.close()
+        if self.exchanges:
+            waiting = count_of(len(self.exchanges), "request")
+            say(f"er.gateway: draining {waiting}, up to {self.timeouts.drain_s:g} s")
         deadline_s = time.monotonic() + self.timeouts.drain_s
         while self.exchanges and time.monotonic() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
