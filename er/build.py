@@ -13,6 +13,7 @@ from pathlib import Path
 from er import cli, compose
 from er.compose import Job
 from er.config import Config, Engine, require
+from er.config.runnable import require_own_deployment
 from er.config.trtllm import LlmapiEngine, TrtllmEngine
 from er.engine import cache, llmapi, llmapi_arguments, trtllm_build, trtllm_options
 from er.engine.llmapi import LlmapiRequest
@@ -72,6 +73,8 @@ def run_command(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{parsed.overrides[0]} changes nothing: job={file} says all of it")
     composed = [compose.read_job(Path(file))] if file else compose.jobs_for(with_defaults(parsed))
     jobs = [job.config for job in composed]
+    for config in jobs:
+        require_own_deployment(config)
     action, dry = parsed.words["action"], parsed.words["dry"] == "true"
     on_slurm = not file and action in ("build", "preflight") and jobs[0].cluster.kind == "slurm"
     require(

@@ -193,7 +193,13 @@ class Config:
         )
 
     def _check_gpus(self) -> None:
-        """The experts must divide evenly over the nodes that serve, and fit the GPUs of each."""
+        """The experts must divide evenly over the nodes that serve, and fit the GPUs of each.
+
+        Not where they run already, somewhere else: `er.config.runnable` keeps such experts
+        from the commands that start their own.
+        """
+        if self.gateway.experts:
+            return
         deployment, nodes = self.deployment, getattr(self.cluster, "nodes", 1)
         require(
             deployment.experts % nodes == 0,

@@ -19,6 +19,7 @@ from er.config.workload import (
 
 def require_runnable(config: Config) -> None:
     """Raise ConfigError when the parts of a configuration cannot run together."""
+    require_own_deployment(config)
     experts, clusters = config.deployment.experts, config.routing.clusters
     require(
         experts in (1, clusters) or config.routing.policy is not Policy.kmeans,
@@ -31,6 +32,15 @@ def require_runnable(config: Config) -> None:
         most is None or longest <= most or getattr(config.engine, "chunked_context", True),
         f"engine.max_num_tokens is {most}, and prompts of workload.{config.workload.name} have up "
         f"to {longest} tokens: give at least that, or engine.chunked_context=true",
+    )
+
+
+def require_own_deployment(config: Config) -> None:
+    """Raise ConfigError for experts that run already, whose GPUs are not checked."""
+    require(
+        not config.gateway.experts,
+        "gateway.experts is for python -m er.gateway, whose experts run already: this command "
+        "starts its own: leave it out",
     )
 
 

@@ -16,6 +16,7 @@ from er.gateway import serve
 from er.gateway.output import open_standard_files
 from er.gateway.plan import Plan
 from er.options import Command, parse_arguments
+from er.results.words import count_of
 
 COMMAND = Command(
     "er.gateway",
@@ -63,10 +64,12 @@ def make_plan(config: Config) -> Plan:
         for replicas in config.gateway.experts
     ]
     wanted = config.deployment.experts
+    advice = f", or deployment.experts={len(experts)}" if experts else ""
     require(
         len(experts) == wanted,
-        f"gateway.experts has {len(experts)} addresses, deployment={config.deployment.id} has "
-        f"{wanted} experts: give an address (or a list of replicas) for each",
+        f"gateway.experts has {len(experts)} address{'' if len(experts) == 1 else 'es'}, "
+        f"deployment={config.deployment.id} has {count_of(wanted, 'expert')}: give an address (or "
+        f"a list of replicas) for each{advice}",
     )
     routing = config.routing
     require(

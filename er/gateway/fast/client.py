@@ -204,7 +204,7 @@ class Client(asyncio.Protocol):
         """Refuse what is being read; an answer under way to an earlier request goes first."""
         path, identity = self._reader.path, self._reader.identity
         if self._answering:
-            self._server.counts.fail(refusal.cause)
+            self._count_failure(refusal.cause)
             self._server.log_unrouted(self, path, identity, 0, refusal.cause)
             self.phase, self._input_ended = BUSY, True
         else:
@@ -219,7 +219,7 @@ class Client(asyncio.Protocol):
 
     def refuse(self, refusal: Refusal) -> None:
         """A counted error answer; the connection closes where the request was not read whole."""
-        self._server.counts.fail(refusal.cause)
+        self._count_failure(refusal.cause)
         refusal.__traceback__ = None  # else it and the frames it came through keep each other
         if self.transport.is_closing():
             return
@@ -234,6 +234,11 @@ class Client(asyncio.Protocol):
                 self.transport.close()
         else:
             self.finish(keep_alive=True)
+
+    def _count_failure(self, cause: str) -> None:
+        """An error of a client; what administrators do wrong is none."""
+        if not self.admin:
+            self._server.counts.fail(cause)
 
     def close(self) -> None:
         """Close once everything is written."""
@@ -255,7 +260,7 @@ class Client(asyncio.Protocol):
             if self.exchange:
                 endings.count_failure(self.exchange, "slow_client")
             else:
-                self._server.counts.fail("slow_client")
+                self._count_failure("slow_client")
             self.abort()
         elif self.phase == IDLE and waited_s > timeouts.keepalive_s:
             self.close()

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 from er.gateway.fast import probe
 
 if TYPE_CHECKING:
+    from er.gateway.fast.replica import Replica
     from er.gateway.fast.server import Server
+
+DRAINED = "drained"
 
 
 class Readiness:
@@ -26,10 +29,16 @@ class Readiness:
 async def _look(server: "Server") -> dict[str, str]:
     used = [replica for replica in server.experts.replicas if not replica.removed]
     timeout_s = server.timeouts.probe_s
-    found = await asyncio.gather(*(probe.infer(replica, timeout_s) for replica in used))
+    found = await asyncio.gather(*(_problem(replica, timeout_s) for replica in used))
     problems: dict[str, str] = {}
     for cluster in range(len(server.experts.clusters)):
         wrong = [found[at] for at, replica in enumerate(used) if replica.cluster == cluster]
         if all(wrong):  # replicas stand in for each other
-            problems[str(cluster)] = wrong[0] if wrong else "it has no address"
+            # What is not meant to be comes first.
+            problems[str(cluster)] = min(wrong, key=DRAINED.__eq__, default="it has no address")
     return problems
+
+
+async def _problem(replica: "Replica", timeout_s: float) -> str:
+    """What is wrong with a replica; empty when it answers prompts."""
+    return DRAINED if replica.drained else await probe.infer(replica, timeout_s)

@@ -73,4 +73,5 @@ async def _probe(server: "Server", replica: Replica) -> None:
         replica.open_breaker(server.now_s + server.settings.breaker_open_s)
     else:
         replica.close_breaker()
+        say(f"er.gateway: expert {replica.cluster} ({replica.url}) answers again", sys.stderr)
         server.experts.freed(replica)

@@ -47,6 +47,41 @@ async def test_pages_of_a_browser_administer_nothing(start: Start, origin: str) 
     assert [replica.drained for replica in gateway.server.experts.replicas] == [True, False]
 
 
+async def test_drained_experts_are_called_drained(start: Start) -> None:
+    expert, admin = answering(ONE), free_port()
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, "http://127.0.0.1:1/v1"], admin_port=admin)
+        for number, problem in ((0, "drained"), (1, "drained")):
+            await say(admin, command("drain", expert=number))
+            expert.received.clear()
+            code, reported = await gateway.get("/ready")
+            assert (code, json.loads(reported)["problems"][str(number)]) == (503, problem)
+            assert not expert.received  # it may be stopped
+        refused = await say(gateway.port, post())
+        assert (status(refused), b"is drained" in refused) == (503, True)
+        await say(admin, command("remove", expert=0))
+        await say(admin, command("remove", expert=1))
+        assert b"has no address" in await say(gateway.port, post())
+
+
+async def test_what_an_administrator_does_wrong_is_no_error_of_clients(start: Start) -> None:
+    admin = free_port()
+    gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], admin_port=admin)
+    wrong = (
+        command("drain", "origin: http://evil.example", expert=0), command("nothing"),
+        command("add", expert=2, url="http://j:1/v1"), command("drain", expert=7),
+        command("add", expert=0, url="http://j:1"), post(b"{", path="/admin/drain"),
+        b"GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n", b"NOT HTTP\r\n\r\n",
+    )  # fmt: skip
+    answers = [await say(admin, request) for request in wrong]
+    assert all(400 <= status(answer) < 500 for answer in answers)
+    assert b"expert is 2: give its number, 0 to 1" in answers[2]
+    text = (await gateway.get("/metrics"))[1]
+    counted = [line for line in text.splitlines() if line.startswith("er_gateway_errors_total")]
+    assert counted
+    assert all(line.endswith(" 0.0") for line in counted)
+
+
 async def test_twenty_administrators_at_once_leave_experts_that_answer(
     start: Start, router: Router, tmp_path: Path
 ) -> None:

@@ -107,8 +107,8 @@ E = ["deployment=e", "deployment.experts=2"]
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        ([], 2, "gateway.experts has 0 addresses, deployment=a has 1"),
-        ([*E, f"gateway.experts=[{U}]"], 2, "gateway.experts has 1 addresses, deployment=e has 2"),
+        ([], 2, "gateway.experts has 0 addresses, deployment=a has 1 expert: "),
+        ([*E, f"gateway.experts=[{U}]"], 2, "for each, or deployment.experts=1"),
         ([*E, f"gateway.experts=[{U},[]]"], 2, "gateway.experts is empty"),
         ([*E, "gateway.experts=[x,y]"], 2, "gateway.experts has x: give addresses such as http"),
         ([*E, "gateway.experts=[ftp://h/v1,y]"], 2, "gateway.experts has ftp://h/v1"),
