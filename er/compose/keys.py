@@ -23,6 +23,11 @@ def describe_unknown_key(key: str, known: Iterable[str]) -> str:
     if owners:
         return f"{key} is a key of {' and '.join(owners)}, which is not chosen"
     by_name = {each.rpartition(".")[2]: each for each in known}  # all of one section
+    if not by_name:
+        return (
+            f"{key} has no schema: the file's defaults are to begin with config, such as "
+            "defaults: [config, _self_]"
+        )
     closest = difflib.get_close_matches(key.rpartition(".")[2], by_name, n=1)
     if closest:
         suggestion = f"did you mean {by_name[closest[0]]}?"

@@ -32,7 +32,10 @@ def to_config(composed: DictConfig) -> Config:
         _refuse_nested(OmegaConf.to_container(composed), "")
         config = OmegaConf.to_object(composed)
     if not isinstance(config, Config):
-        raise ConfigError("the configuration has no schema: begin its defaults with - config")
+        raise ConfigError(
+            "the configuration has no schema: begin its defaults with - config, such as "
+            "defaults: [config, _self_]"
+        )
     _refuse_unknown(composed, config, "")
     return config
 

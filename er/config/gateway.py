@@ -95,11 +95,6 @@ class GatewayLimits:
             "more, or common clients are refused",
         )
         require(
-            self.buffered_bytes >= self.body_bytes,
-            f"gateway.limits.buffered_bytes is {self.buffered_bytes}, less than body_bytes, "
-            f"{self.body_bytes}: give room for one body at least",
-        )
-        require(
             bool(self.prompt_tokens) is bool(self.tokenizer),
             "gateway.limits.prompt_tokens and gateway.limits.tokenizer (a tokenizer.json) belong "
             "together: give both, or none",

@@ -60,6 +60,9 @@ def test_another_primary_configuration_can_be_named(folder: Path) -> None:
     (folder / "bare.yaml").write_text("seed: 7\n")
     with pytest.raises(ConfigError, match="has no schema: begin its defaults with - config"):
         jobs(f"--config-dir={folder}", "--config-name=bare")
+    (folder / "self.yaml").write_text("defaults: [_self_]\nseed: 7\n")
+    with pytest.raises(ConfigError, match=r"such as defaults: \[config, _self_\]$"):
+        jobs(f"--config-dir={folder}", "--config-name=self", "routing.policy=random")
 
 
 def test_a_glob_names_options_of_both_folders(folder: Path) -> None:

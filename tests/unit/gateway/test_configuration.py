@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from er.compose import plan
+from er.compose import jobs_of, plan
 from er.config import Policy
-from er.config.gateway import require_address
+from er.config.gateway import is_openai, require_address
 from er.config.runnable import require_runnable
 from er.errors import ConfigError, ErError
 from er.gateway import keys, serve
+from er.gateway.__main__ import make_plan
 from er.gateway.announcement import describe
 from er.gateway.fast.replica import OPENAI, TRITON, Replica
 from er.gateway.plan import Plan
 from tests.unit.gateway.conftest import HOST, settings
 
+DOCS = Path(__file__).parents[3] / "docs" / "gateway.md"
 TRITON_URL = "http://h:1/v2/models/ensemble/generate_stream"
 
 
@@ -60,7 +62,6 @@ def test_the_simple_kinds_know_no_openai_experts(kind: str) -> None:
     ({"admin_port": 99999}, "gateway.admin_port is 99999: give a TCP port, or 0 for no admini"),
     ({"port": 8080, "admin_port": 8080}, "gateway.port and gateway.admin_port are both 8080"),
     ({"limits": {"header_bytes": 1}}, "gateway.limits.header_bytes is 1: give 1024 or more"),
-    ({"limits": {"buffered_bytes": 1}}, "gateway.limits.buffered_bytes is 1, less than body_"),
 ])  # fmt: skip
 def test_settings_that_could_not_serve_are_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
@@ -127,3 +128,12 @@ def test_the_gpus_of_experts_that_run_already_are_not_counted() -> None:
 ])  # fmt: skip
 def test_a_gateway_prints_what_it_is(changes: dict[str, Any], says: str) -> None:
     assert says in describe(Plan(settings(**changes), [[TRITON_URL]], Policy.random), 80)
+
+
+def test_the_file_that_the_docs_show_makes_a_gateway(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(# own/mine\.yaml\n.*?)```", DOCS.read_text(), re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(text)
+    overrides = ["gateway.port=0", "routing.policy=least_loaded"]  # no router is trained here
+    [job] = jobs_of(overrides, config_dir=tmp_path, config_name="mine")
+    experts = make_plan(job.config).experts
+    assert [is_openai(replicas[0]) for replicas in experts] == [True, False]

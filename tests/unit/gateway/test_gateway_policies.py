@@ -5,6 +5,8 @@ import json
 import re
 import time
 
+import pytest
+
 from er.config import Policy
 from er.gateway import counts as slots
 from tests.unit.gateway.conftest import HOST, Expert, Gateway, Start, event
@@ -145,7 +147,9 @@ async def test_a_503_is_tried_elsewhere_and_a_400_is_not(start: Start) -> None:
             assert status(await say(gateway.port, post())) == right
 
 
-async def test_the_breaker_opens_on_failures_and_closes_after_an_inference(start: Start) -> None:
+async def test_the_breaker_opens_on_failures_and_closes_after_an_inference(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
     expert = answering(b"HTTP/1.1 500 Broken\r\ncontent-length: 0\r\n\r\n")
     async with expert.serving() as url:
         changes = {"retries": 0, "breaker_failures": 3, "breaker_open_s": 0.5}
@@ -163,6 +167,9 @@ async def test_the_breaker_opens_on_failures_and_closes_after_an_inference(start
                 break
             await asyncio.sleep(0.02)
         assert status(await say(gateway.port, post())) == 200
+        opened, closed = capfd.readouterr().err.splitlines()  # not a line for each request
+        assert opened.startswith(f"er.gateway: expert 0 ({url}) gets no requests after 3 failures")
+        assert closed == f"er.gateway: expert 0 ({url}) answers again"
 
 
 async def test_what_clients_do_wrong_opens_no_breaker(start: Start) -> None:
@@ -290,7 +297,9 @@ async def test_draining_lets_answers_end(start: Start) -> None:
         await asyncio.wait_for(draining, 5)
 
 
-async def test_draining_has_an_end_that_is_reported(start: Start) -> None:
+async def test_draining_has_an_end_that_is_reported(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
     gateway = await start(Expert(endless), timeouts={"drain_s": 0.2})
     assert gateway.server
     async with gateway.ask("court") as response:
@@ -298,6 +307,7 @@ async def test_draining_has_an_end_that_is_reported(start: Start) -> None:
         got = await response.read()
     assert b'"error"' in got
     await draining
+    assert capfd.readouterr().out == "er.gateway: draining 1 request, up to 0.2 s\n"
 
 
 async def test_too_many_connections_are_refused(start: Start) -> None:
