@@ -82,7 +82,7 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("kind", ["fast", "aiohttp"])
 def test_too_low_a_hard_limit_is_reported_in_one_line(kind: str, tmp_path: Path) -> None:
     [job] = plan([f"gateway={kind}"])
-    Plan(job.gateway, [["http://h/v1"]], Policy.random).write(tmp_path / "plan.json")
+    Plan(job.gateway, [["http://h/generate_stream"]], Policy.random).write(tmp_path / "plan.json")
     shell = f"ulimit -n 256; exec {sys.executable} -m er.gateway.process {tmp_path}/plan.json"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
