@@ -201,9 +201,14 @@ def test_memory_is_given_back_in_steps_once_nobody_uses_it(
 ) -> None:
     lengths: list[int] = []
     closed = threading.Event()
-    monkeypatch.setattr(os, "ftruncate", lambda _, length: lengths.append(length))
-    monkeypatch.setattr(os, "close", lambda _: closed.set())
     descriptor = os.memfd_create("router")
+    truncate, close = os.ftruncate, os.close  # other threads use them meanwhile
+
+    def note_length(file: int, length: int) -> None:
+        lengths.append(length) if file == descriptor else truncate(file, length)
+
+    monkeypatch.setattr(os, "ftruncate", note_length)
+    monkeypatch.setattr(os, "close", lambda f: closed.set() if f == descriptor else close(f))
     os.pwrite(descriptor, b"x", 3 * routers.STEP_BYTES - 1)
     mapping = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
     used = memoryview(mapping)
