@@ -96,7 +96,8 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
         if before[number] is not signal.SIG_IGN:  # under nohup
             signal.signal(number, _raise_terminated)
     try:
-        return _run(work)
+        with interruptions_kept():
+            return _run(work)
     except ErError as error:
         return fail(name, describe_error(error), exit_code(error))
     except BrokenPipeError:
@@ -115,6 +116,21 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
         for number in ENDING:
             signal.signal(number, before[number])
         sys.unraisablehook = hook
+
+
+@contextmanager
+def interruptions_kept() -> Iterator[None]:
+    """Raise the interruption that compiled code made a SystemError of: what a signal raises while
+    numba looks a function up comes out as "returned a result with an exception set"."""
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, SystemError):
+            cause = cause.__cause__
+        if isinstance(cause, (KeyboardInterrupt, Terminated)):
+            raise cause from None
+        raise
 
 
 def exit_code(error: Exception) -> int:

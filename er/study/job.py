@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from er.cli import interruptions_kept
 from er.compose import Job
 from er.config import ClockKind, Config, Policy
 from er.config.run import IN_CONTAINER
@@ -81,7 +82,8 @@ class Sweep:
             run.write(names.ROUTER_MAP, map_of_router(config))
         try:
             walk = capacity.search if config.capacity else LADDERS[config.clock.kind]
-            walk(config, run, self.progress)
+            with interruptions_kept():
+                walk(config, run, self.progress)
         except BaseException as error:
             run.end_early(error)
             try:

@@ -72,6 +72,27 @@ def test_a_signal_that_c_code_swallows_comes_again(number: signal.Signals, code:
     assert time.monotonic() - begin_s < 5
 
 
+@pytest.mark.parametrize(
+    ("ended", "code"), [(KeyboardInterrupt(), 130), (cli.Terminated(signal.SIGTERM), 143)]
+)
+def test_an_interruption_within_compiled_code_is_one(
+    ended: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def called_by_compiled_code() -> None:
+        try:
+            try:
+                raise ended
+            except BaseException as error:
+                raise SystemError("lookup returned a result with an exception set") from error
+        except SystemError as error:
+            raise SystemError("compiled returned a result with an exception set") from error
+
+    assert cli.run("er.x", called_by_compiled_code, "all is kept") == code
+    assert "all is kept" in capsys.readouterr().err
+    with pytest.raises(SystemError, match="of its own"):
+        cli.run("er.x", lambda: raises(SystemError("of its own")))
+
+
 def test_nohup_holds() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
