@@ -69,8 +69,9 @@ def test_the_same_command_shows_the_same_whatever_other_studies_have(
         assert [[p.concurrency for p in one.points] for one in runs] == [[1, 4], [1, 4]]
         [verdict] = decide([CLAIM], runs)
         verdicts.append((verdict.word, verdict.explanation))
-        # A footer has ids, which are made of when a run began.
-        named = [replace(one, own_id=one.deployment * 32) for one in runs]
+        # A footer has ids, which are made of when a run began, and that time.
+        fixed = {"started": "2026-11-26T12:00:00"}
+        named = [replace(one, own_id=one.deployment * 32, **fixed) for one in runs]
         picture = view.draw_runs("fig4", named, runs_dir / "figures")
         pictures.append([file.read_bytes() for file in picture.files])
     assert verdicts[0] == verdicts[1]
