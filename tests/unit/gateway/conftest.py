@@ -25,6 +25,7 @@ from er.gateway.trained import Trained
 from er.routing import clusters
 from er.routing.choice import Choice, best_two
 from er.routing.router import Router
+from tests.standins.waiting import until
 
 HOST = "127.0.0.1"
 TOPICS = {"law": "plaintiff court contract liable", "cooking": "oven butter flour simmer"}
@@ -78,14 +79,12 @@ class Gateway:
 
     async def is_idle(self, expert: str = ".") -> None:
         """Return once no request is in flight at an expert, or at any."""
-        for _ in range(500):
-            metrics = (await self.get("/metrics"))[1]
-            if set(re.findall(rf'er_gateway_in_flight{{expert="{expert}"}} (\d+)', metrics)) == {
-                "0"
-            }:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError("requests are still in flight")
+        pattern = rf'er_gateway_in_flight{{expert="{expert}"}} (\d+)'
+
+        async def holds() -> bool:
+            return set(re.findall(pattern, (await self.get("/metrics"))[1])) == {"0"}
+
+        await until(holds)
 
 
 def event(text: str) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.standins.waiting import LIMIT_S
 from tests.unit.gateway.conftest import HOST
 
 PATH = "/v2/models/ensemble/generate_stream"
@@ -24,7 +25,7 @@ def post(body: bytes = BODY, *headers: str, path: str = PATH) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def say(port: int, data: bytes, timeout_s: float = 10) -> bytes:
+async def say(port: int, data: bytes, timeout_s: float = LIMIT_S) -> bytes:
     """What comes back until the gateway closes, or one whole answer has come."""
     reader, writer = await asyncio.open_connection(HOST, port)
     got = b""

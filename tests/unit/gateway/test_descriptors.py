@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from er.config import Policy
 from er.gateway.fast import probe
 from er.gateway.fast.replica import Replica
 from er.gateway.plan import Plan
+from tests.standins.waiting import until
 from tests.unit.gateway.conftest import HOST, Start, event
 from tests.unit.gateway.raw import (
     END,
@@ -70,13 +71,6 @@ def no_more_files() -> Iterator[int]:
         yield lowest_free
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Return once it holds."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("kind", ["fast", "aiohttp"])

@@ -16,6 +16,7 @@ from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.reading import Reader
 from er.gateway.fast.replica import Replica
 from er.gateway.fast.request import Request
+from tests.standins.waiting import until
 from tests.unit.gateway.conftest import HOST, Start, event
 from tests.unit.gateway.raw import END, HEAD, RawExpert, chunk, post
 
@@ -34,7 +35,7 @@ async def fetch(port: int, path: str, body: bytes) -> Reply:
     """An answer, whole or as far as it has come."""
     reply = Reply()
     reader, writer = await asyncio.open_connection(HOST, port)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         writer.write(post(body, path=path))
         while not reply.complete and (data := await reader.read(65536)):
             reply.feed(data)
@@ -54,21 +55,30 @@ async def test_a_retried_request_whose_expert_dies_too_gets_an_error_event(
     start: Start, client: str, dialect: str
 ) -> None:
     dying = asyncio.Event()
+    begun = 0
 
     async def die_later(writer: asyncio.StreamWriter) -> bool:
+        nonlocal begun
         writer.write(HEAD)  # alone: tokens follow when clients have got it
         await asyncio.sleep(0.1)
         writer.write(chunk(EXPERTS[dialect]))
+        begun += 1
         await dying.wait()
         writer.transport.abort()
         return False
 
-    async with RawExpert(hang_up).serving() as one, RawExpert(die_later).serving() as other:
+    expert = RawExpert(die_later)
+
+    def all_have_begun() -> bool:
+        prompts = [got for got in expert.received if got.startswith(b"POST")]  # not its models
+        return len(prompts) == REQUESTS and begun == len(expert.received)
+
+    async with RawExpert(hang_up).serving() as one, expert.serving() as other:
         urls = [url.replace("generate_stream", dialect) for url in (one, other)]
         gateway = await start(urls=urls, policy=Policy.round_robin, retries=2)
         path, body = CLIENTS[client]
         asking = [asyncio.ensure_future(fetch(gateway.port, path, body)) for _ in range(REQUESTS)]
-        await asyncio.sleep(0.5)
+        await until(all_have_begun)
         dying.set()
         replies = await asyncio.gather(*asking)
     for reply in replies:
@@ -109,7 +119,7 @@ async def test_a_probe_reads_the_answer_that_follows_a_head(
         return False
 
     async with RawExpert(answer).serving() as url:
-        assert await probe.infer(Replica(0, 0, url), 5.0) == right
+        assert await probe.infer(Replica(0, 0, url), 60.0) == right
 
 
 async def die_within(writer: asyncio.StreamWriter) -> bool:
@@ -146,9 +156,11 @@ async def test_requests_are_freed_without_a_collection(
         try:
             for _ in range(20):
                 assert (await fetch(gateway.port, *CLIENTS[client])).status == right
-            await asyncio.sleep(0.1)
             kinds = (Answer, Client, Exchange, Reader, Request)
-            alive = [type(found) for found in gc.get_objects() if isinstance(found, kinds)]
+
+            def all_are_freed() -> bool:  # but those of the last request
+                return sum(isinstance(found, kinds) for found in gc.get_objects()) <= len(kinds)
+
+            await until(all_are_freed)
         finally:
             gc.enable()
-    assert len(alive) <= len(kinds)  # of the last request

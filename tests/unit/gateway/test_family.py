@@ -23,6 +23,7 @@ from er.gateway.plan import Plan
 from er.routing.router import Router, save
 from tests.unit.gateway.conftest import HOST, event, settings
 from tests.unit.gateway.raw import END, HEAD, answering, chunk, post, say, status
+from tests.unit.gateway.test_expert_processes import until_metric
 from tests.unit.gateway.test_gateway_policies import DEAD
 from tests.unit.gateway.test_processes import command, get, running
 
@@ -34,7 +35,7 @@ async def test_term_as_soon_as_the_port_is_known(tmp_path: Path) -> None:
     async with answering(ONE).serving() as url:
         with running(tmp_path, [url], processes=2) as (_, process):
             process.terminate()
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, 60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -47,8 +48,8 @@ def test_a_signal_while_it_starts_leaves_nothing(tmp_path: Path, number: signal.
         time.sleep(wait_s)
         family = psutil.Process(process.pid).children()
         process.send_signal(number)
-        process.wait(20)
-        _, alive = psutil.wait_procs(family, timeout=10)
+        process.wait(60)
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert not alive
 
 
@@ -71,7 +72,7 @@ async def test_no_process_outlives_the_first(tmp_path: Path) -> None:
         with running(tmp_path, [url], processes=2) as (_, process):
             family = psutil.Process(process.pid).children()
             process.kill()
-            _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
+            _, alive = await asyncio.to_thread(psutil.wait_procs, family, 60)
             assert not alive
 
 
@@ -92,8 +93,8 @@ async def test_a_process_that_is_started_again_knows_what_was_told(
             gateway = psutil.Process(process.pid)
             for dying in gateway.children():
                 dying.kill()
-                await run(wait_for, lambda: len(alive(gateway)) == 2, 20, "no process again")
-            await run(wait_for, lambda: answers(admin), 20, "no administration again")
+                await run(wait_for, lambda: len(alive(gateway)) == 2, 60, "no process again")
+            await run(wait_for, lambda: answers(admin), 60, "no administration again")
             for _ in range(20):
                 assert status(await say(port, post())) == 200
             assert len(other.received) == 20
@@ -135,11 +136,7 @@ async def test_a_process_that_hangs_delays_no_command(tmp_path: Path) -> None:
                 await run(command, admin, "remove", url=other_url)
             await run(command, admin, "drain", url=url)
             hanging.resume()
-            for _ in range(500):
-                line = b'er_gateway_usable{expert="0",replica="0"} 0.0'
-                if line in await say(port, METRICS):
-                    break
-                await asyncio.sleep(0.02)
+            await until_metric(port, 'er_gateway_usable{expert="0",replica="0"} ', 0)
             for _ in range(10):
                 assert status(await say(port, post())) == 503
 
@@ -178,7 +175,7 @@ async def test_hup_reaches_every_process(router: Router, tmp_path: Path) -> None
             await asyncio.to_thread(
                 wait_for,
                 lambda: log.read_text().count("er.gateway: router ") == 2,
-                20,
+                60,
                 "not both have read it",
             )
 

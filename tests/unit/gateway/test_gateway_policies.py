@@ -3,12 +3,12 @@
 import asyncio
 import json
 import re
-import time
 
 import pytest
 
 from er.config import Policy
 from er.gateway import counts as slots
+from tests.standins.waiting import until
 from tests.unit.gateway.conftest import HOST, Expert, Gateway, Start, event
 from tests.unit.gateway.raw import (
     BODY,
@@ -35,11 +35,11 @@ async def metric(gateway: Gateway, start: str) -> float:
 
 async def queued(gateway: Gateway, requests: int) -> None:
     """Return once so many wait for a place."""
-    for _ in range(500):
-        if await metric(gateway, "er_gateway_queued{") == requests:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"there are never {requests} waiting")
+
+    async def hold() -> bool:
+        return await metric(gateway, "er_gateway_queued{") == requests
+
+    await until(hold)
 
 
 async def test_a_connection_that_the_expert_closed_is_replaced(start: Start) -> None:
@@ -162,11 +162,11 @@ async def test_the_breaker_opens_on_failures_and_closes_after_an_inference(
             return True
 
         expert.answer = healthy
-        for _ in range(200):
-            if status(await say(gateway.port, post())) == 200:
-                break
-            await asyncio.sleep(0.02)
-        assert status(await say(gateway.port, post())) == 200
+
+        async def is_answered() -> bool:
+            return status(await say(gateway.port, post())) == 200
+
+        await until(is_answered)
         opened, closed = capfd.readouterr().err.splitlines()  # not a line for each request
         assert opened.startswith(f"er.gateway: expert 0 ({url}) gets no requests after 3 failures")
         assert closed == f"er.gateway: expert 0 ({url}) answers again"
@@ -208,17 +208,17 @@ async def test_who_waits_for_an_expert_that_dies_goes_elsewhere(start: Start) ->
         writer.transport.abort()
         return False
 
-    async with RawExpert(die).serving() as url, answering(ONE).serving() as other:
+    expert = RawExpert(die)
+    async with expert.serving() as url, answering(ONE).serving() as other:
         limits = {"at_most": 1, "queue_at_most": 5, "retries": 1, "breaker_failures": 1}
         gateway = await start(urls=[url, other, other], policy=Policy.round_robin, **limits)
-        asking = []
-        for _ in range(4):  # the first and the last for the one that dies
-            asking.append(asyncio.ensure_future(say(gateway.port, post())))
-            await asyncio.sleep(0.05)
+        first = asyncio.ensure_future(say(gateway.port, post()))
+        await until(lambda: bool(expert.received))
+        assert [status(await say(gateway.port, post())) for _ in range(2)] == [200] * 2
+        last = asyncio.ensure_future(say(gateway.port, post()))  # for the one that dies, too
         await queued(gateway, 1)
         dying.set()
-        answers = await asyncio.wait_for(asyncio.gather(*asking), 5)
-        assert [status(answer) for answer in answers] == [200] * 4
+        assert [status(answer) for answer in await asyncio.gather(first, last)] == [200] * 2
 
 
 async def test_who_leaves_the_queue_takes_no_place(start: Start) -> None:
@@ -270,10 +270,12 @@ async def test_leaving_is_seen_at_once(start: Start) -> None:
     reader, writer = await asyncio.open_connection(HOST, gateway.port)
     writer.write(post())
     await reader.readuntil(b"\n\n")
-    left_s = time.perf_counter()
     writer.close()
-    await asyncio.wait_for(expert.cancelled.wait(), 5)
-    assert time.perf_counter() - left_s < 1.0  # milliseconds where the machine is free
+    turns = 0  # of the loop that all are on: however fast the machine is, these are as many
+    while not expert.cancelled.is_set():
+        await asyncio.sleep(0)
+        turns += 1
+        assert turns < 100
 
 
 async def test_draining_lets_answers_end(start: Start) -> None:
@@ -294,7 +296,7 @@ async def test_draining_lets_answers_end(start: Start) -> None:
             assert not draining.done()
             may_end.set()
             assert await response.read() == event("one") + event("two")
-        await asyncio.wait_for(draining, 5)
+        await asyncio.wait_for(draining, 60)
 
 
 async def test_draining_has_an_end_that_is_reported(

@@ -214,7 +214,7 @@ async def test_the_gateways_own_description_holds(tmp_path: Any) -> None:
             def call(case: Any) -> None:
                 nonlocal called
                 called += 1
-                response = case.call(base_url=f"http://127.0.0.1:{port}", timeout=10)
+                response = case.call(base_url=f"http://127.0.0.1:{port}", timeout=60)
                 allowed = {"200", "400", "401", "413", "415", "429"}
                 assert str(response.status_code) in allowed, (case, response.text)
 

@@ -42,7 +42,7 @@ async def test_nothing_is_imported_while_requests_come(router: Router, tmp_path:
             sys.executable, "-c", PROGRAM, plan_file, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )  # fmt: skip
-        for _ in range(1500):
+        for _ in range(3000):
             if port_file.exists() and port_file.read_text():
                 break
             await asyncio.sleep(0.02)
@@ -67,5 +67,5 @@ async def test_nothing_is_imported_while_requests_come(router: Router, tmp_path:
             assert status(await say(admin, command)) == 200
         assert status(await say(port, post())) == 200
         process.terminate()
-        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert json.loads(errors.splitlines()[-1]) == []

@@ -10,7 +10,7 @@ from tests.unit.gateway.conftest import Start, event
 from tests.unit.gateway.raw import END, HEAD, PATH, answering, chunk, post, say, status
 
 ONE = HEAD + chunk(event("one")) + END
-LONGEST_S = 0.01  # 5 ms where nothing else runs on the core; the client is on the same thread
+LOOKS = 5  # one turn may be long because of the machine; what the gateway does is as long each time
 MB = 2**20
 TEXTS = {
     "ASCII": "court " * (MB // 6),
@@ -23,15 +23,32 @@ TEXTS = {
 TRITON, OPENAI = "/generate_stream", "/v1"
 
 
-async def longest_turn(port: int, request: bytes) -> tuple[bytes, float]:
-    """The answer, and the longest time that this thread worked without a turn for others."""
-    longest_s = 0.0
-    asking = asyncio.ensure_future(say(port, request))
-    while not asking.done():
-        before_s = time.thread_time()  # not what the machine gives to others
-        await asyncio.sleep(0)
-        longest_s = max(longest_s, time.thread_time() - before_s)
-    return await asking, longest_s
+def limit_s() -> float:
+    """10 ms on a core that adds up 80 million numbers a second, and longer on a slower one; a turn
+    takes up to 5 ms where nothing else runs. The client is on the same thread."""
+    found = []
+    for _ in range(3):
+        before_s = time.thread_time()
+        sum(range(300_000))
+        found.append(time.thread_time() - before_s)
+    return 2.5 * min(found)
+
+
+async def in_short_turns(port: int, request: bytes) -> bytes:
+    """The answer; raises AssertionError where this thread works too long without a turn for
+    others."""
+    for _ in range(LOOKS):
+        longest_s, limit = 0.0, limit_s()
+        asking = asyncio.ensure_future(say(port, request))
+        while not asking.done():
+            before_s = time.thread_time()  # not what the machine gives to others
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.thread_time() - before_s)
+        if longest_s < limit:
+            return await asking
+    raise AssertionError(
+        f"a turn takes {longest_s:.4f} s, more than {limit:.4f} s: {request[:99]!r}"
+    )
 
 
 @pytest.mark.parametrize("upstream", [TRITON, OPENAI])
@@ -43,18 +60,15 @@ async def test_a_text_of_a_megabyte(start: Start, path: str, upstream: str) -> N
         assert gateway.server
         for replica in gateway.server.experts.replicas:
             replica.model = "llama"
-        for name, text in TEXTS.items():
+        for text in TEXTS.values():
             bodies = {
                 PATH: f'{{"text_input": "{text}", "max_tokens": 3}}',
                 "/v1/completions": f'{{"prompt": "{text}", "model": "m", "stream": true}}',
                 "/v1/chat/completions": '{"model": "m", "stream": true, "messages": '
                 f'[{{"role": "user", "content": "{text}"}}]}}',
             }
-            answer, longest_s = await longest_turn(
-                gateway.port, post(bodies[path].encode(), path=path)
-            )
+            answer = await in_short_turns(gateway.port, post(bodies[path].encode(), path=path))
             assert status(answer) == 200
-            assert longest_s < LONGEST_S, name
             given = json.loads(expert.received[-1].partition(b"\r\n\r\n")[2])
             said = given.get("text_input") or given.get("prompt") or given["messages"][0]["content"]
             assert said == json.loads(f'"{text}"')
@@ -76,9 +90,8 @@ async def test_many_values_are_refused(start: Start, name: str) -> None:
     expert = answering(ONE)
     async with expert.serving() as url:
         gateway = await start(urls=[url, url])
-        answer, longest_s = await longest_turn(gateway.port, post(MANY[name].encode()))
+        answer = await in_short_turns(gateway.port, post(MANY[name].encode()))
     assert status(answer) == 400
-    assert longest_s < LONGEST_S
     assert not expert.received
 
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -148,7 +147,7 @@ async def test_a_client_that_leaves_ends_the_request_to_the_expert(start: Start)
     async with gateway.ask("court") as response:
         await response.content.readany()
         response.close()
-    await asyncio.wait_for(expert.cancelled.wait(), 5)
+    await asyncio.wait_for(expert.cancelled.wait(), 60)
     await gateway.is_idle()
 
 
@@ -161,15 +160,12 @@ async def test_a_client_that_leaves_before_the_first_token_too(start: Start) -> 
 
     expert = Expert(silent)
     gateway = await start(expert)
-    with pytest.raises(asyncio.TimeoutError):
-        async with gateway.client.post(
-            "/v2/models/ensemble/generate_stream",
-            json={"text_input": "court"},
-            timeout=aiohttp.ClientTimeout(total=0.3),
-        ) as response:
-            await response.read()
-    assert received.is_set()
-    await asyncio.wait_for(expert.cancelled.wait(), 5)
+    body = {"text_input": "court"}
+    path = "/v2/models/ensemble/generate_stream"
+    asking = asyncio.ensure_future(gateway.client.post(path, json=body))
+    await asyncio.wait_for(received.wait(), 60)
+    asking.cancel()
+    await asyncio.wait_for(expert.cancelled.wait(), 60)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_it_relays_and_is_gone_afterwards(path: Path, expert: Endpoint, tmp_path
     with serve(path, [expert, expert], ANY_PORT, tmp_path) as endpoint:
         body = json.dumps({"text_input": "court"}).encode()
         request = urllib.request.Request(endpoint.url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             assert response.headers["x-er-expert"] in {"0", "1"}
             assert response.read() == event("one")
     assert psutil.Process().children() == before
@@ -71,7 +71,7 @@ def test_a_baseline_needs_no_router(expert: Endpoint, tmp_path: Path) -> None:
     with serve(None, [expert, expert], ANY_PORT, tmp_path, policy) as endpoint:
         chosen = []
         for _ in range(3):
-            with urllib.request.urlopen(endpoint.url, b'{"text_input": ""}', timeout=30) as answer:
+            with urllib.request.urlopen(endpoint.url, b'{"text_input": ""}', timeout=60) as answer:
                 assert answer.headers["x-er-policy"] == "round_robin"
                 chosen.append(answer.headers["x-er-expert"])
     assert chosen == ["0", "1", "0"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.standins.waiting import until
 from tests.unit.gateway.conftest import HOST, event
 from tests.unit.gateway.raw import END, HEAD, RawExpert, answering, chunk, post, say, status
 from tests.unit.gateway.test_expert_processes import metric
@@ -16,7 +17,7 @@ HEALTH = b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n"
 
 async def test_half_requests_end_while_others_are_answered(tmp_path: Path) -> None:
     async with answering(ONE).serving() as url:
-        with running(tmp_path, [url], timeouts={"header_s": 0.5, "body_s": 0.5}) as (port, _):
+        with running(tmp_path, [url], timeouts={"header_s": 1.5, "body_s": 1.5}) as (port, _):
             half_heads = [say(port, post()[:40]) for _ in range(100)]
             half_bodies = [say(port, post()[:-3]) for _ in range(100)]
             slow = asyncio.gather(*half_heads, *half_bodies)
@@ -56,7 +57,7 @@ async def test_a_client_that_does_not_read_is_given_up(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection(HOST, port, limit=1024)
             before = psutil.Process(process.pid).memory_info().rss
             writer.write(post())
-            await asyncio.wait_for(expert.left.wait(), 20)
+            await asyncio.wait_for(expert.left.wait(), 60)
             assert psutil.Process(process.pid).memory_info().rss - before < 4_000_000
             assert await metric(port, 'er_gateway_errors_total{cause="slow_client"}') == 1
             writer.close()
@@ -76,7 +77,7 @@ async def test_many_large_uploads_take_no_more_memory_than_they_may(tmp_path: Pa
     async with RawExpert(hold).serving() as url:
         with running(tmp_path, [url], limits=limits, in_flight_at_most=1) as (port, process):
             before = psutil.Process(process.pid).memory_info().rss
-            asking = [asyncio.ensure_future(say(port, post(body), 30)) for _ in range(60)]
+            asking = [asyncio.ensure_future(say(port, post(body))) for _ in range(60)]
             await asyncio.sleep(2)
             assert psutil.Process(process.pid).memory_info().rss - before < 60_000_000
             waiting.set()
@@ -100,7 +101,10 @@ async def test_one_address_may_open_so_many_connections(tmp_path: Path) -> None:
         assert b" 200 " in await reader.readline()
         other.close()
         held.pop()[1].close()
-        await asyncio.sleep(0.1)
-        assert status(await say(port, HEALTH)) == 200
+
+        async def has_room() -> bool:
+            return status(await say(port, HEALTH)) == 200
+
+        await until(has_room)
         for _, writer in held:
             writer.close()

@@ -14,6 +14,7 @@ import pytest
 from er.compose import plan
 from er.config import Policy
 from er.gateway.plan import Plan
+from tests.standins.waiting import until
 from tests.unit.gateway.conftest import event, settings
 from tests.unit.gateway.raw import END, HEAD, answering, chunk, post, say, status
 
@@ -36,11 +37,12 @@ async def running(
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
         )  # fmt: skip
     try:
-        for _ in range(1500):
-            if port_file.exists() and port_file.read_text():
-                break
+
+        def listens() -> bool:
             assert process.returncode is None, (folder / "errors").read_text()
-            await asyncio.sleep(0.02)
+            return port_file.exists() and bool(port_file.read_text())
+
+        await until(listens)
         yield int(port_file.read_text()), process
     finally:
         if process.returncode is None:
@@ -68,7 +70,7 @@ async def test_output_that_cannot_be_written(tmp_path: Path, redirections: str, 
         assert answer.count(b"HTTP/1.1") == 1
         assert b'"status"' not in answer  # no line of the log
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
@@ -85,20 +87,19 @@ async def test_signals_of_others_and_a_stop_cut_no_stream(tmp_path: Path, kind: 
     expert = answering(ONE)
     expert.answer = answer
     async with expert.serving() as url, running(tmp_path, url, "", kind) as (port, process):
-        asking = asyncio.ensure_future(say(port, post(), timeout_s=30))
-        while not expert.received:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        asking = asyncio.ensure_future(say(port, post()))
+        await until(lambda: bool(expert.received))
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGPIPE):
             process.send_signal(number)
             await asyncio.sleep(0.05)
         process.send_signal(signal.SIGSTOP)
+        await until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
         await asyncio.sleep(0.2)
-        assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
         process.send_signal(signal.SIGCONT)
         may_end.set()
         assert (await asking).count(b"data: ") == 2
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])

@@ -16,7 +16,7 @@ from er.gateway.fast.server import Server
 from tests.unit.gateway.conftest import Start, event, settings
 from tests.unit.gateway.raw import BODY, END, HEAD, answering, chunk, post, say, status
 from tests.unit.gateway.test_hostile import FakeTransport
-from tests.unit.gateway.test_long_prompts import LONGEST_S
+from tests.unit.gateway.test_long_prompts import LOOKS, limit_s
 from tests.unit.gateway.test_malformed import CHUNKED
 
 ONE = HEAD + chunk(event("one")) + END
@@ -76,6 +76,16 @@ async def test_an_expert_that_sends_much_is_read_once_a_turn() -> None:
 
 @pytest.mark.parametrize("request_", [HEALTH, b"GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n", post()])
 async def test_many_requests_at_once_are_read_in_steps(request_: bytes) -> None:
+    for _ in range(LOOKS):
+        limit = limit_s()
+        longest_s = await longest_step(request_)
+        if longest_s < limit:
+            return
+    raise AssertionError(f"a step takes {longest_s:.4f} s, more than {limit:.4f} s")
+
+
+async def longest_step(request_: bytes) -> float:
+    """The longest time that the thread worked without a turn for others."""
     heard = bytearray()
     server, client, transport = connected(heard.extend)
     [replica] = server.experts.replicas
@@ -96,10 +106,10 @@ async def test_many_requests_at_once_are_read_in_steps(request_: bytes) -> None:
         before_s = time.thread_time()
         await asyncio.sleep(0)
         longest_s = max(longest_s, time.thread_time() - before_s)
-    assert longest_s < LONGEST_S
     await asyncio.sleep(0)
     assert transport.reads
     client.connection_lost(None)
+    return longest_s
 
 
 @pytest.mark.parametrize(
