@@ -124,10 +124,11 @@ def run_plugins(parsed: Arguments, jobs: list[Job], plugins: list[str], out: Con
     configs = [job.config for job in jobs]
     folder = Path(configs[0].runs_dir) / "sweeps" / f"{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}"
     out.print(f"{' and '.join(plugins)} of Hydra: what they write is in {folder}", highlight=False)
-    runs, failed = launched.run_by_hydra(parsed, jobs, plugins, folder)
+    command = command_id.new_id()
+    runs, failed = launched.run_by_hydra(parsed, jobs, plugins, folder, command)
     summary.show(runs, out)
     if runs:
-        draw(configs, out)
+        draw(configs, command, out)
     best = folder / "optimization_results.yaml"
     if best.exists():
         out.print(best.read_text().strip(), highlight=False, markup=False)
@@ -202,28 +203,31 @@ def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
                 done.append(config)
             except Exception as error:
                 code = cli.fail(
-                    "er", f"{config.title}: {cli.describe_error(error)}", cli.exit_code(error)
+                    "er",
+                    f"{sweep.progress.name}: {cli.describe_error(error)}",
+                    cli.exit_code(error),
                 )
-                failed[config.title] = code if code == cli.OUT_OF_TIME else 1
+                failed[sweep.progress.name] = code if code == cli.OUT_OF_TIME else 1
     finally:
         sweep.progress.clear()
         summary.show(sweep.runs, out)
-    draw(done, out)
+    draw(done, sweep.id, out)
     return max(failed.values(), default=0)
 
 
-def draw(jobs: Sequence[Config], out: Console) -> None:
-    """Make the figures and reports of every study from its published runs."""
+def draw(jobs: Sequence[Config], command: str, out: Console) -> None:
+    """Make the figures and reports of every study from the published runs of the command."""
     finish_all(
         [
             Study(
-                job.study, job.tracking.uri, Path(job.runs_dir), job.figures, job.load.concurrency
+                job.study, job.tracking.uri, Path(job.runs_dir), job.figures,
+                job.load.concurrency, command,
             )
             for job in jobs
             if job.tracking.enabled
         ],
         out,
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Study:
     runs_dir: Path
     figures: Sequence[str]
     ladder: Sequence[int]  # that the command asked for
+    command: str = ""  # whose runs it shows; empty: those of the newest one
 
     @property
     def folder(self) -> Path:
@@ -50,7 +51,8 @@ def finish_all(asked: Iterable[Study], out: Console) -> None:
         figures = list(dict.fromkeys(figure for one in same for figure in one.figures))
         ladder = sorted({users for one in same for users in one.ladder})
         if figures:
-            finish(Study(name, uri, runs_dir, figures, ladder), partial(terminal.show, out))
+            one = Study(name, uri, runs_dir, figures, ladder, same[0].command)
+            finish(one, partial(terminal.show, out))
         studies_at.setdefault(uri, []).append(name)
     for uri, studies in studies_at.items():
         with cli.loading():
@@ -70,7 +72,7 @@ def finish(study: Study, say: Callable[[str], None]) -> None:
 
     @cache
     def runs() -> "list[PublishedRun]":
-        return query.shown(study.uri, study.name)
+        return query.shown(study.uri, study.name, study.command)
 
     made: list[Path] = []
     for name in study.figures:

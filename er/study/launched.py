@@ -11,7 +11,7 @@ from er.compose.launch import launch
 from er.config import ClockKind
 from er.errors import ConfigError, ErError
 from er.options import Arguments
-from er.results import command_id, names
+from er.results import names
 from er.results.point import Point, Summary
 from er.results.run_dir import RunDir
 from er.study import job as study
@@ -21,11 +21,12 @@ RUNS = "runs.txt"  # the run directories of a sweep, in the order in which they 
 
 
 def run_by_hydra(
-    arguments: Arguments, jobs: Sequence[Job], plugins: Sequence[str], folder: Path
+    arguments: Arguments, jobs: Sequence[Job], plugins: Sequence[str], folder: Path, command: str
 ) -> tuple[list[RunDir], bool]:
     """Check the jobs that are known, then let Hydra run them; their runs, and whether all did.
 
-    `folder` is for what the plugins write. Raises ErError when the jobs cannot be run.
+    `folder` is for what the plugins write, `command` the id that all runs get. Raises ErError when
+    the jobs cannot be run.
     """
     objective = arguments.words["objective"]
     for job in jobs:
@@ -39,7 +40,7 @@ def run_by_hydra(
     folder.mkdir(parents=True, exist_ok=True)
     done, failed = folder.absolute() / RUNS, False
     resume = arguments.words["resume"] == "true"
-    work = functools.partial(run_one, done, objective, resume, command_id.new_id())
+    work = functools.partial(run_one, done, objective, resume, command)
     try:
         launch(arguments, work, folder.absolute())
     except ErError:  # already printed; the other jobs ran

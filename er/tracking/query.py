@@ -98,16 +98,18 @@ class PublishedRun:
         return rows.loc[kept, list(columns)]
 
 
-def shown(uri: str, study: str) -> list[PublishedRun]:
+def shown(uri: str, study: str, command: str = "") -> list[PublishedRun]:
     """The runs of a study that a figure shows, by deployment and then by start.
 
-    All runs of the newest command, those too that it took from disk. Beside those of a single
-    deployment, the newest run of every other one that shares everything else with one of them: to
-    repeat one completes the others.
+    All runs of the newest command, those too that it took from disk; of `command` (its id) where
+    that has any, so that one that ends shows its own also where another was given meanwhile. Beside
+    those of a single deployment, the newest run of every other one that shares everything else with
+    one of them: to repeat one completes the others.
     Raises ConfigError when there is none.
     """
     found = finished(uri, study)
-    newest = [run for run in found if _command(run) == _command(found[0])]
+    own = [run for run in found if _command(run) == command]
+    newest = own or [run for run in found if _command(run) == _command(found[0])]
     keys = {run.data.tags["er.study_key"] for run in newest}
     taken = {run.data.tags["er.deployment"] for run in newest}
     others: dict[tuple[str, str], Run] = {}

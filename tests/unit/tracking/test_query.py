@@ -89,6 +89,15 @@ def test_the_newest_command_is_shown_also_where_its_runs_were_measured_before(co
     assert ids(query.shown(uri, "ladder")) == [*whole, e]
 
 
+def test_a_command_shows_its_own_runs_also_where_another_was_given_meanwhile(command, uri) -> None:
+    whole = command(A, B)
+    [e, b] = command(E, B)
+    own = open_store(uri).get_run(whole[0]).data.tags["er.sweep"]
+    assert ids(query.shown(uri, "ladder", own)) == whole
+    assert sorted(ids(query.shown(uri, "ladder"))) == sorted([e, b])
+    assert ids(query.shown(uri, "ladder", "none")) == ids(query.shown(uri, "ladder"))
+
+
 def test_an_id_of_a_command_says_when_it_was_given() -> None:
     before_ms = int(time.time() * 1000)
     given = given_ms(new_id())
