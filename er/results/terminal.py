@@ -1,5 +1,6 @@
 """Lines and tables for people: as wide as their terminal, whole where there is none."""
 
+import re
 import shutil
 import sys
 import textwrap
@@ -7,6 +8,12 @@ import textwrap
 from rich.console import Console
 
 CONTINUED = "  "  # before what continues a line, beyond the line's own indent
+# Spaces that end no line: before units, after TTFT and TPOT, in `python -m er.claims`.
+TOGETHER = re.compile(
+    r"(?<=\d) (?=(?:ms|s|users?|requests?|tokens/s|MB|GB)\b)|(?<=TTFT|TPOT) (?=\d)"
+    r"|(?<=python) (?=-m )|(?<=python -m) (?=\w)"
+)
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def width() -> int | None:
@@ -25,16 +32,17 @@ def wrap(
 ) -> list[str]:
     """The lines of at most so many characters that a line becomes; None: itself.
 
-    It is broken between words only, so that paths stay whole however narrow it is; with `fold` also
-    within a word that is longer than a line.
+    It is broken between words only, so that paths stay whole however narrow it is, and not between
+    a number and its unit; with `fold` also within a word that is longer than a line.
     """
     indent = line[: len(line) - len(line.lstrip())]
     if most is None or len(line) <= most:
         return [line]
-    return textwrap.wrap(
-        line.strip(), max(most, len(indent) + 20), initial_indent=indent,
+    lines = textwrap.wrap(
+        TOGETHER.sub(NO_BREAK, line.strip()), max(most, len(indent) + 20), initial_indent=indent,
         subsequent_indent=indent + continued, break_long_words=fold, break_on_hyphens=False,
     )  # fmt: skip
+    return [part.replace(NO_BREAK, " ") for part in lines]
 
 
 def say(line: str) -> None:

@@ -63,7 +63,9 @@ class Sweep:
             self.progress.take(known.points(config, there), place or run.path)
             again = known.invalid_points(config, there) if self.resume else []
             if again:
-                self.progress.tell(f"{config.title}: measures again {describe_invalid(again)}")
+                self.progress.tell(
+                    f"{self.progress.name}: measures again {describe_invalid(again)}"
+                )
             for line in known.describe_lost(config, there):
                 self.progress.tell(line)
             if known.complete(config, there):

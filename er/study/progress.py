@@ -4,13 +4,15 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
 
 from er.config import ClockKind, Config
+from er.config.plain import plain
 from er.load.arrivals import count_requests
-from er.results import terminal
+from er.results import labels, terminal
 from er.results.point import Point
 from er.results.words import count_of
 from er.study.time_left import TimeLeft
@@ -46,6 +48,24 @@ class Progress:
             )
             - self.taken
         )
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What lines call the jobs: their titles, where these are alike what tells them apart."""
+        titles = [config.title for config in self.jobs]
+        names = [labels.run_name(plain(config)) for config in self.jobs]
+        alike: dict[str, set[str]] = {}
+        for title, name in zip(titles, names, strict=True):
+            alike.setdefault(title, set()).add(name)
+        return [
+            name if len(alike[title]) > 1 else title
+            for title, name in zip(titles, names, strict=True)
+        ]
+
+    @property
+    def name(self) -> str:
+        """What lines call the current job."""
+        return self.names[self.job]
 
     def start_job(self) -> None:
         """The next deployment begins."""
@@ -115,8 +135,9 @@ class Progress:
             self.console.file.write("\r\x1b[2K")
 
     def _where(self, short: bool = False) -> str:
-        config = self.jobs[self.job]
-        name = config.deployment.id.upper() if short else config.title
+        config, name = self.jobs[self.job], self.name
+        if short and name == config.title:
+            name = config.deployment.id.upper()
         return f"[{self.job + 1}/{len(self.jobs)}] {name}"
 
     def _left(self) -> str:

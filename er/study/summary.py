@@ -31,9 +31,10 @@ POINTS_SHOWN = 60  # of more, the table has one for each run
 RUNS_NAMED = 10
 PER_GPU = ("per\nGPU", "tokens/s\n/GPU")
 CARRIED = ("node type", "GPUs", "concurrency", *PER_GPU)  # of a search for capacity
+PREDICTED = ", predicted"  # at the end of the names of such runs
 NAME_WIDTH = 10  # at least, where a terminal is narrow
 # Left out, in this order, where a terminal is too narrow.
-DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s")
+DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s", "TPOT\np50 ms")
 
 
 def show(runs: Sequence[RunDir], out: Console) -> None:
@@ -85,17 +86,28 @@ def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    result.add_column("", no_wrap=True)
+    called = names_of(runs)
+    result.add_column("", overflow="fold", min_width=min(max(map(len, called)), NAME_WIDTH))
     for heading in columns:
         result.add_column(heading, justify="right", no_wrap=True)
-    for run, config in zip(runs, configs, strict=True):
+    for run, name in zip(runs, called, strict=True):
         for position, point in enumerate(shown_of(run, short)):
-            cells = [COLUMNS[name](point) for name in columns]
-            name = labels.run_name(config) if short else deployment_of(run)
+            cells = [COLUMNS[column](point) for column in columns]
             result.add_row(name if position == 0 else "", *cells)
         if not short:
             result.add_section()
     return result
+
+
+def names_of(runs: Sequence[RunDir]) -> list[str]:
+    """What the table and the lines below it call runs: the letters of their deployments where these
+    tell them apart, else longer names."""
+    letters = list(map(deployment_of, runs))
+    if len(set(letters)) == len(letters):
+        return letters
+    found = [labels.run_name(run.read(names.CONFIG)) for run in runs]
+    virtual = all(name.endswith(PREDICTED) for name in found)  # the table's title says it
+    return [name.removesuffix(PREDICTED) for name in found] if virtual else found
 
 
 def shown_of(run: RunDir, short: bool) -> list[Point]:
@@ -182,13 +194,14 @@ def _carried(found: dict[str, Any]) -> dict[str, str]:
 
 
 def legend(runs: Sequence[RunDir]) -> list[str]:
-    """One line for each deployment: what its name in the table stands for, overrides included."""
+    """One line for each run: what its name in the table stands for, overrides included."""
     configs = [run.read(names.CONFIG) for run in runs]
     lines = []
-    for run, config, apart in zip(runs, configs, labels.apart(configs), strict=True):
+    facts = zip(runs, configs, names_of(runs), labels.apart(configs), strict=True)
+    for run, config, name, apart in facts:
         title = run.read(names.RECORD)["tags"]["er.title"]
         where = f"{labels.engines(config)} on {config['hardware']['name']}"
-        lines.append(f"{deployment_of(run)}  {title}: {where} {apart}".rstrip())
+        lines.append(f"{name}  {title}: {where} {apart}".rstrip())
     found = [] if is_short(runs) else list(dict.fromkeys(lines))  # a short table's names say it
     return [*found, *origins_of(runs)]
 
@@ -204,9 +217,9 @@ def origins_of(runs: Sequence[RunDir]) -> list[str]:
 def doubts(runs: Sequence[RunDir]) -> list[str]:
     """One line for each reason not to believe a point, then for what else is to be known of one."""
     found: dict[str, Counter[str]] = {"invalid": Counter(), "note": Counter()}
-    for run in runs:
+    for run, name in zip(runs, names_of(runs), strict=True):
         for point in run.points():
-            where = f"{deployment_of(run)}, {count_of(point.concurrency, 'user')}"
+            where = f"{name}, {count_of(point.concurrency, 'user')}"
             found["invalid"].update(f"invalid: {where}: {reason}" for reason in point.invalid)
             found["note"].update(f"note: {where}: {note}" for note in point.notes)
     return [
@@ -219,24 +232,24 @@ def doubts(runs: Sequence[RunDir]) -> list[str]:
 def gateway_costs(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment behind the gateway."""
     lines = []
-    for run in runs:
+    for run, name in zip(runs, names_of(runs), strict=True):
         if run.has(names.GATEWAY_COST):
             cost = run.read_numbers(names.GATEWAY_COST)
             lines.append(
-                f"{deployment_of(run)}: the gateway adds "
+                f"{name}: the gateway adds "
                 f"{cost['ttft_difference_p50_s'] * 1e3:.1f} ms to the time to first token "
                 f"(median of {cost['pairs']} pairs; quartiles "
                 f"{cost['ttft_difference_p25_s'] * 1e3:.1f} to "
                 f"{cost['ttft_difference_p75_s'] * 1e3:.1f} ms)"
             )
-    return lines
+    return list(dict.fromkeys(lines))  # a run may be in several studies
 
 
 def knees(runs: Sequence[RunDir]) -> list[str]:
     """One line for each deployment whose knee was looked for and found."""
     return [
-        f"{deployment_of(run)}: {knee.describe(knee.Knee(**run.read('knee.json')))}"
-        for run in runs
+        f"{name}: {knee.describe(knee.Knee(**run.read('knee.json')))}"
+        for run, name in zip(runs, names_of(runs), strict=True)
         if run.has(names.KNEE)
     ]
 

@@ -87,6 +87,25 @@ def test_the_search_for_capacity(width: int, config: Config, finished_run: Finis
 
 
 @widths
+def test_runs_of_one_deployment_have_longer_names(
+    width: int, config: Config, finished_run: FinishedRun
+) -> None:
+    config.deployment.id, config.deployment.behind_gateway = "e1", True
+    runs = []
+    for kind in ("fast", "sklearn"):
+        config.gateway.kind = kind
+        runs.append(finished_run(config))
+    assert summary.names_of(runs[:1]) == ["E1"]
+    both = summary.names_of(runs)
+    assert [name.rpartition(" TP4 ")[2] for name in both] == ["fast gateway", "sklearn gateway"]
+    text = shown(width, lambda out: summary.table(runs, out))
+    assert re.search(r"\b(yes|no) *$", text, re.M)
+    assert all(word in text for name in both for word in name.split())
+    for lines in (summary.legend(runs)[:2], summary.doubts(runs)):
+        assert all(any(name in line for line in lines) for name in both)
+
+
+@widths
 def test_verdicts_and_table_1(width: int) -> None:
     claims = statements.read("fig6")
     shown(width, lambda out: out.print(documents.table(decide(claims, []))))
@@ -117,3 +136,12 @@ def test_long_lines_are_wrapped_between_words_where_a_terminal_reads_them(
         assert all(line.startswith(INDENT) for line in lines[start:])
         assert " ".join(" ".join(lines[start:]).split()) == " ".join(reason.split())
         assert any(line.startswith(("run directory: /", "  /")) for line in lines)
+
+
+@pytest.mark.parametrize("width", range(40, 100))
+def test_a_number_stays_on_a_line_with_its_unit(width: int) -> None:
+    line = "[1/5] A:  4 users, 12 requests, TTFT 50.2 ms, TPOT 14.63 ms, 242 tokens/s, valid, 0.1 s"
+    lines = terminal.wrap(line, width)
+    assert " ".join(" ".join(lines).split()) == " ".join(line.split())
+    kept = ("4 users", "12 requests", "TTFT 50.2 ms", "TPOT 14.63 ms", "242 tokens/s", "0.1 s")
+    assert all(any(quantity in part for part in lines) for quantity in kept)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from copy import deepcopy
 
 import pytest
 from example_requests import answered
@@ -44,6 +45,20 @@ def test_the_time_left_of_a_duration_follows_from_it(config: Config, clock: list
     clock[0] += 66
     shown.point_done(measure([answered(i, 1) for i in range(24)], 1, config.load))
     assert "valid, about 2:12 left" in out.getvalue()
+
+
+def test_jobs_with_the_same_title_are_told_apart(config: Config) -> None:
+    out = io.StringIO()
+    jobs = [deepcopy(config) for _ in range(3)]
+    jobs[0].engine.max_batch_size, jobs[2].deployment.tp = 16, 8
+    shown = Progress(jobs, Console(file=out, width=200))
+    for _ in jobs:
+        shown.start_job()
+        shown.say("starting")
+    first, second, third = out.getvalue().splitlines()
+    assert first == "[1/3] A INT8 TP4 batch 16: starting"
+    assert second == "[2/3] A INT8 TP4: starting"
+    assert third == "[3/3] Llama 3 70B INT8, TP=8: starting"
 
 
 def test_a_doubtful_point_is_shown_as_invalid(config: Config) -> None:
