@@ -15,6 +15,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
 from er import cli
 from er.claims import statements, unknowns
 from er.claims.thresholds import Threshold, thresholds
@@ -23,7 +27,7 @@ from er.claims.unknowns import Setting
 from er.config import Config, require, require_folder
 from er.errors import ErError
 from er.options import CONF
-from er.results import code, kept, step_times
+from er.results import code, kept, step_times, terminal
 from er.results.files import write_whole
 from er.results.json_file import text_of
 from er.results.marked import around, replace_between
@@ -123,6 +127,21 @@ def markdown(found: Sensitivity) -> str:
     return "\n".join(lines)
 
 
+def show(found: Sensitivity, out: Console) -> None:
+    """The table and the thresholds in a terminal."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading, ratio in (("claim", 3), ("predicted", 3), ("otherwise with", 4)):
+        table.add_column(heading, overflow="fold", ratio=ratio)
+    for place, claim in enumerate(found.claims):
+        turned = "\n".join(found.against(place)) or "none of them"
+        table.add_row(claim, found.share(place), turned)
+    out.print(table)
+    for threshold in found.thresholds:
+        terminal.show(out, threshold.described)
+    if found.step_times:
+        terminal.show(out, f"{found.step_times}.")
+
+
 def main() -> int:
     """Examine and print; the exit code."""
     return cli.run("er.claims.sensitivity", lambda: answer(sys.argv[1:]), "nothing is written")
@@ -147,9 +166,9 @@ def answer(arguments: Sequence[str]) -> int:
     found = load(folder / FILE)
     if words["width"] == "column":
         files = [*files, *draw(found, folder, words["width"])]
-    print(markdown(found))
+    show(found, terminal.console(120))
     for path in files:
-        print(f"figure: {path}")
+        terminal.say(f"figure: {path}")
     if words["write"] == "true":
         title = "## What hangs on what the paper does not say\n\n"
         replace_between(PAPER, BEGIN, END, title + markdown(found), add=True)

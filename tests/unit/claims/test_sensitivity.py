@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from er.claims import sensitivity, statements, thresholds, under, unknowns
 from er.claims.sensitivity import Sensitivity
@@ -92,6 +93,14 @@ def test_what_is_written_is_read_again_and_told(tmp_path: Path) -> None:
     assert "| fig5 y | holds in 0 of 3 settings (2 undecided) | gateway: 5 ms |" in text
     assert "- D queues: from 150 users on" in text
     assert text.endswith("\n\nStep times: half measured (A).")
+
+
+def test_a_terminal_shows_a_table_that_fits_it(capsys: pytest.CaptureFixture[str]) -> None:
+    sensitivity.show(FOUND, Console(width=60, force_terminal=True, no_color=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any("holds in 2 of 3" in line and "batch limit: 64" in line for line in lines)
+    assert any(line.startswith("D queues: from 150 users on") for line in lines)
 
 
 def test_one_column_has_the_settings_below_each_other_and_a_footer(tmp_path: Path) -> None:
