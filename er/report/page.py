@@ -15,6 +15,7 @@ from er.claims.sensitivity import Sensitivity
 from er.claims.verdicts import Verdict
 from er.report.charts import charts
 from er.results import labels
+from er.tracking.note import command_line
 from er.tracking.query import PublishedRun
 from paper_figures import style
 
@@ -94,10 +95,10 @@ def _stores(runs: Sequence[PublishedRun]) -> list[str]:
 
 
 def _command(run: PublishedRun) -> str:
-    """The command line that measured a run, as a person types it."""
+    """The command line that measured a run, as a person types it in a shell."""
     path = run.files / "provenance.json"
     words = json.loads(path.read_text()).get("command", []) if path.exists() else []
-    return " ".join(["python -m er.run", *words[1:]])
+    return command_line(words) if words else "python -m er.run"
 
 
 def _script_of(value: object) -> str:

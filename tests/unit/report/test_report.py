@@ -1,8 +1,10 @@
 """The report: one file, without a network, drawn in a real browser."""
 
+import html
 import html.parser
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -76,6 +78,16 @@ def test_runs_of_one_machine_and_code_share_their_provenance(report: page.Report
     assert text.count("<code>elsewhere</code>") == 1
 
 
+def test_its_commands_can_be_typed_in_a_shell(report: page.Report) -> None:
+    words = ["er/run.py", "+experiment=fig4", "load.concurrency=[1,4]"]
+    for run in report.runs:
+        path = run.files / "provenance.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"command": words}))
+    [command] = re.findall(r"<code>(python -m er.run .*?)</code>", page.render(report))
+    assert shlex.split(html.unescape(command))[3:] == words[1:]
+    assert "'load.concurrency=[1,4]'" in html.unescape(command)
+
+
 @pytest.mark.skipif(not BROWSER, reason="needs chromium")
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
@@ -120,7 +132,7 @@ def test_a_prediction_says_between_what_it_may_lie_and_what_its_step_times_rest_
     text = page.render(page.Report("ladder", runs, decide([], runs), ([], []), None))
     assert "On a thin upright line a prediction may lie." in text
     assert text.count("<td>1 to 900</td>") == 4
-    assert text.count("<td>matrix products 75% measured, &lt;INT8&gt;</td>") == 2
+    assert text.count('<td class="wordy">matrix products 75% measured, &lt;INT8&gt;</td>') == 2
     assert "Step times: matrix products 75% measured, &lt;INT8&gt; (A, D)." in text
 
     measured = page.render(report)
