@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
 from paper_figures.curves import draw
-from paper_figures.limits import by_limit, limits_of
+from paper_figures.limits import by_limit, describe_unreached, limits_of
 from paper_figures.looks import name_of
 from paper_figures.quantities import latency, throughput
 
@@ -44,7 +44,8 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
             panel.set(xlabel="", title="" if place else column)
         of_row[0].set_ylabel(row)
     axes[-1][len(above) // 2].set_xlabel("Concurrency [users in flight]")
-    return style.finish(drawn, "What the batch limit changes", runs)
+    note = describe_unreached(runs)
+    return style.finish(drawn, "What the batch limit changes", runs, note=note)
 
 
 if __name__ == "__main__":

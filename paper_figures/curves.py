@@ -13,12 +13,15 @@ from paper_figures import style
 from paper_figures.quantities import Quantity
 from paper_figures.repeats import Group, by_concurrency, groups_of, means
 
-INTERVAL_LABEL = "pale: 95% interval of the median"
-OF_REPEATS = " within a run, mean over seeds"
+# A mark covers a narrow interval, and a curve a prediction that is like it.
+INTERVAL_LABEL = "pale: 95% interval of the median, if wider than the mark"
+OF_REPEATS_LABEL = "pale: 95% interval within a run (mean), if wider than the mark"
+THIN_LABEL = "thin: predicted on a virtual clock, if off the curve"
 BETWEEN_LABEL = "whiskers: least and greatest of the seeds"
 RANGE_LABEL = "upright line: where a prediction may lie (docs/prediction.md)"
 TAIL_LABEL = "faint, small marks: 95th percentile"
 BESIDE_LABEL = "marks of one concurrency stand side by side"
+FURTHEST = 2.0  # to the next concurrency, as marks are placed
 BESIDE = 0.6  # of the distance to the next concurrency: what the marks of one take
 
 
@@ -53,8 +56,9 @@ def draw(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
 
 
 def shifts(count: int, steps: Sequence[int]) -> list[float]:
-    """Factors that put the marks of so many curves beside each other on a logarithmic axis."""
-    apart = min((high / low for low, high in pairwise(steps)), default=2.0)
+    """Factors that put the marks of so many curves beside each other on a logarithmic axis, near
+    their concurrency also where few are far apart."""
+    apart = min([FURTHEST, *(high / low for low, high in pairwise(steps))])
     return [apart ** (BESIDE * ((place + 0.5) / count - 0.5)) for place in range(count)]
 
 
@@ -147,7 +151,7 @@ def mark(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
     runs = [run for group in groups for run in group.runs]
     repeated = any(group.repeated for group in groups)
     if any(has_interval(point, quantity) for group in groups for _, point in group.valid()):
-        label = INTERVAL_LABEL + (OF_REPEATS if repeated else "")
+        label = OF_REPEATS_LABEL if repeated else INTERVAL_LABEL
         axes.fill_between([], [], [], label=label, **grey, **{**style.INTERVAL, "alpha": 0.35})
     if repeated:
         axes.plot([], [], "|-", label=BETWEEN_LABEL, markersize=4, **grey, **style.WHISKER)
@@ -158,7 +162,7 @@ def mark(axes: Axes, groups: Sequence[Group], quantity: Quantity) -> None:
     if quantity.tail:
         axes.plot([], [], marker="o", label=TAIL_LABEL, **style.TAIL, **grey)
     if any(run.predicted for run in runs):
-        axes.plot([], [], linewidth=0.6, label="thin: predicted on a virtual clock", **grey)
+        axes.plot([], [], linewidth=0.6, label=THIN_LABEL, **grey)
     if any(point.invalid for run in runs for point in run.points):
         axes.scatter(
             [], [], facecolors="white", edgecolors="0.45", label="hollow: invalid, in no curve"

@@ -75,7 +75,7 @@ NOTE = (
     "(5, 6) the answer back to the same user; that 5 ends in the gateway is [inferred], and so are "
     "k = 8 clusters and an expert for each GPU in its D and E."
 )
-MAP_NOTE = "{shown} of {samples} samples that the router was trained on, by {method}."
+MAP_NOTE = "{shown:,} of {samples:,} samples that the router was trained on, by {method}."
 
 
 def figure(runs: Sequence[PublishedRun]) -> Figure:

@@ -46,11 +46,8 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
     wanted = prompts["max_tokens"]
     panels[1].hist(
         wanted, bins=bins(wanted), weights=shares(wanted), histtype="step", color="0.2",
-        linewidth=0.7,
+        linewidth=0.7, label="outline: answers as long as asked for",
     )  # fmt: skip
-    panels[1].plot(
-        [], [], color="0.2", linewidth=0.7, label="outline: answers as long as asked for"
-    )
     panels[1].set_xlabel("Output tokens")
     for panel, (names, tokens) in zip(panels[2:], routes.items(), strict=True):
         by_expert(panel, tokens)

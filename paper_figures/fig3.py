@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from er.tracking.query import PublishedRun
 from paper_figures import command, style
 from paper_figures.curves import draw
-from paper_figures.limits import by_limit, limit_of, limits_of
+from paper_figures.limits import by_limit, describe_unreached, limit_of, limits_of
 from paper_figures.quantities import latency
 
 STUDY = "batch_sizes"
@@ -34,7 +34,7 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
             draw(axes, by_limit(shown, limits, name_precision=True), response)
         axes.set(title=f"TP={tp}", ylabel=response.axis)
         style.log_values(axes.yaxis)
-    note = f"{RULE} {'; '.join(picked(runs))}."
+    note = " ".join(filter(None, [f"{RULE} {'; '.join(picked(runs))}.", describe_unreached(runs)]))
     return style.finish(
         drawn,
         "Figure 3: response time of Llama 3 70B by batch limit and precision",
@@ -45,7 +45,8 @@ def figure(runs: Sequence[PublishedRun]) -> Figure:
 
 def summary(runs: Sequence[PublishedRun]) -> list[str]:
     """The rule and what it picks, for a terminal."""
-    return [RULE, *(f"{line[:1].upper()}{line[1:]}." for line in picked(runs))]
+    lines = [f"{line[:1].upper()}{line[1:]}." for line in picked(runs)]
+    return [line for line in (RULE, *lines, describe_unreached(runs)) if line]
 
 
 def picked(runs: Sequence[PublishedRun]) -> list[str]:

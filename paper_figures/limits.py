@@ -37,6 +37,15 @@ def limits_of(runs: Sequence[PublishedRun]) -> list[int]:
     return sorted({limit_of(run) for run in runs})
 
 
+def describe_unreached(runs: Sequence[PublishedRun]) -> str:
+    """A sentence where no limit can matter since fewer users are in flight; empty where one may."""
+    least = min(limits_of(runs))
+    most = max((point.concurrency for run in runs for point in run.points), default=0)
+    if most > least:
+        return ""
+    return f"Up to {most:,} users fill no batch of {least:,}: here limits differ by chance alone."
+
+
 def limit_of(run: PublishedRun) -> int:
     """Requests in a batch, at most."""
     return int(run.config["engine"]["max_batch_size"])

@@ -42,6 +42,12 @@ def drawn_in_style():
         yield
 
 
+@pytest.mark.parametrize("steps", [[1], [1, 4], [1, 1000]])
+def test_marks_stay_near_their_concurrency_however_far_apart_the_steps_are(steps):
+    assert curves.shifts(5, steps) == curves.shifts(5, [1, 2])
+    assert max(curves.shifts(5, steps)) < 2**0.5
+
+
 @pytest.mark.parametrize("module", LADDER)
 def test_an_invalid_point_is_hollow_and_in_no_curve(published, module):
     figure = module.figure([published("deployment=a")])
@@ -97,7 +103,7 @@ def test_a_prediction_is_thin_and_an_interval_is_drawn_where_there_is_one(publis
     alone = fig4.figure([replace(run, points=predicted, predicted=[])])
     texts = [text.get_text() for legend in alone.legends for text in legend.get_texts()]
     assert curves.INTERVAL_LABEL not in texts
-    assert "thin: predicted on a virtual clock" in labels
+    assert curves.THIN_LABEL in labels
 
 
 @pytest.mark.parametrize(

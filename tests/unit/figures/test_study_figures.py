@@ -35,6 +35,18 @@ def test_figure_3_picks_by_its_rule_and_says_how_that_stands_to_the_paper(publis
         )
 
 
+@pytest.mark.parametrize("module", [fig3, batch_limit])
+def test_limits_that_no_point_reaches_are_said_to_differ_by_chance(published, module) -> None:
+    runs = [published("deployment=a", f"engine.max_batch_size={limit}") for limit in (4, 64)]
+    more = [replace(run, points=[replace(p, concurrency=8) for p in run.points]) for run in runs]
+    said = "Up to 2 users fill no batch of 4: here limits differ by chance alone."
+    for of, chance in ((runs, True), (more, False)):
+        with style.applied():
+            [*_, footer] = module.figure(of).texts
+        assert (said in footer.get_text().replace("\n", " ")) == chance
+        assert (said in fig3.summary(of)) == chance
+
+
 @pytest.mark.parametrize("module", [fig3, fig4, overhead])
 def test_a_title_is_not_wider_than_a_column(published, module) -> None:
     with style.applied(style.Width.column):
@@ -121,7 +133,7 @@ def test_repeats_are_one_curve_with_whiskers_from_the_least_to_the_greatest(repe
         assert (low, high) == pytest.approx((p50_ms[0], p50_ms[2]))
     assert len(whiskers) == 2
     assert curves.BETWEEN_LABEL in labels
-    assert f"{curves.INTERVAL_LABEL}{curves.OF_REPEATS}" in labels
+    assert curves.OF_REPEATS_LABEL in labels
     assert "Repeats with seeds 0, 1, 2" in text
     assert [tick.get_text() for tick in right.get_xticklabels()] == ["A", "D"]
     assert "n=72 each" in right.get_xlabel()
