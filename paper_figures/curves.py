@@ -17,7 +17,7 @@ from paper_figures.repeats import Group, by_concurrency, groups_of, means
 INTERVAL_LABEL = "pale: 95% interval of the median, if wider than the mark"
 OF_REPEATS_LABEL = "pale: 95% interval within a run (mean), if wider than the mark"
 THIN_LABEL = "thin: predicted on a virtual clock, if off the curve"
-BETWEEN_LABEL = "whiskers: least and greatest of the seeds"
+BETWEEN_LABEL = "whiskers: least and greatest of the seeds, if beyond the mark"
 RANGE_LABEL = "upright line: where a prediction may lie (docs/prediction.md)"
 TAIL_LABEL = "faint, small marks: 95th percentile"
 BESIDE_LABEL = "marks of one concurrency stand side by side"
