@@ -19,6 +19,7 @@ from er.tracking.store import STORE_ERRORS, first_line, one_at_a_time, open_stor
 
 KIND = "er.views_of"  # the tag of such a run: how its points came about
 DIGESTS = "er.digests"  # of the files that the run has: one tag, for its page shows them all
+KINDS = ("measured", "predicted")
 FOLDER = "figures"
 NOTE = "mlflow.note.content"
 
@@ -44,12 +45,18 @@ def publish_study(
                     client.log_artifact(run_id, str(file), FOLDER)
             tags = {NOTE: note, DIGESTS: json.dumps({**known, **digests})}
             client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-            about = f"Its figures, tables and report are in the run `figures of {study}, {how}`."
-            client.set_experiment_tag(experiment_id, NOTE, about)
+            client.set_experiment_tag(experiment_id, NOTE, _about(client, experiment_id))
             client.set_terminated(run_id)
     except STORE_ERRORS as error:
         raise ErError(f"cannot publish the figures to {uri}: {first_line(error)}") from error
     return run_id
+
+
+def _about(client: MlflowClient, experiment_id: str) -> str:
+    """Markdown for the page of the experiment: the runs that have what the study ends with."""
+    kinds = [_find(client, experiment_id, how) for how in KINDS]
+    names = " and ".join(f"`{run.info.run_name}`" for run in kinds if run)
+    return f"Its figures, tables and report are in the run {names}, below *Artifacts*."
 
 
 def _find(client: MlflowClient, experiment_id: str, how: str) -> Run | None:
