@@ -7,6 +7,7 @@ from pathlib import Path
 from er import cli
 from er.config.checks import require_folder
 from er.errors import ConfigError
+from er.results import terminal
 from paper_figures import view
 
 KEYS = ("study", "runs", "width", "out", "uri")
@@ -47,9 +48,9 @@ def answer(name: str, arguments: Sequence[str]) -> int:
         chosen.get("width", "page"),
     )
     for path in picture.files:
-        print(f"figure: {path}")
+        terminal.say(f"figure: {path}")
     for line in picture.summary:
-        print(line)
+        terminal.say(line)
     return 0
 
 
