@@ -86,7 +86,7 @@ def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    called = names_of(runs)
+    called = long_names_of(runs) if short else names_of(runs)
     result.add_column("", overflow="fold", min_width=min(max(map(len, called)), NAME_WIDTH))
     for heading in columns:
         result.add_column(heading, justify="right", no_wrap=True)
@@ -102,11 +102,14 @@ def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
 def names_of(runs: Sequence[RunDir]) -> list[str]:
     """What the table and the lines below it call runs: the letters of their deployments where these
     tell them apart, else longer names."""
-    letters = list(map(deployment_of, runs))
-    if len(set(letters)) == len(letters):
-        return letters
+    letters, long = list(map(deployment_of, runs)), long_names_of(runs)
+    return long if len(set(long)) > len(set(letters)) else letters
+
+
+def long_names_of(runs: Sequence[RunDir]) -> list[str]:
+    """The names of runs in MLflow, without what the table's title says of all."""
     found = [labels.run_name(run.read(names.CONFIG)) for run in runs]
-    virtual = all(name.endswith(PREDICTED) for name in found)  # the table's title says it
+    virtual = all(name.endswith(PREDICTED) for name in found)
     return [name.removesuffix(PREDICTED) for name in found] if virtual else found
 
 

@@ -50,7 +50,7 @@ def test_figure_3_says_in_the_terminal_what_its_rule_picks(
         for tp in (4, 8)
         for precision in ("int8", "fp16")
     ]
-    monkeypatch.setattr(query, "shown", lambda _uri, _study: made)
+    monkeypatch.setattr(query, "shown", lambda *_: made)
     monkeypatch.setattr(query, "comparable_with", lambda _uri, _shown: [])
     monkeypatch.setattr(tracking_study, "publish_study", lambda *_: None)
     drawn: list[str] = []
@@ -58,10 +58,11 @@ def test_figure_3_says_in_the_terminal_what_its_rule_picks(
     for lines in (drawn, kept):
         study.finish(study.Study("batch_sizes", "", tmp_path, ["fig3"], [1, 2]), lines.append)
     assert "there already" in kept[0]
-    rule, picks, differs = drawn[1:]
+    rule, picks, differs, chance = drawn[1:]
     assert rule.startswith("  Rule: of each precision and TP the batch limit with the least")
     assert picks.startswith("  It picks int8 TP=4 at most 256 (0.12 s), fp16 TP=4")
     assert differs == "  In place of C it takes int8 TP=8."
+    assert chance.startswith("  Up to 2 users fill no batch of 256")
     assert kept[1:] == drawn[1:]
     command.answer("fig3", [f"out={tmp_path / 'figures'}"])
     assert picks.strip() in capsys.readouterr().out
