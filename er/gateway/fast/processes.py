@@ -14,7 +14,7 @@ from er.config import FastGateway
 from er.gateway import choosers, keys, tls, tokens
 from er.gateway.announcement import announce
 from er.gateway.counts import Counts
-from er.gateway.fast import admin, listening
+from er.gateway.fast import admin, listening, time_slice
 from er.gateway.fast.commands import Commands
 from er.gateway.fast.family import Family
 from er.gateway.fast.server import Server
@@ -76,6 +76,7 @@ async def serve(own: Server, port: int, opened: Callable[[int], None]) -> None:
 
     Raises ErError when the port cannot be opened.
     """
+    time_slice.shorten()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_pass_over_lookups)
     stopped = asyncio.Event()

@@ -20,6 +20,7 @@ import pytest
 
 from benchmarks.gateway_peers import free_port
 from er import config
+from er.gateway.fast import time_slice
 from er.gateway.plan import Plan
 from er.routing.router import Router, save
 from tests.standins.waiting import until
@@ -114,6 +115,9 @@ async def test_hup_reads_the_router_again_and_a_bad_one_is_not_used(
     save(router, file)
     async with answering(ONE).serving() as url:
         with running(tmp_path, [url, url], config.Policy.kmeans, str(file)) as (port, process):
+            assert time_slice.read_ns(process.pid) == (
+                time_slice.SLICE_NS if time_slice.read_ns(0) else 0
+            )
             before = (await say(port, post())).partition(b"x-er-router: ")[2][:16]
             swapped = Router(
                 router.terms, router.idf, router.components, router.centres[::-1].copy(),
