@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from er.gateway.fast import endings
@@ -40,7 +41,7 @@ class Client(asyncio.Protocol):
         self._lingered = 0
         self._queued = False  # something was left to the transport to write
         self.phase = IDLE
-        self.since_s = server.now_s
+        self.since_s = time.monotonic()
         self.stalled_since_s = 0.0  # 0: the client reads
         self.exchange: Exchange | None = None
         self.peer = ""
@@ -65,6 +66,8 @@ class Client(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         """The client has left, or was sent away."""
         self._server.forget(self)
+        if self._reading_paused:
+            self._server.leaving.forget(self._fd, self)
         self._reader.close()
         cause = "draining" if self._server.draining else "client_left"
         for request in self._waiting:
@@ -83,7 +86,7 @@ class Client(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read as fast as the expert writes."""
-        self.stalled_since_s = self._server.now_s
+        self.stalled_since_s = time.monotonic()
         if self.exchange:
             self.exchange.pause()
 
@@ -109,6 +112,7 @@ class Client(asyncio.Protocol):
             if not self._reading_paused:
                 self._reading_paused = True
                 self.transport.pause_reading()
+                self._server.leaving.watch(self._fd, self)
         elif len(data) >= FULL_READ_BYTES:
             one_read_a_turn(self.transport, self._go_on)
 
@@ -128,7 +132,7 @@ class Client(asyncio.Protocol):
 
     def enter(self, phase: int) -> None:
         """Reading has come so far; each phase has its time limit."""
-        self.phase, self.since_s = phase, self._server.now_s
+        self.phase, self.since_s = phase, time.monotonic()
 
     def say_continue(self) -> None:
         """The client waits for leave to send its body."""
@@ -182,7 +186,7 @@ class Client(asyncio.Protocol):
         if not keep_alive or self._closing or self._server.draining:
             self.close()
             return
-        self.phase, self.since_s = IDLE, self._server.now_s
+        self.phase, self.since_s = IDLE, time.monotonic()
         if self._waiting or self._unread:
             # Not from within the call that ended the last one: they may be many.
             asyncio.get_running_loop().call_soon(self._next)
@@ -198,6 +202,7 @@ class Client(asyncio.Protocol):
             self._feed()
         if not self._waiting and not self._unread and self._reading_paused:
             self._reading_paused = False
+            self._server.leaving.forget(self._fd, self)
             self.transport.resume_reading()
 
     def _refuse_input(self, refusal: Refusal) -> None:
@@ -226,7 +231,7 @@ class Client(asyncio.Protocol):
         close = refusal.close or self._closing or self._server.draining
         self.send(refusal.answer(close))
         if close:
-            self.phase, self.since_s, self._closing = LINGER, self._server.now_s, True
+            self.phase, self.since_s, self._closing = LINGER, time.monotonic(), True
             self._reader.stop()
             if self._direct and self.transport.can_write_eof():
                 self.transport.write_eof()
@@ -272,6 +277,12 @@ class Client(asyncio.Protocol):
             self._refuse_input(
                 Refusal(408, "slow_request", "the request came too slowly", close=True)
             )
+
+    def pass_over(self, stopped_s: float, now_s: float) -> None:
+        """Time limits count on where they were before the process was stopped."""
+        self.since_s = min(self.since_s + stopped_s, now_s)
+        if self.stalled_since_s:
+            self.stalled_since_s = min(self.stalled_since_s + stopped_s, now_s)
 
 
 def protocol(server: "Server", *, admin: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, cast
 
 from er.gateway.dialects.translate import ExpertError
@@ -70,7 +71,7 @@ class Connection(asyncio.Protocol):
         if exchange is None:  # no request was sent
             self.transport.abort()
             return
-        exchange.seen_s = exchange.server.now_s
+        exchange.seen_s = time.monotonic()
         if len(data) >= FULL_READ_BYTES:
             one_read_a_turn(self.transport, self._go_on)
         if self._mode == SPLICE:
@@ -169,7 +170,7 @@ class Connection(asyncio.Protocol):
         del self._answer  # with the request's body
         unsent = self.transport.get_write_buffer_size()  # of a body that was not read to its end
         if self._keep_alive and not self.replica.removed and not unsent:
-            self.idle_since_s = exchange.server.now_s
+            self.idle_since_s = time.monotonic()
             self.replica.idle.append(self)
         else:
             self.transport.close()

@@ -41,9 +41,8 @@ class Exchange:
         self.body_bytes = len(request.body)
         self.prompt: Prompt | None = None  # until the answer begins, as the next
         self.large: LargeBody | None = None
-        self._started_s = time.perf_counter()
+        self._started_s = self.started_s = self.seen_s = time.monotonic()
         self._gateway_s = -1.0  # until the choice
-        self.started_s = self.seen_s = server.now_s
         self.state = CHOOSING
         self.choice: Choice = (0, NO_MARGIN, 0)
         self.replica: Replica | None = None
@@ -64,7 +63,7 @@ class Exchange:
     def chosen(self, choice: Choice) -> None:
         """The expert is known: ask it, or wait for a place."""
         self.choice = choice
-        self._gateway_s = time.perf_counter() - self._started_s
+        self._gateway_s = time.monotonic() - self._started_s
         server = self.server
         try:
             server.experts.place(self)
@@ -74,9 +73,9 @@ class Exchange:
         server.counts.observe(slots.CHOOSE, self._gateway_s)
         server.counts.row[slots.DECISIONS + choice[0]] += 1
 
-    def wait(self, now_s: float) -> None:
+    def wait(self) -> None:
         """There is no place at the expert yet."""
-        self.state, self.seen_s = QUEUED, now_s
+        self.state, self.seen_s = QUEUED, time.monotonic()
 
     # Asking
 
@@ -96,7 +95,7 @@ class Exchange:
 
     def connect(self, replica: Replica, *, new: bool = True) -> None:
         """Send the request, on a `new` connection or on one that is kept."""
-        self.state, self.seen_s = CONNECTING, self.server.now_s
+        self.state, self.seen_s = CONNECTING, time.monotonic()
         self.opening = self.server.spawn(self._open(replica, new))
 
     async def _open(self, replica: Replica, new: bool) -> None:
@@ -137,7 +136,7 @@ class Exchange:
     def _send(self, connection: Connection, outgoing: "Outgoing") -> None:
         assert self.replica
         self.connection = connection
-        self.state, self.seen_s = WAITING, self.server.now_s
+        self.state, self.seen_s = WAITING, time.monotonic()
         action, body, self._translation = outgoing
         head, identity = self.request.head, self.request.identity
         lines = head.upstream_translated() if self._translation else head.upstream
@@ -151,7 +150,7 @@ class Exchange:
         """The expert's head has come; False when the request is to be sent elsewhere."""
         replica, server = self.replica, self.server
         assert replica
-        server.counts.observe(slots.FIRST_BYTE, time.perf_counter() - self._started_s)
+        server.counts.observe(slots.FIRST_BYTE, time.monotonic() - self._started_s)
         if head.status in RETRIED_STATUSES and endings.may_retry(self):
             endings.release(self)
             endings.fail_over(self, head.status, "bad_answer", f"answered HTTP {head.status}")
@@ -181,7 +180,7 @@ class Exchange:
     @property
     def took_s(self) -> float:
         """Time since the request was whole."""
-        return time.perf_counter() - self._started_s
+        return time.monotonic() - self._started_s
 
     @property
     def decided(self) -> bool:
@@ -221,7 +220,7 @@ class Exchange:
 
     def finish(self, *, keep_alive: bool) -> None:
         """The client has got everything."""
-        self.server.counts.observe(slots.ANSWER, time.perf_counter() - self._started_s)
+        self.server.counts.observe(slots.ANSWER, time.monotonic() - self._started_s)
         self.connection = None
         endings.leave(self, failed=False)
         endings.record_end(self)
@@ -237,5 +236,10 @@ class Exchange:
     def resume(self) -> None:
         """The client has caught up."""
         if self.connection:
-            self.seen_s = self.server.now_s
+            self.seen_s = time.monotonic()
             self.connection.transport.resume_reading()
+
+    def pass_over(self, stopped_s: float, now_s: float) -> None:
+        """Time limits count on where they were before the process was stopped."""
+        self.started_s = min(self.started_s + stopped_s, now_s)
+        self.seen_s = min(self.seen_s + stopped_s, now_s)

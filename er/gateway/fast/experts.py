@@ -27,7 +27,6 @@ class Experts:
         self, settings: FastGateway, counts: Counts, urls: Sequence[Sequence[str]]
     ) -> None:
         self._settings, self._counts = settings, counts
-        self.now_s = time.monotonic()  # as of the last sweep
         self.clusters: list[list[Replica]] = [[] for _ in urls]
         self.replicas: list[Replica] = []
         for cluster, replicas in enumerate(urls):
@@ -84,7 +83,7 @@ class Experts:
             raise Refusal(
                 429, "overload", f"expert {cluster} has as many requests as it may", retry_s=1
             )
-        exchange.wait(self.now_s)
+        exchange.wait()
         queue.append(exchange)
         self._counts.row[slots.QUEUED + cluster] = len(queue)
 
@@ -156,7 +155,7 @@ class Experts:
         """An expert has not answered as it should."""
         self._counts.row[slots.FAILURES + replica.slot] += 1
         settings = self._settings
-        if replica.fail(self.now_s, settings.breaker_failures, settings.breaker_open_s):
+        if replica.fail(time.monotonic(), settings.breaker_failures, settings.breaker_open_s):
             say(
                 f"er.gateway: expert {replica.cluster} ({replica.url}) gets no requests after "
                 f"{count_of(replica.failures, 'failure')}, until it answers an inference",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,7 +37,7 @@ async def listening(server: Server, host: str, port: int) -> AsyncIterator[int]:
         raise port_error(f"port {port} of {host}", error) from error
     administration = await administer(server)
     server.experts.count_usable()
-    upkeep.discover_models(server)
+    upkeep.discover_models(server, time.monotonic())
     looking = loop.create_task(upkeep.look_after(server))
     try:
         yield opened.sockets[0].getsockname()[1]

@@ -16,6 +16,7 @@ from er.gateway.fast.client import Client
 from er.gateway.fast.commands import Commands
 from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.experts import Experts
+from er.gateway.fast.leaving import Leaving
 from er.gateway.fast.readiness import Readiness
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
@@ -49,9 +50,9 @@ class Server:
         self.reuses_port = settings.processes > 1
         self.draining = False
         self.slice_characters = SLICE_CHARACTERS
-        self.now_s = time.monotonic()  # as of the last sweep
         self.experts = Experts(settings, self.counts, experts)
         self.clients: set[Client] = set()
+        self.leaving = Leaving()
         self._clients_at_most = min(self.limits.connections, descriptors.clients_at_most())
         self._by_peer: dict[str, int] = {}
         self.exchanges: set[Exchange] = set()
@@ -228,6 +229,7 @@ class Server:
             connected.abort()
         for replica in self.experts.replicas:
             replica.close_idle()
+        self.leaving.close()
         await self.log.close(LOG_END_S)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from er.gateway.fast.server import Server
 
 EVERY_S = 0.25
-STEP_AT_MOST_S = 1.0  # more time has not passed for time limits: the process was stopped meanwhile
+STEP_AT_MOST_S = 1.0  # more time does not count: the process was stopped meanwhile
 AT_ONCE = 1000  # clients or requests that are looked at before others have their turn
 DISCOVER_EVERY_S = 5.0
 
@@ -26,15 +26,25 @@ async def look_after(server: "Server") -> None:
     while True:
         await asyncio.sleep(EVERY_S)
         before_s, looked_s = looked_s, time.monotonic()
+        stopped_s = looked_s - before_s - STEP_AT_MOST_S
         try:
-            await look(server, server.now_s + min(looked_s - before_s, STEP_AT_MOST_S))
+            if stopped_s > 0:
+                pass_over(server, stopped_s, looked_s)
+            await look(server, looked_s)
         except Exception:  # a fault ends one look, not all that come
             say(f"er.gateway: {traceback.format_exc()}", sys.stderr)
 
 
+def pass_over(server: "Server", stopped_s: float, now_s: float) -> None:
+    """Let time limits count on where they were before the process was stopped."""
+    for connected in server.clients:
+        connected.pass_over(stopped_s, now_s)
+    for exchange in server.exchanges:
+        exchange.pass_over(stopped_s, now_s)
+
+
 async def look(server: "Server", now_s: float) -> None:
-    """Once, when it is `now_s` for the time limits."""
-    server.now_s = server.experts.now_s = now_s
+    """Once, at `now_s`."""
     for at, connected in enumerate(list(server.clients), 1):
         connected.sweep(now_s)
         if at % AT_ONCE == 0:
@@ -47,18 +57,18 @@ async def look(server: "Server", now_s: float) -> None:
         replica.close_idle(now_s - server.timeouts.keepalive_s)
         if replica.probe_at_s and not replica.probing and now_s >= replica.probe_at_s:
             server.spawn(_probe(server, replica))
-    discover_models(server)
+    discover_models(server, now_s)
     server.experts.serve_queues()
     server.experts.count_usable()
     server.coalesce()
     server.log.write()
 
 
-def discover_models(server: "Server") -> None:
+def discover_models(server: "Server", now_s: float) -> None:
     """Learn what experts call their models, which may start after the gateway."""
     for replica in server.experts.replicas:
-        if replica.wants_model and server.now_s >= replica.discover_at_s:
-            replica.discover_at_s = server.now_s + DISCOVER_EVERY_S
+        if replica.wants_model and now_s >= replica.discover_at_s:
+            replica.discover_at_s = now_s + DISCOVER_EVERY_S
             server.spawn(probe.discover_model(replica, server.timeouts.probe_s))
 
 
@@ -70,7 +80,7 @@ async def _probe(server: "Server", replica: Replica) -> None:
     finally:
         replica.probing = False
     if problem:
-        replica.open_breaker(server.now_s + server.settings.breaker_open_s)
+        replica.open_breaker(time.monotonic() + server.settings.breaker_open_s)
     else:
         replica.close_breaker()
         say(f"er.gateway: expert {replica.cluster} ({replica.url}) answers again", sys.stderr)

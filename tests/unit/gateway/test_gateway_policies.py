@@ -335,3 +335,28 @@ async def test_a_reason_is_reported_where_it_is_requested(start: Start) -> None:
             text = json.dumps({"text_input": "court butter court " + "x " * length}).encode()
             got = await say(gateway.port, post(text, "x-er-explain: 1"))
             assert re.search(rb"x-er-reason: court=[+]0\.\d{4}, butter=-0\.\d{4}\r\n", got)
+
+
+@pytest.mark.parametrize("ahead", [post(), post()[:-1], post() * 50])
+async def test_who_has_sent_ahead_is_seen_leaving_too(start: Start, ahead: bytes) -> None:
+    requested = asyncio.Event()
+
+    async def silent(_: asyncio.StreamWriter) -> bool:
+        requested.set()
+        await asyncio.sleep(60)
+        return False
+
+    async with RawExpert(silent).serving() as url:
+        gateway = await start(urls=[url, url])
+        assert gateway.server
+        _, writer = await asyncio.open_connection(HOST, gateway.port)
+        writer.write(post() + ahead)
+        await requested.wait()
+        await asyncio.sleep(0.05)
+        writer.close()
+        for _ in range(1000):  # 10 s, of 60 that the answer takes
+            if not (gateway.server.clients or gateway.server.exchanges):
+                break
+            await asyncio.sleep(0.01)
+        assert not gateway.server.clients
+        await gateway.is_idle()

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import time
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,40 @@ async def test_a_client_that_does_not_read_holds_the_expert_back(start: Start) -
         assert sent < 20_000_000  # what kernels and buffers take
         writer.close()
         del reader
+
+
+async def test_no_limit_ends_early(start: Start) -> None:
+    limit_s = 0.3  # more than the time between two looks
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        if next(begins):
+            writer.write(HEAD + chunk(event("one")))
+        await asyncio.sleep(60)
+        return False
+
+    begins = cycle((True, False))
+    names = ("header_s", "body_s", "keepalive_s", "first_byte_s", "idle_s")
+    limits = dict.fromkeys(names, limit_s)
+    async with RawExpert(answer).serving() as url:
+        gateway = await start(urls=[url, url], timeouts=limits, retries=0)
+        full = await start(
+            urls=[url], timeouts={"queue_s": limit_s}, at_most=1, policy=Policy.random
+        )
+        holding = asyncio.ensure_future(say(full.port, post()))
+
+        async def took(port: int, sent: bytes, after_s: float) -> float:
+            await asyncio.sleep(after_s)
+            started_s = time.monotonic()
+            await say(port, sent)
+            return time.monotonic() - started_s
+
+        half_head, half_body, nothing = post()[:20], post()[:-3], b""
+        times_s = await asyncio.gather(*(
+            took(port, sent, at * upkeep.EVERY_S / 4)
+            for port, sent in (*((gateway.port, each) for each in
+                                 (half_head, half_body, nothing, post(), post())),
+                               (full.port, post()))
+            for at in range(4)
+        ))  # fmt: skip
+        holding.cancel()
+    assert min(times_s) >= limit_s
