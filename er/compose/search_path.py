@@ -1,5 +1,6 @@
 """Where Hydra searches for options: in `conf/`, then in the folder of --config-dir."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from er.errors import ConfigError
 from er.options import CONF
 
 HYDRA_VERSION = "1.3"  # whose defaults apply (`version_base`)
+# Without `_self_` a file decides over its defaults, as with it at their end.
+NO_SELF = ".*Defaults list is missing `_self_`"
 
 
 class ConfigDir(SearchPathPlugin):
@@ -41,7 +44,11 @@ def hydra_with(folder: Path | None) -> Iterator[ConfigLoaderImpl]:
         _refuse_hidden(folder)
     ConfigDir.folder = folder
     try:
-        with initialize_config_dir(str(CONF), version_base=HYDRA_VERSION):
+        with (
+            warnings.catch_warnings(),
+            initialize_config_dir(str(CONF), version_base=HYDRA_VERSION),
+        ):
+            warnings.filterwarnings("ignore", NO_SELF, UserWarning)
             loader = GlobalHydra.instance().config_loader()
             assert isinstance(loader, ConfigLoaderImpl)
             yield loader

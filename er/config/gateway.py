@@ -12,7 +12,8 @@ PROCESSES_AT_MOST = 256
 COALESCE_AT_MOST_S = 0.1
 LABEL_AT_MOST = 63  # characters between two dots of a host name (RFC 1035, 2.3.4)
 KINDS = (FAST, "aiohttp", "sklearn")
-HEADER_BYTES_AT_LEAST = 1024  # less refuses requests of common clients
+BYTES_AT_LEAST = 1024  # of a head or a body: less refuses requests of common clients
+TIME_AT_LEAST_S, TIME_AT_MOST_S = 0.01, 365 * 86_400.0
 # What the path of an expert's address ends with; requests go to the same path, with the ending
 # that they need.
 OPENAI_ENDINGS = ("/chat/completions", "/completions")
@@ -41,11 +42,18 @@ class Gateway:
             (self.kind == FAST) is isinstance(self, FastGateway),
             f"gateway.kind is {self.kind}: choose a gateway with gateway=...",
         )
-        require_positive(self, "gateway", "ready_timeout_s", "in_flight_at_most")
+        require_times(self, "gateway", "ready_timeout_s")
+        require_positive(self, "gateway", "in_flight_at_most")
         require_port(self.port, "gateway.port")
         for replicas in self.experts:
-            for address in replicas if isinstance(replicas, list) else [replicas]:
+            addresses = replicas if isinstance(replicas, list) else [replicas]
+            for address in addresses:
                 require_address(address, "gateway.experts")
+            for address in addresses:
+                require(
+                    addresses.count(address) == 1,
+                    f"gateway.experts has {address} twice for one cluster: give each replica once",
+                )
 
 
 @dataclass
@@ -65,7 +73,7 @@ class GatewayTimeouts:
     probe_s: float  # for the inference that proves an expert ready
 
     def __post_init__(self) -> None:
-        require_positive(self, "gateway.timeouts", *(entry.name for entry in fields(self)))
+        require_times(self, "gateway.timeouts", *(entry.name for entry in fields(self)))
 
 
 @dataclass
@@ -89,10 +97,17 @@ class GatewayLimits:
             self.prompt_tokens >= 0,
             f"gateway.limits.prompt_tokens is {self.prompt_tokens}: give 0 (not counted) or more",
         )
+        for name in ("header_bytes", "body_bytes"):
+            value = getattr(self, name)
+            require(
+                value >= BYTES_AT_LEAST,
+                f"gateway.limits.{name} is {value}: give {BYTES_AT_LEAST} or more, or common "
+                "clients are refused",
+            )
         require(
-            self.header_bytes >= HEADER_BYTES_AT_LEAST,
-            f"gateway.limits.header_bytes is {self.header_bytes}: give {HEADER_BYTES_AT_LEAST} or "
-            "more, or common clients are refused",
+            self.buffered_bytes >= self.body_bytes,
+            f"gateway.limits.buffered_bytes is {self.buffered_bytes}: give body_bytes, "
+            f"{self.body_bytes}, or more, or a body of this length is never taken",
         )
         require(
             bool(self.prompt_tokens) is bool(self.tokenizer),
@@ -124,8 +139,8 @@ class FastGateway(Gateway):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive = ("processes", "breaker_failures", "breaker_open_s", "coalesce_streams")
-        require_positive(self, "gateway", *positive)
+        require_times(self, "gateway", "breaker_open_s")
+        require_positive(self, "gateway", "processes", "breaker_failures", "coalesce_streams")
         require(
             self.processes <= PROCESSES_AT_MOST,
             f"gateway.processes is {self.processes}: give one for each core, "
@@ -147,6 +162,18 @@ class FastGateway(Gateway):
         require(
             bool(self.tls_certificate) is bool(self.tls_key),
             "gateway.tls_certificate and gateway.tls_key belong together: give both, or none",
+        )
+
+
+def require_times(owner: object, place: str, *names: str) -> None:
+    """Raise ConfigError unless each named field of `owner`, the section `place`, is a time in
+    seconds that can pass."""
+    for name in names:
+        value = getattr(owner, name)
+        require(
+            TIME_AT_LEAST_S <= value <= TIME_AT_MOST_S,
+            f"{place}.{name} is {value}: give seconds, from {TIME_AT_LEAST_S:g} to "
+            f"{TIME_AT_MOST_S:.0f}, a year",
         )
 
 

@@ -6,6 +6,7 @@ Exit codes: those of er.cli.
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from er import cli, compose
 from er.config import Config, Policy, require
 from er.gateway import serve
-from er.gateway.output import open_standard_files
+from er.gateway.output import open_standard_files, say
 from er.gateway.plan import Plan
 from er.options import Command, parse_arguments
 from er.results.words import count_of
@@ -27,6 +28,12 @@ COMMAND = Command(
     python -m er.gateway deployment=e routing.policy=least_loaded gateway.port=8080 ...
     """,
     groups=("deployment", "gateway", "routing", "corpus"),
+)
+
+SILENT_AT_MOST_S = 1.0
+TRAINS = (
+    "er.gateway: reading texts and training the router, once: it is kept in the cache; this takes "
+    "up to a minute"
 )
 
 
@@ -80,10 +87,20 @@ def make_plan(config: Config) -> Plan:
     serve.check(config.gateway)
     if routing.policy is not Policy.kmeans:
         return plan
+    return replace(plan, router=str(find_router(config)))
+
+
+def find_router(config: Config) -> Path:
+    """The router's file; a line is printed where it takes long to make."""
     from er.routing.cached import router_for
 
-    router = router_for(routing, config.corpus, wanted, config.seed, Path(config.cache_dir))
-    return replace(plan, router=str(router))
+    routing, experts = config.routing, config.deployment.experts
+    waiting = threading.Timer(SILENT_AT_MOST_S, say, (TRAINS,))
+    waiting.start()
+    try:
+        return router_for(routing, config.corpus, experts, config.seed, Path(config.cache_dir))
+    finally:
+        waiting.cancel()
 
 
 if __name__ == "__main__":

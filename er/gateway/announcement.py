@@ -7,6 +7,7 @@ from er.config import FastGateway
 from er.errors import ErError
 from er.gateway import keys
 from er.gateway.output import say
+from er.gateway.paths import in_url
 from er.gateway.plan import Plan
 from er.results.words import count_of
 
@@ -33,7 +34,7 @@ def describe(planned: Plan, port: int) -> str:
     scheme = "https" if fast and fast.tls_certificate else "http"
     experts = count_of(len(planned.experts), "expert")
     words = [
-        f"{experts} behind {scheme}://{settings.host}:{port}",
+        f"{experts} behind {scheme}://{in_url(settings.host)}:{port}",
         f"policy {planned.policy.value}",
         f"gateway={settings.kind}",
     ]

@@ -11,6 +11,8 @@ from er.config.gateway import FAST, is_openai
 from er.errors import ConfigError
 from er.gateway.counts import REPLICAS_AT_MOST
 
+STREAM = "generate_stream"
+
 
 @dataclass
 class Plan:
@@ -40,6 +42,12 @@ class Plan:
             raise ConfigError(
                 f"gateway={self.gateway.kind} knows no OpenAI experts ({openai[0]}): "
                 "choose gateway=fast"
+            )
+        whole = [url for [url, *_] in self.experts if not url.rstrip("/").endswith(STREAM)]
+        if whole and self.gateway.kind != FAST:
+            raise ConfigError(
+                f"gateway={self.gateway.kind} sends prompts to the address as it is ({whole[0]}): "
+                f"give one that ends with /{STREAM}, or choose gateway=fast"
             )
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from er import config
 from er.errors import ConfigError, ErError
 from er.gateway import descriptors, keys, tls, tokens
-from er.gateway.paths import GENERATE_PATH, READY_PATH
+from er.gateway.paths import GENERATE_PATH, READY_PATH, in_url
 from er.gateway.plan import Plan
 from er.process import readiness
 from er.process.group import running
@@ -63,7 +63,7 @@ def serve(
 
 def base(port_file: Path, host: str) -> str:
     """Address of the gateway that has written this file."""
-    return f"http://{host}:{port_file.read_text().strip()}"
+    return f"http://{in_url(host)}:{port_file.read_text().strip()}"
 
 
 def check(gateway: config.Gateway) -> None:

@@ -52,10 +52,12 @@ def prepare(planned: Plan) -> Callable[[], None]:
 def _run_several(build: Callable[[], Server], counts: Counts, planned: Plan) -> None:
     """Serve in several processes. Raises ErError when the port cannot be opened."""
     settings, commands = planned.gateway, Commands(counts.processes)
-    with socket.socket() as reserved:  # bound, not listening: it only keeps the port
+    found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    family, kind, _, _, address = found[0]
+    with socket.socket(family, kind) as reserved:  # bound, not listening: it only keeps the port
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            reserved.bind((settings.host, settings.port))
+            reserved.bind(address)
         except OSError as error:
             name = f"port {settings.port} of {settings.host}"
             raise listening.port_error(name, error) from error
@@ -67,8 +69,8 @@ def _run_several(build: Callable[[], Server], counts: Counts, planned: Plan) -> 
             own.commands = commands
             uvloop.run(serve(own, port, lambda _: started()))
 
-        family = Family(counts, run, reload=lambda: commands.append({"command": "reload"}))
-        family.serve(lambda: announce(planned, port))
+        several = Family(counts, run, reload=lambda: commands.append({"command": "reload"}))
+        several.serve(lambda: announce(planned, port))
 
 
 async def serve(own: Server, port: int, opened: Callable[[int], None]) -> None:

@@ -1,7 +1,9 @@
 """What is refused before a gateway starts, each in one line that says what to do."""
 
+import math
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from er.config import Policy
 from er.config.gateway import is_openai, require_address
 from er.config.runnable import require_runnable
 from er.errors import ConfigError, ErError
+from er.gateway import __main__ as command
 from er.gateway import keys, serve
 from er.gateway.__main__ import make_plan
 from er.gateway.announcement import describe
@@ -56,12 +59,21 @@ def test_the_simple_kinds_know_no_openai_experts(kind: str) -> None:
     Plan(job.gateway, [[TRITON_URL]], Policy.random)
     with pytest.raises(ConfigError, match=rf"gateway={kind} knows no OpenAI experts \(http://h/v1"):
         Plan(job.gateway, [[TRITON_URL], ["http://h/v1"]], Policy.random)
+    with pytest.raises(ConfigError, match=r"give one that ends with /generate_stream, or"):
+        Plan(job.gateway, [[TRITON_URL.removesuffix("_stream")]], Policy.random)
 
 
 @pytest.mark.parametrize(("changes", "says"), [
     ({"admin_port": 99999}, "gateway.admin_port is 99999: give a TCP port, or 0 for no admini"),
     ({"port": 8080, "admin_port": 8080}, "gateway.port and gateway.admin_port are both 8080"),
     ({"limits": {"header_bytes": 1}}, "gateway.limits.header_bytes is 1: give 1024 or more"),
+    ({"limits": {"body_bytes": 1}}, "gateway.limits.body_bytes is 1: give 1024 or more"),
+    ({"limits": {"buffered_bytes": 9999}}, "buffered_bytes is 9999: give body_bytes, 4194304, or"),
+    ({"timeouts": {"probe_s": 1e-9}}, "gateway.timeouts.probe_s is 1e-09: give seconds, from 0.01"),
+    ({"timeouts": {"queue_s": math.inf}}, "gateway.timeouts.queue_s is inf: give seconds, from "),
+    ({"ready_timeout_s": math.inf}, "gateway.ready_timeout_s is inf: give seconds, from 0.01 to"),
+    ({"breaker_open_s": math.nan}, "gateway.breaker_open_s is nan: give seconds, from 0.01 to"),
+    ({"experts": [[TRITON_URL, TRITON_URL]]}, f"{TRITON_URL} twice for one cluster"),
 ])  # fmt: skip
 def test_settings_that_could_not_serve_are_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
@@ -124,10 +136,34 @@ def test_the_gpus_of_experts_that_run_already_are_not_counted() -> None:
     ({}, "1 expert behind http://127.0.0.1:80, policy random, gateway=fast, 1 process, no API"),
     ({"tls_certificate": "c", "tls_key": "k"}, "https://127.0.0.1:80"),
     ({"processes": 2, "api_keys_file": "keys"}, "2 processes, API keys needed"),
+    ({"host": "::1"}, "http://[::1]:80, "),
     ({"admin_port": 9}, "administration on http://127.0.0.1:9 (no key needed)"),
 ])  # fmt: skip
 def test_a_gateway_prints_what_it_is(changes: dict[str, Any], says: str) -> None:
     assert says in describe(Plan(settings(**changes), [[TRITON_URL]], Policy.random), 80)
+
+
+@pytest.mark.parametrize(("takes_s", "prints"), [(0.0, ""), (0.2, "training the router")])
+def test_a_router_that_takes_long_to_make_is_announced(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], takes_s: float, prints: str
+) -> None:
+    def router_for(*_: object) -> Path:
+        time.sleep(takes_s)
+        return Path("router.npz")
+
+    monkeypatch.setattr("er.routing.cached.router_for", router_for)
+    monkeypatch.setattr(command, "SILENT_AT_MOST_S", takes_s / 4 or 60.0)
+    [config] = plan(["deployment=e"])
+    assert command.find_router(config) == Path("router.npz")
+    printed = capfd.readouterr().out
+    assert prints in printed
+    assert bool(prints) is bool(printed)
+
+
+def test_a_file_without_self_decides_too_and_warns_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("defaults: [config]\ngateway: {port: 8081}\n")
+    [job] = jobs_of([], config_dir=tmp_path, config_name="mine")  # a warning would be an error
+    assert job.config.gateway.port == 8081
 
 
 def test_the_file_that_the_docs_show_makes_a_gateway(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ async def test_http_1_0_gets_no_chunks(start: Start) -> None:
 ])  # fmt: skip
 async def test_a_body_beyond_the_bound_is_413(start: Start, body: bytes) -> None:
     async with answering(ONE).serving() as url:
-        gateway = await start(urls=[url, url], limits={"body_bytes": 1000})
+        gateway = await start(urls=[url, url], limits={"body_bytes": 1024})
         got = await say(gateway.port, body)
         assert status(got) == 413
         assert b"connection: close" in got
@@ -185,7 +185,9 @@ async def test_a_body_beyond_the_bound_is_413(start: Start, body: bytes) -> None
 
 async def test_uploads_have_a_bound_together(start: Start) -> None:
     async with answering(ONE).serving() as url:
-        gateway = await start(urls=[url, url], limits={"buffered_bytes": 3_000_000})
+        gateway = await start(
+            urls=[url, url], limits={"buffered_bytes": 3_000_000, "body_bytes": 1_000_000}
+        )
         held = []
         for _ in range(3):  # a megabyte is announced, and not sent
             reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)

@@ -21,7 +21,7 @@ ELSEWHERE = {
     "gateway.host": "0.0.0.0",
     "gateway.admin_port": 9999,
     "gateway.timeouts.connect_s": 99.0,
-    "gateway.limits.body_bytes": 99,
+    "gateway.limits.body_bytes": 9999,
     "gateway.api_keys_file": "keys",
     "gateway.ready_timeout_s": 99.0,
     "server.http_port": 9999,
