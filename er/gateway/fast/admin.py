@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from er.gateway.fast.replica import Replica
     from er.gateway.fast.server import Server
 
-COMMANDS = ("drain", "restore", "add", "remove", "reload", "shadow")
+PLACE, ROUTER = ("expert", "url"), ("router",)
+COMMANDS = {  # with what each may say
+    "drain": PLACE, "restore": PLACE, "add": PLACE, "remove": PLACE,
+    "reload": ROUTER, "shadow": ROUTER,
+}  # fmt: skip
 
 
 class Fields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -52,7 +56,7 @@ def describe(server: "Server") -> dict[str, Any]:
                 "url": replica.url,
                 "usable": replica.usable,
                 "drained": replica.drained,
-                "in_flight": server.counts.total(slots.IN_FLIGHT + replica.slot),
+                "in_flight": int(server.counts.total(slots.IN_FLIGHT + replica.slot)),
                 "failures_in_a_row": replica.failures,
             }
             for replica in server.experts.replicas
@@ -72,6 +76,9 @@ def parse(name: str, body: bytes) -> Command:
     if name not in COMMANDS:
         raise Refusal(400, "bad_request", f"commands are {', '.join(COMMANDS)}")
     given: Command = msgspec.to_builtins(fields)
+    if foreign := given.keys() - COMMANDS[name]:
+        words = " and ".join(COMMANDS[name])
+        raise Refusal(400, "bad_request", f"{name} takes {words}, not {min(foreign)}")
     return {"command": name} | given
 
 
@@ -112,13 +119,10 @@ async def _carry_out(server: "Server", command: Command) -> None:
         await routers.free(before)
     elif name == "add":
         require_address(url, "url")
-        if cluster is None or not 0 <= cluster < len(server.experts.clusters):
-            given = "missing" if cluster is None else cluster
-            last = len(server.experts.clusters) - 1
-            raise ErError(f"expert is {given}: give its number, {f'0 to {last}' if last else 0}")
-        replicas = server.experts.clusters[cluster]
+        number = _number(server, cluster)
+        replicas = server.experts.clusters[number]
         if not any(known.url == url and not known.removed for known in replicas):
-            server.experts.add_replica(cluster, str(url))
+            server.experts.add_replica(number, str(url))
     else:
         for replica in _named(server, cluster, url):
             if name == "remove":
@@ -129,18 +133,30 @@ async def _carry_out(server: "Server", command: Command) -> None:
 
 
 def _named(server: "Server", cluster: int | None, url: str | None) -> "list[Replica]":
-    """The replicas that a command means: by number of expert, by address, or by both."""
+    """The replicas that a command means: by number of expert, by address, or by both.
+
+    Raises ErError where there are none.
+    """
+    if cluster is not None or url is None:
+        _number(server, cluster)
     found = [
         replica
         for replica in server.experts.replicas
-        if not replica.removed
-        and (cluster is not None or url is not None)
-        and cluster in (None, replica.cluster)
-        and url in (None, replica.url)
+        if not replica.removed and cluster in (None, replica.cluster) and url in (None, replica.url)
     ]
     if not found:
-        raise ErError("no expert has this number and address")
+        whose = "the gateway" if cluster is None else f"expert {cluster}"
+        raise ErError(f"{whose} has no address {url}" if url else f"{whose} has no address")
     return found
+
+
+def _number(server: "Server", cluster: int | None) -> int:
+    """The number of an expert. Raises ErError for one that there is not."""
+    last = len(server.experts.clusters) - 1
+    if cluster is None or not 0 <= cluster <= last:
+        given = "missing" if cluster is None else cluster
+        raise ErError(f"expert is {given}: give its number, {f'0 to {last}' if last else 0}")
+    return cluster
 
 
 async def _reload(server: "Server", file: str) -> None:
