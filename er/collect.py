@@ -21,7 +21,6 @@ from er.results.point import describe_invalid
 from er.results.run_dir import RunDir
 from er.tracking.publish import update
 
-PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 EVERY_S = 15.0
 LOOK_S = 0.2  # whether another command has ended
 
@@ -60,7 +59,7 @@ def main() -> int:
         if not publish([attempt for attempt, one in pairs if not one.state.active]):
             return code
         try:
-            finish_all(studies_of(jobs.attempts, options.runs_dir), terminal.console(PLAIN_WIDTH))
+            finish_all(studies_of(jobs.attempts, options.runs_dir), terminal.console())
         except ErError as error:
             if all(one.state is State.finished for one in jobs.found):
                 raise

@@ -37,7 +37,6 @@ GROUPS = {
     "host": ("provenance.", "cluster."),
 }
 OTHERWISE = "configuration"
-PLAIN_WIDTH = 120  # where there is no terminal to ask
 FURTHER = "   "  # below the first letter of a value
 RATIOS = ("concur-\nrency", "fig4\nTTFT p50", "\nTTFT p95", "fig5\nTPOT p50", "fig6\ntokens/s",
           "\nper GPU", "fig7\nE2E p50", "valid")  # fmt: skip
@@ -65,7 +64,7 @@ def answer(arguments: Sequence[str]) -> int:
     if len(given) != 2:
         raise ConfigError("give two runs; see --help")
     first, second = (folder_of(name, words["uri"]) for name in given)
-    out = terminal.console(PLAIN_WIDTH)
+    out = terminal.console()
     differing = list(settings_apart(first, second))
     compared = ratios(
         first, second, RATIOS
@@ -107,7 +106,7 @@ def described(
             group = belongs_to
             lines += ["", group]
         together = f"  {name}: {values[0]} | {values[1]}"
-        if len(together) <= (width or PLAIN_WIDTH):
+        if len(together) <= (width or terminal.PLAIN_WIDTH):
             lines.append(together)
             continue
         lines += terminal.wrap(f"  {name}", width, fold=True)

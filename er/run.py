@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from er import cli, compose
+from er.claims import statements
 from er.compose import Job
 from er.compose.launch import plugins_of
 from er.config import Config
@@ -30,7 +31,6 @@ from er.results import command_id, terminal
 if TYPE_CHECKING:
     from er.study.job import Sweep
 
-PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 COMMAND = Command(
     "er.run",
     "Measure or predict deployments, publish the runs and draw the figures of the study.",
@@ -75,7 +75,7 @@ def answer(arguments: list[str]) -> int:
     require_figures(configs)
     for config in configs:
         require_runnable(config)
-    out = terminal.console(PLAIN_WIDTH)
+    out = terminal.console()
     resume = parsed.words["resume"] == "true"
     if parsed.words["job"]:
         return run_job(jobs[0], Path(parsed.words["job"]), out, resume)
@@ -109,7 +109,8 @@ def require_effect(parsed: Arguments, jobs: list[Config]) -> None:
 
 
 def require_figures(jobs: list[Config]) -> None:
-    """Raise ConfigError unless all figures of every job can be drawn."""
+    """Raise ConfigError unless all figures of every job can be drawn and its claims be read."""
+    statements.every()
     known = views.names()
     for figure in {figure for job in jobs for figure in job.figures}:
         if figure not in known:

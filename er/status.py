@@ -13,7 +13,7 @@ from er.cluster.slurm import Jobs
 from er.results import names, terminal
 from er.results.point import describe_invalid
 
-PLAIN_WIDTH = 160
+ALL_COLUMNS_FIT = 160  # characters: programs read a row of a job as one line
 WATCH_EVERY_S = 10.0
 HEADINGS = (
     "job", "deployment", "concurrency", "state", "points", "requests", "errors", "node", "left",
@@ -33,7 +33,7 @@ def main() -> int:
     )
     parser.add_argument("--watch", action="store_true", help="show it again until no job is left")
     options = parser.parse_args()
-    width = terminal.width() or PLAIN_WIDTH
+    width = terminal.width() or ALL_COLUMNS_FIT
     while True:
         jobs = read(options.runs_dir, options.study)
         print("\n".join(lines_of(jobs.found, width)), flush=True)

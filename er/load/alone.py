@@ -10,13 +10,14 @@ from er.config import Config, JsonlWorkload
 from er.errors import ErError
 from er.load import batches, inspect, knee, prompt_files, prompts, trace
 from er.load.point import Target, measure_point
-from er.load.table import INDENT, PLAIN_WIDTH, Table
+from er.load.table import INDENT, Table
 from er.results import names, provenance, sqlite_file
 from er.results.keys import run_key
 from er.results.open_run import open_run as open_run_dir
 from er.results.point import Point
 from er.results.request import Endpoint
 from er.results.run_dir import RunDir
+from er.results.terminal import PLAIN_WIDTH
 
 STUDY = "load"
 

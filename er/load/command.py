@@ -15,7 +15,6 @@ from er.config import Config, JsonlWorkload
 from er.errors import ConfigError
 from er.load import alone, prompts, trace, trace_kinds, users
 from er.load.inspect import describe, describe_prompts, shape_of, shape_of_prompts
-from er.load.table import PLAIN_WIDTH
 from er.options import Arguments, Command, Word, parse_arguments
 from er.results import names, run_dir, terminal
 from er.results.request import Endpoint
@@ -62,7 +61,7 @@ def run_command(arguments: Sequence[str]) -> int:
     with alone.open_run(endpoint, config) as run:
         try:
             alone.measure_ladder(
-                endpoint, config, run, terminal.say, terminal.width() or PLAIN_WIDTH
+                endpoint, config, run, terminal.say, terminal.width() or terminal.PLAIN_WIDTH
             )
         except alone.NoAnswerError:
             publishes = False

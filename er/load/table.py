@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from er.results.point import Point
+from er.results.terminal import PLAIN_WIDTH
 
-PLAIN_WIDTH = 100  # characters of a line where output is not a terminal
 INDENT = "       "  # of what belongs to the row above
 
 

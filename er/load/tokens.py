@@ -17,8 +17,8 @@ from er.load.answer import (
 )
 from er.load.events import EventReader
 from er.results.request import Request
+from er.results.words import CUT_OFF
 
-CUT = "the answer was cut off: fewer tokens than asked for, and no end"
 HALF = "the stream ended inside an event"
 # Fields of generated tokens that are not the answer, as vLLM, SGLang and DeepSeek name them.
 THOUGHTS = ("reasoning", "reasoning_content", "tool_calls", "refusal")
@@ -72,7 +72,7 @@ def enter_events(
     ended = enter_fields(_decode_all(events), times_s, request)
     end_seen = end is not None or (framed if ended is None else ended)
     if request.output_tokens < request.max_tokens and not end_seen:
-        raise CutError(CUT)
+        raise CutError(CUT_OFF)
 
 
 def enter_fields(events: Iterable[Any], times_s: Sequence[float], request: Request) -> bool | None:

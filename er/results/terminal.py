@@ -7,6 +7,7 @@ import textwrap
 
 from rich.console import Console
 
+PLAIN_WIDTH = 100  # characters of a line of a table where output is not a terminal
 CONTINUED = "  "  # before what continues a line, beyond the line's own indent
 # Spaces that end no line: before units, after TTFT and TPOT, in `python -m er.claims`.
 TOGETHER = re.compile(
@@ -22,7 +23,7 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def console(plain: int) -> Console:
+def console(plain: int = PLAIN_WIDTH) -> Console:
     """For tables: as wide as the terminal, `plain` characters where there is none."""
     return Console(width=width() or plain)
 

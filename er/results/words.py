@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+CUT_OFF = "the answer was cut off: fewer tokens than asked for, and no end"
 DIGITS_OF_FLOAT = 17  # that distinguish any two floating-point numbers
 
 

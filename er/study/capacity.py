@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
 
 from er.config import Config, Load, Precision
+from er.config.load import CONCURRENCY_AT_MOST
 from er.errors import ConfigError
 from er.load import batches, knee
 from er.results import names
@@ -18,7 +19,6 @@ from er.simulation.uncertainty import factor_of
 from er.study.predicted import Study
 from er.study.progress import Progress
 
-AT_MOST_CONCURRENCY = 1 << 20
 PRECISION = 0.01  # of the concurrency
 ENGINES = {
     Bound.none: "with the slowest correction",
@@ -140,7 +140,7 @@ def largest(beyond: Callable[[int], str]) -> tuple[int, str]:
     rise with concurrency. 0 when 1 is too high; 2^20 is the highest that is tried.
     """
     best, broken, reason = 0, 1, ""
-    while broken <= AT_MOST_CONCURRENCY:
+    while broken <= CONCURRENCY_AT_MOST:
         reason = beyond(broken)
         if reason:
             break

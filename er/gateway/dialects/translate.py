@@ -12,10 +12,10 @@ import msgspec
 from er.gateway.dialects import openai, triton
 from er.gateway.dialects.events import Events
 from er.gateway.paths import MODEL
+from er.results.words import CUT_OFF
 
 DONE = b"data: [DONE]\n\n"
 DEFAULT_TOKENS = 16  # of OpenAI's completions
-CUT = "the answer was cut off: fewer tokens than asked for, and no end"
 WORDS = ("error", "message", "detail")  # where errors of all shapes have theirs
 
 
@@ -75,7 +75,7 @@ class OpenAIFromTriton:
         if not self._texts:
             raise ExpertError("its answer has no text_output")
         if not framed and len(self._texts) < self._most:  # Triton's dialect has no word for the end
-            raise ExpertError(CUT)
+            raise ExpertError(CUT_OFF)
         reason = "length" if len(self._texts) >= self._most else "stop"
         if not self.streams:
             return self._answer.whole("".join(self._texts), len(self._texts), reason)
@@ -127,7 +127,7 @@ class TritonFromOpenAI:
         del framed
         last = b"".join(map(self._event, self._events.close()))
         if not (self._events.done or self._finished) and len(self._texts) < self._most:
-            raise ExpertError(CUT)
+            raise ExpertError(CUT_OFF)
         if not self._begun:
             raise ExpertError("its answer has no choices")
         return last if self.streams else openai.encode(self._fields("".join(self._texts)))
