@@ -43,7 +43,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def runs_in(folder: Path) -> list[RunDir]:
-    """The searches in a folder, by deployment. Raises ConfigError where there is none."""
+    """The searches in a folder, by deployment, then from the node type with the slowest memory to
+    that with the fastest, then by seed. Raises ConfigError where there is none."""
     runs = [RunDir(path) for path in sorted(folder.glob("*")) if path.is_dir()]
     found = [run for run in runs if run.has(names.CAPACITY)]
     if not found:
@@ -51,7 +52,15 @@ def runs_in(folder: Path) -> list[RunDir]:
             f"{folder} holds no search for capacity: make one with "
             "python -m er.run +experiment=capacity"
         )
-    return found
+    return sorted(found, key=place_of)
+
+
+def place_of(run: RunDir) -> tuple[str, float, str, int]:
+    """What the order of rows goes by."""
+    config = run.read(names.CONFIG)
+    hardware = config["hardware"]
+    speed = float(hardware["memory_bandwidth_bytes_per_s"])
+    return config["deployment"]["id"], speed, hardware["name"], config["seed"]
 
 
 def markdown(runs: Sequence[RunDir]) -> list[str]:

@@ -220,3 +220,18 @@ def test_labels_follow_overrides():
 def test_a_search_that_cannot_be_is_refused(override, says):
     with pytest.raises(ConfigError, match=says):
         plan(["+experiment=capacity", override])
+
+
+def test_rows_go_by_deployment_and_then_by_the_speed_of_the_node_type(tmp_path):
+    """Not by the names of folders, which end with digits of a key."""
+    words = ["+experiment=capacity", "deployment=b,a", "hardware=h200_sxm,a100_sxm,h100_sxm"]
+    for place, config in enumerate(plan(words, True)):
+        run = RunDir(tmp_path / f"{config.deployment.id}-{place}")
+        run.write("config.json", plain(config))
+        run.write("capacity.json", {})
+    order = [run.read("config.json") for run in command.runs_in(tmp_path)]
+    assert [(each["deployment"]["id"], each["hardware"]["name"]) for each in order] == [
+        (deployment, hardware)
+        for deployment in ("a", "b")
+        for hardware in ("a100_sxm", "h100_sxm", "h200_sxm")
+    ]
