@@ -25,7 +25,8 @@ def write(file: Path, verdicts: Sequence[Verdict], *, predicted: bool) -> None:
         name = f"{claim.figure} {claim.id}"
         others = before.get(name, [NONE, NONE])
         cells = [verdict.word, others[1]] if predicted else [others[0], verdict.word]
-        lines.append(f"| *{name}*: {claim.says} | {cells[0]} | {cells[1]} |")
+        says = claim.says.replace("|", "\\|")
+        lines.append(f"| *{name}*: {says} | {cells[0]} | {cells[1]} |")
     replace_between(file, BEGIN, END, "\n".join(lines))
 
 

@@ -1,6 +1,6 @@
 """Claims as experiments/NAME/claims.yaml states them."""
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from enum import Enum
@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from er.config.checks import require
+from er.config.load import CONCURRENCY_AT_MOST
 from er.errors import ConfigError
 from er.results.labels import count_users, deployment_name
 
@@ -99,15 +100,18 @@ def every(folder: Path = EXPERIMENTS) -> list[Claim]:
 def read(name: str, folder: Path = EXPERIMENTS) -> list[Claim]:
     """The claims of an experiment. Raises ConfigError for a file that does not state them."""
     path = folder / name / FILE
-    if not path.exists():
+    if not path.exists() or path.parent.parent != folder:
         raise ConfigError(f"{name} states no claims: choose from {', '.join(names(folder))}")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is no YAML: {reason}") from error
     entries = content.get("claims") if isinstance(content, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    listed = isinstance(entries, list) and bool(entries)
+    if not listed or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: give claims: a list of entries (docs/claims.md)")
     try:
         claims = [_claim(name, entry) for entry in entries]
@@ -137,7 +141,29 @@ def _claim(figure: str, entry: dict[str, Any]) -> Claim:
     if values["is_"] is Relation.within and values["factor"] < 1:
         raise ValueError(f"{where}: factor is {values['factor']}: within needs 1 or more")
     values |= {name: tuple(values[name]) for name in ("at", "of", "than")}
-    return Claim(figure=figure, **values)
+    # A block of YAML has line ends, which would break the row of a table.
+    values |= {name: " ".join(values[name].split()) for name in ("says", "reading")}
+    claim = Claim(figure=figure, **values)
+    _require_decidable(where, claim)
+    return claim
+
+
+def _require_decidable(where: str, claim: Claim) -> None:
+    """Raise ValueError for a claim that no point could decide."""
+    for name, deployments in (("of", claim.of), ("than", claim.than)):
+        for each in deployments:
+            if deployments.count(each) > 1:
+                raise ValueError(f"{where}: {name} has {each} twice")
+    for each in claim.of:
+        if each in claim.than:
+            raise ValueError(f"{where}: of and than both have {each}: its ratio is always 1")
+    base, (_, last) = claim.relative_to, claim.at
+    if isinstance(base, int) and base >= last:
+        raise ValueError(
+            f"{where}: relative_to is {base}, and at ends at {last}: give fewer users than that"
+        )
+    if base == FEWER and last == 1:
+        raise ValueError(f"{where}: relative_to is {FEWER}, and there are none fewer than 1")
 
 
 @dataclass(frozen=True)
@@ -151,11 +177,19 @@ def _is_number(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return _is_number(value) and isinstance(value, int) and 1 <= value <= CONCURRENCY_AT_MOST
 
 
 def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) and name for name in value)
+    return isinstance(value, list) and all(map(_is_name, value))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and _is_name(" ".join(value.split()))
 
 
 def _are_users(value: object) -> bool:
@@ -165,19 +199,20 @@ def _are_users(value: object) -> bool:
 
 
 RELATIONS = tuple(relation.value for relation in Relation)
-TEXT = _Rule(lambda value: isinstance(value, str) and bool(value), "give a text")
+TEXT = _Rule(_is_text, "give a text of printable characters")
+NAME = _Rule(_is_name, "give a text of one line")
 RULES = {
-    "id": TEXT,
+    "id": NAME,
     "says": TEXT,
     "reading": TEXT,
-    "study": TEXT,
+    "study": NAME,
     "label": _Rule(lambda value: value in LABELS, f"one of {', '.join(LABELS)}"),
     "quantity": _Rule(lambda value: value in tuple(QUANTITIES), f"one of {', '.join(QUANTITIES)}"),
     "of": _Rule(lambda value: _are_names(value) and value, "list deployments, such as [a, b]"),
     "than": _Rule(_are_names, "list deployments, such as [d]; [] for none"),
     "is": _Rule(lambda value: value in RELATIONS, f"one of {', '.join(RELATIONS)}"),
     "factor": _Rule(
-        lambda value: _is_number(value) and 0 < value < math.inf, "give a number above 0"
+        lambda value: _is_number(value) and 0 < value <= sys.float_info.max, "give a number above 0"
     ),
     "at": _Rule(_are_users, "give [FIRST, LAST] users"),
     "relative_to": _Rule(

@@ -17,7 +17,6 @@ from er.claims.margins import Margin, mean_of
 from er.claims.statements import Claim, Relation
 from er.claims.verdicts import Verdict, decide
 from er.config.plain import plain
-from er.errors import ConfigError
 from er.results.keys import run_key
 from er.results.names import STEP_TIMES
 from er.results.open_run import open_run
@@ -290,68 +289,6 @@ def test_the_documents_own_claim_is_decided_by_95th_percentiles(
     [found] = decide([claim], [a, e])
     assert found.word == word
     assert "E's 95th percentile of time to first token is" in found.explanation
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("quantity: ttft", "quantity is ttft: one of ttft_s.p50"),
-        ("is: over", "is is over: one of below, above, within"),
-        ("at: [8, 1]", r"at is \[8, 1\]"),
-        ("at: [1]", r"at is \[1\]: give \[FIRST, LAST\] users"),
-        ("at: 5", "at is 5"),
-        ("factor: 0", "factor is 0"),
-        ("factor: .nan", "factor is nan: give a number above 0"),
-        ("factor: much", "factor is much: give a number above 0"),
-        ("label: me", "label is me"),
-        ("label: [paper]", "one of paper, inferred, project"),
-        ("colour: red", "has colour, which no claim has"),
-        ("figure: fig9", "has figure, which no claim has"),
-        ("of: ab", "of is ab: list deployments"),
-        ("of: []", r"of is \[\]: list deployments"),
-        ("than: d", "than is d: list deployments"),
-        ("relative_to: few", "relative_to is few: give a number of users, or fewer"),
-        ("says: 3", "says is 3: give a text"),
-        ("study: [a]", "give a text"),
-    ],
-)
-def test_a_claim_that_cannot_be_is_refused(tmp_path: Path, change: str, message: str) -> None:
-    values = {
-        "id": "x", "says": "s", "label": "paper", "reading": "r", "quantity": "ttft_s.p50",
-        "of": "[a]", "is": "below", "than": "[d]", "factor": "1", "at": "[1, 8]",
-    }  # fmt: skip
-    name, _, value = change.partition(": ")
-    lines = [f"   {key}: {text}" for key, text in {**values, name: value}.items()]
-    (tmp_path / "fig4").mkdir()
-    (tmp_path / "fig4" / "claims.yaml").write_text("claims:\n -\n" + "\n".join(lines))
-    with pytest.raises(ConfigError, match=message):
-        statements.read("fig4", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "give claims: a list of entries"),
-        ("claims: 3", "give claims: a list of entries"),
-        ("claims: [x]", "give claims: a list of entries"),
-        ("claims: [", "is no YAML"),
-        ("claims: [{id: x}]", "claim x has no says"),
-        ("claims: [{says: x}]", r"claim \? has no id"),
-    ],
-)
-def test_a_file_that_states_no_claims_is_refused_in_one_line(
-    tmp_path: Path, text: str, message: str
-) -> None:
-    (tmp_path / "fig4").mkdir()
-    (tmp_path / "fig4" / "claims.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=message) as raised:
-        statements.read("fig4", tmp_path)
-    assert "\n" not in str(raised.value)
-
-
-def test_an_experiment_without_claims_is_named() -> None:
-    with pytest.raises(ConfigError, match="fig3 states no claims: choose from fig4"):
-        statements.read("fig3")
 
 
 def test_a_readme_has_a_row_for_each_claim_and_a_column_for_each_origin(
