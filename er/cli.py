@@ -109,8 +109,10 @@ def run(name: str, work: Callable[[], int | None], kept: str = "nothing is left 
             raise
         return fail(name, describe_error(error), 1)
     except KeyboardInterrupt as ended:
+        sys.unraisablehook = _ignore
         return fail(name, f"interrupted: {_notes_of(ended) or kept}", 130)
     except Terminated as ended:
+        sys.unraisablehook = _ignore
         return fail(name, f"terminated: {_notes_of(ended) or kept}", ended.code)
     finally:
         for number in ENDING:
@@ -197,6 +199,10 @@ def _raise_terminated(number: int, _frame: FrameType | None) -> None:
     for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Terminated(number)
+
+
+def _ignore(_unraisable: "sys.UnraisableHookArgs") -> None:
+    """After an interruption: what clean-up of a library, stopped anywhere, complains of."""
 
 
 def _raise_later(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _initialize_tables
 from mlflow.tracking import MlflowClient
 from sqlalchemy import NullPool, create_engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,6 +47,8 @@ def open_store(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with one_at_a_time(uri):
+            if uri.startswith(SQLITE) and uri != MEMORY and not _is_there(uri):
+                _make_file(Path(uri.removeprefix(SQLITE)).resolve())
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except ImportError as error:
@@ -62,8 +65,20 @@ def open_store(uri: str) -> MlflowClient:
     return client
 
 
+def _make_file(path: Path) -> None:
+    """Make a store's file with all its tables, whole or not at all: MLflow takes seconds for them,
+    and cannot open a file that lacks some."""
+    part = path.with_name(f"{path.name}.part")
+    for left in (part, part.with_name(f"{part.name}-journal")):  # by a killed command
+        left.unlink(missing_ok=True)
+    engine = create_engine(f"{SQLITE}{part}", poolclass=NullPool)
+    _initialize_tables(engine)
+    engine.dispose()
+    part.replace(path)
+
+
 def _is_there(uri: str) -> bool:
-    """Whether a file that was opened before has not been moved away since."""
+    """Whether there is such a file that is not empty; one opened before may have been moved."""
     path = Path(uri.removeprefix(SQLITE))
     return path.exists() and path.stat().st_size > 0
 

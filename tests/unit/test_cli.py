@@ -93,6 +93,27 @@ def test_an_interruption_within_compiled_code_is_one(
         cli.run("er.x", lambda: raises(SystemError("of its own")))
 
 
+class Broken:
+    """Something of a library whose clean-up fails when it is let go half-way."""
+
+    def __del__(self) -> None:
+        raise TypeError("weak object has gone away")
+
+
+def test_clean_up_that_fails_after_an_interruption_is_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hook = sys.unraisablehook
+
+    def work() -> int:
+        held = Broken()
+        raise cli.Terminated(signal.SIGTERM) from RuntimeError(held)
+
+    assert cli.run("er.x", work) == 143
+    assert capsys.readouterr().err.splitlines() == ["er.x: terminated: nothing is left undone"]
+    assert sys.unraisablehook is hook
+
+
 def test_nohup_holds() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from example_requests import answered
 from mlflow.tracking import MlflowClient
+from sqlalchemy import Engine, text
 
 from er.compose import plan
 from er.config import Config
@@ -21,6 +22,7 @@ from er.errors import ErError
 from er.results.labels import run_name
 from er.results.point import measure
 from er.results.run_dir import RunDir
+from er.tracking import store
 from er.tracking.experiment import describe_ui
 from er.tracking.publish import publish, store_of
 from er.tracking.store import first_line, open_store
@@ -168,6 +170,24 @@ def test_first_runs_at_once_share_a_new_store(
     published = client.search_runs([experiment.experiment_id])
     of_the_study = [run for run in published if "er.views_of" in run.data.tags]
     assert (len(published), len(of_the_study)) == (6, 1)
+
+
+def test_a_new_store_whose_tables_were_half_made_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(engine: Engine) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE experiment_tags (x INTEGER)"))
+        raise KeyboardInterrupt
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_initialize_tables", stop)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(uri)
+    assert not (tmp_path / "mlflow.db").exists()
+    assert open_store(uri).search_experiments()
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
 def test_a_locked_store_is_one_line_and_publishing_works_afterwards(
