@@ -21,6 +21,12 @@ RESERVED_FOLDERS = ("figures", "routers", "served", "sweeps")  # of runs_dir, no
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
 
 
+def names_study(name: str) -> bool:
+    """Whether a study can be called so: its runs go into a folder of this name."""
+    possible = re.fullmatch(r"(?!\s)[^/\x00-\x1f]{1,100}(?<!\s)", name)
+    return bool(possible) and name not in (".", "..", *RESERVED_FOLDERS)
+
+
 class ClockKind(Enum):
     """Real time, or a virtual clock on which everything is predicted."""
 
@@ -135,8 +141,7 @@ class Config:
         require(0 <= self.seed < 2**32, f"seed is {self.seed}: give 0 to 4294967295")
         require(self.repeats >= 1, f"repeats is {self.repeats}: give 1 or more")
         require(
-            bool(re.fullmatch(r"(?!\s)[^/\x00-\x1f]{1,100}(?<!\s)", self.study))
-            and self.study not in (".", "..", *RESERVED_FOLDERS),
+            names_study(self.study),
             f"study is {self.study!r}: give a name that can be a folder's, and is none of "
             f"{', '.join(RESERVED_FOLDERS)}",
         )

@@ -44,7 +44,7 @@ def compare(
         yield f"not checked: without requests; figures and verdicts are those in {folder / BUNDLED}"
         return
     here = json.loads(text_of(_verdicts(study, runs)))
-    there = _read(views[VERDICTS])
+    there = read_verdicts(views[VERDICTS])
     differing = list(_verdicts_apart(there["claims"], here["claims"]))
     yield from differing
     if not differing:
@@ -61,16 +61,21 @@ def compare(
         yield f"DIFFERS: {name} is drawn otherwise here ({versions}); the bundle's is {kept}"
 
 
-def _read(verdicts: bytes) -> dict[str, Any]:
+def read_verdicts(verdicts: bytes) -> dict[str, Any]:
     """Verdicts that were carried; of none where the file has none, which then differ."""
     empty: dict[str, Any] = {"claims": {}, "made_with": {}}
     try:
         values: dict[str, Any] = json.loads(verdicts)
         wanted = {"verdict", "formula", "effect", "ratio"}
-        whole = all(wanted <= claim.keys() for claim in values["claims"].values())
+        claims = values["claims"].values()
+        whole = all(wanted <= claim.keys() and _is_ratio(claim["ratio"]) for claim in claims)
         return values if whole and isinstance(values["made_with"], dict) else empty
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return empty
+
+
+def _is_ratio(value: object) -> bool:
+    return value is None or isinstance(value, int | float)
 
 
 def _keep(folder: Path, name: str, content: bytes) -> Path:

@@ -7,6 +7,7 @@ views/...       figures and verdicts of the study, as they were where it was exp
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import zipfile
@@ -51,10 +52,8 @@ def write(
     the runs are replaced by host-1, host-2 and so on.
     """
     known = hosts.numbered(folder for _, folder in sorted(runs.items())) if number_hosts else {}
-    part = file.with_suffix(".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle:
+    with _whole(file) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle:
         for run, folder in sorted(runs.items()):
             for path in _files_of(folder, requests):
                 name = path.relative_to(folder).as_posix()
@@ -64,7 +63,6 @@ def write(
             _add(bundle, digests, f"{VIEWS}/{path.name}", path.read_bytes())
         manifest = {"format": FORMAT, "study": study, "files": digests}
         _add(bundle, {}, MANIFEST, json.dumps(manifest, indent=1).encode())
-    part.replace(file)
     return file.stat().st_size
 
 
@@ -90,6 +88,26 @@ def read(file: Path, folder: Path) -> Bundle:
             runs = _place(file, Path(part), target)
             views = {path.name: path.read_bytes() for path in Path(part).glob(f"{VIEWS}/*")}
     return Bundle(target.name, runs, views)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `file` where the block succeeds, and is gone otherwise.
+
+    Raises ErError when it cannot be written.
+    """
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(file)
+    except OSError as error:
+        raise ErError(
+            f"cannot write {file}: {error.strerror or error}: make room, or choose another folder"
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

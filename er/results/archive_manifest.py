@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from er.config.run import names_study
 from er.errors import ConfigError
 
 FORMAT = "er bundle 1"
@@ -35,6 +36,8 @@ def read_manifest(file: Path, bundle: zipfile.ZipFile) -> dict[str, Any]:
     ):
         raise ConfigError(f"{file} is not a bundle of er: {MANIFEST} names no study and files")
     _check_names(file, bundle, study, listed)
+    if not names_study(study):
+        raise ConfigError(f"{file} is not a bundle of er: no study can be called {study}")
     if all(PurePosixPath(name).parts[0] == VIEWS for name in listed):
         raise ConfigError(f"{file} is not a bundle of er: it has no run")
     size, total = file.stat().st_size, sum(entry.file_size for entry in bundle.infolist())
@@ -61,5 +64,6 @@ def _check_names(
         if there.count(name) > 1:
             raise ConfigError(f"{file} is damaged: {name} is in it twice")
     for name in listed:
-        if len(PurePosixPath(name).parts) < 2:
+        first, *parts = PurePosixPath(name).parts
+        if not parts or (first == VIEWS and len(parts) > 1):
             raise ConfigError(f"{file} is not a bundle of er: {name} belongs to no run")

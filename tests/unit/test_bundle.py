@@ -226,16 +226,28 @@ def test_a_run_whose_points_are_edited_is_not_imported(exported: Path, tmp_path:
     assert not (tmp_path / "x").exists()
 
 
-def test_a_file_outside_any_run_is_refused(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["foo", "views/further/fig4.png"])
+def test_a_file_outside_any_run_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(exported) as old:
         manifest = json.loads(old.read(archive.MANIFEST))
     digest = hashlib.sha256(b"x").hexdigest()
-    manifest["files"]["foo"] = digest
+    manifest["files"][name] = digest
     file = changed(exported, archive.MANIFEST, json.dumps(manifest).encode())
     with zipfile.ZipFile(file, "a") as more:
-        more.writestr("foo", "x")
-    with pytest.raises(ConfigError, match="foo belongs to no run"):
+        more.writestr(name, "x")
+    with pytest.raises(ConfigError, match=f"{name} belongs to no run"):
         archive.read(file, tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("study", ["figures", "x" * 101])
+def test_a_study_that_cannot_be_called_so_is_refused(
+    exported: Path, tmp_path: Path, study: str
+) -> None:
+    manifest = json.loads(zipfile.ZipFile(exported).read(archive.MANIFEST))
+    changed_list = json.dumps({**manifest, "study": study}).encode()
+    with pytest.raises(ConfigError, match=f"no study can be called {study}"):
+        archive.read(changed(exported, archive.MANIFEST, changed_list), tmp_path / "there")
     assert not (tmp_path / "there").exists()
 
 

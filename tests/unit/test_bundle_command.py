@@ -6,6 +6,7 @@ import pytest
 
 from er import bundle
 from er.errors import ErError
+from er.report import carried
 from er.results import archive
 from er.tracking import query
 
@@ -49,3 +50,29 @@ def test_runs_of_another_study_are_not_exported_as_its_own(tmp_path: Path) -> No
     one = query.shown(uri, "ladder")[0].id
     with pytest.raises(ErError, match=f"run {one} is of study ladder, not of mine"):
         bundle.answer(["export", "mine", str(tmp_path / "x.zip"), f"runs={one}", f"uri={uri}"])
+
+
+def test_a_bundle_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
+    """Neither it nor a part of it; what was there before stays."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "points.json").symlink_to("/proc/self/mem")  # cannot be read
+    file = tmp_path / "b.zip"
+    file.write_text("before")
+    with pytest.raises(ErError, match=r"cannot write .*b\.zip: .*: make room"):
+        archive.write(file, "s", {"a": tmp_path / "run"}, [], requests=True)
+    assert file.read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "b.zip"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"\xff",
+        b"[1]",
+        b'{"claims": {"x": {"verdict": "", "formula": "", "effect": "", "ratio": "1"}},'
+        b' "made_with": {}}',
+    ],
+)
+def test_verdicts_that_are_none_are_as_if_none_were_carried(content: bytes) -> None:
+    assert carried.read_verdicts(content) == {"claims": {}, "made_with": {}}
