@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from er.load.tokens import CUT, HALF
+from er.load.tokens import HALF
+from er.results.words import CUT_OFF
 from tests.unit.load.fakes import HEAD, LAST_CHUNK, chunk
 
 PATHS = {
@@ -106,8 +107,8 @@ GOOD: dict[str, Make] = {
     ),
 }
 BAD: dict[str, tuple[Make, str]] = {
-    "cut under connection: close": (lambda d: OPEN_HEAD + sse(d.token(), d.token()), CUT),
-    "cut under HTTP/1.0": (lambda d: OLD_HEAD + sse(d.token()), CUT),
+    "cut under connection: close": (lambda d: OPEN_HEAD + sse(d.token(), d.token()), CUT_OFF),
+    "cut under HTTP/1.0": (lambda d: OLD_HEAD + sse(d.token()), CUT_OFF),
     "cut inside an event": (lambda d: OPEN_HEAD + sse(d.token()) + b'data: {"te', HALF),
     "cut before the last chunk": (
         lambda d: HEAD + chunk(sse(d.token())),

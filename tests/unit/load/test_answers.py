@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from er.load.tokens import CUT
 from er.results.request import Request
+from er.results.words import CUT_OFF
 from tests.unit.load.answers import BAD, GOOD, OPEN_HEAD, PATHS, TOKENS, Dialect, chunked, sse
 from tests.unit.load.fakes import Serve, one
 
@@ -54,7 +54,7 @@ def test_fewer_tokens_with_an_end_are_an_answer(serve: Serve, dialect: str) -> N
     for answer in (OPEN_HEAD + sse(d.token(), d.end()), chunked(sse(d.token(), b"[DONE]"))):
         request = request_of(serve, dialect, answer)
         assert (request.ok, request.output_tokens, request.text) == (True, 1, "t ")
-    assert request_of(serve, dialect, chunked(sse(d.token()))).error == CUT
+    assert request_of(serve, dialect, chunked(sse(d.token()))).error == CUT_OFF
 
 
 def test_triton_ends_a_short_answer_with_its_body(serve: Serve) -> None:
