@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from er import cli
-from er.config.checks import require_folder
+from er.config.checks import require_folder, require_store
 from er.errors import ConfigError
 from er.results import archive, names, sqlite_file, terminal
 from er.results.run_dir import RunDir, id_of
@@ -58,8 +58,9 @@ def answer(arguments: Sequence[str]) -> int:
         if words[word] not in choices:
             raise ConfigError(f"{word} is {words[word]}: choose from {', '.join(choices)}")
     require_folder(words["runs_dir"], "runs_dir")
+    require_store(words["uri"], "uri")
     match others:
-        case ["export" | "pin", _, file] if Path(file).is_dir() or Path(file).parent.is_file():
+        case ["export" | "pin", _, file] if not _can_be_file(Path(file)):
             raise ConfigError(f"{file} cannot be written: give a file, which may be new")
         case ["export", study, file]:
             export_study(study, Path(file), words)
@@ -72,6 +73,11 @@ def answer(arguments: Sequence[str]) -> int:
                 "give export STUDY FILE.zip, import FILE.zip, or pin STUDY FILE.yaml; see --help"
             )
     return 0
+
+
+def _can_be_file(path: Path) -> bool:
+    """Whether it is a file or can become one: a device, such as /dev/null, must not be replaced."""
+    return not path.parent.is_file() and (path.is_file() or not path.exists())
 
 
 def export_study(study: str, file: Path, words: dict[str, str]) -> None:

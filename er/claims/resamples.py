@@ -72,10 +72,10 @@ class Resamples:
             return True
         ordered = {run: table.set_index("index").sort_index() for run, table in here.items()}
         common = reduce(pd.Index.intersection, [table.index for table in ordered.values()])
-        shared = [table.loc[common, "input_tokens"].to_numpy() for table in ordered.values()]
-        unique = all(table.index.is_unique for table in ordered.values())
-        same = len(common) > 1 and all((tokens == shared[0]).all() for tokens in shared)
-        paired = unique and bool(same)
+        paired = len(common) > 1 and all(table.index.is_unique for table in ordered.values())
+        if paired:
+            shared = [table.loc[common, "input_tokens"].to_numpy() for table in ordered.values()]
+            paired = all(bool((tokens == shared[0]).all()) for tokens in shared)
         for run, table in ordered.items():
             self._rows[run, concurrency] = table.loc[common] if paired else table
         return paired

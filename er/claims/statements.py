@@ -110,8 +110,7 @@ def read(name: str, folder: Path = EXPERIMENTS) -> list[Claim]:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is no YAML: {reason}") from error
     entries = content.get("claims") if isinstance(content, dict) else None
-    listed = isinstance(entries, list) and bool(entries)
-    if not listed or not all(isinstance(entry, dict) for entry in entries):
+    if not isinstance(entries, list) or not entries or not all(map(_is_entry, entries)):
         raise ConfigError(f"{path}: give claims: a list of entries (docs/claims.md)")
     try:
         claims = [_claim(name, entry) for entry in entries]
@@ -170,6 +169,10 @@ def _require_decidable(where: str, claim: Claim) -> None:
 class _Rule:
     holds: Callable[[Any], bool]
     words: str
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from er.claims import statements
 from er.claims.verdicts import Verdict, decide
+from er.errors import ErError
 from er.results import names
 from er.results.json_file import text_of
 from paper_figures import view
@@ -50,7 +51,12 @@ def compare(
     if not differing:
         yield f"verdicts: {len(here['claims'])} decided again, as in the bundle"
     versions = _versions_apart(there["made_with"], here["made_with"])
-    drawn = {file.name: file for name in figures_of(runs) for file in _drawn(name, runs, folder)}
+    drawn: dict[str, Path] = {}
+    for name in figures_of(runs):
+        try:
+            drawn |= {file.name: file for file in _drawn(name, runs, folder)}
+        except ErError as error:
+            yield f"NOT DRAWN: {error}"
     for name, content in views.items():
         if name == VERDICTS:
             continue

@@ -186,7 +186,8 @@ def _check(file: Path, folder: Path, target: Path) -> None:
     run = RunDir(folder)
     try:
         run.check()
-        record, study = run.read(names.RECORD), run.read(names.CONFIG)["study"]
+        record, config = run.read(names.RECORD), run.read(names.CONFIG)
+        study, _ = config["study"], config["deployment"]
         for name in ("er.deployment", "er.title", "er.engine_kind", "er.clock", "er.workload"):
             str(record["tags"][name])
     except ErError as error:

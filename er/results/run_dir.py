@@ -15,6 +15,7 @@ runs/<study>/<deployment>-<key>/
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -34,6 +35,8 @@ from er.results.json_file import null_to_nan, point_of, text_of
 from er.results.point import Point
 from er.results.request import Request
 from er.results.request_table import RequestLog
+
+POINT_FILE = r"c\d{4,}"  # as `_name_of` writes it: a copy that a person made is of no point
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ class RunDir:
 
         Raises ErError for a damaged file.
         """
-        files = sorted((self.path / names.REQUESTS).glob("*.parquet"))
+        found = sorted((self.path / names.REQUESTS).glob("*.parquet"))
+        files = [file for file in found if re.fullmatch(POINT_FILE, file.stem)]
         parts = [self._table(f"{names.REQUESTS}/{file.name}", columns) for file in files]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 

@@ -10,6 +10,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from er.errors import ErError
 from er.results.sqlite_file import absolute
 from er.tracking.store import open_store
 
@@ -32,8 +33,17 @@ VIEW_STATE = {"selectedColumns": COLUMNS}
 
 
 def experiment_for(client: MlflowClient, study: str, runs_dir: Path) -> str:
-    """The id of the study's experiment, which is made when there is none."""
+    """The id of the study's experiment, which is made when there is none.
+
+    Raises ErError for one that was deleted on MLflow's pages: its name cannot be used again.
+    """
     known = client.get_experiment_by_name(study) or _made(client, study, runs_dir)
+    if known.lifecycle_stage != "active":
+        raise ErError(
+            f"experiment {study} was deleted in MLflow: bring it back with MLFLOW_TRACKING_URI=... "
+            f"mlflow experiments restore -x {known.experiment_id}, or set study=...; what was "
+            "measured is kept"
+        )
     wanted = dict([KIND, (f"mlflow.sharedViewState.{VIEW}", json.dumps(VIEW_STATE))])
     for name, value in wanted.items():
         if known.tags.get(name) != value:

@@ -39,16 +39,26 @@ def chosen(uri: str, runs: str) -> list[str]:
     """
     if not runs.endswith(SUFFIX):
         return [run_id(run) for run in runs.split(",") if run]
-    try:
-        entries = yaml.safe_load(Path(runs).read_text())["runs"]
-        pinned = {str(entry["run"]): str(entry["digest"]) for entry in entries}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"runs={runs} pins no runs: {reason}") from error
+    pinned = _read(runs)
     for run in query.pinned(uri, list(pinned)):
         if run.digest != pinned[run.id]:
             raise ErError(f"run {run.id} is not what {runs} pinned: its points differ")
     return list(pinned)
+
+
+def _read(file: str) -> dict[str, str]:
+    """By the whole id of a run: its digest. Raises ConfigError for a file that pins nothing."""
+    try:
+        entries = yaml.safe_load(Path(file).read_text())["runs"]
+        pinned = {str(entry["run"]): str(entry["digest"]) for entry in entries}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"runs={file} pins no runs: {reason}") from error
+    wrong = [run for run in pinned if not re.fullmatch("[0-9a-f]{32}", run)]
+    if wrong or not pinned:
+        reason = f"{wrong[0]} is no whole id of one" if wrong else "its list is empty"
+        raise ConfigError(f"runs={file} pins no runs: {reason}")
+    return pinned
 
 
 def run_id(text: str) -> str:

@@ -28,6 +28,7 @@ from er.tracking.store import STORE_ERRORS, first_line, one_at_a_time, open_stor
 
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 METRICS_AT_ONCE = 1000  # MLflow takes no more
+APART = (names.PROVENANCE, names.RECORD)  # may differ in a run that is the same
 FOLDERS = ("requests", "gpus", "logs", "sessions", "figures")
 
 
@@ -59,10 +60,11 @@ def update(run: RunDir, uri: str) -> Publication:
         with one_at_a_time(uri):
             experiment_id = experiment_for(client, config["study"], run.path.absolute().parents[1])
             known = find(client, experiment_id, run.path)
-            if known and known.data.tags.get("er.content") == _content(run):
+            complete = known and _is_complete(known, run)
+            if known and complete and _has_files(client, known, run):
                 _retag(client, known, {names.ID_TAG: id_of(record), **record["tags"]})
                 return Publication(str(known.info.run_id), kept=True)
-            if known and not _grows(known, run):
+            if known and not (complete or _grows(known, run)):
                 client.delete_run(known.info.run_id)
                 known = None
             run_id = (
@@ -104,11 +106,25 @@ def identity(folder: Path) -> str:
 
 def _content(run: RunDir) -> str:
     """What a published run was made from; its tags apart, which can be set again."""
-    apart = {names.PROVENANCE, names.RECORD}
-    files = [path for path in sorted(run.path.glob("*.json")) if path.name not in apart]
+    files = [path for path in sorted(run.path.glob("*.json")) if path.name not in APART]
     record = {name: value for name, value in run.read(names.RECORD).items() if name != "tags"}
     contents = [json.dumps(record, sort_keys=True).encode(), *(f.read_bytes() for f in files)]
     return hashlib.sha256(b"\0".join(contents)).hexdigest()
+
+
+def _is_complete(known: Run, run: RunDir) -> bool:
+    """Whether a publication of the same content came to its end."""
+    ended = known.info.status != "RUNNING"
+    return ended and known.data.tags.get("er.content") == _content(run)
+
+
+def _has_files(client: MlflowClient, known: Run, run: RunDir) -> bool:
+    """Whether the files of a published run are still there: they lie outside of the database."""
+    there = {file.path: file.file_size for file in client.list_artifacts(known.info.run_id)}
+    return all(
+        path.name in there and (path.name in APART or there[path.name] == path.stat().st_size)
+        for path in run.path.glob("*.json")
+    )
 
 
 def _retag(client: MlflowClient, known: Run, tags: dict[str, str]) -> None:
@@ -124,9 +140,9 @@ def _grows(known: Run, run: RunDir) -> bool:
         return False
     try:
         file = download_artifacts(artifact_uri=f"{known.info.artifact_uri}/points.json")
-    except (MlflowException, OSError):  # it had none
-        return True
-    had = RunDir(Path(file).parent).read(names.POINTS)
+        had = RunDir(Path(file).parent).read(names.POINTS)
+    except (MlflowException, OSError, ErError):
+        return known.data.tags.get("er.points") == "0"
     have = run.read(names.POINTS) if run.has(names.POINTS) else []
     return all(point in have for point in had)
 

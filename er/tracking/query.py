@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 from mlflow.artifacts import download_artifacts
@@ -13,14 +14,20 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from er.config.checks import require_store
-from er.errors import ConfigError
+from er.errors import ConfigError, ErError
 from er.results import command_id, consistency, names, step_times
 from er.results.json_file import point_of
 from er.results.point import Point
 from er.results.run_dir import ReadOnce, RunDir, id_of
-from er.tracking.store import open_store
+from er.tracking.store import STORE_ERRORS, open_store
 
 Kind = tuple[str, str]  # clock and kind of engine
+RUNS_AT_MOST = 50_000  # MLflow gives no more at once, and 1,000 unless it is asked for them
+# Of every run of er that shows points.
+TAGS = {
+    *("er.deployment", "er.study_key", "er.title", "er.engine_kind", "er.clock", "er.workload"),
+    "er.run_dir",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def shown(uri: str, study: str, command: str = "") -> list[PublishedRun]:
     others: dict[tuple[str, str], Run] = {}
     for run in found if len(taken) == 1 else []:
         deployment, key = run.data.tags["er.deployment"], run.data.tags["er.study_key"]
-        if key in keys and deployment not in taken:
+        if key in keys and deployment not in taken and not _is_gone(run):
             others.setdefault((deployment, key), run)
     return _in_order([*newest, *others.values()])
 
@@ -131,8 +138,8 @@ def comparable_with(uri: str, shown: Sequence[PublishedRun]) -> list[PublishedRu
     taken = {run.deployment for run in shown}
     others: dict[str, Run] = {}
     for run in found:
-        deployment = run.data.tags["er.deployment"]
-        if run.data.tags["er.study_key"] in keys and deployment not in taken:
+        deployment, key = run.data.tags["er.deployment"], run.data.tags["er.study_key"]
+        if key in keys and deployment not in taken and not _is_gone(run):
             others.setdefault(deployment, run)
     return _in_order(others.values())
 
@@ -170,12 +177,14 @@ def finished(uri: str, study: str) -> list[Run]:
         client.search_runs(
             [known.experiment_id],
             "attributes.status = 'FINISHED'",
+            max_results=RUNS_AT_MOST,
             order_by=["attributes.start_time DESC"],
         )
         if known
         else []
     )
-    runs = [run for run in found if "er.deployment" in run.data.tags]  # one holds the figures
+    # One holds the figures; of others, a tag may have been deleted on MLflow's pages.
+    runs = [run for run in found if run.data.tags.keys() >= TAGS]
     if not runs:
         raise ConfigError(
             f"no finished run of study {study} in {uri}: make one with python -m er.run"
@@ -213,7 +222,7 @@ def _in_order(runs: Iterable[Run]) -> list[PublishedRun]:
 
 def _read(run: Run) -> PublishedRun:
     tags = run.data.tags
-    files = Path(download_artifacts(artifact_uri=run.info.artifact_uri))
+    files = _files_of(run)
     there = ReadOnce(files)
     for path in sorted(files.glob("*.json")):
         there.read(path.name)
@@ -235,6 +244,25 @@ def _read(run: Run) -> PublishedRun:
         capacity=there.read(names.CAPACITY) if there.has(names.CAPACITY) else {},
         files=files,
     )
+
+
+def _is_gone(run: Run) -> bool:
+    """Whether the folder of its files is not there, where it was one of this machine."""
+    uri = run.info.artifact_uri
+    return uri.startswith("file:") and not Path(unquote(urlsplit(uri).path)).is_dir()
+
+
+def _files_of(run: Run) -> Path:
+    """A folder of its files, of a server a copy. Raises ErError where they are gone."""
+    try:
+        return Path(download_artifacts(artifact_uri=run.info.artifact_uri))
+    except STORE_ERRORS as error:
+        own, folder = run.data.tags.get(names.ID_TAG, run.info.run_id), run.data.tags["er.run_dir"]
+        there = Path(folder).is_dir()
+        advice = f"python -m er.publish {folder}" if there else "put them back, or delete it there"
+        raise ErError(
+            f"MLflow has run {own}, but its files are gone from {run.info.artifact_uri}: {advice}"
+        ) from error
 
 
 def of_other_kinds(uri: str, study: str, runs: Sequence[PublishedRun]) -> dict[Kind, list[str]]:

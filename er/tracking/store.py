@@ -23,6 +23,7 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 # A server that does not answer is named after seconds; MLflow's own seven retries take minutes.
 FEW_RETRIES = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 WAIT = "another program writes to it: run again when it has ended (runs: python -m er.publish DIR)"
+ANSWERS = "see that it answers, set tracking.uri=..., or run with tracking.enabled=false"
 # What SQLAlchemy sets before an error itself, on a line of its own.
 ASIDE = "(raised as a result of"
 # Of files, by address: a server may have gone, and is asked again.
@@ -58,7 +59,7 @@ def open_store(uri: str) -> MlflowClient:
         ) from error
     except STORE_ERRORS as error:
         reason = first_line(error)
-        advice = WAIT if "is locked" in reason else ADVICE
+        advice = WAIT if "is locked" in reason else ADVICE if uri.startswith(SQLITE) else ANSWERS
         raise ErError(f"cannot open the MLflow store {uri}: {reason}: {advice}") from error
     if uri.startswith(SQLITE):
         _opened[uri] = client
@@ -72,7 +73,7 @@ def _make_file(path: Path) -> None:
     for left in (part, part.with_name(f"{part.name}-journal")):  # by a killed command
         left.unlink(missing_ok=True)
     engine = create_engine(f"{SQLITE}{part}", poolclass=NullPool)
-    _initialize_tables(engine)
+    _initialize_tables(engine)  # type: ignore[no-untyped-call]
     engine.dispose()
     part.replace(path)
 

@@ -27,6 +27,8 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         (["export", "other", "x.zip"], "no finished run of study other"),
         (["export", "ladder", "x.zip", "runs=it's"], "is no run"),
         (["export", "ladder", "x.zip", "runs=%"], "is no run"),
+        (["export", "ladder", "/dev/null"], "/dev/null cannot be written: give a file"),
+        (["pin", "ladder", "/dev/null"], "/dev/null cannot be written: give a file"),
         (["carry", "ladder"], "give export STUDY"),
     ],
 )
@@ -42,6 +44,11 @@ def test_a_wrong_command_is_refused_in_one_line(
         bundle.answer([*arguments, "uri=sqlite:///runs/mlflow.db"])
     assert "\n" not in str(raised.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == [exported.name, "runs"]
+
+
+def test_an_address_that_is_none_is_refused_before_anything_is_imported(tmp_path: Path) -> None:
+    with pytest.raises(ErError, match="uri is 'x': give sqlite"):
+        bundle.answer(["import", str(tmp_path / "b.zip"), f"runs_dir={tmp_path}", "uri=x"])
 
 
 @pytest.mark.usefixtures("exported")

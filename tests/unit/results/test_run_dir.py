@@ -199,3 +199,13 @@ def test_a_damaged_file_of_points_is_named_with_advice(tmp_path: Path, content: 
     (tmp_path / "points.json").write_bytes(content)
     with pytest.raises(ErError, match=r"points.json is damaged \(.+\): put the file back, or move"):
         RunDir(tmp_path).points()
+
+
+def test_a_copy_beside_a_file_of_requests_is_of_no_point(run: RunDir) -> None:
+    """As a person makes it by hand: its requests would count twice."""
+    with run.request_log(8) as log:
+        log.add(answered(0, 8))
+    file = run.path / "requests" / "c0008.parquet"
+    for name in ("c0008 (copy).parquet", "c0008.2.parquet", "old.parquet"):
+        (file.parent / name).write_bytes(file.read_bytes())
+    assert len(run.requests("ttft_s")) == 1

@@ -38,7 +38,14 @@ def test_a_figure_of_pinned_runs_stays_the_same_byte_for_byte(
 
 
 def test_a_file_that_pins_nothing_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("runs: 3\n")
-    for name in ("x.yaml", "none.yaml"):
-        with pytest.raises(ConfigError, match="pins no runs"):
-            pins.chosen("sqlite:///x.db", str(tmp_path / name))
+    with pytest.raises(ConfigError, match="pins no runs"):
+        pins.chosen("sqlite:///x.db", str(tmp_path / "none.yaml"))
+    for text in (
+        *("runs: 3", "runs: []", "runs:", "- a", "", "[" * 5000, "runs: [{run: abc}]"),
+        *("runs: [{run: abc, digest: x}]", "runs: [{run: 5, digest: 6}]"),
+        'runs: [{run: "a\' OR 1=1", digest: x}]',
+    ):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=r"pins no runs: .+") as raised:
+            pins.chosen("sqlite:///x.db", str(tmp_path / "x.yaml"))
+        assert "\n" not in str(raised.value)
