@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from leftovers import cleared_at_death
 from site_of_tests import PROGRAMS, Site, running
 from slurm_user import FAST, User
 
@@ -50,7 +51,8 @@ def small_disk() -> Iterator[Path | None]:
         folder.rmdir()
         return
     try:
-        yield folder
+        with cleared_at_death(folder, mounted=True):
+            yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
         folder.rmdir()

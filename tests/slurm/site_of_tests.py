@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from leftovers import cleared_at_death
 from networks import LOGIN, Networks, joined
+from processes_of import end_all
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo", "scancel", "scontrol")
 NODES = ("n1", "n2", "n3", "n4")
@@ -79,7 +81,7 @@ class Site:
             env=os.environ | self.environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
             check=True,
         )
         return done.stdout
@@ -97,7 +99,7 @@ class Site:
         rows = self.call("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
         return {job_id.removesuffix("+0"): state for job_id, state in map(str.split, rows)}
 
-    def wait(self, job_id: str, *states: str, limit_s: float = 60) -> str:
+    def wait(self, job_id: str, *states: str, limit_s: float = 120) -> str:
         """The state of a job, once it is one of these."""
         deadline_s = time.monotonic() + limit_s
         while (state := self.states().get(job_id, "unknown")) not in states:
@@ -129,14 +131,14 @@ class Site:
 
     def until_ready(self, *enough: str) -> None:
         """Return when the controller answers and all nodes are idle, at work or in such states."""
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + 90
         while time.monotonic() < deadline_s:
             done = subprocess.run(
                 ["sinfo", "--noheader", "--Node", "--partition=low", "--format=%T"],
                 env=os.environ | self.environment,
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=90,
                 check=False,
             )
             ready = ("idle", "mixed", "allocated", *enough)
@@ -194,6 +196,7 @@ def running(folder: Path) -> Iterator[Site]:
     """A Slurm in a folder of its own, of which nothing is left afterwards."""
     with ExitStack() as stack:
         site = Site(folder, stack.enter_context(joined(NODES, folder)))
+        stack.enter_context(cleared_at_death(folder, site.networks))
         write(site)
         stack.callback(end_all, str(folder))
         try:
@@ -241,21 +244,10 @@ def start_munge(site: Site) -> None:
     names = {"socket": "sock", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
     options = [f"--{option}={folder / name}" for option, name in names.items()]
     site.start("munged", ["munged", "-F", "--force", f"--key-file={key}", *options])
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 60
     while not (folder / "sock").exists():
         assert time.monotonic() < deadline_s, (site.folder / "munged.out").read_text()
         time.sleep(0.02)
-
-
-def end_all(named: str) -> None:
-    """End what daemons leave: slurmstepd and job scripts that name a folder, by their ids."""
-    for process in psutil.process_iter():
-        try:
-            words = " ".join([*process.cmdline(), *process.environ().values()])
-        except psutil.Error:
-            continue
-        if named in words and process.pid != os.getpid():
-            process.kill()
 
 
 def free_ports(count: int) -> list[int]:

@@ -43,7 +43,9 @@ class User:
         assert not jobs.silence, jobs.silence
         return jobs.found
 
-    def wait_for_points(self, study: str = "single", count: int = 1, limit_s: float = 60) -> RunDir:
+    def wait_for_points(
+        self, study: str = "single", count: int = 1, limit_s: float = 120
+    ) -> RunDir:
         """The run of its only job, once that many points are there."""
         return until(lambda: self._run_with(study, count), f"{count} points", limit_s)
 
@@ -53,7 +55,7 @@ class User:
         return made if made and len(made.points()) >= count else None
 
 
-def until(look: Callable[[], T | None], what: str, limit_s: float = 60) -> T:
+def until(look: Callable[[], T | None], what: str, limit_s: float = 120) -> T:
     """What `look` finds, once it does."""
     deadline_s = time.monotonic() + limit_s
     while (found := look()) is None:

@@ -22,7 +22,7 @@ def test_a_stopped_demo_leaves_nothing(tmp_path: Path, number: signal.Signals, c
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = threading.Timer(60, demo.kill)
+    limit = threading.Timer(180, demo.kill)
     limit.start()
     assert demo.stdout
     while "er.run" not in demo.stdout.readline():

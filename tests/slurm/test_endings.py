@@ -105,7 +105,7 @@ def test_the_second_node_of_a_job_dies(user: User) -> None:
     try:
         user.site.call("scontrol", "update", "nodename=n2", "state=down", "reason=died")
         user.site.wait(one.job_id, "NODE_FAIL")
-        until(lambda: not processes_here() or None, "end of what ran on the first node", 40)
+        until(lambda: not processes_here() or None, "end of what ran on the first node")
         [ended] = user.statuses()
     finally:
         for path in memory_left(memory_there):
@@ -124,12 +124,11 @@ def test_the_second_node_of_a_job_dies(user: User) -> None:
 def test_a_job_gives_up_on_a_node_that_died_before_slurm_notices(
     user: User, tmp_path: Path
 ) -> None:
-    """Within the time that a node may be silent, 16 s but here less, and some for what ends then:
-    30 s at the real times."""
+    """Once the node has been silent, and was asked, for as long as it may be."""
+    assert other_nodes.SILENT_S + other_nodes.ASK_TIMEOUT_S <= 16
     networks_of(user)
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
     impatient = f"cluster.setup=['export PYTHONPATH={tmp_path}']"
-    shorter_s = other_nodes.SILENT_S + other_nodes.ASK_TIMEOUT_S - sum(IMPATIENT_S)
     user.run(*TWO_EXPERTS, "cluster.nodes=2", "cluster.requeue=false", *SHORT_POINTS, impatient)
     one, run = in_its_second_point(user)
     [attempt] = folder.newest_of_study(Path("runs/single"))
@@ -138,9 +137,9 @@ def test_a_job_gives_up_on_a_node_that_died_before_slurm_notices(
     user.site.kill_whole_node("n2")
     died_s = time.monotonic()
     try:
-        until(lambda: attempt.exit_code, "exit code of er", 60)
-        gave_up_s = time.monotonic() - died_s
-        print(f"er ended {gave_up_s:.1f} s after the node")
+        until(lambda: attempt.exit_code, "exit code of er", limit_s=100)  # Slurm takes 120 s
+        print(f"er ended {time.monotonic() - died_s:.1f} s after the node")
+        assert user.site.states()[one.job_id] != "NODE_FAIL"
     finally:
         user.site.call("scontrol", "update", "nodename=n2", "state=down", "reason=died")
         for path in memory_left(memory_there):
@@ -149,7 +148,6 @@ def test_a_job_gives_up_on_a_node_that_died_before_slurm_notices(
 
     user.site.wait(one.job_id, "FAILED", "NODE_FAIL")
     [ended] = user.statuses()
-    assert gave_up_s < 30 - shorter_s, log_of(ended)
     assert attempt.exit_code == 1
     assert ended.state is State.lost
     assert "node n2 does not answer any more" in log_of(ended)
@@ -157,7 +155,7 @@ def test_a_job_gives_up_on_a_node_that_died_before_slurm_notices(
     first, *_, last = run.points()
     assert (first.requests, first.errors) == (4, 0)
     assert any("node n2 does not answer any more" in reason for reason in last.invalid)
-    until(lambda: not processes_here() or None, "end of what ran on the first node", 10)
+    until(lambda: not processes_here() or None, "end of what ran on the first node")
 
 
 def test_after_a_real_time_limit_the_next_job_goes_on(
@@ -185,7 +183,7 @@ def test_after_a_real_time_limit_the_next_job_goes_on(
     user.run("deployment=a", *SHORT_POINTS)  # a longer limit makes no other job of it
     [going_on] = user.statuses()
     assert going_on.job_id != one.job_id
-    again = until(lambda: going_on_run(user), "new point", limit_s=90)
+    again = until(lambda: going_on_run(user), "new point")
     user.site.end_jobs(limited)
 
     assert again == ended.run

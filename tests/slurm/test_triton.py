@@ -72,14 +72,14 @@ def cancelled_in_its_second_point(
     user.run(*overrides, *TWO_POINTS)
     [one] = user.statuses()
     run = user.wait_for_points(limit_s=150)
-    until(lambda: requests_under_way(run, users) > 2 or None, "measured request", limit_s=60)
+    until(lambda: requests_under_way(run, users) > 2 or None, "measured request")
     sending = nodes_of_workers()
     [running] = user.statuses()
     assert sending == ({"n3", "n4"} if overrides is FOUR_NODES else {running.node})
     monkeypatch.setattr("sys.argv", ["er.cancel", "single"])
     cancel.main()
 
-    user.site.wait(one.job_id, "FAILED", limit_s=60)
+    user.site.wait(one.job_id, "FAILED")
 
     [ended] = user.statuses()
     assert ended.log
