@@ -33,7 +33,7 @@ def test_it_answers_until_it_is_terminated(tmp_path: Path) -> None:
     with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
         events = [line for line in answer.read().splitlines() if line.startswith(b"data:")]
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=90)
 
     assert len(events) == 3
     assert (process.returncode, errors) == (

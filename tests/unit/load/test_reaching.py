@@ -175,7 +175,7 @@ def https(tmp_path: Path) -> Iterator[Endpoint]:
     thread.start()
     port = server.sockets[0].getsockname()[1]
     yield Endpoint(f"https://localhost:{port}/v2/models/m/generate_stream", "m")
-    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
@@ -220,9 +220,9 @@ def test_a_server_that_is_too_busy_gets_a_request_again(serve: Serve, closes: bo
             return
         await stream(body, writer)
 
-    request = one(serve(busy_twice).endpoint, request_timeout_s=20)
+    request = one(serve(busy_twice).endpoint, request_timeout_s=60)
     assert (request.error, request.retries, request.output_tokens) == ("", 2, 3)
-    assert 2 < request.ttft_s < 10  # its clock runs on
+    assert 2 < request.ttft_s < 60  # its clock runs on
 
 
 @pytest.mark.usefixtures("client")

@@ -11,6 +11,7 @@ import pytest
 
 from er.load import server_watch
 from er.results.request import Endpoint
+from tests.standins.waiting import eventually
 
 # As the backend writes them, after triton-inference-server/tensorrtllm_backend at v0.19.0.
 METRICS = """
@@ -27,7 +28,7 @@ nv_trt_llm_inflight_batcher_metrics{{inflight_batcher_specific_metric="paused_re
 
 @pytest.fixture
 def metrics_server() -> Iterator[tuple[list[str], list[Endpoint]]]:
-    """What two servers answer next, and the servers."""
+    """What two servers answer next and have answered since, and the servers."""
     texts = [METRICS.format(active=3)]
 
     class Handler(BaseHTTPRequestHandler):
@@ -37,6 +38,7 @@ def metrics_server() -> Iterator[tuple[list[str], list[Endpoint]]]:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+            texts.append("")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -57,9 +59,9 @@ def test_gauges_are_summed_over_servers_and_followed_over_time(
     texts, engines = metrics_server
     monkeypatch.setattr(server_watch, "INTERVAL_S", 0.02)
     with server_watch.watch_servers(engines) as watch:
-        time.sleep(0.2)
-        texts[0] = METRICS.format(active=5)
-        time.sleep(0.2)
+        assert eventually(lambda: len(texts) > 10)
+        texts[:] = [METRICS.format(active=5)]
+        assert eventually(lambda: len(texts) > 10)
     known = watch.evidence()
     assert known["server_active_max"] == 10
     assert 6 < known["server_active_mean"] < 10

@@ -105,7 +105,7 @@ def test_a_second_term_ends_at_once(serve: Serve) -> None:
     with pytest.raises(EndedError), stopping.graceful(30):
         run(serve, stall(0.1, 0.1 + stopping.SAME_TERM_S + 0.3), lambda _: None)
 
-    assert stopping.SAME_TERM_S < time.monotonic() - begin_s < 10
+    assert stopping.SAME_TERM_S < time.monotonic() - begin_s < 25
 
 
 def test_requests_that_do_not_end_are_cut_at_the_limit(serve: Serve) -> None:
@@ -114,7 +114,7 @@ def test_requests_that_do_not_end_are_cut_at_the_limit(serve: Serve) -> None:
     with pytest.raises(EndedError), stopping.graceful(0.5):
         run(serve, stall(0.1), lambda _: None)
 
-    assert 0.5 < time.monotonic() - begin_s < 10
+    assert 0.5 < time.monotonic() - begin_s < 50
 
 
 def test_with_nothing_to_stop_term_ends_at_once() -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from er.errors import ErError
 from er.process import nodes
 from er.results.request import Endpoint, ServedModel
 from er.server import spread
+from tests.standins.waiting import eventually
 
 MODELS = [ServedModel(f"expert_{at}", "none", 1, {}) for at in range(4)]
 # In place of er.server.node: it serves nothing, and notes how it ends.
@@ -91,6 +91,7 @@ def test_the_other_nodes_stop_when_this_process_is_killed(tmp_path: Path) -> Non
 from pathlib import Path
 from er.process import nodes
 from er.server import spread
+from tests.standins.waiting import eventually
 from tests.unit.server import test_spread
 nodes.step = lambda *_: test_spread.step_of(Path({str(tmp_path / "node.py")!r}))
 spread.prove = lambda *_: None
@@ -103,7 +104,4 @@ with spread.serve(test_spread.start, test_spread.MODELS, test_spread.config(), r
         assert one.stdout is not None
         assert one.stdout.readline() == "serving\n"
         os.kill(one.pid, signal.SIGKILL)
-    deadline_s = time.monotonic() + 10
-    while not (tmp_path / "run/nodes/n2/ended").exists():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
+    assert eventually((tmp_path / "run/nodes/n2/ended").exists)

@@ -75,14 +75,14 @@ def server() -> Iterator[str]:
         yield f"postgresql://er@127.0.0.1:{port}/postgres"
     finally:
         started.send_signal(signal.SIGINT)  # fast: does not wait for open connections
-        started.wait(30)
+        started.wait(60)
         shutil.rmtree(folder)
 
 
 def wait_for(port: int, started: "subprocess.Popen[bytes]") -> None:
     import psycopg
 
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     while started.poll() is None and time.monotonic() < deadline_s:
         with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(host="127.0.0.1", port=port, user="er", dbname="postgres").close()
@@ -100,7 +100,7 @@ def test_several_writers_at_once_publish_every_run_once(
         runs.append(finished_run(config))
     writers = subprocess.run(
         [sys.executable, "-c", PUBLISH, server, *(str(run.path) for run in runs)],
-        capture_output=True, text=True, timeout=100,
+        capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert writers.returncode == 0, writers.stderr
     client = open_store(server)
