@@ -75,7 +75,7 @@ class Request(msgspec.Struct):
             return "\n".join(map(str, self.prompt))
         if self.prompt:
             raise ValueError("prompt holds tokens: prompts are routed by their text")
-        raise ValueError("messages (or prompt) is missing or empty")
+        raise ValueError("prompt is missing or empty")
 
 
 _decoder = msgspec.json.Decoder(Request)
@@ -91,6 +91,21 @@ def read(body: bytes) -> Request:
         raise ValueError(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("the body is not JSON") from None
+
+
+def read_chat(body: bytes) -> Request:
+    """A request for the next turn of a chat. Raises ValueError as `read` does."""
+    request = read(body)
+    if not request.messages:
+        raise ValueError("messages is missing or empty")
+    return request
+
+
+def read_completion(body: bytes) -> Request:
+    """A request for what follows a prompt. Raises ValueError as `read` does."""
+    request = read(body)
+    request.messages = None  # they are a chat's: no expert gets them
+    return request
 
 
 def with_model(body: bytes, model: str) -> bytes:

@@ -11,7 +11,7 @@ import msgspec
 from er.config.gateway import require_address
 from er.errors import ErError
 from er.gateway import counts as slots
-from er.gateway.fast import routers
+from er.gateway.fast import probe, routers
 from er.gateway.fast.commands import Command, Commands
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from er.gateway.fast.replica import Replica
     from er.gateway.fast.server import Server
 
+DISCOVER_S = 1.0  # for a new expert to name its model
 PLACE, ROUTER = ("expert", "url"), ("router",)
 COMMANDS = {  # with what each may say
     "drain": PLACE, "restore": PLACE, "add": PLACE, "remove": PLACE,
@@ -122,7 +123,11 @@ async def _carry_out(server: "Server", command: Command) -> None:
         number = _number(server, cluster)
         replicas = server.experts.clusters[number]
         if not any(known.url == url and not known.removed for known in replicas):
-            server.experts.add_replica(number, str(url))
+            added = server.experts.add_replica(number, str(url))
+            if added.wants_model:  # requests name it
+                added.usable = False
+                await probe.discover_model(added, DISCOVER_S)
+                added.set_drained(False)
     else:
         for replica in _named(server, cluster, url):
             if name == "remove":

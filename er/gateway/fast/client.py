@@ -24,8 +24,8 @@ class Client(asyncio.Protocol):
     """Answers requests in their order, and writes straight to its socket."""
 
     __slots__ = (
-        "_answering", "_closing", "_direct", "_fd", "_input_ended", "_lingered", "_queued",
-        "_reader", "_reading_paused", "_server", "_unread", "_waiting", "admin", "exchange",
+        "_answering", "_closing", "_direct", "_fd", "_lingered", "_queued", "_reader",
+        "_reading_paused", "_refused", "_server", "_unread", "_waiting", "admin", "exchange",
         "peer", "phase", "since_s", "stalled_since_s", "transport",
     )  # fmt: skip
 
@@ -35,7 +35,8 @@ class Client(asyncio.Protocol):
         self._reader = Reader(self, server)
         self._waiting: list[Request] = []  # pipelined
         self._unread = b""  # what has come after them
-        self._closing = self._answering = self._input_ended = False
+        self._refused: tuple[Refusal, bytes, bytes] | None = None  # what came after those
+        self._closing = self._answering = False
         self._reading_paused = False
         self._direct = admin or not server.tls
         self._lingered = 0
@@ -76,6 +77,10 @@ class Client(asyncio.Protocol):
             identity = request.identity or self._server.new_identity()
             self._server.log_unrouted(self, request.head.path, identity, 0, cause)
         self._waiting = []
+        if self._refused:
+            (refusal, path, identity), self._refused = self._refused, None
+            self._count_failure(refusal.cause)
+            self._server.log_unrouted(self, path, identity, 0, refusal.cause)
         if self.exchange:
             exchange, self.exchange = self.exchange, None
             endings.client_left(exchange)
@@ -100,7 +105,7 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
-        if self._closing or self._input_ended:
+        if self._closing or self._refused:
             self._linger(len(data))
             return
         idle = self.phase == IDLE and len(data) < FULL_READ_BYTES
@@ -190,8 +195,9 @@ class Client(asyncio.Protocol):
         if self._waiting or self._unread:
             # Not from within the call that ended the last one: they may be many.
             asyncio.get_running_loop().call_soon(self._next)
-        elif self._input_ended:
-            self.close()
+        elif self._refused:
+            (refusal, path, identity), self._refused = self._refused, None
+            self.refuse_unrouted(refusal, path, identity)
 
     def _next(self) -> None:
         if self._answering or self._closing:
@@ -207,11 +213,10 @@ class Client(asyncio.Protocol):
 
     def _refuse_input(self, refusal: Refusal) -> None:
         """Refuse what is being read; an answer under way to an earlier request goes first."""
-        path, identity = self._reader.path, self._reader.identity
+        path = self._reader.path
+        identity = self._reader.identity or self._server.new_identity()
         if self._answering:
-            self._count_failure(refusal.cause)
-            self._server.log_unrouted(self, path, identity, 0, refusal.cause)
-            self.phase, self._input_ended = BUSY, True
+            self.phase, self._refused = BUSY, (refusal, path, identity)
         else:
             self.refuse_unrouted(refusal, path, identity)
 

@@ -85,6 +85,7 @@ async def measure(server: "Server", client: "Client", request: Request) -> None:
 def refuse(client: "Client", request: Request, refusal: Refusal) -> None:
     """Answer with an error."""
     refusal.close = not request.keep_alive
+    refusal.head_only = request.head.method == b"HEAD"
     client.refuse_unrouted(refusal, request.head.path, request.identity)
 
 

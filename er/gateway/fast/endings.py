@@ -8,6 +8,7 @@ from er.gateway.fast.refusal import Refusal
 if TYPE_CHECKING:
     from er.gateway.fast.exchange import Exchange
 
+CUT_STATUSES = {"timeout": 504, "draining": 503}  # of answers that were to come; else 502
 CHOOSING, QUEUED, CONNECTING, WAITING, ANSWERING, ENDED = range(6)  # states of an exchange
 
 
@@ -36,10 +37,10 @@ def bad_answer(exchange: "Exchange", why: str) -> None:
 
 def break_off(exchange: "Exchange", cause: str, what: str) -> None:
     """End an answer that cannot be whole."""
-    cluster = leave(exchange, failed=True)
+    cluster = leave(exchange, failed=cause != "draining")
     message, answer = f"expert {cluster} {what}", exchange.answer
     if answer is None or not (answer.begun or answer.streams):
-        refuse(exchange, Refusal(504 if cause == "timeout" else 502, cause, message))
+        refuse(exchange, Refusal(CUT_STATUSES.get(cause, 502), cause, message))
         return
     count_failure(exchange, cause)
     if answer.cut(message):

@@ -18,6 +18,7 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
         self.status, self.cause, self.message = status, cause, message
         self.retry_s, self.close = retry_s, close
         self.openai = False
+        self.head_only = False  # the answer to HEAD: a body would be taken for the next answer
         self.extra_headers = b""  # header lines
 
     def address(self, path: bytes, identity: bytes) -> None:
@@ -34,7 +35,8 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
         if close:
             headers += b"connection: close\r\n"
         content = error_content(self.message, self.status, openai=self.openai)
-        return heads.plain_answer(self.status, content, extra_headers=headers)
+        answer = heads.plain_answer(self.status, content, extra_headers=headers)
+        return answer.removesuffix(content) if self.head_only else answer
 
 
 def error_content(message: str, status: int, *, openai: bool) -> bytes:

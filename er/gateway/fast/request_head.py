@@ -98,12 +98,16 @@ def identity_of(headers: heads.Headers) -> bytes:
 
 
 def path_of(target: bytes) -> bytes:
-    """The path in a request's target. Raises Refusal where it is no URI."""
-    if not target.startswith(b"/"):  # absolute form; CONNECT and * have no path
+    """The path in a request's target, empty where it has none (CONNECT, or *).
+
+    Raises Refusal where it is no URI.
+    """
+    if not target.startswith(b"/"):
         try:
-            target = urlsplit(target).path or b"/"
+            absolute = urlsplit(target)
         except ValueError:
             raise _bad("the target is no URI") from None
+        target = (absolute.path or b"/") if absolute.netloc else b""
     return target.partition(b"?")[0]
 
 

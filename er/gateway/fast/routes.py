@@ -40,6 +40,6 @@ class Route(NamedTuple):
 ROUTES = {
     b"/v2/models/ensemble/generate_stream": Route("generate_stream", False, triton.read),
     b"/v2/models/ensemble/generate": Route("generate", False, triton.read),
-    b"/v1/chat/completions": Route("chat/completions", True, openai.read),
-    b"/v1/completions": Route("completions", True, openai.read),
+    b"/v1/chat/completions": Route("chat/completions", True, openai.read_chat),
+    b"/v1/completions": Route("completions", True, openai.read_completion),
 }

@@ -21,7 +21,7 @@ from er.gateway.fast import routers
 from er.routing.router import Router, save
 from tests.standins.waiting import until
 from tests.unit.gateway.conftest import Start, event
-from tests.unit.gateway.raw import END, HEAD, answering, chunk, post, say, status
+from tests.unit.gateway.raw import END, HEAD, RawExpert, answering, chunk, post, say, status
 
 ONE = HEAD + chunk(event("one")) + END
 LIST = b"GET /admin/experts HTTP/1.1\r\nhost: h\r\n"
@@ -90,6 +90,38 @@ async def test_what_an_administrator_does_wrong_is_no_error_of_clients(start: St
     counted = [line for line in text.splitlines() if line.startswith("er_gateway_errors_total")]
     assert counted
     assert all(line.endswith(" 0.0") for line in counted)
+
+
+async def test_an_expert_that_is_added_gets_no_request_before_its_model_is_known(
+    start: Start,
+) -> None:
+    admin = free_port()
+
+    async def answer(writer: asyncio.StreamWriter) -> bool:
+        is_prompt = expert.received[-1].startswith(b"POST")
+        if not is_prompt:
+            await asyncio.sleep(0.2)
+        body = b'{"choices": []}' if is_prompt else b'{"data": [{"id": "llama"}]}'
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        return is_prompt
+
+    expert = RawExpert(answer)
+    prompt = post(b'{"prompt": "court", "model": "ensemble"}', path="/v1/completions")
+    async with expert.serving() as url:
+        gateway = await start(
+            urls=["http://127.0.0.1:1/v1"], admin_port=admin, policy=Policy.random
+        )
+        own = url.replace("/generate_stream", "/v1")
+        adding = asyncio.ensure_future(say(admin, command("add", expert=0, url=own)))
+        codes = set()
+        while not adding.done():
+            codes.add(status(await say(gateway.port, prompt)))
+        assert status(await adding) == 200
+        assert 503 in codes  # it got none at first
+        assert status(await say(gateway.port, prompt)) == 200  # on one of the two
+    prompts = [sent for sent in expert.received if sent.startswith(b"POST")]
+    assert prompts
+    assert all(b'"model":"llama"' in sent for sent in prompts)
 
 
 async def test_twenty_administrators_at_once_leave_experts_that_answer(

@@ -312,6 +312,23 @@ async def test_draining_has_an_end_that_is_reported(
     assert capfd.readouterr().out == "er.gateway: draining 1 request, up to 0.2 s\n"
 
 
+async def test_what_draining_cuts_is_no_failure_of_its_expert(start: Start) -> None:
+    async def silent(_: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(60)
+        return False
+
+    async with RawExpert(silent).serving() as url:
+        gateway = await start(urls=[url, url], timeouts={"drain_s": 0.01}, breaker_failures=1)
+        assert gateway.server
+        asking = asyncio.ensure_future(say(gateway.port, post()))
+        await asyncio.sleep(0.05)
+        await gateway.server.drain()
+        got = await asking
+    assert status(got) == 503
+    assert b"the gateway stops" in got
+    assert all(replica.usable for replica in gateway.server.experts.replicas)
+
+
 async def test_too_many_connections_are_refused(start: Start) -> None:
     gateway = await start(urls=[DEAD, DEAD], limits={"connections": 3})
     held = [await asyncio.open_connection(HOST, gateway.port) for _ in range(3)]

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from er.gateway.fast.request_head import path_of
 from tests.unit.gateway.conftest import Start, event
 from tests.unit.gateway.raw import BODY, END, HEAD, PATH, answering, chunk, post, say, status
 
@@ -155,8 +156,32 @@ async def test_answers_that_take_long_keep_their_order(start: Start) -> None:
         got = await asyncio.wait_for(reader.read(-1), 10)
         writer.close()
     ready, health, one = got.index(b"experts"), got.index(b"status"), got.index(event("one"))
-    assert ready < health < one
-    assert got.endswith(END)
+    refused = got.index(b"HTTP/1.1 400 ")  # what comes after them, in its turn
+    assert ready < health < one < refused
+    assert got.endswith(b"}}")
+
+
+async def test_an_error_for_head_has_no_body_that_is_taken_for_the_next_answer(
+    start: Start,
+) -> None:
+    gateway = await start(urls=["http://h:1/v1"] * 2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    for path in ("/nothing", PATH, "/v1/models", "/health"):
+        writer.write(f"HEAD {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert b"content-length: 0" not in head
+    writer.write(b"GET /health HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+    got = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert got.startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(("target", "path"), [
+    (b"/v1/models?a=b", b"/v1/models"), (b"http://h/v1/models", b"/v1/models"), (b"http://h", b"/"),
+    (b"", b""), (b"*", b""), (b"h:80", b""),
+])  # fmt: skip
+def test_only_what_is_a_path_is_called_one(target: bytes, path: bytes) -> None:
+    assert path_of(target) == path
 
 
 async def test_http_1_0_gets_no_chunks(start: Start) -> None:

@@ -104,6 +104,21 @@ LOST: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+async def test_a_path_takes_its_own_field_for_the_prompt(start: Start) -> None:
+    """The other one is no prompt there: it neither decides nor reaches an expert of Triton's."""
+    turn, expert = {"role": "user", "content": "court"}, answering(HEAD + chunk(event("one")) + END)
+    async with expert.serving() as url:
+        gateway = await start(urls=[url, url])
+        for path, other in ((CHAT, {"prompt": "court"}), (COMPLETIONS, {"messages": [turn]})):
+            got = await say(gateway.port, post(json.dumps(other).encode(), path=path))
+            assert (status(got), b" is missing or empty" in got) == (400, True)
+        both = json.dumps({"prompt": "oven", "messages": [turn]}).encode()
+        for path, text in ((CHAT, "court"), (COMPLETIONS, "oven")):
+            assert status(await say(gateway.port, post(both, path=path))) == 200
+            sent = json.loads(expert.received[-1].partition(b"\r\n\r\n")[2])
+            assert sent["text_input"] == text
+
+
 @pytest.mark.parametrize("message", LOST)
 async def test_triton_is_sent_no_part_for_the_whole(start: Start, message: str) -> None:
     path, fields = LOST[message]
