@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from er import cli
 from er.config.checks import require_folder, require_store
 from er.errors import ConfigError
+from er.report.study import ID_DIGITS
 from er.results import archive, names, sqlite_file, terminal
 from er.results.run_dir import RunDir, id_of
 
@@ -98,7 +99,7 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     wanted = words["requests"]
     requests = wanted == "true" or (wanted == "auto" and size <= REQUESTS_AT_MOST)
     with tempfile.TemporaryDirectory() as folder:
-        views = carried.make(study, runs, Path(folder))
+        views = carried.make(study, words["uri"], runs, Path(folder))
         total = archive.write(
             file, study, folders, views, requests=requests,
             number_hosts=words["hosts"] == "numbered",
@@ -114,7 +115,8 @@ def export_study(study: str, file: Path, words: dict[str, str]) -> None:
     if not words["runs"]:
         for kind, ids in query.of_other_kinds(words["uri"], study, runs).items():
             terminal.say(
-                f"not in it: {len(ids)} runs {_kind(*kind)}: export them with runs={','.join(ids)}"
+                f"not in it: {len(ids)} runs {_kind(*kind)}: export them with "
+                f"runs={','.join(one[:ID_DIGITS] for one in ids)}"
             )
 
 
@@ -159,7 +161,17 @@ def import_file(file: Path, words: dict[str, str]) -> None:
     folder = runs_dir / "figures" / file.stem  # apart from the figures of the newest runs
     for line in carried.compare(bundle.views, bundle.study, runs, folder):
         terminal.say(line)
-    terminal.say(f"look at it with python -m er.report {bundle.study} uri={uri}")
+    terminal.say(f"look at it with {_report_of(bundle.study, uri, runs)}")
+
+
+def _report_of(study: str, uri: str, runs: "list[PublishedRun]") -> str:
+    """The command that shows these runs, also where the store has newer ones of the study."""
+    from er.tracking import query
+
+    newest = {run.run_id for run in query.shown(uri, study)}
+    ids = ",".join(run.id[:ID_DIGITS] for run in runs)
+    which = [] if newest == {run.run_id for run in runs} else [f"runs={ids}"]
+    return " ".join(["python -m er.report", study, *which, f"uri={uri}"])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,17 @@ BUNDLED = "bundled"  # folder of carried figures that differ from those drawn he
 ALIKE = 1e-9  # of ratios: sums in another order
 
 
-def make(study: str, runs: Sequence["PublishedRun"], folder: Path) -> list[Path]:
-    """Decide the study's claims by these runs and draw its figures; the files to carry."""
+def make(study: str, uri: str, runs: Sequence["PublishedRun"], folder: Path) -> list[Path]:
+    """Decide the study's claims by these runs and draw its figures, those too that other commands
+    drew of them; the files to carry."""
+    from er.tracking.study import files_of
+
     verdicts = folder / VERDICTS
     folder.mkdir(parents=True, exist_ok=True)
     verdicts.write_text(text_of(_verdicts(study, runs)))
-    return [verdicts, *(file for name in figures_of(runs) for file in _drawn(name, runs, folder))]
+    how = "predicted" if any(run.clock == "virtual" for run in runs) else "measured"
+    figures = figures_of(runs, files_of(uri, study, how))
+    return [verdicts, *(file for name in figures for file in _drawn(name, runs, folder))]
 
 
 def compare(
@@ -52,12 +57,12 @@ def compare(
         yield f"verdicts: {len(here['claims'])} decided again, as in the bundle"
     versions = _versions_apart(there["made_with"], here["made_with"])
     drawn: dict[str, Path] = {}
-    for name in figures_of(runs):
+    for name in figures_of(runs, views):
         try:
             drawn |= {file.name: file for file in _drawn(name, runs, folder)}
         except ErError as error:
             yield f"NOT DRAWN: {error}"
-    for name, content in views.items():
+    for name, content in sorted(views.items()):
         if name == VERDICTS:
             continue
         if name in drawn and drawn[name].read_bytes() == content:
@@ -91,10 +96,14 @@ def _keep(folder: Path, name: str, content: bytes) -> Path:
     return kept
 
 
-def figures_of(runs: Sequence["PublishedRun"]) -> list[str]:
-    """The figures that the runs' configurations name, in order."""
-    named = dict.fromkeys(name for run in runs for name in run.config["figures"])
-    return [name for name in named if name in view.names()]
+def figures_of(runs: Sequence["PublishedRun"], files: Collection[str]) -> list[str]:
+    """The figures that the runs' configurations name, and those of these names of files."""
+    named = {name for run in runs for name in run.config["figures"]}
+    return [
+        name
+        for name in view.names()
+        if name in named or f"{view.file_name(name, runs)}.png" in files
+    ]
 
 
 def _drawn(name: str, runs: Sequence["PublishedRun"], folder: Path) -> list[Path]:

@@ -114,7 +114,11 @@ def shown(uri: str, study: str, command: str = "") -> list[PublishedRun]:
     one of them: to repeat one completes the others.
     Raises ConfigError when there is none.
     """
-    found = finished(uri, study)
+    return _in_order(_newest(finished(uri, study), command))
+
+
+def _newest(found: Sequence[Run], command: str = "") -> list[Run]:
+    """Of runs, those of the newest command first: the ones that `shown` shows."""
     own = [run for run in found if _command(run) == command]
     newest = own or [run for run in found if _command(run) == _command(found[0])]
     keys = {run.data.tags["er.study_key"] for run in newest}
@@ -124,7 +128,7 @@ def shown(uri: str, study: str, command: str = "") -> list[PublishedRun]:
         deployment, key = run.data.tags["er.deployment"], run.data.tags["er.study_key"]
         if key in keys and deployment not in taken and not _is_gone(run):
             others.setdefault((deployment, key), run)
-    return _in_order([*newest, *others.values()])
+    return [*newest, *others.values()]
 
 
 def comparable_with(uri: str, shown: Sequence[PublishedRun]) -> list[PublishedRun]:
@@ -266,14 +270,15 @@ def _files_of(run: Run) -> Path:
 
 
 def of_other_kinds(uri: str, study: str, runs: Sequence[PublishedRun]) -> dict[Kind, list[str]]:
-    """The newest finished run of each deployment that came about in another way than these runs:
-    their ids, by clock and kind of engine."""
+    """The runs of the newest command that came about in another way than these runs: their ids, by
+    clock and kind of engine."""
     known = {(run.clock, run.engine_kind) for run in runs}
-    found: dict[Kind, dict[str, str]] = {}
+    found: dict[Kind, list[Run]] = {}
     for run in finished(uri, study):
-        tags = run.data.tags
-        kind = tags["er.clock"], tags["er.engine_kind"]
+        kind = run.data.tags["er.clock"], run.data.tags["er.engine_kind"]
         if kind not in known:
-            own = tags.get(names.ID_TAG, run.info.run_id)
-            found.setdefault(kind, {}).setdefault(tags["er.deployment"], own)
-    return {kind: list(ids.values()) for kind, ids in found.items()}
+            found.setdefault(kind, []).append(run)
+    return {
+        kind: [run.data.tags.get(names.ID_TAG, run.info.run_id) for run in _newest(others)]
+        for kind, others in found.items()
+    }

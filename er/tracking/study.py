@@ -52,6 +52,14 @@ def publish_study(
     return run_id
 
 
+def files_of(uri: str, study: str, how: str) -> list[str]:
+    """The names of the files that the run has; none where there is no such run."""
+    client = open_store(uri)
+    experiment = client.get_experiment_by_name(study)
+    run = _find(client, experiment.experiment_id, how) if experiment else None
+    return list(json.loads(run.data.tags.get(DIGESTS, "{}"))) if run else []
+
+
 def _about(client: MlflowClient, experiment_id: str) -> str:
     """Markdown for the page of the experiment: the runs that have what the study ends with."""
     kinds = [_find(client, experiment_id, how) for how in KINDS]

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_a_command_shows_its_own_runs_also_where_another_was_given_meanwhile(com
     assert ids(query.shown(uri, "ladder", own)) == whole
     assert sorted(ids(query.shown(uri, "ladder"))) == sorted([e, b])
     assert ids(query.shown(uri, "ladder", "none")) == ids(query.shown(uri, "ladder"))
+
+
+def test_runs_of_another_kind_are_all_those_of_their_newest_command(command, uri) -> None:
+    command([*A, "seed=7"], [*E, "seed=7"])
+    several = command(E, [*E, "routing.policy=random"], [*E, "routing.policy=round_robin"])
+    virtual = [replace(run, clock="virtual") for run in query.pinned(uri, several[:1])]
+    own = [run.id for run in query.pinned(uri, several)]
+    [others] = query.of_other_kinds(uri, "ladder", virtual).values()
+    assert sorted(others) == sorted(own)
 
 
 def test_an_id_of_a_command_says_when_it_was_given() -> None:
