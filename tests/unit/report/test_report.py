@@ -78,6 +78,16 @@ def test_runs_of_one_machine_and_code_share_their_provenance(report: page.Report
     assert text.count("<code>elsewhere</code>") == 1
 
 
+def test_it_explains_the_marks_that_it_has(report: page.Report) -> None:
+    assert "Hollow marks are invalid points" in page.render(report)
+    assert "Thin lines without marks" not in page.render(report)
+    valid = [replace(point, invalid=[]) for point in report.runs[0].points]
+    runs = [replace(report.runs[0], points=valid, predicted=valid)]
+    text = page.render(replace(report, runs=runs))
+    assert "Hollow marks" not in text
+    assert "Thin lines without marks are predicted" in text
+
+
 def test_its_commands_can_be_typed_in_a_shell(report: page.Report) -> None:
     words = ["er/run.py", "+experiment=fig4", "load.concurrency=[1,4]"]
     for run in report.runs:
