@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from er.results import labels
 from er.results.point import Point, Summary
 from er.tracking.query import PublishedRun
 from paper_figures.curves import has_bounds, shifts
@@ -159,8 +160,11 @@ def _row(
     upper = [quantity.tail(point) for _, point in found] if quantity.tail else []
     why = "; ".join(reason for _, point in found for reason in point.invalid)
     notes = "; ".join(dict.fromkeys(note for _, point in found for note in point.notes))
+    users = labels.count_users(concurrency)
     return {
         "run": group.label,
+        "described": f"{group.label}, {users}: {_mean(values):.4g} {quantity.unit}, "
+        + ("invalid" if why else "valid"),
         "concurrency": concurrency,
         "at": concurrency * shift,
         "value": _number(_mean(values)),
@@ -194,7 +198,7 @@ def _spec(
     bands: Sequence[dict[str, Any]],
     groups: Sequence[Group],
 ) -> dict[str, Any]:
-    labels, looks = [group.label for group in groups], [group.look for group in groups]
+    named, looks = [group.label for group in groups], [group.look for group in groups]
     repeated = any(group.repeated for group in groups)
     concurrency = {
         "field": "at",
@@ -216,20 +220,20 @@ def _spec(
     }
     colour = {
         "field": "run",
-        "scale": {"domain": labels, "range": [look.colour for look in looks]},
+        "scale": {"domain": named, "range": [look.colour for look in looks]},
         "title": None,
     }
     shape = {
         "field": "run",
         "scale": {
-            "domain": labels,
+            "domain": named,
             "range": [SHAPES.get(look.marker, "cross") for look in looks],
         },
         "title": None,
     }
     dash = {
         "field": "run",
-        "scale": {"domain": labels, "range": [list(look.dashes) or [1, 0] for look in looks]},
+        "scale": {"domain": named, "range": [list(look.dashes) or [1, 0] for look in looks]},
         "title": None,
     }
     tooltip = [
@@ -245,7 +249,11 @@ def _spec(
             else []
         ),
         {"field": "interval", "title": "95% interval"},
-        *([{"field": "may_be", "title": "prediction may be"}] if bands else []),
+        *(
+            [{"field": "may_be", "title": "prediction may be"}]
+            if any(row["may_be"] for row in rows)
+            else []
+        ),
         *([{"field": "seeds", "title": "over seeds"}] if repeated else []),
         {"field": "requests"},
         {"field": "why", "title": "validity"},
@@ -276,9 +284,12 @@ def _spec(
         },
         {"transform": [valid], "mark": {"type": "line", "aria": False}, "encoding": line},
         {
-            "mark": {"type": "point", "size": 40, "strokeWidth": 1.5, "opacity": 1},
+            "mark": {"type": "point", "strokeWidth": 1.5, "opacity": 1},
             "encoding": {
                 "x": concurrency, "y": value, "color": colour, "shape": shape, "tooltip": tooltip,
+                "description": {"field": "described"},
+                "size": {"condition": {"test": "datum.valid == 'valid'", "value": 40},
+                         "value": 120},
                 "fill": {"condition": {"test": "datum.valid == 'valid'", **colour},
                          "value": "transparent"},
             },
@@ -297,7 +308,7 @@ def _spec(
         "transform": [valid, {"filter": "isValid(datum.p95)"}],
         "mark": {
             "type": "line", "strokeWidth": 0.8, "opacity": 0.5, "aria": False,
-            "point": {"size": 12, "filled": False, "opacity": 0.5},
+            "point": {"size": 12, "filled": False, "opacity": 0.5, "aria": False},
         },
         "encoding": {**line, "y": {**value, "field": "p95"}},
     }  # fmt: skip

@@ -118,6 +118,11 @@ def test_a_browser_draws_every_figure_and_has_nothing_to_complain_of(
     count = len(charts(report.runs))
     assert f'data-drawn="{count}"' in done.stdout
     assert len(re.findall(r'<svg[^>]*class="marks"', done.stdout)) == count
+    spoken = re.findall(r'aria-label="([^"]*)"[^>]*aria-roledescription="point"', done.stdout)
+    spoken += re.findall(r'aria-roledescription="point"[^>]*aria-label="([^"]*)"', done.stdout)
+    rows = [row["described"] for chart in charts(report.runs) for row in chart.rows]
+    assert sorted(spoken) == sorted(rows)  # of no other marks, and no shifted concurrency
+    assert "A: llama3_70b int8 TP=4, 1 user: 100 ms, valid" in spoken
 
 
 def predicted(run: PublishedRun) -> PublishedRun:
