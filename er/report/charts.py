@@ -14,7 +14,14 @@ from paper_figures.repeats import Group, groups_of, hidden_by_medians, means
 
 HEIGHT = 300
 INK = "currentColor"  # of the page: light or dark
-SHAPES = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}
+# Of each marker of a figure: one of Vega's, or a path within -1 and 1.
+SHAPES = {
+    "o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down",
+    "P": "cross", "<": "triangle-left", ">": "triangle-right",
+    "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z",
+    "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
+    "h": "M0,-1L.87,-.5L.87,.5L0,1L-.87,.5L-.87,-.5Z",
+}  # fmt: skip
 CONFIG = {
     "background": "transparent",
     "font": "inherit",
@@ -227,7 +234,7 @@ def _spec(
         "field": "run",
         "scale": {
             "domain": named,
-            "range": [SHAPES.get(look.marker, "cross") for look in looks],
+            "range": [SHAPES[look.marker] for look in looks],
         },
         "title": None,
     }

@@ -16,9 +16,10 @@ import pytest
 from er.claims import statements
 from er.claims.verdicts import decide
 from er.report import page
-from er.report.charts import charts
+from er.report.charts import SHAPES, charts
 from er.results.names import STEP_TIMES
 from er.tracking.query import PublishedRun
+from paper_figures.looks import MARKERS
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -76,6 +77,11 @@ def test_runs_of_one_machine_and_code_share_their_provenance(report: page.Report
     assert "<summary>A, B, C, E, started 2026-01-01 00:00 to 00:04 UTC</summary>" in text
     assert "<summary>D, started 2026-01-01 00:03 UTC</summary>" in text
     assert text.count("<code>elsewhere</code>") == 1
+
+
+def test_every_marker_of_a_figure_has_a_shape_of_its_own() -> None:
+    assert SHAPES.keys() == set(MARKERS)
+    assert len(set(SHAPES.values())) == len(SHAPES)
 
 
 def test_it_explains_the_marks_that_it_has(report: page.Report) -> None:
