@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -59,14 +60,51 @@ def new_stores_from_a_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield
 
 
-class TritonApart(LoadFileScheduling):
+# What the processes of `make test` begin with, in this order: three processes take the first three,
+# and each has one more of the next three waiting. Those on Slurm and on Triton wait more than they
+# compute, so that the third keeps the cores busy; what comes last is short.
+FIRST = (
+    "slurm-triton",
+    "embedded",
+    "tests/compose/test_compose.py",
+    "slurm",
+    "tests/unit/report/test_report.py",
+    "tests/compose/test_plugins.py",
+    "tests/unit/simulation/test_closed_loop.py",
+    "tests/unit/tracking/test_postgres.py",
+    "tests/unit/tracking/test_publishing_again.py",
+    "tests/unit/load/test_alone.py",
+    "tests/unit/figures/test_figures.py",
+)
+
+
+def group_of(nodeid: str) -> str:
     """A file stays in one process; so do all on Triton: they measure time, one after the other."""
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/slurm/"):  # two Slurms, which take about as long
+        return "slurm" if file.endswith(("test_jobs.py", "test_scripts.py")) else "slurm-triton"
+    return "embedded" if file.startswith("tests/embedded/") else file
+
+
+class Groups(LoadFileScheduling):
+    """Gives a process one group of tests after the other, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        if file.startswith("tests/slurm/"):  # two Slurms, which take about as long
-            return "slurm" if file.endswith(("test_jobs.py", "test_scripts.py")) else "slurm-triton"
-        return "embedded" if file.startswith("tests/embedded/") else file
+        return group_of(nodeid)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the processes of `make test` the longest groups begin first, then those of most tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = [group_of(item.nodeid) for item in items]
+    sizes = Counter(groups)
+
+    def place(group: str) -> tuple[int, int]:
+        return FIRST.index(group) if group in FIRST else len(FIRST), -sizes[group]
+
+    order = sorted(range(len(items)), key=lambda number: place(groups[number]))
+    items[:] = [items[number] for number in order]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,6 +114,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TritonApart:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
     """How the processes of `make test` share the tests."""
-    return TritonApart(config, log)
+    config.option.loadscopereorder = False
+    return Groups(config, log)
