@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -31,6 +31,7 @@ LINE = 1.45 / 72  # inches of a line of text for each point of its size
 TICK, LABELS = 0.6, 1.2  # cm: the least distance of ticks, and what a panel's labels take
 TITLE_LETTERS = 48  # of a title as wide as a column
 LEGEND_LETTERS = 105  # of two columns of a legend
+COLUMN_LETTERS = 66  # of a legend as wide as a column
 ALIKE = 1 + 1e-6  # the highest over the lowest value of an axis that shows one value
 LETTERS = 1.6  # in a line as wide as its height: digits are the widest
 # A 95% interval, in every figure: a pale band, and a bar at each mark.
@@ -229,13 +230,14 @@ def finish(
 
     The figure grows by what they need.
     """
-    entries = legend_of(figure.axes)
+    entries = wrapped(legend_of(figure.axes))
     columns = 1 if narrow() else columns_for(list(entries))
+    rows = -(-sum(label.count("\n") + 1 for label in entries) // columns)
     points = 5 if narrow() else 5.5
     text = " ".join(filter(None, [footer(runs), note]))
     lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / points * LETTERS))
     below = points * LINE * (len(lines) + 0.5)
-    beside = points_of(mpl.rcParams["legend.fontsize"]) * LINE * (-(-len(entries) // columns) + 0.5)
+    beside = points_of(mpl.rcParams["legend.fontsize"]) * LINE * (rows + 0.5)
     title = title_of(title, runs, own)
     heading = textwrap.wrap(title, TITLE_LETTERS if narrow() else 2 * TITLE_LETTERS)
     head = points_of(mpl.rcParams["figure.titlesize"]) * LINE * (len(heading) + 1)
@@ -267,6 +269,12 @@ def title_of(title: str, runs: Sequence[PublishedRun], own: str) -> str:
     others = sorted({run.study for run in runs} - {own}) if own else []
     number, colon, what = title.partition(":")
     return f"{number} of study {', '.join(others)}{colon}{what}" if others else title
+
+
+def wrapped(entries: Mapping[str, Artist]) -> dict[str, Artist]:
+    """Entries of a legend, none wider than the figure."""
+    most = COLUMN_LETTERS * (1 if narrow() else 2)
+    return {textwrap.fill(label, most): handle for label, handle in entries.items()}
 
 
 def columns_for(labels: Sequence[str]) -> int:

@@ -47,6 +47,22 @@ def test_limits_that_no_point_reaches_are_said_to_differ_by_chance(published, mo
         assert (said in fig3.summary(of)) == chance
 
 
+@pytest.mark.parametrize("width", list(style.Width))
+def test_a_legend_is_not_wider_than_the_figure(published, width) -> None:
+    words = ("deployment=e1", "deployment.behind_gateway=true", "gateway=sklearn")
+    runs = [published(*words, f"seed={seed}") for seed in range(2)]
+    runs.append(published(*words, "gateway=fast"))
+    with style.applied(width):
+        drawn = overhead.figure(runs)
+        drawn.canvas.draw()
+        [legend] = drawn.legends
+        box = legend.get_window_extent()
+        footer = drawn.texts[-1].get_window_extent()
+    assert max(len(text.get_text()) for text in legend.get_texts()) > style.COLUMN_LETTERS
+    assert 0 <= box.x0 < box.x1 <= drawn.bbox.width
+    assert box.y0 >= footer.y1 - 1
+
+
 @pytest.mark.parametrize("module", [fig3, fig4, overhead])
 def test_a_title_is_not_wider_than_a_column(published, module) -> None:
     with style.applied(style.Width.column):
