@@ -33,6 +33,7 @@ PER_GPU = ("per\nGPU", "tokens/s\n/GPU")
 CARRIED = ("node type", "GPUs", "concurrency", *PER_GPU)  # of a search for capacity
 PREDICTED = ", predicted"  # at the end of the names of such runs
 NAME_WIDTH = 10  # at least, where a terminal is narrow
+BESIDE_NAMES = 50  # that the columns take which are always there
 # Left out, in this order, where a terminal is too narrow.
 DISPENSABLE = ("requests", "errors", "TTFT\np95 ms", "E2E\np50 s", "TPOT\np50 ms")
 
@@ -68,10 +69,13 @@ def places(runs: Sequence[RunDir]) -> list[str]:
 
 def table(runs: Sequence[RunDir], out: Console) -> Table:
     """Deployment x concurrency, from the run directories, in as many columns as fit."""
-    return fitting(lambda columns: _table(runs, columns), list(COLUMNS), DISPENSABLE, out)
+    name_width = max(NAME_WIDTH, out.width - BESIDE_NAMES)
+    return fitting(
+        lambda columns: _table(runs, columns, name_width), list(COLUMNS), DISPENSABLE, out
+    )
 
 
-def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
+def _table(runs: Sequence[RunDir], columns: Sequence[str], name_width: int) -> Table:
     configs = [run.read(names.CONFIG) for run in runs]
     engines = ", ".join(sorted({config["engine"]["kind"] for config in configs}))
     virtual = {config["clock"]["kind"] for config in configs} == {"virtual"}
@@ -87,7 +91,7 @@ def _table(runs: Sequence[RunDir], columns: Sequence[str]) -> Table:
         padding=(0, 1, 0, 0),
     )
     called = long_names_of(runs) if short else names_of(runs)
-    result.add_column("", overflow="fold", min_width=min(max(map(len, called)), NAME_WIDTH))
+    result.add_column("", overflow="fold", min_width=min(max(map(len, called)), name_width))
     for heading in columns:
         result.add_column(heading, justify="right", no_wrap=True)
     for run, name in zip(runs, called, strict=True):
