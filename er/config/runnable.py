@@ -36,11 +36,17 @@ def require_runnable(config: Config) -> None:
 
 
 def require_own_deployment(config: Config) -> None:
-    """Raise ConfigError for experts that run already, whose GPUs are not checked."""
+    """Raise ConfigError for what only a gateway alone can have: experts that run already, whose
+    GPUs are not checked, and TLS."""
     require(
         not config.gateway.experts,
         "gateway.experts is for python -m er.gateway, whose experts run already: this command "
         "starts its own: leave it out",
+    )
+    require(
+        not getattr(config.gateway, "tls_certificate", ""),
+        "gateway.tls_certificate is for python -m er.gateway: the gateway that this command starts "
+        "is reached over plain HTTP: leave it out",
     )
 
 

@@ -130,6 +130,9 @@ def test_the_gpus_of_experts_that_run_already_are_not_counted() -> None:
     assert config.routing.clusters == 10
     with pytest.raises(ConfigError, match=r"gateway\.experts is for python -m er\.gateway"):
         require_runnable(config)
+    [config] = plan(["gateway.tls_certificate=c", "gateway.tls_key=k"])
+    with pytest.raises(ConfigError, match=r"gateway\.tls_certificate is for python -m er\.gateway"):
+        require_runnable(config)
 
 
 @pytest.mark.parametrize(("changes", "says"), [

@@ -19,13 +19,18 @@ from tests.unit.gateway.test_gateway_policies import metric
 ONE = HEAD + chunk(event("one")) + END
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A tokenizer for which every word is a token."""
+def word_tokenizer(folder: Path) -> Path:
+    """The file of a tokenizer for which every word is a token."""
     made = Tokenizer(models.WordLevel({"[UNK]": 0, "court": 1}, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.save(str(tmp_path / "tokenizer.json"))
-    return tmp_path / "tokenizer.json"
+    made.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """One of these."""
+    return word_tokenizer(tmp_path)
 
 
 def limited(file: Path, at_most: int) -> GatewayLimits:
