@@ -1,11 +1,11 @@
 """A client's connection: requests in, answers out, one at a time."""
 
 import asyncio
-import os
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from er.gateway.fast import endings
+from er.gateway.fast.outbox import DirectWriter
 from er.gateway.fast.pace import FULL_READ_BYTES, one_read_a_turn
 from er.gateway.fast.reading import BODY, BUSY, HEAD, IDLE, LINGER, Reader
 from er.gateway.fast.refusal import Refusal
@@ -20,17 +20,18 @@ LINGER_BYTES = 2**20
 WRITE_BUFFER_BYTES = 65536
 
 
-class Client(asyncio.Protocol):
-    """Answers requests in their order, and writes straight to its socket."""
+class Client(DirectWriter):
+    """Answers requests in their order."""
 
     __slots__ = (
-        "_answering", "_closing", "_direct", "_fd", "_lingered", "_queued", "_reader",
-        "_reading_paused", "_refused", "_server", "_unread", "_waiting", "admin", "exchange",
-        "peer", "phase", "since_s", "stalled_since_s", "transport",
+        "_answering", "_closing", "_lingered", "_reader", "_reading_paused", "_refused",
+        "_server", "_unread", "_waiting", "admin", "exchange", "peer", "phase", "since_s",
+        "stalled_since_s",
     )  # fmt: skip
 
     def __init__(self, server: "Server", *, admin: bool) -> None:
-        self._server = server
+        super().__init__(direct=admin or not server.tls)
+        self._server, self._outbox = server, server.outbox
         self.admin = admin
         self._reader = Reader(self, server)
         self._waiting: list[Request] = []  # pipelined
@@ -38,9 +39,7 @@ class Client(asyncio.Protocol):
         self._refused: tuple[Refusal, bytes, bytes] | None = None  # what came after those
         self._closing = self._answering = False
         self._reading_paused = False
-        self._direct = admin or not server.tls
         self._lingered = 0
-        self._queued = False  # something was left to the transport to write
         self.phase = IDLE
         self.since_s = time.monotonic()
         self.stalled_since_s = 0.0  # 0: the client reads
@@ -51,9 +50,8 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        self.transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self._fd = transport.get_extra_info("socket").fileno()
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
         try:
@@ -163,27 +161,7 @@ class Client(asyncio.Protocol):
         if self._lingered > LINGER_BYTES:
             self.transport.abort()
 
-    # Writing
-
-    def send(self, data: bytes) -> None:
-        """Write at once, past the event loop's queue, as long as the socket takes everything."""
-        transport = self.transport
-        if transport.is_closing():
-            return
-        if self._direct and not (self._queued and transport.get_write_buffer_size()):
-            self._queued = False
-            try:
-                written = os.write(self._fd, data)
-            except BlockingIOError:
-                written = 0
-            except OSError:
-                transport.abort()
-                return
-            if written == len(data):
-                return
-            data = data[written:]
-        self._queued = True
-        transport.write(data)
+    # Writing (`send`: see DirectWriter)
 
     def finish(self, keep_alive: bool) -> None:
         """An answer has ended: close, or go on to the next request."""
@@ -238,6 +216,7 @@ class Client(asyncio.Protocol):
         if close:
             self.phase, self.since_s, self._closing = LINGER, time.monotonic(), True
             self._reader.stop()
+            self.flush()
             if self._direct and self.transport.can_write_eof():
                 self.transport.write_eof()
             else:
@@ -253,6 +232,7 @@ class Client(asyncio.Protocol):
     def close(self) -> None:
         """Close once everything is written."""
         self._closing = True
+        self.flush()
         self.transport.close()
 
     def abort(self) -> None:

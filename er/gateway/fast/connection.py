@@ -1,15 +1,14 @@
 """A connection to an expert: one request at a time, its answer passed on as it comes."""
 
-import asyncio
-import os
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from er.gateway.dialects.translate import ExpertError
 from er.gateway.fast import endings
 from er.gateway.fast.answer import Answer
 from er.gateway.fast.framing import END, Chunks, FramingError, sizes, whole_chunks
 from er.gateway.fast.heads import BadHeadError, answer_head
+from er.gateway.fast.outbox import DirectWriter
 from er.gateway.fast.pace import FULL_READ_BYTES, one_read_a_turn
 
 if TYPE_CHECKING:
@@ -20,15 +19,16 @@ JOINED_BYTES = 65536
 IDLE, HEAD, SPLICE, CHUNKED, LENGTH, UNTIL_EOF = range(6)
 
 
-class Connection(asyncio.Protocol):
+class Connection(DirectWriter):
     """Where client and expert speak the same dialect whole chunks pass untouched (SPLICE)."""
 
     __slots__ = (
-        "_answer", "_chunks", "_fd", "_head", "_keep_alive", "_left", "_mode", "exchange",
-        "idle_since_s", "replica", "transport", "uses",
+        "_answer", "_chunks", "_head", "_keep_alive", "_left", "_mode", "exchange",
+        "idle_since_s", "replica", "uses",
     )  # fmt: skip
 
     def __init__(self, replica: "Replica") -> None:
+        super().__init__(direct=True)
         self.replica = replica
         self.exchange: Exchange | None = None
         self.uses = 0
@@ -40,24 +40,16 @@ class Connection(asyncio.Protocol):
         self._chunks = Chunks()
         self._answer: Answer
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The expert has accepted."""
-        self.transport = cast(asyncio.Transport, transport)
-        self._fd = transport.get_extra_info("socket").fileno()
-
-    def send(self, exchange: "Exchange", head: tuple[bytes, ...], body: bytes) -> None:
+    def ask(self, exchange: "Exchange", head: tuple[bytes, ...], body: bytes) -> None:
         """Send one whole request; `head` in pieces."""
-        self.exchange = exchange
+        self.exchange, self._outbox = exchange, exchange.server.outbox
         self.uses += 1
         self._mode, self._head = HEAD, b""
-        data = b"".join((*head, body) if len(body) < JOINED_BYTES else head)
-        try:  # at once, past the event loop's queue, where the socket takes everything
-            written = os.write(self._fd, data)
-        except OSError:
-            written = 0  # connection_lost follows where it is broken
-        if written < len(data):
-            self.transport.write(data[written:])
-        if len(body) >= JOINED_BYTES:
+        if len(body) < JOINED_BYTES:
+            self.send(b"".join((*head, body)))
+        else:
+            self.send(b"".join(head))
+            self.flush()
             self.transport.write(body)
 
     def release(self) -> None:
@@ -79,7 +71,7 @@ class Connection(asyncio.Protocol):
             # Most reads are one chunk, one token.
             if sizes.get(data[:end]) == len(data) - end - 4 and data[-2:] == b"\r\n":
                 self._answer.last = data
-                exchange.client.send(data)
+                exchange.client.send_now(data)
                 return
         try:
             self._take(exchange, data)
@@ -168,7 +160,8 @@ class Connection(asyncio.Protocol):
         """The answer is whole, with its last chunks where they are passed untouched."""
         self.exchange, self._mode = None, IDLE
         del self._answer  # with the request's body
-        unsent = self.transport.get_write_buffer_size()  # of a body that was not read to its end
+        # Of a body that was not read to its end, or an answer that came before its request.
+        unsent = self._unsent or self.transport.get_write_buffer_size()
         if self._keep_alive and not self.replica.removed and not unsent:
             self.idle_since_s = time.monotonic()
             self.replica.idle.append(self)

@@ -141,7 +141,7 @@ class Exchange:
         head, identity = self.request.head, self.request.identity
         lines = head.upstream_translated() if self._translation else head.upstream
         own = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (identity, len(body))
-        connection.send(self, (self.replica.start(action), lines, own), body)
+        connection.ask(self, (self.replica.start(action), lines, own), body)
         self._own_headers = self.describe()  # now, while the expert works
 
     # The answer, as Connection reads it

@@ -17,6 +17,7 @@ from er.gateway.fast.commands import Commands
 from er.gateway.fast.exchange import Exchange
 from er.gateway.fast.experts import Experts
 from er.gateway.fast.leaving import Leaving
+from er.gateway.fast.outbox import Outbox
 from er.gateway.fast.readiness import Readiness
 from er.gateway.fast.refusal import Refusal
 from er.gateway.fast.request import Request
@@ -56,6 +57,7 @@ class Server:
         self._clients_at_most = min(self.limits.connections, descriptors.clients_at_most())
         self._by_peer: dict[str, int] = {}
         self.exchanges: set[Exchange] = set()
+        self.outbox = Outbox(self.exchanges)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reserved = 0  # bytes of bodies
         self._napping = False
