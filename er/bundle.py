@@ -52,7 +52,7 @@ def main() -> int:
 def answer(arguments: Sequence[str]) -> int:
     """Do what the command line asks. Raises ErError for what cannot be read."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
+        terminal.say_help(HELP, cli.EXIT_CODES)
         return 0
     others, words = cli.read_words(arguments, WORDS)
     for word, choices in CHOICES.items():

@@ -58,7 +58,7 @@ def main() -> int:
 def answer(arguments: Sequence[str]) -> int:
     """Do what the command line asks. Raises ErError where there is no such run."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
+        terminal.say_help(HELP, cli.EXIT_CODES)
         return 0
     given, words = cli.read_words(arguments, WORDS)
     if len(given) != 2:

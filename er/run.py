@@ -22,11 +22,12 @@ from er.compose import Job
 from er.compose.launch import plugins_of
 from er.config import Config
 from er.config.runnable import require_runnable
-from er.errors import ConfigError
+from er.errors import ConfigError, ErError
 from er.options import Arguments, Command, Word, parse_arguments
 from er.report import views
 from er.report.study import Study, finish_all
-from er.results import command_id, terminal
+from er.results import command_id, names, terminal
+from er.results.run_dir import RunDir
 
 if TYPE_CHECKING:
     from er.study.job import Sweep
@@ -211,9 +212,20 @@ def run_sweep(jobs: list[Config], out: Console, sweep: "Sweep") -> int:
                 failed[sweep.progress.name] = code if code == cli.OUT_OF_TIME else 1
     finally:
         sweep.progress.clear()
-        summary.show(sweep.runs, out)
+        summary.show(list(filter(is_readable, sweep.runs)), out)
     draw(done, sweep.id, out)
     return max(failed.values(), default=0)
+
+
+def is_readable(run: RunDir) -> bool:
+    """Whether what the table shows of a run is there; what is not was named when its job failed."""
+    try:
+        run.read(names.CONFIG)
+        run.read(names.RECORD)
+        run.points()
+    except ErError:
+        return False
+    return True
 
 
 def draw(jobs: Sequence[Config], command: str, out: Console) -> None:

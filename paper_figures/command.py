@@ -32,7 +32,7 @@ def answer(name: str, arguments: Sequence[str]) -> int:
     """Draw, or print the help. Raises ErError where there is nothing to draw."""
     study = view.study_of(name)
     if {"-h", "--help"} & set(arguments):
-        print(HELP.format(name=name, study=study))
+        terminal.say_help(HELP.format(name=name, study=study), cli.EXIT_CODES)
         return 0
     chosen = parse_arguments(arguments)
     require_folder(chosen.get("out", "runs/figures"), "out")

@@ -36,8 +36,7 @@ def main() -> int:
 def answer(arguments: Sequence[str]) -> int:
     """Do what the command line asks. Raises ErError where nothing can be decided."""
     if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        print(f"\nExit codes: {cli.EXIT_CODES}")
+        terminal.say_help(HELP, cli.EXIT_CODES)
         return 0
     names, words = cli.read_words(arguments, WORDS)
     if words["runs"] and words["study"]:

@@ -12,9 +12,11 @@ from er.claims.margins import NO_MARGIN, Margin, margin_of, mean_of
 from er.claims.resamples import Resamples, Values, value
 from er.claims.statements import FEWER, Claim, Relation
 from er.results.point import Point
+from er.results.words import count_of
 from er.tracking.query import PublishedRun
 
 ERROR = 0.05  # of a claim as a whole
+FEW = "only"  # begins the reason of a point that lacks nothing but requests
 
 
 class Outcome(Enum):
@@ -188,5 +190,7 @@ def _absolute(
         return _Side(math.log(amount), 0 * _ONE, margin=margin)
     logs = drawn.logs(run, concurrency, claim.quantity)
     if logs is None:
-        return Missing(concurrency, name, "its requests are not kept")
+        count = drawn.count(run, concurrency)
+        kept = f"{FEW} {count_of(count, 'request')}, too few for an interval"
+        return Missing(concurrency, name, kept if count else "its requests are not kept")
     return _Side(math.log(amount), logs - logs.mean(), margin=margin)

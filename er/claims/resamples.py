@@ -17,6 +17,7 @@ from er.tracking.query import PublishedRun
 
 DRAWS = 200  # for a standard error; its own error is then 5%
 COLUMNS = ("concurrency", "index", "input_tokens", "output_tokens", "ttft_s", "tpot_s", "e2e_s")
+REQUESTS_AT_LEAST = 10  # of fewer, draws say too little of what others would have been
 Values = npt.NDArray[np.float64]
 LATENCIES = ("ttft_s", "tpot_s", "e2e_s")
 
@@ -44,15 +45,20 @@ class Resamples:
             pairs = [self._pair(concurrency, seed) for seed in {*self._seeds.values()}]
             self.paired[concurrency] = all(pairs)
 
+    def count(self, run: PublishedRun, concurrency: int) -> int:
+        """How many requests of a point are drawn from."""
+        return len(self._rows.get((run.run_id, concurrency), ()))
+
     def logs(self, run: PublishedRun, concurrency: int, quantity: str) -> Values | None:
-        """The natural logarithm of a quantity in each draw, (DRAWS,); None without requests.
+        """The natural logarithm of a quantity in each draw, (DRAWS,); None without requests,
+        and of too few.
 
         Throughput follows from Little's law: tokens over response time, of each draw.
         """
         key = (run.run_id, concurrency, quantity)
         if key not in self._logs:
             rows = self._rows.get((run.run_id, concurrency))
-            if rows is None or len(rows) < 2:
+            if rows is None or len(rows) < REQUESTS_AT_LEAST:
                 return None
             alone = () if self.paired[concurrency] else (self._places[run.run_id],)
             generator = np.random.default_rng((concurrency, self._seeds[run.run_id], *alone))
@@ -72,7 +78,9 @@ class Resamples:
             return True
         ordered = {run: table.set_index("index").sort_index() for run, table in here.items()}
         common = reduce(pd.Index.intersection, [table.index for table in ordered.values()])
-        paired = len(common) > 1 and all(table.index.is_unique for table in ordered.values())
+        paired = len(common) >= REQUESTS_AT_LEAST and all(
+            table.index.is_unique for table in ordered.values()
+        )
         if paired:
             shared = [table.loc[common, "input_tokens"].to_numpy() for table in ordered.values()]
             paired = all(bool((tokens == shared[0]).all()) for tokens in shared)

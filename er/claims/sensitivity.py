@@ -150,7 +150,7 @@ def main() -> int:
 def answer(arguments: Sequence[str]) -> int:
     """Do what the command line asks. Raises ConfigError when it cannot be done."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
+        terminal.say_help(HELP, cli.EXIT_CODES)
         return 0
     others, words = cli.read_words(arguments, WORDS)
     require(not others, f"{' '.join(others)}: it examines every claim: leave names out")

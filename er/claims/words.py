@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from er.claims.comparisons import Comparison, Missing, Outcome
+from er.claims.comparisons import FEW, Comparison, Missing, Outcome
+from er.claims.resamples import REQUESTS_AT_LEAST
 from er.claims.statements import FEWER, QUANTITIES, Claim, name_of
 from er.results.labels import count_users
 from er.tracking.query import PublishedRun
@@ -150,6 +151,11 @@ def would_decide(
         return f"runs with the same {', '.join(unlike)}"
     if missing:
         concurrencies = sorted({gap.concurrency for gap in missing})
+        if all(gap.reason.startswith(FEW) for gap in missing):
+            where = list_of(concurrencies)
+            return (
+                f"{REQUESTS_AT_LEAST} requests a point or more (load.requests_at_least) at {where}"
+            )
         return f"valid points at {list_of(concurrencies)}"
     if not compared:
         return f"points at {range_of(*claim.at)}: set load.concurrency"

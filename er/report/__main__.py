@@ -8,6 +8,7 @@ from er import cli
 from er.config.checks import require_folder
 from er.errors import ConfigError
 from er.report import files
+from er.results import terminal
 
 WORDS = {"uri": "sqlite:///runs/mlflow.db", "runs": "", "out": "runs/figures"}
 HELP = """usage: python -m er.report STUDY [KEY=VALUE ...]
@@ -29,7 +30,7 @@ def main() -> int:
 def answer(arguments: Sequence[str]) -> int:
     """Do what the command line asks. Raises ErError where the study has no runs."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{HELP}\n\nExit codes: {cli.EXIT_CODES}")
+        terminal.say_help(HELP, cli.EXIT_CODES)
         return 0
     names, words = cli.read_words(arguments, WORDS)
     if len(names) > 1:

@@ -8,7 +8,6 @@ views/...       figures and verdicts of the study, as they were where it was exp
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -156,9 +155,7 @@ def _place(file: Path, part: Path, target: Path) -> list[Path]:
                 raise ErError(f"{there} is there with another {name}: move it away first")
     for run in runs:
         if not (target / run.name).exists():
-            for name in (names.REQUESTS, names.LOGS):
-                (run / name).mkdir(exist_ok=True)
-            shutil.move(run, target / run.name)
+            run.rename(target / run.name)  # fails where another import has just made it
     return [target / run.name for run in runs]
 
 

@@ -34,7 +34,7 @@ def find(folder: Path, name: str, inputs: str) -> dict[str, Any] | None:
         same = noted["inputs"] == inputs and all(
             digest_of(folder / file) == digest for file, digest in noted["files"].items()
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return noted if same else None
 

@@ -34,11 +34,14 @@ def open_run(folder: Path, name: str, key: str, resume: bool = True) -> Iterator
 
 
 def _prepare(path: Path, key: str) -> RunDir:
-    """Remove what a killed command left half written, and make the files of a new run."""
+    """Remove what a killed command left half written, and make the files of a new run, or the
+    folders of one that came through git or a zip, which leave out empty ones."""
     run = RunDir(path)
     for part in path.rglob("*.part"):
         part.unlink()
-    if not run.has(names.RECORD):
+    if run.has(names.RECORD):
+        run.make_folders()
+    else:
         run.create(key)
     return run
 

@@ -127,10 +127,14 @@ class RunDir:
         for file in files:
             file.rename(self.path / place / file.name)
 
-    def create(self, key: str) -> None:
-        """Make the folders and the record of a new run; `key` is its key of `er.results.keys`."""
+    def make_folders(self) -> None:
+        """Make the folders that a measurement writes to, where they are not there."""
         for folder in (names.REQUESTS, names.LOGS):
             (self.path / folder).mkdir(exist_ok=True)
+
+    def create(self, key: str) -> None:
+        """Make the folders and the record of a new run; `key` is its key of `er.results.keys`."""
+        self.make_folders()
         self.write(names.RECORD, {"status": "running", "started": _now(), "key": key})
 
     def begin(self, config: object, provenance: dict[str, Any], tags: dict[str, str]) -> None:

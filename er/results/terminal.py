@@ -51,6 +51,25 @@ def say(line: str) -> None:
     print("\n".join(wrap(line, width())), flush=True)
 
 
+def say_help(text: str, exit_codes: str) -> None:
+    """Print the help of a command. In a terminal, sentences are filled to its width, and what
+    continues a row stands below the row's last column."""
+    if width() is None:
+        print(f"{text}\n\nExit codes: {exit_codes}")
+        return
+    rows: list[tuple[str, str]] = []  # lines, and what stands before one that continues them
+    for line in f"{text}\n\nExit codes: {exit_codes}".splitlines():
+        row = re.match(r"\s+\S+(?: \S+)*\s{2,}", line)
+        indent = line[: len(line) - len(line.lstrip())]
+        if rows and line.strip() and rows[-1][0].strip() and not row and indent == rows[-1][1]:
+            rows[-1] = f"{rows[-1][0]} {line.strip()}", indent
+        else:
+            rows.append((line, " " * row.end() if row else indent and f"{indent}{CONTINUED}"))
+    for line, below in rows:
+        indent = line[: len(line) - len(line.lstrip())]
+        print("\n".join(wrap(line, width(), below.removeprefix(indent))))
+
+
 def show(out: Console, line: str) -> None:
     """The same on a console."""
     for part in wrap(line, out.width if out.is_terminal else None):

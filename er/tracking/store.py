@@ -70,12 +70,17 @@ def _make_file(path: Path) -> None:
     """Make a store's file with all its tables, whole or not at all: MLflow takes seconds for them,
     and cannot open a file that lacks some."""
     part = path.with_name(f"{path.name}.part")
-    for left in (part, part.with_name(f"{part.name}-journal")):  # by a killed command
+    parts = (part, part.with_name(f"{part.name}-journal"))
+    for left in parts:  # by a killed command
         left.unlink(missing_ok=True)
-    engine = create_engine(f"{SQLITE}{part}", poolclass=NullPool)
-    _initialize_tables(engine)  # type: ignore[no-untyped-call]
-    engine.dispose()
-    part.replace(path)
+    try:
+        engine = create_engine(f"{SQLITE}{part}", poolclass=NullPool)
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+        part.replace(path)
+    finally:
+        for left in parts:
+            left.unlink(missing_ok=True)
 
 
 def _is_there(uri: str) -> bool:

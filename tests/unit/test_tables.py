@@ -3,18 +3,21 @@
 import io
 import re
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
-from er import diff, status, table1
-from er.claims import documents, statements
+from er import bundle, cli, diff, status, table1
+from er.claims import __main__ as claims
+from er.claims import documents, sensitivity, statements
 from er.claims.verdicts import decide
 from er.cluster import laptop
 from er.cluster.base import State, Status
 from er.config import Capacity, Config
 from er.load.table import INDENT
+from er.report import __main__ as report
 from er.results import names, terminal
 from er.results.run_dir import RunDir
 from er.study import summary
@@ -146,3 +149,18 @@ def test_a_number_stays_on_a_line_with_its_unit(width: int) -> None:
     assert " ".join(" ".join(lines).split()) == " ".join(line.split())
     kept = ("4 users", "12 requests", "TTFT 50.2 ms", "TPOT 14.63 ms", "242 tokens/s", "0.1 s")
     assert all(any(quantity in part for part in lines) for quantity in kept)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("command", [bundle, claims, diff, report, sensitivity])
+def test_help_fits_a_terminal(
+    command: ModuleType,
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(terminal, "width", lambda: width)
+    assert not command.answer(["--help"])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    assert shown.split() == f"{command.HELP} Exit codes: {cli.EXIT_CODES}".split()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from example_requests import answered
 
@@ -201,6 +202,27 @@ def test_an_invalid_point_decides_nothing(made: Make) -> None:
     assert found.word == "not decidable"
     assert "D at 4 users: invalid (the client was late)" in found.reason
     assert found.would_decide == "valid points at 4 users"
+
+
+def test_too_few_requests_decide_nothing(made: Make) -> None:
+    """An interval from two or three answers would be narrow by chance."""
+    few = verdict(made("a", [0.10, 0.11, 0.10]), made("d", [0.20, 0.21, 0.20]))
+    assert few.word == "not decidable"
+    assert few.reason.startswith("A at 4 users: only 3 requests, too few for an interval")
+    assert few.would_decide == "10 requests a point or more (load.requests_at_least) at 4 users"
+    enough = verdict(made("a", spread(0.1, 10)), made("d", spread(0.2, 10)))
+    assert enough.outcome is Outcome.holds
+
+
+def test_runs_that_share_few_prompts_are_drawn_apart(made: Make) -> None:
+    d = made("d", spread(0.2))
+    file = d.files / "requests" / "c0004.parquet"
+    rows = pd.read_parquet(file)
+    rows["index"] += 35  # five of forty are the same
+    rows.to_parquet(file)
+    found = verdict(made("a", spread(0.1)), d)
+    assert found.outcome is Outcome.holds
+    assert not any(comparison.paired for comparison in found.comparisons)
 
 
 def test_what_was_not_run_is_named(made: Make) -> None:

@@ -209,3 +209,13 @@ def test_a_copy_beside_a_file_of_requests_is_of_no_point(run: RunDir) -> None:
     for name in ("c0008 (copy).parquet", "c0008.2.parquet", "old.parquet"):
         (file.parent / name).write_bytes(file.read_bytes())
     assert len(run.requests("ttft_s")) == 1
+
+
+def test_folders_that_git_leaves_out_as_empty_are_made_again(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a", "key") as run:
+        pass
+    for name in ("requests", "logs"):
+        (run.path / name).rmdir()
+    with open_run(tmp_path, "a", "key") as again:
+        assert (again.path / "requests").is_dir()
+        assert (again.path / "logs").is_dir()
