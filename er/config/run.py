@@ -17,13 +17,15 @@ from er.config.serving import Server
 from er.config.title import title
 from er.config.workload import MultiTurnWorkload, Workload
 
-RESERVED_FOLDERS = ("figures", "routers", "served", "sweeps")  # of runs_dir, not studies
+# Of runs_dir, not studies.
+RESERVED_FOLDERS = ("figures", "mlartifacts", "routers", "served", "sweeps")
 IN_CONTAINER = ("trtllm", "llmapi")  # engines that the TensorRT-LLM container's Triton serves
 
 
 def names_study(name: str) -> bool:
-    """Whether a study can be called so: its runs go into a folder of this name."""
-    possible = re.fullmatch(r"(?!\s)[^/\x00-\x1f]{1,100}(?<!\s)", name)
+    """Whether a study can be called so: its runs go into a folder of this name, and er.report and
+    er.bundle take it as an argument, which is neither an option nor KEY=VALUE."""
+    possible = re.fullmatch(r"(?![\s-])[^/=\x00-\x1f]{1,100}(?<!\s)", name)
     return bool(possible) and name not in (".", "..", *RESERVED_FOLDERS)
 
 
@@ -142,7 +144,8 @@ class Config:
         require(self.repeats >= 1, f"repeats is {self.repeats}: give 1 or more")
         require(
             names_study(self.study),
-            f"study is {self.study!r}: give a name that can be a folder's, and is none of "
+            f"study is {self.study!r}: give a name that can be a folder's and an argument's (no - "
+            "at its begin, no =), and is none of "
             f"{', '.join(RESERVED_FOLDERS)}",
         )
         for name in ("runs_dir", "cache_dir"):

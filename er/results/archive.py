@@ -184,7 +184,9 @@ def _check(file: Path, folder: Path, target: Path) -> None:
     try:
         run.check()
         record, config = run.read(names.RECORD), run.read(names.CONFIG)
-        study, _ = config["study"], config["deployment"]
+        study = config["study"]
+        if study == target.name:
+            str(config["deployment"]["id"])
         for name in ("er.deployment", "er.title", "er.engine_kind", "er.clock", "er.workload"):
             str(record["tags"][name])
     except ErError as error:

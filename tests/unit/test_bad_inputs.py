@@ -99,6 +99,9 @@ CASES = [
     ("er.routing.evaluate x --seeds -1", "--seeds is -1: give 0 or more"),
     # Names that would lie elsewhere, or that nothing can hold.
     ("er.run study=..", "study is '..': give a name that can be a folder's"),
+    ("er.run study=-x", "study is '-x': give a name that can be a folder's and an argument's"),
+    ("er.run study='a=b'", "study is 'a=b': give a name that can be a folder's and an argument's"),
+    ("er.run study=mlartifacts", "study is 'mlartifacts': give a name"),
     ("er.run study=figures", "study is 'figures': give a name"),
     ("er.run deployment.id='../x'", "deployment.id is '../x': give letters"),
     ("er.run runs_dir={w}/" + 300 * "x", "(File name too long): give a folder"),

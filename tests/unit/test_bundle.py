@@ -193,6 +193,7 @@ def test_a_list_that_is_none_is_refused_in_one_line(
         ("config.json", b"no json", "config.json is damaged .it is not JSON"),
         ("config.json", b"[]", "config.json is damaged .it is not an object"),
         ("config.json", b'{"study": "other"}', "is of study other"),
+        ("config.json", b'{"study": "ladder"}', "config.json is damaged .it has no deployment"),
         ("run.json", b"{}", "run.json is damaged .it has no key"),
         ("points.json", b'[{"concurrency": 1}]', "damaged"),
         ("points.json", b"{}", "points.json is damaged"),
