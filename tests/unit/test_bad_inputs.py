@@ -11,7 +11,7 @@ import pytest
 from tests.unit.test_cli import exit_code
 
 TARGET = "target=http://127.0.0.1:9/v1/completions"
-URL = "http://127.0.0.1:9/v1"
+URL, REPLICA = "http://127.0.0.1:9/v1", "http://127.0.0.1:1/v1"
 GATEWAY = (
     "er.gateway deployment=e deployment.experts=2 cache_dir={w}/none "
     f"gateway.experts=[{URL},{URL}]"
@@ -113,7 +113,7 @@ CASES = [
     (f"er.load {TARGET} model=", "model is empty"),
     (GATEWAY + " gateway.host=no.invalid", "gateway.host is 'no.invalid' ("),
     (GATEWAY + " gateway.host=192.0.2.1", "gateway.host is '192.0.2.1' (another machine)"),
-    (GATEWAY + f" gateway=aiohttp gateway.experts=[[{URL},{URL}],{URL}]", "knows no replicas"),
+    (GATEWAY + f" gateway=aiohttp gateway.experts=[[{URL},{REPLICA}],{URL}]", "knows no replicas"),
     (GATEWAY + " gateway.experts=[]", "gateway.experts has 0 addresses"),
     (GATEWAY + " routing.policy=random routing.shares=[1,2,3]", "routing.shares has 3 weights"),
     # Options that contradict each other, or would have no effect.
