@@ -125,8 +125,9 @@ async def test_an_expert_that_is_added_gets_no_request_before_its_model_is_known
 
 
 async def test_twenty_administrators_at_once_leave_experts_that_answer(
-    start: Start, router: Router, tmp_path: Path
+    start: Start, router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(routers, "IDLE_S", 0.2)  # other tests leave no core idle for ten seconds
     file, admin = tmp_path / "router.npz", free_port()
     save(router, file)
     one, other = answering(ONE), answering(ONE)
@@ -226,8 +227,9 @@ async def test_a_process_that_dies_while_it_reads_a_router_is_named(
 
 
 async def test_a_router_is_given_back_by_a_thread(
-    start: Start, router: Router, tmp_path: Path
+    start: Start, router: Router, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(routers, "IDLE_S", 0.2)  # other tests leave no core idle for ten seconds
     file, admin = tmp_path / "router.npz", free_port()
     save(router, file)
     gateway = await start(urls=["http://h:1/v1", "http://i:1/v1"], admin_port=admin)
