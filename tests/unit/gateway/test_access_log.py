@@ -214,7 +214,7 @@ def require_dialect(error: Any, code: int, *, openai: bool) -> None:
 async def test_requests_that_wait_for_the_one_before_are_logged(
     start: Start, *, drains: bool
 ) -> None:
-    async with RawExpert(talk).serving() as url:  # that the client left is seen by writing
+    async with RawExpert(talk).serving() as url:
         gateway, lines = await logging_gateway(start, url, timeouts={"drain_s": 0.01})
         assert gateway.server
         first, waiting = post(b'{"text_input": "a"}', "x-request-id: a"), post()
