@@ -1,6 +1,7 @@
 """One scheduler, two clocks: Triton in real time and the virtual clock give the same results."""
 
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,17 @@ def config(request):
 
 @pytest.fixture(scope="module")
 def prompts(config):
+    """In two groups that begin alike: only the first of a group has all of it to prefill."""
     random = np.random.default_rng(0)
-    tokenizer = llama3(Path(config.cache_dir))
-    texts = ["word " * int(random.integers(50, 400)) for _ in range(15)]
+    encode = llama3(Path(config.cache_dir)).encode
+    texts = [
+        f"{('red ', 'blue ')[i % 2] * 100}{i} {'word ' * int(random.integers(20, 300))}"
+        for i in range(15)
+    ]
+    shared = [alike(encode(texts[i]), encode(texts[i + 2])) for i in (0, 1)]
     return [
-        Prompt(text, "", len(tokenizer.encode(text)), 10 + 2 * i) for i, text in enumerate(texts)
+        Prompt(text, "", len(encode(text)), 10 + 2 * i, i % 2, shared[i % 2] if i > 1 else 0)
+        for i, text in enumerate(texts)
     ]
 
 
@@ -71,6 +78,11 @@ def predicted(config, prompts):
     clock = replace(config.clock, gateway_s=0, request_s=0.001, reply_s=0.001)
     played = Study(replace(config, clock=clock)).play(prompts, USERS, record=True)
     return by_prompt(played.requests().to_pandas())
+
+
+def alike(one, other):
+    """How many tokens both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def by_prompt(requests):

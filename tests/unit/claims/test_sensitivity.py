@@ -96,7 +96,8 @@ def test_what_is_written_is_read_again_and_told(tmp_path: Path) -> None:
 
 
 def test_a_terminal_shows_a_table_that_fits_it(capsys: pytest.CaptureFixture[str]) -> None:
-    sensitivity.show(FOUND, Console(width=60, force_terminal=True, no_color=True))
+    terminal = {"force_terminal": True, "color_system": None, "_environ": {"TERM": "xterm"}}
+    sensitivity.show(FOUND, Console(width=60, **terminal))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 60
     assert any("holds in 2 of 3" in line and "batch limit: 64" in line for line in lines)

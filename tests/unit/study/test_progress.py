@@ -69,9 +69,13 @@ def test_a_doubtful_point_is_shown_as_invalid(config: Config) -> None:
     assert "INVALID" in out.getvalue()
 
 
+def terminal(out: io.StringIO, width: int) -> Console:
+    return Console(file=out, force_terminal=True, width=width, _environ={"TERM": "xterm"})
+
+
 def test_a_terminal_shows_one_line_that_changes(config: Config) -> None:
     out = io.StringIO()
-    shown = Progress([config], Console(file=out, force_terminal=True, width=60))
+    shown = Progress([config], terminal(out, 60))
     shown.start_job()
     shown.request_done(1, 1, counted=True)
     shown.say("measuring what the gateway costs and much more than fits the line")
@@ -82,7 +86,7 @@ def test_a_terminal_shows_one_line_that_changes(config: Config) -> None:
 def test_the_time_left_fits_a_terminal_of_80_columns(config: Config, clock: list[float]) -> None:
     config.deployment.id, config.deployment.experts = "d", 8
     out = io.StringIO()
-    shown = Progress([config] * 5, Console(file=out, force_terminal=True, width=80))
+    shown = Progress([config] * 5, terminal(out, 80))
     shown.start_job()
     clock[0] += 10
     shown.request_done(8, 1, counted=True)
