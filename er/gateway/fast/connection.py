@@ -71,7 +71,7 @@ class Connection(DirectWriter):
             # Most reads are one chunk, one token.
             if sizes.get(data[:end]) == len(data) - end - 4 and data[-2:] == b"\r\n":
                 self._answer.last = data
-                exchange.client.send_now(data)
+                exchange.client.send(data)
                 return
         try:
             self._take(exchange, data)

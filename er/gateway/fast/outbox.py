@@ -70,13 +70,6 @@ class DirectWriter(asyncio.Protocol):
         else:
             self._write(data)
 
-    def send_now(self, data: bytes) -> None:
-        """Write at once: tokens of streams seldom come together."""
-        if self._unsent:
-            self._unsent += data
-        else:
-            self._write(data)
-
     def flush(self) -> None:
         """Write what waits, now."""
         if self._unsent:
